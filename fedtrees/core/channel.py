@@ -1,0 +1,182 @@
+"""A channel answers queries over a cohort; the loops that ask never know which channel it is.
+
+`total` is the one primitive: a query's integers, summed over the cohort. `gather` is the other door, each silo's
+integers by themselves, for robust estimators; a channel that hides the silos' vectors has no such door.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.ledger import Entry, Ledger
+from fedtrees.core.message import REPLY_HEAD, Request, answer_size, frame
+from fedtrees.core.query import Fact, Query
+from fedtrees.core.record import encode
+from fedtrees.core.ring import Vector
+from fedtrees.core.table import Schema
+
+
+class Log:
+    """The facts of a run, in order: all that a silo needs to know.
+
+    ``sizes[v]`` are the bytes of the first ``v`` facts on the wire.
+    """
+
+    def __init__(self, run: bytes):
+        self.run = run
+        self.facts: list[Fact] = []
+        self.frames: list[bytes] = []
+        self.sizes = [0]
+
+    def append(self, fact: Fact) -> None:
+        """Add a fact; every silo hears of it with the next request that reaches it."""
+        self.facts.append(fact)
+        self.frames.append(frame(encode(fact)))
+        self.sizes.append(self.sizes[-1] + len(self.frames[-1]))
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A round's questions, before they are addressed to anybody."""
+
+    log: Log
+    round: int
+    queries: Sequence[Query]
+    attempt: int = 0
+
+    def request(self, since: int) -> Request:
+        """The request for a silo that knows ``since`` facts."""
+        facts = self.log.frames[since:]
+        return Request(self.log.run, self.round, self.attempt, since, facts, self.queries)
+
+    def size(self) -> int:
+        """Integers that each silo answers with."""
+        return sum(query.size() for query in self.queries)
+
+    def answer_size(self) -> int:
+        """Bytes that each silo answers with."""
+        return answer_size(self.queries)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back, and the bytes it took: ``down`` by silo, or one number for all; ``up`` from each."""
+
+    vector: Vector
+    down: NDArray[np.int64] | int
+    up: int
+
+
+class Federation(Protocol):
+    """Silos that can be asked, wherever they are."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The silos, in a fixed order; cohorts are places in it."""
+        ...
+
+    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+        """What the silos say of their columns, with their class labels where those are asked for."""
+        ...
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        """The sum of the cohort's vectors."""
+        ...
+
+    def gather(self, call: Call, cohort: Cohort) -> Reply:
+        """The cohort's vectors, (silos, integers)."""
+        ...
+
+
+class Channel(Protocol):
+    """How a training asks its federation."""
+
+    ledger: Ledger
+
+    def tell(self, fact: Fact) -> None:
+        """Add a fact to the run; it travels with the next request."""
+        ...
+
+    def total(self, query: Query, cohort: Cohort) -> Any:
+        """The answer that a query reads from the sum of the cohort's vectors."""
+        ...
+
+    def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
+        """Several queries in one round."""
+        ...
+
+
+class PlainChannel:
+    """The channel that hides nothing from the server: each silo's integers travel as they are.
+
+    Law: the total does not depend on the order of silos or of arrival.
+
+    Parameters
+    ----------
+    federation : Federation
+    seed : int
+        Names the run, together with ``purpose``.
+    """
+
+    def __init__(self, federation: Federation, seed: int = 0, purpose: str = "train"):
+        self.federation = federation
+        self.ledger = Ledger(federation.names)
+        self._log = Log(run_name(federation, seed, purpose))
+
+    def tell(self, fact: Fact) -> None:
+        """See `Channel`."""
+        self._log.append(fact)
+
+    def total(self, query: Query, cohort: Cohort) -> Any:
+        """See `Channel`."""
+        return self.totals([query], cohort)[0]
+
+    def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
+        """See `Channel`."""
+        call = self._call(queries)
+        reply = self.federation.sum(call, cohort)
+        self._enter(call, cohort, reply)
+        ends = np.cumsum([query.size() for query in queries])
+        return [
+            query.read(vector)
+            for query, vector in zip(queries, np.split(reply.vector, ends[:-1]), strict=True)
+        ]
+
+    def gather(self, query: Query, cohort: Cohort) -> Vector:
+        """Each silo's own integers, int64 (silos, size); no other channel can show them."""
+        call = self._call([query])
+        reply = self.federation.gather(call, cohort)
+        self._enter(call, cohort, reply)
+        return reply.vector
+
+    def _call(self, queries: Sequence[Query]) -> Call:
+        for query in queries:
+            query.width()  # raises where there is no headroom, before anything is sent
+        return Call(self._log, self.ledger.rounds, queries)
+
+    def _enter(self, call: Call, cohort: Cohort, reply: Reply) -> None:
+        kind = "+".join(query.kind for query in call.queries)
+        self.ledger.record(Entry(call.round, kind, cohort, reply.down, reply.up, call.size()))
+
+
+_RUNS = [0]
+
+
+def run_name(federation: Federation, seed: int, purpose: str) -> bytes:
+    """Sixteen bytes that name a run: no two runs of a process share them."""
+    _RUNS[0] += 1
+    return blake2b(struct.pack("<qq", seed % 2**63, _RUNS[0]) + purpose.encode(), digest_size=16).digest()
+
+
+__all__ = ["REPLY_HEAD", "Call", "Channel", "Federation", "Log", "PlainChannel", "Reply", "run_name"]

@@ -1,0 +1,125 @@
+"""Who takes part in a round: samplers draw a cohort from all silos by a keyed stream."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.rng import stream
+from fedtrees.errors import ParameterError
+
+__all__ = ["Cohort", "FixedFraction", "FixedNumber", "Poisson", "Sampler", "as_sampler"]
+
+Cohort = NDArray[np.int64]  # the places of the drawn silos in the federation's list, ascending
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Draws the cohort of a round.
+
+    Law: the draw depends on (seed, round, number of silos) alone.
+    """
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
+        """Return the places of the silos drawn, ascending, each once."""
+        ...
+
+
+def _choose(n_silos: int, n_drawn: int, seed: int, round: int) -> Cohort:
+    if n_drawn >= n_silos:
+        return np.arange(n_silos)
+    return np.sort(stream(seed, "cohort", round).choice(n_silos, n_drawn, replace=False))
+
+
+@dataclass(frozen=True)
+class FixedFraction:
+    """``max(1, round(fraction * silos))`` silos a round, uniformly: the C of McMahan et al. (2016), Algorithm 1.
+
+    Parameters
+    ----------
+    fraction : float, default 1.0
+        In (0, 1].
+
+    Examples
+    --------
+    >>> FixedFraction(0.25).draw(n_silos=8, seed=0, round=0).size
+    2
+    """
+
+    fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ParameterError(f"sampling: a fraction lies above 0 and up to 1, not at {self.fraction}.")
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
+        """See `Sampler`."""
+        return _choose(n_silos, max(1, math.floor(self.fraction * n_silos + 0.5)), seed, round)
+
+
+@dataclass(frozen=True)
+class FixedNumber:
+    """The same number of silos every round, uniformly; all of them where there are fewer.
+
+    Examples
+    --------
+    >>> FixedNumber(3).draw(n_silos=8, seed=0, round=0).size
+    3
+    """
+
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise ParameterError(f"sampling: a round needs at least 1 silo, not {self.number}.")
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
+        """See `Sampler`."""
+        return _choose(n_silos, self.number, seed, round)
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Each silo by itself with probability ``rate``, as privacy accounting assumes; a round may draw nobody.
+
+    Examples
+    --------
+    >>> Poisson(0.5).draw(n_silos=1000, seed=0, round=0).size
+    494
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise ParameterError(f"sampling: a rate lies above 0 and up to 1, not at {self.rate}.")
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
+        """See `Sampler`."""
+        return np.flatnonzero(stream(seed, "cohort", round).random(n_silos) < self.rate)
+
+
+def as_sampler(value: object) -> Sampler:
+    """Read a ``sampling=`` parameter: a fraction (float), a number of silos (int), or a sampler.
+
+    Raises
+    ------
+    ParameterError
+
+    Examples
+    --------
+    >>> as_sampler(10), as_sampler(0.1)
+    (FixedNumber(number=10), FixedFraction(fraction=0.1))
+    """
+    if isinstance(value, Sampler):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return FixedNumber(int(value))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return FixedFraction(float(value))
+    raise ParameterError(f"sampling={value!r}: give a fraction (0.1), a number of silos (10) or a sampler.")

@@ -1,0 +1,58 @@
+"""The one primitive's question: what each silo answers with integers, and how their sum is read.
+
+A `Query` is a plain record and changes nothing. A `Fact` is a plain record that a silo keeps: the log of a run's
+facts is all that a silo remembers, so one that lost its memory is brought back by the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fedtrees.core.record import Record
+from fedtrees.core.ring import Vector, headroom_bits
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+__all__ = ["Fact", "Query"]
+
+
+class Query(Record, frozen=True, eq=False):
+    """A question that every silo of a cohort answers with a vector of integers; the vectors are summed.
+
+    Law: ``ask`` of the union of silos is the sum of ``ask`` of each, so ``read`` gets the pooled total.
+    """
+
+    def size(self) -> int:
+        """How many integers a silo answers with; the same for every silo."""
+        raise NotImplementedError
+
+    def bound(self) -> int:
+        """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
+        raise NotImplementedError
+
+    def ask(self, silo: Silo) -> Vector:
+        """One silo's vector, int64 (size,)."""
+        raise NotImplementedError
+
+    def read(self, total: Vector) -> Any:
+        """What the total says."""
+        raise NotImplementedError
+
+    def width(self) -> int:
+        """Bytes an integer takes on the wire: enough for the total, sign included.
+
+        Raises
+        ------
+        HeadroomError
+            If the total might not fit 64 bits. Asked before anything is sent.
+        """
+        return -(-headroom_bits(self.bound(), 1, self.kind) // 8)
+
+
+class Fact(Record, frozen=True, eq=False):
+    """Something a silo learns and keeps, such as the cut points or a finished tree."""
+
+    def apply(self, silo: Silo) -> None:
+        """Change the silo's state."""
+        raise NotImplementedError

@@ -1,0 +1,223 @@
+"""A silo's side of the protocol: one object that takes bytes and answers bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.message import Request, What, pack_answers, reply
+from fedtrees.core.query import Fact
+from fedtrees.core.record import decode
+from fedtrees.core.table import Schema, Table, read_features, read_weight
+from fedtrees.core.threads import Threads
+from fedtrees.errors import DataError, FedTreesError
+
+
+class Silo:
+    """A data owner: a table, what it remembers of the present run, and `answer`.
+
+    Law: an answer is a function of the table, the run's facts and the query; a silo that lost its memory gives the
+    same bits once it has heard the facts again.
+
+    Parameters
+    ----------
+    name : str
+    X : DataFrame or array-like (rows, features)
+        Numbers, booleans, or pandas categories. Missing is NaN.
+    y : array-like (rows,)
+        Class labels, or numbers.
+    sample_weight : array-like (rows,), optional
+        At least 0; None counts every row as 1.
+    n_jobs : int, optional
+        Threads to answer with; None takes every core.
+
+    Raises
+    ------
+    DataError
+        Naming the silo and the column.
+
+    Examples
+    --------
+    >>> silo = Silo("mayo", [[37.0, 1.0], [62.0, 0.0]], ["well", "ill"])
+    >>> silo.table.schema.names
+    ['f0', 'f1']
+    """
+
+    def __init__(
+        self,
+        name: str,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_jobs: int | None = None,
+    ):
+        where = f"silo {name!r}: "
+        values, schema = read_features(X, where)
+        target = np.asarray(y)
+        if target.shape != (len(values),):
+            raise DataError(f"{where}y has the shape {target.shape} and X has {len(values)} rows.")
+        weight = read_weight(sample_weight, len(values), where)
+        starts = np.array([0, len(values)], np.int64)
+        self._hold(Table(schema, values, target, weight, [name], starts), Threads(n_jobs))
+
+    @classmethod
+    def of_table(cls, table: Table, threads: Threads) -> Silo:
+        """One object that answers for all silos of a table at once."""
+        silo = cls.__new__(cls)
+        silo._hold(table, threads)
+        return silo
+
+    def _hold(self, table: Table, threads: Threads) -> None:
+        self.table = table
+        self.threads = threads
+        self.state: Any = None  # what the facts of the present run have built
+        self.run = b""
+        self.version = 0  # facts known
+        self.cohort: Cohort | None = None
+        self.ranges = np.array([[0, table.n_rows]], np.int64)
+        self._weights = table.weight
+        self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The silo's name; of a table of several, the first one's."""
+        return self.table.names[0]
+
+    # -- what queries see -----------------------------------------------------------------------------------
+
+    def ask_only(self, cohort: Cohort | None) -> None:
+        """Answer for these of the table's silos from now on; None for all. ``ranges`` are their rows."""
+        if cohort is self.cohort:
+            return
+        self.cohort = cohort
+        if cohort is None or len(cohort) == len(self.table.names):
+            self.ranges = np.array([[0, self.table.n_rows]], np.int64)
+            return
+        starts, ends = self.table.starts[cohort], self.table.starts[cohort + 1]
+        # silos that stand side by side are one range
+        joins = starts[1:] == ends[:-1]
+        first = np.concatenate(([True], ~joins)) if len(cohort) else np.zeros(0, bool)
+        last = np.concatenate((~joins, [True])) if len(cohort) else np.zeros(0, bool)
+        self.ranges = np.stack([starts[first], ends[last]], axis=1)
+
+    @property
+    def silos_asked(self) -> Cohort:
+        """The places in the table of the silos that are asked."""
+        return np.arange(len(self.table.names)) if self.cohort is None else self.cohort
+
+    def rows_asked(self) -> slice | NDArray[np.int64]:
+        """An index of the rows that are asked."""
+        if len(self.ranges) == 1:
+            return slice(int(self.ranges[0, 0]), int(self.ranges[0, 1]))
+        return np.concatenate([np.arange(a, b) for a, b in self.ranges] or [np.zeros(0, np.int64)])
+
+    def targets(self, labels: Sequence[Any] | None) -> NDArray[np.float32]:
+        """The rows' targets: places in ``labels``, or the numbers themselves where ``labels`` is None.
+
+        Raises
+        ------
+        DataError
+            For labels that were not agreed on, and for numbers that are missing, infinite, or none at all.
+        """
+        key = list(labels) if labels is not None else None
+        if self._targets is None or self._targets[0] != key:
+            self._targets = key, _read_targets(self.table, key)
+        return self._targets[1]
+
+    def weigh(self, factors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """Multiply the sample weights by a factor for each of the table's silos."""
+        weight = self.table.weight
+        if (factors == 1).all():
+            self._weights = weight
+        else:
+            each = np.repeat(factors, rows)
+            self._weights = each if weight is None else weight * each
+
+    def weights(self) -> NDArray[np.float32] | None:
+        """The rows' weights, the silo's own factor included; None where every row weighs 1."""
+        return self._weights
+
+    def schema(self, labels: bool) -> Schema:
+        """What this silo says of its columns, and of its class labels where they are asked for."""
+        own = self.table.schema
+        if not labels or own.labels is not None:
+            return own
+        present = _labels_of(self.table)
+        return Schema(own.names, own.kinds, own.categories, own.named, present)
+
+    # -- the protocol ---------------------------------------------------------------------------------------
+
+    def learn(self, run: bytes, since: int, facts: Sequence[Fact | bytes]) -> None:
+        """Take in the facts of a run from number ``since`` on; those already known are passed over."""
+        if run != self.run:
+            self.forget()
+            self.run = run
+        for fact in facts[self.version - since :]:
+            (decode(fact, Fact) if isinstance(fact, bytes) else fact).apply(self)
+            self.version += 1
+
+    def forget(self) -> None:
+        """Lose all memory of the run, as a restart does."""
+        self.run, self.version, self.state, self._targets = b"", 0, None, None
+        self._weights = self.table.weight
+
+    def answer(self, message: bytes) -> bytes:
+        """Answer one request; the same request gets the same answer however often it comes."""
+        request = Request.decode(message)
+        try:
+            known = self.version if request.run == self.run else 0
+            if request.since > known:
+                return reply(request, What.BEHIND, known.to_bytes(4, "little"))
+            self.learn(request.run, request.since, request.facts)
+            vectors = [query.ask(self) for query in request.queries]
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors))
+        except FedTreesError as error:
+            text = str(error) if f"silo {self.name!r}" in str(error) else f"silo {self.name!r}: {error}"
+            return reply(request, What.REFUSAL, f"{type(error).__name__}:{text}".encode())
+
+
+def _labels_of(table: Table) -> list[Any]:
+    if table.y.dtype.kind in "fc" and not np.isfinite(table.y).all():
+        row = int(np.argmin(np.isfinite(table.y)))
+        raise DataError(f"silo {table.silo_of(row)!r}: y is NaN or infinity in row {row}; every row needs a label.")
+    values = np.unique(table.y.astype(str) if table.y.dtype.kind == "O" else table.y)
+    if table.y.dtype.kind == "f" and len(values) and not np.array_equal(values, np.rint(values)):
+        raise DataError(
+            f"silo {table.names[0]!r}: Unknown label type: y holds fractions, not classes; use FedGBTRegressor."
+        )
+    return [value.item() for value in values]
+
+
+def _read_targets(table: Table, labels: list[Any] | None) -> NDArray[np.float32]:
+    if labels is not None:
+        return _read_labels(table, labels)
+    try:
+        targets = table.y.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
+    if not np.isfinite(targets).all():
+        row = int(np.argmin(np.isfinite(targets)))
+        raise DataError(
+            f"silo {table.silo_of(row)!r}: y is NaN or infinity (or too large for float32) in one of its rows; "
+            "drop the rows without a target."
+        )
+    return targets
+
+
+def _read_labels(table: Table, labels: list[Any]) -> NDArray[np.float32]:
+    y = table.y.astype(str) if table.y.dtype.kind == "O" else table.y
+    known = np.asarray(labels)
+    codes = np.searchsorted(known, y)
+    codes[codes == len(known)] = 0
+    wrong = known[codes] != y
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"silo {table.silo_of(row)!r}: label {table.y[row]!r} is none of the agreed ones, {labels}."
+        )
+    return codes.astype(np.float32)
+

@@ -1,0 +1,73 @@
+"""Everything that fedtrees raises.
+
+FedTreesError
+├── DataError (ValueError)          a silo's table cannot be used as it is
+│   └── SchemaError                 two silos' tables do not fit together
+├── ParameterError (ValueError)     a parameter's name, type or range
+├── HeadroomError (OverflowError)   a sum could leave its integers; nothing was sent
+├── ProtocolError                   a message that does not belong here
+├── SiloLostError (ConnectionError) a silo did not answer
+└── MissingExtraError (ImportError) an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "DataError",
+    "FedTreesError",
+    "HeadroomError",
+    "MissingExtraError",
+    "ParameterError",
+    "ProtocolError",
+    "SchemaError",
+    "SiloLostError",
+]
+
+
+class FedTreesError(Exception):
+    """The root of all errors raised here."""
+
+
+class DataError(FedTreesError, ValueError):
+    """A silo's table cannot be used as it is."""
+
+
+class SchemaError(DataError):
+    """The tables of two silos do not fit together."""
+
+
+class ParameterError(FedTreesError, ValueError):
+    """A parameter has a value that means nothing."""
+
+
+class HeadroomError(FedTreesError, OverflowError):
+    """A sum could leave the integers that carry it. Raised before anything is sent."""
+
+
+class ProtocolError(FedTreesError):
+    """A message that does not belong to this run, or cannot be read."""
+
+
+class SiloLostError(FedTreesError, ConnectionError):
+    """A silo did not answer."""
+
+
+class MissingExtraError(FedTreesError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def unknown_value(what: str, value: object, known: Iterable[str]) -> ParameterError:
+    """The error for a word that is not one of the known ones; it names the nearest.
+
+    Examples
+    --------
+    >>> print(unknown_value("weighting", "row", ["rows", "equal"]))
+    weighting='row' is not known: did you mean 'rows'? Known: 'equal', 'rows'.
+    """
+    names = sorted(known)
+    near = get_close_matches(str(value), names, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else "."
+    return ParameterError(f"{what}={value!r} is not known{hint} Known: {', '.join(map(repr, names))}.")

@@ -1,0 +1,5 @@
+"""Models in other people's formats."""
+
+from fedtrees.export.xgboost import accumulate, storable_base_margin, to_booster
+
+__all__ = ["accumulate", "storable_base_margin", "to_booster"]

@@ -1,0 +1,192 @@
+"""What must be known before anything else: how many rows, silos and labels there are, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Query
+from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent, quantise, restore
+from fedtrees.queries import kernels
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+    from fedtrees.core.table import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Bits:
+    """A table's features as the bits of their floats, flat, with the steps from row to row and column to column."""
+
+    flat: NDArray[np.uint32]
+    row_stride: int
+    column_stride: int
+    order: NDArray[np.int64]
+
+    @staticmethod
+    def of(table: Table) -> Bits:
+        """No copy where X is contiguous either way."""
+        X = table.X
+        if not (X.flags.c_contiguous or X.flags.f_contiguous):
+            X = np.ascontiguousarray(X)
+        rows, columns = X.shape
+        by_row = X.flags.c_contiguous
+        flat = (X if by_row else X.T).reshape(-1).view(np.uint32)
+        order = np.zeros(0, np.int64) if table.order is None else table.order
+        return Bits(flat, columns if by_row else 1, 1 if by_row else rows, order)
+
+
+def pieces(ranges: NDArray[np.int64], n: int) -> list[NDArray[np.int64]]:
+    """Cut ranges of rows into at most ``n`` lists of ranges with about as many rows each.
+
+    Examples
+    --------
+    >>> [piece.tolist() for piece in pieces(np.array([[0, 4], [6, 8]]), 2)]
+    [[[0, 3]], [[3, 4], [6, 8]]]
+    """
+    lengths = ranges[:, 1] - ranges[:, 0]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    marks = np.unique([total * k // n for k in range(n + 1)])
+    cut = []
+    for a, b in zip(marks[:-1], marks[1:], strict=True):
+        first, last = np.searchsorted(ends, [a, b - 1], side="right")
+        piece = ranges[first : last + 1].copy()
+        piece[0, 0] += a - (ends[first] - lengths[first])
+        piece[-1, 1] -= ends[last] - b
+        cut.append(piece)
+    return cut
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How large a federation is."""
+
+    rows: int
+    silos: int
+    missing: NDArray[np.int64]
+
+
+class Counts(Query, frozen=True, eq=False):
+    """Rows, silos that hold any, and the missing of every feature.
+
+    Parameters
+    ----------
+    features : int
+    most_rows : int
+        More rows than any federation has: the bound of a count that is asked before the rows are known.
+    """
+
+    features: int
+    most_rows: int = 2**40
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 + self.features
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.most_rows
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        bits = Bits.of(silo.table)
+
+        def count(piece: NDArray[np.int64]) -> Vector:
+            out = np.zeros(self.features, np.int64)
+            for start, stop in piece:
+                kernels.count_missing(
+                    bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop, out
+                )
+            return out
+
+        missing = sum(silo.threads.map(count, pieces(silo.ranges, silo.threads.n)), np.zeros(self.features, np.int64))
+        starts = silo.table.starts
+        holds_rows = int(np.count_nonzero(np.diff(starts)[silo.silos_asked]))
+        rows = int((silo.ranges[:, 1] - silo.ranges[:, 0]).sum())
+        return np.concatenate([[rows, holds_rows], missing]).astype(np.int64)
+
+    def read(self, total: Vector) -> Summary:
+        """See `Query`."""
+        return Summary(int(total[0]), int(total[1]), total[2:])
+
+
+def _weights_and_targets(silo: Silo, labels: list[Any] | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rows, weight = silo.rows_asked(), silo.weights()
+    target = silo.targets(labels)[rows]
+    return np.ones(len(target), np.float32) if weight is None else weight[rows], target
+
+
+class LabelExponents(Query, frozen=True, eq=False):
+    """The exponents that bound a row's weight, and its weight times its target: two maxima, by a sum.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    labels : list, optional
+        The class labels; None for targets that are numbers.
+    """
+
+    rows: int
+    labels: list[Any] | None
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 * N_EXPONENTS
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        weight, target = _weights_and_targets(silo, self.labels)
+        return np.concatenate([exponent_counts(weight), exponent_counts(weight * target)])
+
+    def read(self, total: Vector) -> tuple[int, int]:
+        """The exponents of the weight and of weight times target."""
+        return largest_exponent(total[:N_EXPONENTS]), largest_exponent(total[N_EXPONENTS:])
+
+
+class LabelSums(Query, frozen=True, eq=False):
+    """The sums of weights and of weights times targets; of classes, the weight of each.
+
+    Parameters
+    ----------
+    rows : int
+    labels : list, optional
+    exponents : tuple of int
+        What `LabelExponents` read.
+    bits : int
+        Fineness of the grid; see `core.ring.step_bits`.
+    """
+
+    rows: int
+    labels: list[Any] | None
+    exponents: tuple[int, int]
+    bits: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 if self.labels is None else len(self.labels)
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows << self.bits
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        weight, target = _weights_and_targets(silo, self.labels)
+        mass = quantise(weight, self.exponents[0], self.bits)
+        if self.labels is None:
+            return np.array([mass.sum(), quantise(weight * target, self.exponents[1], self.bits).sum()])
+        return np.array([mass[target == k].sum() for k in range(len(self.labels))])
+
+    def read(self, total: Vector) -> NDArray[np.float64]:
+        """The sums as real numbers."""
+        exponents = self.exponents if self.labels is None else (self.exponents[0],) * len(self.labels)
+        return np.array([restore(t, e, self.bits) for t, e in zip(total, exponents, strict=True)])

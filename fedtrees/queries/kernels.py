@@ -1,0 +1,122 @@
+"""Kernels over the order-preserving key of a float. Numba only; every kernel has a naive twin in the tests.
+
+The key of a float32 is a uint32 that sorts as the float does: 2**31 plus or minus its magnitude's bits. Both zeros share
+a key, as they are equal under ``<``, and round numbers of either sign begin a bucket.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+SIGN = np.uint32(0x80000000)
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+INFINITY = np.uint32(0x7F800000)
+SLOT_SHIFT = np.uint32(20)  # the lookup table of `count_ranks` has a slot for every value of a key's upper 12 bits
+N_SLOTS = 4096
+BLOCK = 2048  # rows a block: its values stay in the second-level cache while its features are walked
+
+
+@njit(nogil=True, cache=True, inline="always")
+def key_of(bits):
+    """The key of a float32 given as its bits; not for NaN."""
+    return np.uint32(-bits) if bits & SIGN else bits | SIGN
+
+
+@njit(nogil=True, cache=True, inline="always")
+def is_missing(bits):
+    """Whether these are the bits of a NaN."""
+    return (bits & MAGNITUDE) > INFINITY
+
+
+@njit(nogil=True, cache=True)
+def count_missing(bits, row_stride, column_stride, order, start, stop, out):
+    """Count the missing of every feature.
+
+    bits: uint32 flat IN; a value stands at row * row_stride + feature * column_stride
+    order: int64 (rows,) or (0,) IN; where a row stands in bits, itself when empty
+    start, stop: rows to walk IN
+    out: int64 (features,) OUT, added to
+    """
+    for block in range(start, stop, BLOCK):
+        end = min(block + BLOCK, stop)
+        for f in range(out.shape[0]):
+            n = 0
+            for i in range(block, end):
+                row = order[i] if order.shape[0] else i
+                n += is_missing(bits[row * row_stride + f * column_stride])
+            out[f] += n
+
+
+@njit(nogil=True, cache=True)
+def count_ranks(
+    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, slots, out
+):
+    """Count the values in each child of some intervals of keys.
+
+    bits, row_stride, column_stride, order, start, stop: as in `count_missing` IN
+    first: int64 (features + 1,) IN; the intervals of feature f are first[f] to first[f + 1], ascending, disjoint
+    low: uint32, width: uint8, shift: uint8 (intervals,) IN; an interval holds the keys [low, low + 2**width) and has
+        children of 2**shift keys
+    base: int64 (intervals,) IN; where an interval's children start in out
+    slots: int32 (features, N_SLOTS + 1) IN; the last interval that starts at or below a slot's first key
+    out: int32 (children,) OUT, added to
+    """
+    one = np.uint64(1)
+    for block in range(start, stop, BLOCK):
+        end = min(block + BLOCK, stop)
+        for f in range(first.shape[0] - 1):
+            if first[f] == first[f + 1]:
+                continue
+            for i in range(block, end):
+                row = order[i] if order.shape[0] else i
+                value = bits[row * row_stride + f * column_stride]
+                if is_missing(value):
+                    continue
+                key = key_of(value)
+                slot = np.int64(key >> SLOT_SHIFT)
+                a = np.int64(slots[f, slot])
+                b = np.int64(slots[f, slot + 1])
+                while a < b:  # the last interval that starts at or below the key
+                    middle = (a + b + 1) >> 1
+                    if low[middle] <= key:
+                        a = middle
+                    else:
+                        b = middle - 1
+                if a < first[f] or key < low[a]:
+                    continue
+                offset = np.uint64(key) - np.uint64(low[a])
+                if offset < (one << np.uint64(width[a])):
+                    out[base[a] + np.int64(offset >> np.uint64(shift[a]))] += 1
+
+
+@njit(nogil=True, cache=True)
+def divide_evenly(counts, most, ends):
+    """Gather neighbouring buckets into at most ``most`` bins of about equal mass; a heavy bucket gets its own.
+
+    counts: int64 (buckets,) IN
+    most: int IN
+    ends: int64 (most,) OUT; the last bucket of every bin
+    Returns the number of bins.
+    """
+    left, bins, mass = counts.sum(), most, 0
+    made = 0
+    for i in range(counts.shape[0]):
+        target = left / bins
+        # close before this bucket when it would overshoot by more than is lacking now
+        if mass > 0 and bins > 1 and mass + counts[i] - target > target - mass:
+            ends[made] = i - 1
+            made += 1
+            left -= mass
+            bins -= 1
+            mass = 0
+            target = left / bins
+        mass += counts[i]
+        if mass >= target and bins > 1 and i + 1 < counts.shape[0]:
+            ends[made] = i
+            made += 1
+            left -= mass
+            bins -= 1
+            mass = 0
+    ends[made] = counts.shape[0] - 1
+    return made + 1

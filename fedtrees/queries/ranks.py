@@ -1,0 +1,234 @@
+"""Exact ranks by counting: how many values fall in each bucket of an order-preserving key, refined in rounds.
+
+Counts are integers, so the buckets, their counts and the cut points made of them are the same for every partition of
+the rows. No value is sent; a cut is a decimal between buckets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Query
+from fedtrees.core.ring import Vector
+from fedtrees.queries import kernels
+from fedtrees.queries.counts import Bits, pieces
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+KEY_BITS = 32
+FIRST_BITS = 12  # children of the first round: sign, exponent and three bits of the fraction
+LARGEST_KEY = 0xFF7FFFFF  # of the largest finite float
+
+
+class Ranks(Query, frozen=True, eq=False):
+    """How many values of each feature fall in each child of some intervals of keys.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    first : int64 (features + 1,)
+        The intervals of feature ``f`` are ``first[f]`` to ``first[f + 1]``: ascending and disjoint.
+    low : uint32 (intervals,)
+        First key of an interval.
+    log_keys, log_child : uint8 (intervals,)
+        An interval has ``2 ** log_keys`` keys, a child ``2 ** log_child``.
+    """
+
+    rows: int
+    first: NDArray[np.int64]
+    low: NDArray[np.uint32]
+    log_keys: NDArray[np.uint8]
+    log_child: NDArray[np.uint8]
+
+    def base(self) -> Vector:
+        """Where each interval's children start in the answer; one more entry for the end."""
+        children = np.int64(1) << (self.log_keys.astype(np.int64) - self.log_child)
+        return np.concatenate(([0], np.cumsum(children))).astype(np.int64)
+
+    def size(self) -> int:
+        """See `Query`."""
+        return int(self.base()[-1])
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        bits, base, slots = Bits.of(silo.table), self.base(), self._slots()
+
+        def count(piece: NDArray[np.int64]) -> NDArray[np.int32]:
+            out = np.zeros(base[-1], np.int32)
+            for start, stop in piece:
+                kernels.count_ranks(
+                    bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
+                    self.first, self.low, self.log_keys, self.log_child, base, slots, out,
+                )  # fmt: skip
+            return out
+
+        counts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
+        return sum((part.astype(np.int64) for part in counts), np.zeros(base[-1], np.int64))
+
+    def _slots(self) -> NDArray[np.int32]:
+        """Of every feature, the last interval that starts at or below each value of a key's upper bits."""
+        marks = np.arange(kernels.N_SLOTS + 1, dtype=np.int64) << int(kernels.SLOT_SHIFT)
+        slots = np.zeros((len(self.first) - 1, kernels.N_SLOTS + 1), np.int32)
+        for f in range(len(slots)):
+            a, b = self.first[f], self.first[f + 1]
+            slots[f] = a + np.maximum(np.searchsorted(self.low[a:b].astype(np.int64), marks, side="right") - 1, 0)
+        return slots
+
+    def read(self, total: Vector) -> Vector:
+        """See `Query`."""
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Buckets:
+    """The buckets of all features that hold values: state in, state out.
+
+    Law: the buckets of one feature are disjoint, ascending, and hold all its values.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the federation.
+    most : int64 (features,)
+        Bins wanted of each feature.
+    feature, low, width, count : int64 (buckets,)
+        A bucket's feature, first key, logarithm of its number of keys, and number of values.
+    """
+
+    rows: int
+    most: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    low: NDArray[np.int64]
+    width: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    @staticmethod
+    def start(rows: int, present: NDArray[np.int64], most: NDArray[np.int64]) -> Buckets:
+        """One bucket for each feature that has values: all keys."""
+        feature = np.flatnonzero(present)
+        zero = np.zeros(len(feature), np.int64)
+        return Buckets(rows, most, feature, zero, zero + KEY_BITS, present[feature])
+
+    def to_refine(self) -> NDArray[np.bool_]:
+        """Which buckets are too coarse.
+
+        Where a feature has fewer buckets than it may have bins, every bucket that could hold two values; else the
+        ones with more than a sixteenth of a bin's share.
+        """
+        n_features = len(self.most)
+        held = np.bincount(self.feature, minlength=n_features)
+        values = np.bincount(self.feature, weights=self.count, minlength=n_features)
+        share = np.where(held <= self.most, 1, np.maximum(1, values / (16 * np.maximum(self.most, 1))))
+        coarse = (self.width > 0) & (self.count > share[self.feature])
+        # a first look is the same for all, so that a round of counting is never skipped by the largest buckets
+        return coarse | ((self.width == KEY_BITS) & (self.count > 0))
+
+    def query(self, coarse: NDArray[np.bool_]) -> Ranks:
+        """The question that refines these buckets: about as many children a feature, dealt out by need."""
+        feature, width, count = self.feature[coarse], self.width[coarse], self.count[coarse]
+        n_features = len(self.most)
+        many = np.bincount(feature, minlength=n_features)
+        budget = np.maximum(8192, 4 * self.most)
+        held = np.bincount(self.feature, minlength=n_features)
+        total = np.bincount(feature, weights=count, minlength=n_features)
+        # few buckets: every value is wanted by itself, so all get the same; many: by their values
+        part = np.where(
+            (held <= self.most)[feature], 1 / np.maximum(many, 1)[feature], count / np.maximum(total, 1)[feature]
+        )
+        bits = np.log2(np.maximum(budget[feature] * part, 2)).astype(np.int64)
+        bits = np.where(width == KEY_BITS, FIRST_BITS, np.minimum(bits, width))
+        first = np.concatenate(([0], np.cumsum(many)))
+        return Ranks(
+            self.rows,
+            first.astype(np.int64),
+            self.low[coarse].astype(np.uint32),
+            width.astype(np.uint8),
+            (width - bits).astype(np.uint8),
+        )
+
+    def refined(self, coarse: NDArray[np.bool_], query: Ranks, counts: Vector) -> Buckets:
+        """The buckets with their children in the coarse ones' places; empty children are let go."""
+        base = query.base()
+        (hit,) = np.nonzero(counts)
+        parent = np.searchsorted(base, hit, side="right") - 1
+        shift = query.log_child[parent].astype(np.int64)
+        low = query.low[parent].astype(np.int64) + ((hit - base[parent]) << shift)
+        feature = np.concatenate([self.feature[~coarse], self.feature[coarse][parent]])
+        low = np.concatenate([self.low[~coarse], low])
+        order = np.lexsort((low, feature))
+        width = np.concatenate([self.width[~coarse], shift])[order]
+        count = np.concatenate([self.count[~coarse], counts[hit]])[order]
+        return Buckets(self.rows, self.most, feature[order], low[order], width, count)
+
+    def bins(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Feature, last key and next bin's first key of every bin: a cut belongs between the two keys.
+
+        A bin for each bucket where there are few, else bins of about equal mass. The last bin of a feature has no next
+        one; its third entry is -1.
+        """
+        features, lasts, nexts = [], [], []
+        for f in np.unique(self.feature):
+            own = self.feature == f
+            low, width, count = self.low[own], self.width[own], self.count[own]
+            ends = np.arange(len(low))
+            if len(low) > self.most[f]:
+                ends = np.empty(self.most[f], np.int64)
+                ends = ends[: kernels.divide_evenly(count, int(self.most[f]), ends)]
+            features.append(np.full(len(ends), f))
+            lasts.append(np.minimum(low[ends] + (np.int64(1) << width[ends]) - 1, LARGEST_KEY))
+            nexts.append(np.append(low[ends[:-1] + 1], -1))
+        if not features:
+            return (np.zeros(0, np.int64),) * 3
+        return np.concatenate(features), np.concatenate(lasts), np.concatenate(nexts)
+
+
+def float_of(keys: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The floats that have these keys."""
+    keys = keys.astype(np.uint32)
+    return np.where(keys & kernels.SIGN, keys ^ kernels.SIGN, -keys).astype(np.uint32).view(np.float32)
+
+
+def shortest_between(low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The shortest decimals above ``low`` and below ``high``, near their middle; ``high`` where there are none.
+
+    Parameters
+    ----------
+    low, high : float32 (cuts,)
+        ``low < high``, finite.
+
+    Returns
+    -------
+    float32 (cuts,)
+        With ``low < result <= high``.
+
+    Examples
+    --------
+    >>> shortest_between(np.float32([37, 37, 0.12]), np.float32([38, 40, 0.9]))
+    array([37.5, 38. ,  0.5], dtype=float32)
+    """
+    a, b = low.astype(np.float64), high.astype(np.float64)
+    middle = a + (b - a) / 2
+    result = high.copy()
+    open_ = np.ones(len(a), bool)
+    # from the coarsest power of ten that can fall between the two, down to the precision of a float
+    coarsest = np.ceil(np.log10(np.maximum(b - a, 1e-45))).astype(np.int64)
+    for finer in range(10):
+        digits = finer - coarsest
+        with np.errstate(over="ignore", invalid="ignore"):
+            unit = 10.0 ** np.abs(digits)
+            near = np.where(digits >= 0, np.rint(middle * unit) / unit, np.rint(middle / unit) * unit)
+            candidate = near.astype(np.float32)
+        good = open_ & (candidate > low) & (candidate < high)
+        result[good] = candidate[good]
+        open_ &= ~good
+    return result

@@ -1,0 +1,91 @@
+"""Bins: cut points from exact federated ranks, and a silo's values as the numbers of their bins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.queries.counts import Bits, Summary, pieces
+from fedtrees.queries.kernels import SIGN
+from fedtrees.queries.ranks import Buckets, float_of, shortest_between
+from fedtrees.trees import kernels
+from fedtrees.trees.tree import Cuts
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.table import Table
+    from fedtrees.core.threads import Threads
+
+GROUP = 16  # features a group at the most; see `kernels`
+
+
+def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int) -> Cuts:
+    """Find cut points from the ranks of all the cohort's values, in three to six rounds of counting.
+
+    Law: the cuts are the same for every partition of the same rows.
+
+    Parameters
+    ----------
+    channel, cohort
+        Whom to ask.
+    summary : Summary
+        The cohort's rows and missing values.
+    max_bin : int
+        Bins of a feature at the most, the missing bin included.
+    """
+    missing = summary.missing > 0
+    buckets = Buckets.start(summary.rows, summary.rows - summary.missing, max_bin - missing)
+    while (coarse := buckets.to_refine()).any():
+        query = buckets.query(coarse)
+        buckets = buckets.refined(coarse, query, channel.total(query, cohort))
+    return cuts_of(buckets, missing)
+
+
+def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
+    """Write a decimal between every two neighbouring bins, and one above the last."""
+    feature, last, following = buckets.bins()
+    low = float_of(last)
+    beyond = np.minimum(low.astype(np.float64) + np.maximum(np.abs(low), 1.0), np.finfo(np.float32).max)
+    high = np.where(following < 0, beyond.astype(np.float32), float_of(np.maximum(following, 0)))
+    values = np.where(low < high, shortest_between(low, high), high)
+    offsets = np.searchsorted(feature, np.arange(len(missing) + 1))
+    return Cuts(values.astype(np.float32), offsets.astype(np.int64), missing)
+
+
+def keys_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """The order-preserving keys of floats; see `queries.kernels`."""
+    bits = values.view(np.uint32)
+    return np.where(bits & SIGN, -bits, bits | SIGN).astype(np.uint32)
+
+
+def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Put every value of a table in its bin.
+
+    Returns
+    -------
+    uint8 or uint16 (groups, rows, features a group)
+        In the table's order; see `kernels`.
+    """
+    groups = -(-cuts.n_features // GROUP)
+    a_group = -(-cuts.n_features // groups)
+    largest = int(cuts.n_bins.max())
+    padded = max(2, 1 << int(max(1, cuts.n_values.max()) - 1).bit_length())
+    keys = np.full((cuts.n_features, padded), 0xFFFFFFFF, np.uint32)
+    for f in range(cuts.n_features):
+        inner = cuts.of(f)[:-1]  # the last cut lies above all that was seen
+        keys[f, : len(inner)] = keys_of(inner)
+    bits = Bits.of(table)
+    out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
+
+    def fill(piece: NDArray[np.int64]) -> None:
+        for start, stop in piece:
+            kernels.bin_rows(
+                bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
+                keys, cuts.n_values, a_group, out,
+            )  # fmt: skip
+
+    threads.map(fill, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))
+    return out

@@ -1,0 +1,173 @@
+"""Gradient boosting over a channel: the main loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
+from fedtrees.core.ring import exponent_of, step_bits
+from fedtrees.core.weighting import RowWeights, Weigh, Weighting
+from fedtrees.errors import DataError
+from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary
+from fedtrees.trees.binning import global_cuts
+from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.histogram import GradientExponents
+from fedtrees.trees.losses import Loss, statistic_exponents
+from fedtrees.trees.split import SplitRule
+from fedtrees.trees.tree import Cuts, Tree
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+    from fedtrees.core.query import Query
+    from fedtrees.core.threads import Threads
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to boost. Names, meanings and defaults are XGBoost's where it has them."""
+
+    loss: Loss
+    n_estimators: int = 100
+    max_depth: int = 6
+    max_bin: int = 256
+    rule: SplitRule = field(default_factory=SplitRule)
+    base_score: float | None = None
+    sampler: Sampler = field(default_factory=FixedFraction)
+    weighting: Weighting = field(default_factory=RowWeights)
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """What boosting returns: the trees, round after round and output after output, and where margins start.
+
+    Attributes
+    ----------
+    trees : list of Tree
+    cuts : Cuts
+    base_score : float64 (outputs,)
+        In the units of a prediction, as XGBoost keeps it.
+    """
+
+    trees: list[Tree]
+    cuts: Cuts
+    base_score: NDArray[np.float64]
+
+
+def boost(
+    channel: Channel,
+    n_silos: int,
+    n_features: int,
+    labels: list[Any] | None,
+    settings: Settings,
+    threads: Threads,
+    to_margin: Callable[[NDArray[np.float64]], NDArray[np.float32]],
+    watch: Callable[[int], None] = lambda round: None,
+) -> Ensemble:
+    """Boost trees over a channel.
+
+    Law: the ensemble is the same for every partition of the same rows, as all that is asked for is integer sums.
+
+    Parameters
+    ----------
+    channel : Channel
+    n_silos, n_features : int
+    labels : list, optional
+        The class labels, sorted; None for a regression.
+    settings : Settings
+    threads : Threads
+        For finding splits.
+    to_margin : callable
+        What margins start from, for a base score; the exported model must start from the same bits.
+    watch : callable
+        Called with the number of every finished round.
+    """
+    everyone = np.arange(n_silos)
+    summary = _summary(channel, everyone, n_features)
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin)
+    weight_exponent, base_score = _base_score(channel, everyone, summary, labels, settings)
+    base_margin = to_margin(base_score)
+    objective = settings.loss.name
+    channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
+    plan = Plan(cuts, settings.rule, settings.max_depth, len(base_margin), summary.rows, threads)
+    grids = Grids(settings.loss, weight_exponent, summary.rows * plan.outputs)
+    trees: list[Tree] = []
+    for round in range(settings.n_estimators):
+        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        exponents = grids.exponents(channel, cohort)
+        grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
+        grids.learn(answers, grown, complete=len(cohort) == n_silos)
+        channel.tell(Grown.of(grown))
+        trees += grown
+        watch(round)
+    return Ensemble(trees, cuts, base_score)
+
+
+def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
+    summary: Summary = channel.total(Counts(n_features), everyone)
+    if summary.rows == 0:
+        raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
+    return summary
+
+
+def _base_score(
+    channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, settings: Settings
+) -> tuple[int, NDArray[np.float64]]:
+    """The exponent that bounds a row's weight, and the base score, given or estimated."""
+    channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
+    exponents = channel.total(LabelExponents(summary.rows, labels), everyone)
+    bits = step_bits(summary.rows)
+    sums = channel.total(LabelSums(summary.rows, labels, exponents, bits), everyone)
+    mass = sums.sum() if labels is not None else sums[0]
+    if mass == 0:
+        raise DataError("sample_weight is zero in every row of every silo; some row must count.")
+    outputs = settings.loss.outputs(len(labels or ()))
+    if settings.base_score is not None:
+        return exponents[0], np.full(outputs, settings.base_score)
+    if labels is not None and np.count_nonzero(sums) < 2:
+        only = labels[int(np.argmax(sums))]
+        raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
+    return exponents[0], settings.loss.intercept(sums)
+
+
+class Grids:
+    """The grids that gradients are rounded to, shared by the whole cohort.
+
+    Where the loss bounds its gradients, they are fixed. Elsewhere the largest gradient of a round rides on its first
+    histograms, and with the largest leaf it bounds the next round's; a cohort that was drawn anew is asked first.
+    """
+
+    def __init__(self, loss: Loss, weight_exponent: int, gradients: int):
+        self._loss, self._weight, self._query = loss, weight_exponent, GradientExponents(gradients)
+        bound = loss.bound()
+        self._fixed = statistic_exponents(bound, weight_exponent) if bound else None
+        self._next: tuple[int, int] | None = None
+
+    def exponents(self, channel: Channel, cohort: Cohort) -> tuple[int, int]:
+        """The exponents for the coming tree."""
+        if self._fixed:
+            return self._fixed
+        exponents: tuple[int, int] = self._next or channel.total(self._query, cohort)
+        return exponents
+
+    def riders(self) -> list[Query]:
+        """What to ask along with the tree's first histograms."""
+        return [] if self._fixed else [self._query]
+
+    def learn(self, answers: Sequence[Any], trees: list[Tree], complete: bool) -> None:
+        """Bound the next round's gradients; not possible where a cohort left somebody out."""
+        if self._fixed:
+            return
+        self._next = None
+        if complete:
+            g, h = answers[0]
+            leaf = sum(float(np.abs(tree.value).max()) for tree in trees)
+            bound = math.ldexp(1.0, g) + math.ldexp(self._loss.step(leaf), self._weight)
+            self._next = exponent_of(bound), h

@@ -1,0 +1,203 @@
+"""What a silo remembers while trees are boosted: bins, margins, and where its rows stand in the growing trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Fact
+from fedtrees.core.ring import Vector
+from fedtrees.queries.counts import pieces
+from fedtrees.trees import kernels
+from fedtrees.trees.binning import bin_table
+from fedtrees.trees.losses import loss_named, scales
+from fedtrees.trees.tree import Cuts, Shape, Tree
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+Ranges = NDArray[np.int64]
+
+
+class Begin(Fact, frozen=True, eq=False):
+    """Boosting begins: the loss, the agreed labels, and what the margins start from.
+
+    Parameters
+    ----------
+    objective : str
+    labels : list, optional
+    base_margin : float32 (outputs,)
+    values, offsets, missing
+        The cut points; see `trees.tree.Cuts`.
+    """
+
+    objective: str
+    labels: list[Any] | None
+    base_margin: NDArray[np.float32]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        silo.state = Boosting(silo, self, Cuts(self.values, self.offsets, self.missing))
+
+
+class Grown(Fact, frozen=True, eq=False):
+    """A round's trees are finished, one an output; their arrays stand end to end.
+
+    Parameters
+    ----------
+    ends : int32 (outputs,)
+        Where each tree's nodes end.
+    feature, bin, default_left, left, value
+        See `trees.tree.Tree`.
+    """
+
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    @staticmethod
+    def of(trees: list[Tree]) -> Grown:
+        """Put trees end to end."""
+        names = ("feature", "bin", "default_left", "left", "value")
+        ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
+        return Grown(ends, *(np.concatenate([getattr(tree, name) for tree in trees]) for name in names))
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        state: Boosting = silo.state
+        cut = self.ends[:-1]
+        arrays = [np.split(a, cut) for a in (self.feature, self.bin, self.default_left, self.left)]
+        shapes = [Shape.of(*one, state.cuts) for one in zip(*arrays, strict=True)]
+        state.forest.append((shapes, np.split(self.value, cut)))
+
+
+class Boosting:
+    """A silo's margins and positions.
+
+    Law: everything here follows from the table and the facts; positions are kept to save the walk from the root.
+
+    Attributes
+    ----------
+    bins : uint8 or uint16 (groups, rows, features a group)
+    margin : float32 (outputs, rows)
+    node : int32 (outputs, rows)
+        The node of the growing tree that a row is known to have reached.
+    words : int64 (outputs, rows)
+        Packed quantised gradients and hessians.
+    """
+
+    def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
+        rows, outputs = silo.table.n_rows, len(begin.base_margin)
+        self.cuts = cuts
+        self.loss = loss_named(begin.objective)
+        self.target = silo.targets(begin.labels)
+        weight = silo.weights()
+        self.weight = np.ones(1, np.float32) if weight is None else weight
+        self.bins = bin_table(silo.table, cuts, silo.threads)
+        self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
+        self.node = np.zeros((outputs, rows), np.int32)
+        self.words = np.zeros((outputs, rows), np.int64)
+        self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
+        # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
+        self.added = np.zeros(len(silo.table.names), np.int64)
+        self.placed = np.full(len(silo.table.names), -1, np.int64)
+        self._packed: dict[int, Vector] = {}
+        self._prepared: tuple[object, ...] = ()
+
+    # -- between trees --------------------------------------------------------------------------------------
+
+    def catch_up(self, silo: Silo) -> None:
+        """Add the trees that the margins of the silos asked do not hold yet, in order."""
+        asked = silo.silos_asked
+        last = len(self.forest) - 1
+        if not len(asked) or (self.added[asked] > last).all():
+            return
+        for round in range(int(self.added[asked].min()), last + 1):
+            behind = asked[self.added[asked] == round]
+            fresh = behind[self.placed[behind] != round]
+            for ranges in (_ranges(silo, fresh) if len(fresh) else ()):
+                self.node[:, ranges[0] : ranges[1]] = 0
+            self._add_round(silo, _ranges(silo, behind), round)
+            self.added[behind] = round + 1
+
+    def _add_round(self, silo: Silo, ranges: Ranges, round: int) -> None:
+        shapes, values = self.forest[round]
+
+        def add(piece: Ranges) -> None:
+            for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
+                kernels.add_leaves(self.bins, self.node[k], piece, shape.arrays(), value, self.margin[k])
+
+        silo.threads.map(add, pieces(ranges, silo.threads.n))
+
+    def prepare(self, silo: Silo, exponents: tuple[int, int]) -> None:
+        """Compute and quantise the gradients of a new tree, and put the rows at its root; done once a tree."""
+        key = len(self.forest), exponents, silo.ranges.tobytes()
+        if key == self._prepared:
+            return
+        self.catch_up(silo)
+        scale_g, scale_h = scales(exponents)
+
+        def fill(piece: Ranges) -> None:
+            for start, stop in piece:
+                self.loss.kernel(self.margin, self.target, self.weight, start, stop, scale_g, scale_h, self.words)
+                self.node[:, start:stop] = 0
+
+        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        self.placed[silo.silos_asked] = len(self.forest)
+        self._prepared = key
+
+    def gradients(self, silo: Silo) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """The gradients and hessians of the rows asked, weights included, not quantised: (outputs, rows) each."""
+        self.catch_up(silo)
+        rows = silo.rows_asked()
+        weight = self.weight[rows] if len(self.weight) > 1 else self.weight
+        g, h = self.loss.gradients(self.margin[:, rows], self.target[rows])
+        return g * weight, h * weight
+
+    # -- within a tree --------------------------------------------------------------------------------------
+
+    def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32]) -> Vector:
+        """The (G, H) of each bin of the nodes to build, of one output's tree: int64 (nodes, 2, bins)."""
+        cuts, offsets = self.cuts, self.cuts.bin_offsets
+        slot_of = np.full(len(shape.feature), -1, np.int32)
+        slot_of[build] = np.arange(len(build))
+        stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
+        scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
+
+        def fill(piece: tuple[int, Ranges]) -> Vector:
+            place, ranges = piece
+            packed = self._scratch(place, scratch)
+            wide = np.zeros((len(build), 2, cuts.total_bins), np.int64)
+            kernels.grow_level(
+                self.bins, self.words[output], self.node[output], ranges,
+                shape.arrays(), slot_of, offsets, stride, packed, wide,
+            )  # fmt: skip
+            return wide
+
+        parts = silo.threads.map(fill, list(enumerate(pieces(silo.ranges, silo.threads.n))))
+        if not parts:
+            return np.zeros((len(build), 2, cuts.total_bins), np.int64)
+        for part in parts[1:]:
+            parts[0] += part
+        return parts[0]
+
+    def _scratch(self, place: int, size: int) -> Vector:
+        """A thread's accumulators, zeros; kernels leave them so."""
+        if len(self._packed.get(place, ())) < size:
+            self._packed[place] = np.zeros(size, np.int64)
+        return self._packed[place][:size]
+
+
+def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
+    starts = silo.table.starts
+    if len(silos) == len(silo.table.names):
+        return np.array([[0, silo.table.n_rows]], np.int64)
+    return np.stack([starts[silos], starts[silos + 1]], axis=1)

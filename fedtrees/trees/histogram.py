@@ -1,0 +1,110 @@
+"""The queries of boosting: a level's histograms, and how large the gradients are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Query
+from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
+from fedtrees.errors import ProtocolError
+from fedtrees.trees.kernels import STATISTIC_BITS_H
+from fedtrees.trees.tree import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.boosting import Boosting
+
+
+class Histograms(Query, frozen=True, eq=False):
+    """The sums of gradients and hessians in every bin of some nodes of the growing trees, one tree an output.
+
+    The question carries the trees as far as they have grown, so a silo that never heard of them can answer: its rows
+    walk down from the root. Arrays of several trees stand end to end.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    bins : int
+        Bins of all features.
+    exponents : tuple of int
+        Of the gradient's and the hessian's grids.
+    ends : int32 (outputs,)
+        Where each tree's nodes end.
+    feature, bin, default_left, left
+        See `trees.tree.Tree`.
+    build : int32 (nodes,)
+        The nodes to sum, numbered within their tree, tree after tree.
+    build_ends : int32 (outputs,)
+        Where each tree's nodes to sum end.
+    """
+
+    rows: int
+    bins: int
+    exponents: tuple[int, int]
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    build: NDArray[np.int32]
+    build_ends: NDArray[np.int32]
+
+    def size(self) -> int:
+        """See `Query`."""
+        return len(self.build) * 2 * self.bins
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows << STATISTIC_BITS_H
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state: Boosting | None = silo.state
+        if state is None or state.cuts.total_bins != self.bins or len(self.ends) != len(state.margin):
+            raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        state.prepare(silo, self.exponents)
+        cut = self.ends[:-1]
+        arrays = [np.split(a, cut) for a in (self.feature, self.bin, self.default_left, self.left)]
+        builds = np.split(self.build, self.build_ends[:-1])
+        parts = [
+            state.histograms(silo, output, Shape.of(*one, state.cuts), build)
+            for output, (one, build) in enumerate(zip(zip(*arrays, strict=True), builds, strict=True))
+            if len(build)
+        ]
+        return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
+
+    def read(self, total: Vector) -> Vector:
+        """The sums, int64 (nodes, 2, bins)."""
+        return total.reshape(len(self.build), 2, self.bins)
+
+
+class GradientExponents(Query, frozen=True, eq=False):
+    """The exponents that bound a row's gradient and hessian: two maxima, by a sum.
+
+    Parameters
+    ----------
+    rows : int
+        Gradients in the federation: rows times outputs.
+    """
+
+    rows: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 * N_EXPONENTS
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        return np.concatenate([exponent_counts(part.ravel()) for part in silo.state.gradients(silo)])
+
+    def read(self, total: Vector) -> tuple[int, int]:
+        """The exponents of the gradient and the hessian."""
+        return largest_exponent(total[:N_EXPONENTS]), largest_exponent(total[N_EXPONENTS:])

@@ -1,0 +1,247 @@
+"""The hot loops. Numba only, no Python objects; every kernel has a naive twin in the tests.
+
+Rows are walked in memory order once a level, however many nodes there are: gathering a node's rows by index costs four
+times as much. Features stand in groups of up to 16 so that the accumulators of a level's nodes stay in the cache:
+
+    bins[group, row, place]     feature = group * features_a_group + place
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fedtrees.queries.kernels import BLOCK, is_missing, key_of
+
+LIST_ROWS = 65536  # rows gathered before they are added: their bins are read once a feature group
+# A row's (g, h) is one word, (g << 32) + h, with |g| <= 2**19 and 0 <= h <= 2**20: both halves hold 4095 rows
+STATISTIC_BITS_G = 19
+STATISTIC_BITS_H = 20
+WORD_ROWS = 4095
+LOW_HALF = np.int64(0xFFFFFFFF)
+
+
+@njit(nogil=True, cache=True)
+def bin_rows(bits, row_stride, column_stride, order, start, stop, keys, last, features_a_group, out):
+    """Find the bin of every value.
+
+    bits, row_stride, column_stride, order, start, stop: as in `queries.kernels.count_missing` IN
+    keys: uint32 (features, a power of two) IN; keys of the inner cuts, ascending, filled up with the largest key
+    last: int64 (features,) IN; the bin for the missing
+    out: uint8 or uint16 (groups, rows, features_a_group) OUT
+    """
+    half = keys.shape[1] >> 1
+    for block in range(start, stop, BLOCK):
+        end = min(block + BLOCK, stop)
+        for f in range(keys.shape[0]):
+            group, place = f // features_a_group, f % features_a_group
+            own = keys[f]
+            for i in range(block, end):
+                row = order[i] if order.shape[0] else i
+                value = bits[row * row_stride + f * column_stride]
+                key = key_of(value)
+                at = np.uint64(0)
+                step = np.uint64(half)
+                while step > np.uint64(0):  # no branch depends on the data
+                    at += step * np.uint64(own[at + step - np.uint64(1)] <= key)
+                    step >>= np.uint64(1)
+                out[group, i, place] = last[f] if is_missing(value) else at
+
+
+@njit(nogil=True, cache=True)
+def _add(bins, rows, slots, words, first, width, stride, slot_size, packed):
+    """Add gathered rows to the accumulators of one feature group, which start at first in a slot's own.
+
+    Unsigned indices throughout: numba need not ask whether they count from the end.
+    """
+    if stride == np.uint64(256):  # the usual case: the compiler folds the constant into the address
+        for i in range(rows.shape[0]):
+            row, word = np.uint64(rows[i]), words[i]
+            at = np.uint64(slots[i]) * slot_size + first
+            for place in range(width):
+                packed[at + place * np.uint64(256) + np.uint64(bins[row, place])] += word
+    else:
+        for i in range(rows.shape[0]):
+            row, word = np.uint64(rows[i]), words[i]
+            at = np.uint64(slots[i]) * slot_size + first
+            for place in range(width):
+                packed[at + place * stride + np.uint64(bins[row, place])] += word
+
+
+@njit(nogil=True, cache=True)
+def _empty(packed, wide, slot, low, high, stride, offsets):
+    """Unpack one node's accumulators, of the features from low to high, into its sums."""
+    for f in range(low, high):
+        at = (slot * (packed.shape[0] // (wide.shape[0] * stride)) + f) * stride
+        out = offsets[f]
+        for b in range(offsets[f + 1] - out):
+            word = packed[at + b]
+            wide[slot, 0, out + b] += word >> 32
+            wide[slot, 1, out + b] += word & LOW_HALF
+            packed[at + b] = 0
+
+
+@njit(nogil=True, cache=True)
+def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, wide):
+    """Add the n gathered rows to the accumulators, one feature group after the other."""
+    a_group = bins.shape[2]
+    n_features = offsets.shape[0] - 1
+    slot_size = np.uint64(packed.shape[0] // wide.shape[0])
+    before = since.copy()
+    counts[:] = 0
+    for i in range(n):
+        counts[i // WORD_ROWS, slots[i]] += 1
+    for group in range(bins.shape[0]):
+        low, high = group * a_group, min((group + 1) * a_group, n_features)
+        since[:] = before
+        for part in range(0, n, WORD_ROWS):
+            for slot in range(since.shape[0]):
+                more = counts[part // WORD_ROWS, slot]
+                if since[slot] + more > WORD_ROWS:
+                    _empty(packed, wide, slot, low, high, stride, offsets)
+                    since[slot] = 0
+                since[slot] += more
+            to = slice(part, min(part + WORD_ROWS, n))
+            first, width = np.uint64(low * stride), np.uint64(high - low)
+            _add(
+                bins[group], rows[to], slots[to], words[to], first, width, np.uint64(stride), slot_size, packed
+            )
+
+
+@njit(nogil=True, cache=True)
+def _gather(bins, words, node, start, stop, tree, slot_of, rows, slots, held):
+    """Move the rows from start to stop down to their nodes; list those whose node is built. Returns how many."""
+    feature, split, missing, default_left, left = tree
+    a_group = np.uint32(bins.shape[2])
+    n = np.uint64(0)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        at = np.uint32(node[i])
+        f = feature[at]
+        if f >= 0:
+            while f >= 0:
+                b = np.int32(bins[np.uint32(f) // a_group, i, np.uint32(f) % a_group])
+                goes_left = default_left[at] if b == missing[at] else b <= split[at]
+                at = np.uint32(left[at] + (not goes_left))
+                f = feature[at]
+            node[i] = at
+        slot = slot_of[at]
+        # write first, count after: no branch to miss
+        rows[n] = i
+        slots[n] = slot
+        held[n] = words[i]
+        n += np.uint64(slot >= 0)
+    return n
+
+
+@njit(nogil=True, cache=True)
+def grow_level(bins, words, node, ranges, tree, slot_of, offsets, stride, packed, wide):
+    """Move rows down to the nodes they belong to now, and sum the histograms of the nodes to be built.
+
+    bins: uint8 or uint16 (groups, rows, features a group) IN
+    words: int64 (rows,) IN; packed (g, h)
+    node: int32 (rows,) IN OUT; the node a row is known to have reached
+    ranges: int64 (ranges, 2) IN; the rows to walk
+    tree: (feature, split, missing: int32, default_left: bool, left: int32) each (nodes,) IN; feature is -1 where a
+        node is not split; missing is the bin that stands for it
+    slot_of: int32 (nodes,) IN; where a node's histogram goes, -1 for a node that is not built
+    offsets: int64 (features + 1,) IN; where a feature's bins start
+    stride: int IN; accumulators a feature
+    packed: int64 (slots * groups * features a group * stride,) scratch, zeros in and out
+    wide: int64 (slots, 2, bins) OUT, added to
+    """
+    rows = np.empty(LIST_ROWS, np.uint32)
+    slots = np.empty(LIST_ROWS, np.int32)
+    held = np.empty(LIST_ROWS, np.int64)
+    counts = np.zeros((LIST_ROWS // WORD_ROWS + 1, wide.shape[0]), np.int64)
+    since = np.zeros(wide.shape[0], np.int64)
+    n = 0
+    for r in range(ranges.shape[0]):
+        start, stop = ranges[r]
+        while start < stop:
+            end = min(stop, start + LIST_ROWS - n)
+            n += np.int64(_gather(bins, words, node, start, end, tree, slot_of, rows[n:], slots[n:], held[n:]))
+            start = end
+            if n > LIST_ROWS // 2:
+                _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)
+                n = 0
+    _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)
+    for slot in range(wide.shape[0]):
+        if since[slot]:
+            _empty(packed, wide, slot, 0, offsets.shape[0] - 1, stride, offsets)
+
+
+@njit(nogil=True, cache=True)
+def add_leaves(bins, node, ranges, tree, value, margin):
+    """Move rows down to their leaves and add what those say.
+
+    bins, node, ranges, tree: as in `grow_level`
+    value: float32 (nodes,) IN
+    margin: float32 (rows,) IN OUT
+    """
+    feature, split, missing, default_left, left = tree
+    a_group = np.uint32(bins.shape[2])
+    for r in range(ranges.shape[0]):
+        for i in range(np.uint64(ranges[r, 0]), np.uint64(ranges[r, 1])):
+            at = np.uint32(node[i])
+            f = feature[at]
+            while f >= 0:
+                b = np.int32(bins[np.uint32(f) // a_group, i, np.uint32(f) % a_group])
+                goes_left = default_left[at] if b == missing[at] else b <= split[at]
+                at = np.uint32(left[at] + (not goes_left))
+                f = feature[at]
+            margin[i] += value[at]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _score(g, h, alpha, reg_lambda):
+    """Equation 6 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty."""
+    g = max(abs(g) - alpha, 0.0)
+    return g * g / (h + reg_lambda) if h > 0 else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def best_splits(
+    histograms, totals, first, last, offsets, n_values, has_missing, unit_g, unit_h, alpha, reg_lambda, min_child,
+    gain, feature, split, default_left, left_sums,
+):  # fmt: skip
+    """Find the best split of the nodes from first to last. Ties go to the lowest (feature, bin), then missing right.
+
+    histograms: int64 (nodes, 2, bins), totals: int64 (nodes, 2) IN
+    offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,) IN
+    unit_g, unit_h: float IN; what one step of g and of h stands for
+    gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
+    left_sums: int64 (nodes, 2) OUT
+    """
+    for node in range(first, last):
+        total_g, total_h = totals[node, 0], totals[node, 1]
+        parent = _score(total_g * unit_g, total_h * unit_h, alpha, reg_lambda)
+        best = 0.0
+        feature[node] = -1
+        for f in range(n_values.shape[0]):
+            start, n = offsets[f], n_values[f]
+            missing_g, missing_h = np.int64(0), np.int64(0)
+            if has_missing[f]:
+                missing_g, missing_h = histograms[node, 0, start + n], histograms[node, 1, start + n]
+            misses = missing_g != 0 or missing_h != 0
+            g, h = np.int64(0), np.int64(0)
+            for b in range(n if misses else n - 1):
+                here_g, here_h = histograms[node, 0, start + b], histograms[node, 1, start + b]
+                if here_g == 0 and here_h == 0:
+                    continue  # the same split as the one before
+                g += here_g
+                h += here_h
+                for direction in range(2 if misses and b < n - 1 else 1):
+                    left_g = g + missing_g if direction else g
+                    left_h = h + missing_h if direction else h
+                    gl, hl = left_g * unit_g, left_h * unit_h
+                    gr, hr = (total_g - left_g) * unit_g, (total_h - left_h) * unit_h
+                    if hl < min_child or hr < min_child or hl <= 0.0 or hr <= 0.0:
+                        continue
+                    gl, gr = max(abs(gl) - alpha, 0.0), max(abs(gr) - alpha, 0.0)
+                    hl, hr = hl + reg_lambda, hr + reg_lambda
+                    value = (gl * gl * hr + gr * gr * hl) / (hl * hr) - parent
+                    if value > best:
+                        best = value
+                        feature[node], split[node], default_left[node] = f, b, direction == 1
+                        left_sums[node, 0], left_sums[node, 1] = left_g, left_h
+        gain[node] = best

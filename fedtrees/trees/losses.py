@@ -1,0 +1,165 @@
+"""Losses: a row's gradient and hessian, and what bounds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import exponent_of
+from fedtrees.errors import unknown_value
+from fedtrees.trees import loss_kernels
+
+Kernel = Callable[..., None]
+Margins = NDArray[np.floating]
+
+
+class Loss(Protocol):
+    """What is minimised. Every method is a function of its arguments alone."""
+
+    name: ClassVar[str]
+    classification: ClassVar[bool]
+    kernel: ClassVar[Kernel]
+
+    def outputs(self, n_labels: int) -> int:
+        """Trees a round."""
+        ...
+
+    def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The base score, in the units of a prediction, from the sums that `queries.counts.LabelSums` reads."""
+        ...
+
+    def bound(self) -> tuple[float, float] | None:
+        """The largest |gradient| and hessian of a row of weight 1; None where the margins decide."""
+        ...
+
+    def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
+        """Gradients and hessians of rows of weight 1, before any rounding: what ``kernel`` computes, written plainly.
+
+        margin: (outputs, rows); y: (rows,); both results (outputs, rows), float64.
+        """
+        ...
+
+    def step(self, largest_leaf: float) -> float:
+        """By how much |gradient| can grow, a row of weight 1, when no leaf of a round says more than this."""
+        ...
+
+
+class Logistic:
+    """``binary:logistic``: the intercept is the share of the second class."""
+
+    name = "binary:logistic"
+    classification = True
+    kernel = staticmethod(loss_kernels.logistic)
+
+    def outputs(self, n_labels: int) -> int:
+        """See `Loss`."""
+        return 1
+
+    def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Loss`."""
+        return sums[1:] / sums.sum()
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return 1.0, 0.25
+
+    def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
+        """See `Loss`."""
+        p = 1 / (1 + np.exp(-np.clip(margin.astype(np.float64), -700, 700)))
+        return p - y, np.maximum(p * (1 - p), loss_kernels.SMALLEST_HESSIAN)
+
+    def step(self, largest_leaf: float) -> float:
+        """See `Loss`."""
+        return 0.0
+
+
+class Softmax:
+    """``multi:softprob``: the intercept is the logarithm of each class's share, less their mean."""
+
+    name = "multi:softprob"
+    classification = True
+    kernel = staticmethod(loss_kernels.softmax)
+
+    def outputs(self, n_labels: int) -> int:
+        """See `Loss`."""
+        return n_labels
+
+    def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Loss`."""
+        logs = np.log(np.maximum(sums / sums.sum(), 1e-16))
+        return logs - logs.mean()
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return 1.0, 0.5
+
+    def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
+        """See `Loss`."""
+        power = np.exp(margin.astype(np.float64) - margin.max(axis=0))
+        p = power / power.sum(axis=0)
+        own = y == np.arange(len(margin))[:, None]
+        return p - own, np.maximum(2 * p * (1 - p), loss_kernels.SMALLEST_HESSIAN)
+
+    def step(self, largest_leaf: float) -> float:
+        """See `Loss`."""
+        return 0.0
+
+
+class SquaredError:
+    """``reg:squarederror``: the intercept is the mean."""
+
+    name = "reg:squarederror"
+    classification = False
+    kernel = staticmethod(loss_kernels.squared)
+
+    def outputs(self, n_labels: int) -> int:
+        """See `Loss`."""
+        return 1
+
+    def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Loss`."""
+        return sums[1:] / sums[0]
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return None
+
+    def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
+        """See `Loss`."""
+        return margin.astype(np.float64) - y, np.ones(margin.shape)
+
+    def step(self, largest_leaf: float) -> float:
+        """See `Loss`."""
+        return largest_leaf
+
+
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Logistic(), Softmax(), SquaredError())}
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of an XGBoost objective's name.
+
+    Raises
+    ------
+    ParameterError
+        If there is none; it names the nearest.
+    """
+    if name not in LOSSES:
+        raise unknown_value("objective", name, LOSSES)
+    return LOSSES[name]
+
+
+def statistic_exponents(bound: tuple[float, float], weight_exponent: int) -> tuple[int, int]:
+    """The exponents of the gradient's and the hessian's grids, for rows of weight up to ``2 ** weight_exponent``."""
+    return exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent
+
+
+def scales(exponents: tuple[int, int]) -> tuple[float, float]:
+    """What gradients and hessians are multiplied by before they are rounded."""
+    from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
+
+    return math.ldexp(1.0, STATISTIC_BITS_G - exponents[0]), math.ldexp(1.0, STATISTIC_BITS_H - exponents[1])

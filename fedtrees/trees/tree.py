@@ -1,0 +1,118 @@
+"""A tree as arrays, and the cut points its bins stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAF = -1  # the feature, and the left child, of a node that is not split
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Where every feature's bins end: one flat array, ragged by feature.
+
+    Feature ``f`` owns ``values[offsets[f]:offsets[f + 1]]``, ascending. A value ``x`` falls in the first bin
+    whose cut lies above it, so ``bin <= b`` means the same as ``x < cuts[b]``, XGBoost's rule. The last cut lies
+    above everything seen: only a split of the present from the missing uses it. A feature that is missing
+    somewhere has one more bin, its last, for the missing. A feature that is missing everywhere has no cuts.
+
+    Attributes
+    ----------
+    values : float32 (cuts,)
+    offsets : int64 (features + 1,)
+    missing : bool (features,)
+        Whether the feature has a bin for the missing.
+    """
+
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
+    n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
+    bin_offsets: NDArray[np.int64] = field(init=False)  # where a feature's bins start in a histogram
+
+    def __post_init__(self) -> None:
+        n_values = np.diff(self.offsets)
+        n_bins = n_values + self.missing
+        object.__setattr__(self, "n_values", n_values)
+        object.__setattr__(self, "n_bins", n_bins)
+        object.__setattr__(self, "bin_offsets", np.concatenate(([0], np.cumsum(n_bins))).astype(np.int64))
+
+    @property
+    def n_features(self) -> int:
+        return len(self.missing)
+
+    @property
+    def total_bins(self) -> int:
+        return int(self.bin_offsets[-1])
+
+    def of(self, feature: int) -> NDArray[np.float32]:
+        """The cuts of one feature, ascending; the last is the upper end."""
+        return self.values[self.offsets[feature] : self.offsets[feature + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A grown tree. Node 0 is the root; the right child stands beside the left, at ``left + 1``.
+
+    Attributes
+    ----------
+    feature : int32 (nodes,)
+        The feature a node asks for, ``LEAF`` where it asks none.
+    bin : int32 (nodes,)
+        Rows of this bin or a lower one go left.
+    default_left : bool (nodes,)
+        Whether rows that miss the feature go left.
+    left : int32 (nodes,)
+        The left child, ``LEAF`` at a leaf.
+    value : float32 (nodes,)
+        What a leaf adds to the margin, learning rate included; at an inner node, what it would add as a leaf.
+    gain, cover : float32 (nodes,)
+        Loss reduction of the split (0 at a leaf) and sum of hessians.
+    """
+
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    value: NDArray[np.float32]
+    gain: NDArray[np.float32]
+    cover: NDArray[np.float32]
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self.feature)
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """How a tree asks its questions, without what its leaves say: what rows need to find their nodes.
+
+    ``missing`` is the bin that stands for the missing of the node's feature, -1 where it has none.
+    """
+
+    feature: NDArray[np.int32]
+    split: NDArray[np.int32]
+    missing: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+
+    @staticmethod
+    def of(
+        feature: NDArray[np.int32],
+        bin: NDArray[np.int32],
+        default_left: NDArray[np.bool_],
+        left: NDArray[np.int32],
+        cuts: Cuts,
+    ) -> Shape:
+        """Look the missing bins up."""
+        has_bin = (feature >= 0) & cuts.missing[feature]
+        missing = np.where(has_bin, cuts.n_values[feature], -1).astype(np.int32)
+        return Shape(feature, bin, missing, default_left, left)
+
+    def arrays(self) -> tuple[NDArray[np.int32] | NDArray[np.bool_], ...]:
+        """The arrays, in the order that the kernels take them."""
+        return self.feature, self.split, self.missing, self.default_left, self.left

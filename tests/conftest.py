@@ -1,0 +1,16 @@
+"""How hypothesis draws, in every test.
+
+The same examples every time, so that a red run is red again; no deadline, since the first call of a kernel compiles it;
+and a failure prints the blob that replays it. ``--hypothesis-profile`` on the command line wins over the choice here.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from numba import config
+
+settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+# plain Python walks through the kernels: a hundred times slower, so it walks through fewer examples
+settings.register_profile("without_jit", settings.get_profile("default"), max_examples=10)
+
+settings.load_profile("without_jit" if config.DISABLE_JIT else "default")
