@@ -180,16 +180,40 @@ class Silo:
             return reply(request, What.REFUSAL, f"{type(error).__name__}:{text}".encode())
 
 
+def _place(table: Table, row: int) -> str:
+    """Where a row of a table stands, for an error."""
+    given = row if table.order is None else int(table.order[row])
+    return f"silo {table.silo_of(row)!r}: y, row {given}: "
+
+
 def _labels_of(table: Table) -> list[Any]:
-    if table.y.dtype.kind in "fc" and not np.isfinite(table.y).all():
-        row = int(np.argmin(np.isfinite(table.y)))
-        raise DataError(f"silo {table.silo_of(row)!r}: y is NaN or infinity in row {row}; every row needs a label.")
-    values = np.unique(table.y.astype(str) if table.y.dtype.kind == "O" else table.y)
-    if table.y.dtype.kind == "f" and len(values) and not np.array_equal(values, np.rint(values)):
+    """The class labels that occur, sorted, as plain values."""
+    y = _comparable(table)
+    labels = [value.item() for value in np.unique(y)]
+    if y.dtype.kind == "f" and any(label != int(label) for label in labels):
         raise DataError(
-            f"silo {table.names[0]!r}: Unknown label type: y holds fractions, not classes; use FedGBTRegressor."
+            f"silo {table.names[0]!r}: Unknown label type: y is continuous, it holds fractions such as "
+            f"{next(label for label in labels if label != int(label))}; a classifier needs classes."
         )
-    return [value.item() for value in values]
+    return labels
+
+
+def _comparable(table: Table) -> NDArray[Any]:
+    """The labels as an array that sorts; missing ones are refused."""
+    y = table.y
+    if y.dtype.kind in "fc":
+        wrong = ~np.isfinite(y)
+    elif y.dtype.kind == "O":
+        import pandas as pd
+
+        wrong = np.asarray(pd.isna(y))
+    else:
+        return y
+    if wrong.any():
+        raise DataError(f"{_place(table, int(np.argmax(wrong)))}NaN, infinity or None; every row needs a label.")
+    if y.dtype.kind == "O" and not all(isinstance(value, str) for value in y):
+        y = np.array(y.tolist())  # numbers or booleans in an object array become what they are
+    return y.astype(str) if y.dtype.kind == "O" else y
 
 
 def _read_targets(table: Table, labels: list[Any] | None) -> NDArray[np.float32]:
@@ -199,25 +223,22 @@ def _read_targets(table: Table, labels: list[Any] | None) -> NDArray[np.float32]
         targets = table.y.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
-    if not np.isfinite(targets).all():
-        row = int(np.argmin(np.isfinite(targets)))
+    wrong = ~np.isfinite(targets)
+    if wrong.any():
         raise DataError(
-            f"silo {table.silo_of(row)!r}: y is NaN or infinity (or too large for float32) in one of its rows; "
-            "drop the rows without a target."
+            f"{_place(table, int(np.argmax(wrong)))}NaN or infinity (or too large for float32); drop rows without a target."
         )
     return targets
 
 
 def _read_labels(table: Table, labels: list[Any]) -> NDArray[np.float32]:
-    y = table.y.astype(str) if table.y.dtype.kind == "O" else table.y
-    known = np.asarray(labels)
+    y, known = _comparable(table), np.asarray(labels)
+    if (y.dtype.kind in "US") != (known.dtype.kind in "US"):
+        raise DataError(f"silo {table.names[0]!r}: y holds {y.dtype} where the agreed labels are {labels}.")
     codes = np.searchsorted(known, y)
     codes[codes == len(known)] = 0
     wrong = known[codes] != y
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(
-            f"silo {table.silo_of(row)!r}: label {table.y[row]!r} is none of the agreed ones, {labels}."
-        )
+        raise DataError(f"{_place(table, row)}label {table.y[row]!r} is none of the agreed ones, {labels}.")
     return codes.astype(np.float32)
-

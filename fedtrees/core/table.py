@@ -238,13 +238,15 @@ def _refuse_infinite(
             )
 
 
-def read_weight(weight: ArrayLike | None, n_rows: int, where: str = "") -> NDArray[np.float32] | None:
+def read_weight(
+    weight: ArrayLike | None, n_rows: int, where: str = "", silos: NDArray[Any] | None = None
+) -> NDArray[np.float32] | None:
     """Read sample weights, float32 (rows,); None stays None, every row counting 1.
 
     Raises
     ------
     DataError
-        If they are of another length, negative, not finite, or all zero.
+        If they are of another length, negative or not finite.
     """
     if weight is None:
         return None
@@ -253,10 +255,11 @@ def read_weight(weight: ArrayLike | None, n_rows: int, where: str = "") -> NDArr
         values = np.full(n_rows, values, np.float32)
     if values.shape != (n_rows,):
         raise DataError(f"{where}sample_weight has the shape {values.shape} and X has {n_rows} rows.")
-    if not np.isfinite(values).all():
-        raise DataError(f"{where}sample_weight is NaN or infinite in row {int(np.argmin(np.isfinite(values)))}.")
-    if (values < 0).any():
-        raise DataError(f"{where}sample_weight is negative in row {int(np.argmax(values < 0))}.")
+    for wrong, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            where = where if silos is None else f"silo {str(silos[row])!r}: "
+            raise DataError(f"{where}sample_weight is {what} in row {row}; give finite numbers, 0 or above.")
     return values
 
 

@@ -158,16 +158,14 @@ def _join(silos: Sequence[Silo]) -> Table:
 
 
 def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
-    ids = None if silos is None else _read_ids(silos)
+    ids = None if silos is None else _read_ids(silos, len(X) if hasattr(X, "__len__") else None)
     values, schema = read_features(X, silos=ids)
     n = len(values)
-    target, weight = np.asarray(y), read_weight(sample_weight, n)
+    target, weight = np.asarray(y), read_weight(sample_weight, n, silos=ids)
     if target.shape != (n,):
         raise DataError(f"y has the shape {target.shape} and X has {n} rows.")
     if ids is None:
         return Table(schema, values, target, weight, ["all"], np.array([0, n], np.int64))
-    if ids.shape != (n,):
-        raise DataError(f"silos has the shape {ids.shape} and X has {n} rows; give one id a row.")
     names, codes, counts = np.unique(ids, return_inverse=True, return_counts=True)
     starts = np.concatenate(([0], np.cumsum(counts)))
     order = None
@@ -177,15 +175,15 @@ def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLi
     return Table(schema, values, target, weight, [str(name) for name in names], starts, order)
 
 
-def _read_ids(silos: ArrayLike) -> NDArray[Any]:
+def _read_ids(silos: ArrayLike, n_rows: int | None) -> NDArray[Any]:
     """Silo ids as something that sorts; missing ones are refused."""
-    if hasattr(silos, "isna"):
-        missing = silos.isna().to_numpy()
-        ids = np.asarray(silos)
-    else:
-        ids = np.asarray(silos)
-        missing = ids != ids if ids.dtype.kind == "f" else np.array([x is None or x != x for x in ids.ravel()])
-    if np.any(missing):
+    import pandas as pd
+
+    ids = np.asarray(silos)
+    if ids.ndim != 1 or (n_rows is not None and len(ids) != n_rows):
+        raise DataError(f"silos has the shape {ids.shape} and X has {n_rows} rows; give one id a row.")
+    missing = np.asarray(pd.isna(ids))
+    if missing.any():
         raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")
     return ids.astype(str) if ids.dtype.kind == "O" else ids
 

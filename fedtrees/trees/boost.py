@@ -52,13 +52,12 @@ class Ensemble:
     ----------
     trees : list of Tree
     cuts : Cuts
-    base_score : float64 (outputs,)
-        In the units of a prediction, as XGBoost keeps it.
+    base_margin : float32 (outputs,)
     """
 
     trees: list[Tree]
     cuts: Cuts
-    base_score: NDArray[np.float64]
+    base_margin: NDArray[np.float32]
 
 
 def boost(
@@ -68,7 +67,7 @@ def boost(
     labels: list[Any] | None,
     settings: Settings,
     threads: Threads,
-    to_margin: Callable[[NDArray[np.float64]], NDArray[np.float32]],
+    storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
     watch: Callable[[int], None] = lambda round: None,
 ) -> Ensemble:
     """Boost trees over a channel.
@@ -84,16 +83,16 @@ def boost(
     settings : Settings
     threads : Threads
         For finding splits.
-    to_margin : callable
-        What margins start from, for a base score; the exported model must start from the same bits.
+    storable : callable
+        The margin nearest to a wished one that the exported model can start from; training starts from its bits.
     watch : callable
         Called with the number of every finished round.
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin)
-    weight_exponent, base_score = _base_score(channel, everyone, summary, labels, settings)
-    base_margin = to_margin(base_score)
+    weight_exponent, intercept = _intercept(channel, everyone, summary, labels, settings)
+    base_margin = storable(intercept)
     objective = settings.loss.name
     channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(cuts, settings.rule, settings.max_depth, len(base_margin), summary.rows, threads)
@@ -107,7 +106,7 @@ def boost(
         channel.tell(Grown.of(grown))
         trees += grown
         watch(round)
-    return Ensemble(trees, cuts, base_score)
+    return Ensemble(trees, cuts, base_margin)
 
 
 def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
@@ -117,10 +116,10 @@ def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
     return summary
 
 
-def _base_score(
+def _intercept(
     channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, settings: Settings
 ) -> tuple[int, NDArray[np.float64]]:
-    """The exponent that bounds a row's weight, and the base score, given or estimated."""
+    """The exponent that bounds a row's weight, and the margins to start from, given or estimated."""
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
     exponents = channel.total(LabelExponents(summary.rows, labels), everyone)
     bits = step_bits(summary.rows)
@@ -130,7 +129,7 @@ def _base_score(
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     outputs = settings.loss.outputs(len(labels or ()))
     if settings.base_score is not None:
-        return exponents[0], np.full(outputs, settings.base_score)
+        return exponents[0], np.full(outputs, settings.loss.link(settings.base_score))
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")

@@ -29,7 +29,11 @@ class Loss(Protocol):
         ...
 
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The base score, in the units of a prediction, from the sums that `queries.counts.LabelSums` reads."""
+        """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
+        ...
+
+    def link(self, base_score: float) -> float:
+        """The margin of a base score, which is in the units of a prediction."""
         ...
 
     def bound(self) -> tuple[float, float] | None:
@@ -49,7 +53,7 @@ class Loss(Protocol):
 
 
 class Logistic:
-    """``binary:logistic``: the intercept is the share of the second class."""
+    """``binary:logistic``: margins start from the log-odds of the second class."""
 
     name = "binary:logistic"
     classification = True
@@ -61,7 +65,11 @@ class Logistic:
 
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Loss`."""
-        return sums[1:] / sums.sum()
+        return np.log(sums[1:] / sums[:1])
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return math.log(base_score / (1 - base_score))
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
@@ -78,7 +86,7 @@ class Logistic:
 
 
 class Softmax:
-    """``multi:softprob``: the intercept is the logarithm of each class's share, less their mean."""
+    """``multi:softprob``: margins start from the logarithm of each class's share, less their mean."""
 
     name = "multi:softprob"
     classification = True
@@ -92,6 +100,10 @@ class Softmax:
         """See `Loss`."""
         logs = np.log(np.maximum(sums / sums.sum(), 1e-16))
         return logs - logs.mean()
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return base_score
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
@@ -110,7 +122,7 @@ class Softmax:
 
 
 class SquaredError:
-    """``reg:squarederror``: the intercept is the mean."""
+    """``reg:squarederror``: margins start from the mean."""
 
     name = "reg:squarederror"
     classification = False
@@ -123,6 +135,10 @@ class SquaredError:
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Loss`."""
         return sums[1:] / sums[0]
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return base_score
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""

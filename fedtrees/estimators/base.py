@@ -1,0 +1,281 @@
+"""What the boosted estimators share: reading parameters, running a training, and holding an XGBoost model."""
+
+from __future__ import annotations
+
+import json
+import math
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.cohort import as_sampler
+from fedtrees.core.ledger import Ledger
+from fedtrees.core.table import Schema, agree, read_features
+from fedtrees.core.threads import Threads
+from fedtrees.core.weighting import as_weighting
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.progress import progress
+from fedtrees.export.xgboost import storable_base_margin, to_booster
+from fedtrees.runtime.local import LocalFederation
+from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.split import SplitRule
+
+if TYPE_CHECKING:
+    import xgboost
+
+# name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
+_RANGES: dict[str, tuple[bool, float, float, bool]] = {
+    "n_estimators": (True, 1, math.inf, True),
+    "max_depth": (True, 1, 30, True),
+    "learning_rate": (False, 0, math.inf, False),
+    "reg_lambda": (False, 0, math.inf, True),
+    "reg_alpha": (False, 0, math.inf, True),
+    "gamma": (False, 0, math.inf, True),
+    "min_child_weight": (False, 0, math.inf, True),
+    "max_bin": (True, 2, 65535, True),
+    "verbose": (True, 0, math.inf, True),
+}
+
+_ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
+
+
+class FedGBT(BaseEstimator):
+    """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
+
+    n_estimators: int
+    max_depth: int
+    learning_rate: float
+    reg_lambda: float
+    reg_alpha: float
+    gamma: float
+    min_child_weight: float
+    max_bin: int
+    base_score: float | None
+    sampling: Any
+    weighting: Any
+    random_state: Any
+    n_jobs: int | None
+    verbose: int
+
+    booster_: xgboost.Booster
+    ledger_: Ledger
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    # -- what a subclass says -------------------------------------------------------------------------------
+
+    _classifies: bool
+
+    def _loss(self, labels: list[Any] | None) -> Loss:
+        raise NotImplementedError
+
+    # -- fitting --------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train over the silos of one table, in this process.
+
+        Law: with the default sampling and weighting, the model is the same bytes whatever ``silos`` says.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like (rows, features)
+            Numbers, booleans or pandas categories (read as their codes). Missing is NaN.
+        y : array-like (rows,)
+        silos : array-like (rows,), optional
+            Whose each row is; None is one silo that holds all.
+        sample_weight : array-like (rows,), optional
+            At least 0.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Naming silo and column, before any training.
+        ParameterError
+            Naming the parameter, before anything is read.
+        """
+        self._check_parameters()
+        if y is None:
+            raise DataError("requires y to be passed, but the target y is None.")
+        federation = LocalFederation.from_table(X, _column(y), silos, sample_weight, n_jobs=self.n_jobs)
+        try:
+            return self.fit_federation(federation)
+        finally:
+            federation.close()
+
+    def fit_federation(self, federation: Federation) -> Self:
+        """Train over the silos of a federation, wherever they are.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        SchemaError
+            If the silos' columns differ, naming silo and column, before any training.
+        DataError, ParameterError
+            See `fit`.
+        """
+        self._check_parameters()
+        schema = agree(federation.schemas(labels=self._classifies))
+        loss = self._loss(schema.labels)
+        settings = self._settings(loss)
+        channel = PlainChannel(federation, settings.seed)
+        with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as watch:
+            ensemble = boost(
+                channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
+                lambda margin: storable_base_margin(loss.name, margin), watch,
+            )  # fmt: skip
+        self.ledger_ = channel.ledger
+        self._keep(ensemble, schema, loss)
+        return self
+
+    def _settings(self, loss: Loss) -> Settings:
+        return Settings(
+            loss=loss,
+            n_estimators=int(self.n_estimators),
+            max_depth=int(self.max_depth),
+            max_bin=int(self.max_bin),
+            rule=SplitRule(
+                reg_lambda=float(self.reg_lambda),
+                reg_alpha=float(self.reg_alpha),
+                gamma=float(self.gamma),
+                min_child_weight=float(self.min_child_weight),
+                learning_rate=float(self.learning_rate),
+            ),
+            base_score=self.base_score if self.base_score is None else float(self.base_score),
+            sampler=as_sampler(self.sampling),
+            weighting=as_weighting(self.weighting),
+            seed=_seed(self.random_state),
+        )
+
+    def _check_parameters(self) -> None:
+        for name, (whole, low, high, closed) in _RANGES.items():
+            value = getattr(self, name)
+            kind = Integral if whole else Real
+            fine = isinstance(value, kind) and (not isinstance(value, bool) or name == "verbose")
+            if not fine or not (low <= value <= high if closed else low < value <= high) or value == math.inf:
+                span = f"{'from' if closed else 'above'} {low}" + ("" if high == math.inf else f" to {high}")
+                raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
+        if self.base_score is not None and not (
+            isinstance(self.base_score, Real) and math.isfinite(self.base_score)
+        ):
+            raise ParameterError(f"base_score={self.base_score!r}: give a finite number, or None to estimate it.")
+        as_sampler(self.sampling), as_weighting(self.weighting), _seed(self.random_state), Threads(self.n_jobs)
+
+    def _keep(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> None:
+        booster = to_booster(
+            ensemble.trees,
+            ensemble.cuts,
+            objective=loss.name,
+            base_margin=ensemble.base_margin,
+            n_classes=len(schema.labels or ()),
+            feature_names=schema.names if schema.named else None,
+            feature_types=None,
+        )
+        about = {"schema": _describe(schema), "params": {"objective": loss.name}}
+        booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
+        self._hold(booster, schema)
+
+    def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
+        booster.set_param({"nthread": Threads(self.n_jobs).n})
+        self.booster_, self._schema = booster, schema
+        self.n_features_in_ = len(schema.names)
+        if schema.named:
+            self.feature_names_in_ = np.array(schema.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    # -- predicting -----------------------------------------------------------------------------------------
+
+    def _predict(self, X: Any) -> NDArray[np.float32]:
+        check_is_fitted(self, "booster_")
+        values, _ = read_features(X, known=self._schema)
+        if len(values) == 0:
+            raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
+        prediction: NDArray[np.float32] = self.booster_.inplace_predict(values, validate_features=False)
+        return prediction
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def save_model(self, path: str | Path) -> None:
+        """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it."""
+        check_is_fitted(self, "booster_")
+        self.booster_.save_model(path)
+
+    def load_model(self, path: str | Path) -> Self:
+        """Read a model that `save_model`, or XGBoost itself, wrote.
+
+        Raises
+        ------
+        DataError
+            If the model is not of this estimator's kind.
+        """
+        import xgboost
+
+        booster = xgboost.Booster(model_file=str(path))
+        about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
+        schema = _schema_of(booster, about, self._classifies)
+        objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+        if self._classifies != objective.startswith(("binary:", "multi:")):
+            raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
+        self._hold(booster, schema)
+        return self
+
+
+def _describe(schema: Schema) -> dict[str, Any]:
+    return {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
+
+
+def _schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool) -> Schema:
+    if "schema" in about:
+        return Schema(**about["schema"])
+    n = booster.num_features()
+    names = booster.feature_names or [f"f{i}" for i in range(n)]
+    labels = None
+    if classifies:
+        config = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        labels = list(range(max(2, int(config["num_class"]))))
+    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels)
+
+
+def _column(y: ArrayLike) -> NDArray[Any]:
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        import warnings
+
+        from sklearn.exceptions import DataConversionWarning
+
+        message = "A column-vector y was passed when a 1d array was expected; it is read as y.ravel()."
+        warnings.warn(message, DataConversionWarning, stacklevel=3)
+        return values.ravel()
+    return values
+
+
+def _seed(random_state: Any) -> int:
+    if random_state is None:
+        return 0
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    raise ParameterError(f"random_state={random_state!r}: give a whole number, a numpy generator, or None.")
