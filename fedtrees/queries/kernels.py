@@ -12,8 +12,8 @@ from numba import njit
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
-SLOT_SHIFT = np.uint32(20)  # the lookup table of `count_ranks` has a slot for every value of a key's upper 12 bits
-N_SLOTS = 4096
+SLOT_SHIFT = np.uint32(16)  # lookup tables have a slot for every value of a key's upper bits
+N_SLOTS = 1 << 16
 BLOCK = 2048  # rows a block: its values stay in the second-level cache while its features are walked
 
 
@@ -50,16 +50,17 @@ def count_missing(bits, row_stride, column_stride, order, start, stop, out):
 
 @njit(nogil=True, cache=True)
 def count_ranks(
-    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, slots, out
+    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, before, steps, out
 ):
     """Count the values in each child of some intervals of keys.
 
     bits, row_stride, column_stride, order, start, stop: as in `count_missing` IN
     first: int64 (features + 1,) IN; the intervals of feature f are first[f] to first[f + 1], ascending, disjoint
-    low: uint32, width: uint8, shift: uint8 (intervals,) IN; an interval holds the keys [low, low + 2**width) and has
-        children of 2**shift keys
+    low: uint32 (intervals + spare,) IN; first keys; the largest key in what is spare
+    width, shift: uint8 (intervals,) IN; an interval has 2**width keys, its children 2**shift
     base: int64 (intervals,) IN; where an interval's children start in out
-    slots: int32 (features, N_SLOTS + 1) IN; the last interval that starts at or below a slot's first key
+    before: int32 (features, N_SLOTS) IN; the last interval that starts before a slot, the first one where none does
+    steps: uint8 (features,) IN; halvings that find a key among the intervals that start in any one slot
     out: int32 (children,) OUT, added to
     """
     one = np.uint64(1)
@@ -68,26 +69,18 @@ def count_ranks(
         for f in range(first.shape[0] - 1):
             if first[f] == first[f + 1]:
                 continue
+            slots, ends = before[f], np.uint64(first[f + 1])
             for i in range(block, end):
                 row = order[i] if order.shape[0] else i
                 value = bits[row * row_stride + f * column_stride]
-                if is_missing(value):
-                    continue
                 key = key_of(value)
-                slot = np.int64(key >> SLOT_SHIFT)
-                a = np.int64(slots[f, slot])
-                b = np.int64(slots[f, slot + 1])
-                while a < b:  # the last interval that starts at or below the key
-                    middle = (a + b + 1) >> 1
-                    if low[middle] <= key:
-                        a = middle
-                    else:
-                        b = middle - 1
-                if a < first[f] or key < low[a]:
-                    continue
-                offset = np.uint64(key) - np.uint64(low[a])
-                if offset < (one << np.uint64(width[a])):
-                    out[base[a] + np.int64(offset >> np.uint64(shift[a]))] += 1
+                at = np.uint64(slots[key >> SLOT_SHIFT])
+                for halving in range(steps[f]):  # the last interval that starts at or below the key
+                    step = one << np.uint64(steps[f] - halving - 1)
+                    at += step * np.uint64((at + step < ends) & (low[at + step] <= key))
+                offset = np.uint64(key) - np.uint64(low[at])  # huge where the key lies before the interval
+                if offset < (one << np.uint64(width[at])) and not is_missing(value):
+                    out[np.uint64(base[at]) + (offset >> np.uint64(shift[at]))] += 1
 
 
 @njit(nogil=True, cache=True)

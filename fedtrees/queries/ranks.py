@@ -61,28 +61,33 @@ class Ranks(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        bits, base, slots = Bits.of(silo.table), self.base(), self._slots()
+        bits, base = Bits.of(silo.table), self.base()
+        before, steps = self._slots()
+        low = np.append(self.low, np.full(1 << int(steps.max(initial=0)), 0xFFFFFFFF, np.uint32))
 
         def count(piece: NDArray[np.int64]) -> NDArray[np.int32]:
             out = np.zeros(base[-1], np.int32)
             for start, stop in piece:
                 kernels.count_ranks(
                     bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                    self.first, self.low, self.log_keys, self.log_child, base, slots, out,
+                    self.first, low, self.log_keys, self.log_child, base, before, steps, out,
                 )  # fmt: skip
             return out
 
         counts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
         return sum((part.astype(np.int64) for part in counts), np.zeros(base[-1], np.int64))
 
-    def _slots(self) -> NDArray[np.int32]:
-        """Of every feature, the last interval that starts at or below each value of a key's upper bits."""
-        marks = np.arange(kernels.N_SLOTS + 1, dtype=np.int64) << int(kernels.SLOT_SHIFT)
-        slots = np.zeros((len(self.first) - 1, kernels.N_SLOTS + 1), np.int32)
-        for f in range(len(slots)):
+    def _slots(self) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Of every feature: the last interval that starts before each slot of upper bits, and halvings within one."""
+        n_features = len(self.first) - 1
+        before = np.zeros((n_features, kernels.N_SLOTS), np.int32)
+        steps = np.zeros(n_features, np.uint8)
+        for f in range(n_features):
             a, b = self.first[f], self.first[f + 1]
-            slots[f] = a + np.maximum(np.searchsorted(self.low[a:b].astype(np.int64), marks, side="right") - 1, 0)
-        return slots
+            here = np.bincount(self.low[a:b] >> kernels.SLOT_SHIFT, minlength=kernels.N_SLOTS)
+            before[f] = a + np.maximum(np.cumsum(here) - here - 1, 0)
+            steps[f] = int(here.max()).bit_length()
+        return before, steps
 
     def read(self, total: Vector) -> Vector:
         """See `Query`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.queries.counts import Bits, Summary, pieces
-from fedtrees.queries.kernels import SIGN
+from fedtrees.queries.kernels import N_SLOTS, SIGN, SLOT_SHIFT
 from fedtrees.queries.ranks import Buckets, float_of, shortest_between
 from fedtrees.trees import kernels
 from fedtrees.trees.tree import Cuts
@@ -72,11 +72,7 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
     groups = -(-cuts.n_features // GROUP)
     a_group = -(-cuts.n_features // groups)
     largest = int(cuts.n_bins.max())
-    padded = max(2, 1 << int(max(1, cuts.n_values.max()) - 1).bit_length())
-    keys = np.full((cuts.n_features, padded), 0xFFFFFFFF, np.uint32)
-    for f in range(cuts.n_features):
-        inner = cuts.of(f)[:-1]  # the last cut lies above all that was seen
-        keys[f, : len(inner)] = keys_of(inner)
+    keys, below, steps = _lookup(cuts)
     bits = Bits.of(table)
     out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
 
@@ -84,8 +80,24 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
         for start, stop in piece:
             kernels.bin_rows(
                 bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                keys, cuts.n_values, a_group, out,
+                keys, below, steps, cuts.n_values, a_group, out,
             )  # fmt: skip
 
     threads.map(fill, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))
     return out
+
+
+def _lookup(cuts: Cuts) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
+    """Each feature's inner cuts as keys, how many lie below each slot of upper bits, and the halvings within one."""
+    inner = [keys_of(cuts.of(f)[:-1]) for f in range(cuts.n_features)]  # the last cut lies above all that was seen
+    below = np.zeros((cuts.n_features, N_SLOTS), np.uint16)
+    steps = np.zeros(cuts.n_features, np.uint8)
+    for f, own in enumerate(inner):
+        here = np.bincount(own >> SLOT_SHIFT, minlength=N_SLOTS)
+        below[f] = np.cumsum(here) - here
+        steps[f] = int(here.max()).bit_length()
+    longest = max(len(own) for own in inner)
+    keys = np.full((cuts.n_features, longest + (1 << int(steps.max()))), 0xFFFFFFFF, np.uint32)
+    for f, own in enumerate(inner):
+        keys[f, : len(own)] = own
+    return keys, below, steps

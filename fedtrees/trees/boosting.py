@@ -133,7 +133,7 @@ class Boosting:
 
         def add(piece: Ranges) -> None:
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
-                kernels.add_leaves(self.bins, self.node[k], piece, shape.arrays(), value, self.margin[k])
+                kernels.add_leaves(self.bins, self.node[k], piece, shape.walk(self.bins), value, self.margin[k])
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
@@ -178,7 +178,7 @@ class Boosting:
             wide = np.zeros((len(build), 2, cuts.total_bins), np.int64)
             kernels.grow_level(
                 self.bins, self.words[output], self.node[output], ranges,
-                shape.arrays(), slot_of, offsets, stride, packed, wide,
+                shape.walk(self.bins), slot_of, offsets, stride, packed, wide,
             )  # fmt: skip
             return wide
 

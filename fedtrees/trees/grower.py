@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
+from fedtrees.trees import kernels
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.split import SplitRule, Splits, Units, best_splits
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -124,7 +125,7 @@ def grow(
             break
         built = _smaller(trees, frontier.tree[parents], children)
         question = _ask_for(plan, trees, exponents, frontier.tree[parents], built)
-        frontier = _next(frontier, parents, children, built, channel.total(question, cohort))
+        frontier = _next(plan, frontier, parents, children, built, channel.total(question, cohort))
     return [tree.finished(plan.rule, units) for tree in trees], answers
 
 
@@ -181,6 +182,7 @@ def _smaller(
 
 
 def _next(
+    plan: Plan,
     frontier: Frontier,
     parents: NDArray[np.int64],
     left: NDArray[np.int32],
@@ -188,10 +190,14 @@ def _next(
     histograms: Vector,
 ) -> Frontier:
     """The next level: a parent's histogram less the built child's is its sibling's, exactly, as the sums are integers."""
-    nodes = np.stack([left, left + 1], axis=1)
-    both = np.empty((len(parents), 2, *histograms.shape[1:]), np.int64)
-    place = built - left
-    each = np.arange(len(parents))
-    both[each, place] = histograms
-    both[each, 1 - place] = frontier.histograms[parents] - histograms
-    return Frontier(np.repeat(frontier.tree[parents], 2), nodes.reshape(-1), both.reshape(-1, *histograms.shape[1:]))
+    pairs = len(parents)
+    both = np.empty((pairs, 2, *histograms.shape[1:]), np.int64)
+    step = max(1, -(-pairs // plan.threads.n))
+
+    def subtract(first: int) -> None:
+        last = min(first + step, pairs)
+        kernels.siblings(frontier.histograms, parents, histograms, built - left, first, last, both)
+
+    plan.threads.map(subtract, range(0, pairs, step))
+    nodes = np.stack([left, left + 1], axis=1).reshape(-1)
+    return Frontier(np.repeat(frontier.tree[parents], 2), nodes, both.reshape(-1, *histograms.shape[1:]))

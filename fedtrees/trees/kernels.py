@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from fedtrees.queries.kernels import BLOCK, is_missing, key_of
+from fedtrees.queries.kernels import BLOCK, SLOT_SHIFT, is_missing, key_of
 
 LIST_ROWS = 65536  # rows gathered before they are added: their bins are read once a feature group
 # A row's (g, h) is one word, (g << 32) + h, with |g| <= 2**19 and 0 <= h <= 2**20: both halves hold 4095 rows
@@ -22,29 +22,32 @@ LOW_HALF = np.int64(0xFFFFFFFF)
 
 
 @njit(nogil=True, cache=True)
-def bin_rows(bits, row_stride, column_stride, order, start, stop, keys, last, features_a_group, out):
+def bin_rows(
+    bits, row_stride, column_stride, order, start, stop, keys, below, steps, last, features_a_group, out
+):
     """Find the bin of every value.
 
     bits, row_stride, column_stride, order, start, stop: as in `queries.kernels.count_missing` IN
-    keys: uint32 (features, a power of two) IN; keys of the inner cuts, ascending, filled up with the largest key
+    keys: uint32 (features, any) IN; keys of the inner cuts, ascending, filled up with the largest key
+    below: uint16 (features, N_SLOTS) IN; how many cuts have upper bits below those of a slot
+    steps: uint8 (features,) IN; halvings that find a value among the cuts of any one slot
     last: int64 (features,) IN; the bin for the missing
     out: uint8 or uint16 (groups, rows, features_a_group) OUT
     """
-    half = keys.shape[1] >> 1
+    one = np.uint64(1)
     for block in range(start, stop, BLOCK):
         end = min(block + BLOCK, stop)
         for f in range(keys.shape[0]):
+            own, first = keys[f], below[f]
             group, place = f // features_a_group, f % features_a_group
-            own = keys[f]
             for i in range(block, end):
                 row = order[i] if order.shape[0] else i
                 value = bits[row * row_stride + f * column_stride]
                 key = key_of(value)
-                at = np.uint64(0)
-                step = np.uint64(half)
-                while step > np.uint64(0):  # no branch depends on the data
-                    at += step * np.uint64(own[at + step - np.uint64(1)] <= key)
-                    step >>= np.uint64(1)
+                at = np.uint64(first[key >> SLOT_SHIFT])
+                for halving in range(steps[f]):  # no branch depends on the data
+                    step = one << np.uint64(steps[f] - halving - 1)
+                    at += step * np.uint64(own[at + step - one] <= key)
                 out[group, i, place] = last[f] if is_missing(value) else at
 
 
@@ -108,22 +111,27 @@ def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, 
             )
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _descend(flat, at_row, at, tree):
+    """The node that a row reaches from node ``at``; its bins start at ``at_row`` in their group."""
+    column, split, missing, default_left, left = tree
+    c = column[at]
+    while c >= 0:
+        b = np.int32(flat[np.uint64(c) + at_row])
+        goes_left = (default_left[at] & (b == missing[at])) | ((b <= split[at]) & (b != missing[at]))
+        at = np.uint32(left[at] + np.int32(not goes_left))
+        c = column[at]
+    return at
+
+
 @njit(nogil=True, cache=True)
-def _gather(bins, words, node, start, stop, tree, slot_of, rows, slots, held):
+def _gather(flat, a_group, words, node, start, stop, tree, slot_of, rows, slots, held):
     """Move the rows from start to stop down to their nodes; list those whose node is built. Returns how many."""
-    feature, split, missing, default_left, left = tree
-    a_group = np.uint32(bins.shape[2])
     n = np.uint64(0)
+    a_group = np.uint64(a_group)
     for i in range(np.uint64(start), np.uint64(stop)):
-        at = np.uint32(node[i])
-        f = feature[at]
-        if f >= 0:
-            while f >= 0:
-                b = np.int32(bins[np.uint32(f) // a_group, i, np.uint32(f) % a_group])
-                goes_left = default_left[at] if b == missing[at] else b <= split[at]
-                at = np.uint32(left[at] + (not goes_left))
-                f = feature[at]
-            node[i] = at
+        at = _descend(flat, i * a_group, np.uint32(node[i]), tree)
+        node[i] = at
         slot = slot_of[at]
         # write first, count after: no branch to miss
         rows[n] = i
@@ -141,8 +149,8 @@ def grow_level(bins, words, node, ranges, tree, slot_of, offsets, stride, packed
     words: int64 (rows,) IN; packed (g, h)
     node: int32 (rows,) IN OUT; the node a row is known to have reached
     ranges: int64 (ranges, 2) IN; the rows to walk
-    tree: (feature, split, missing: int32, default_left: bool, left: int32) each (nodes,) IN; feature is -1 where a
-        node is not split; missing is the bin that stands for it
+    tree: (column: int64, split, missing: int32, default_left: bool, left: int32) each (nodes,) IN; column is where
+        the feature's bin of row 0 stands in the flat bins, -1 where a node is not split; missing is the bin of that
     slot_of: int32 (nodes,) IN; where a node's histogram goes, -1 for a node that is not built
     offsets: int64 (features + 1,) IN; where a feature's bins start
     stride: int IN; accumulators a feature
@@ -154,12 +162,13 @@ def grow_level(bins, words, node, ranges, tree, slot_of, offsets, stride, packed
     held = np.empty(LIST_ROWS, np.int64)
     counts = np.zeros((LIST_ROWS // WORD_ROWS + 1, wide.shape[0]), np.int64)
     since = np.zeros(wide.shape[0], np.int64)
+    flat = bins.reshape(-1)
     n = 0
     for r in range(ranges.shape[0]):
         start, stop = ranges[r]
         while start < stop:
             end = min(stop, start + LIST_ROWS - n)
-            n += np.int64(_gather(bins, words, node, start, end, tree, slot_of, rows[n:], slots[n:], held[n:]))
+            n += np.int64(_gather(flat, bins.shape[2], words, node, start, end, tree, slot_of, rows[n:], slots[n:], held[n:]))
             start = end
             if n > LIST_ROWS // 2:
                 _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)
@@ -178,18 +187,28 @@ def add_leaves(bins, node, ranges, tree, value, margin):
     value: float32 (nodes,) IN
     margin: float32 (rows,) IN OUT
     """
-    feature, split, missing, default_left, left = tree
-    a_group = np.uint32(bins.shape[2])
+    flat, a_group = bins.reshape(-1), np.uint64(bins.shape[2])
     for r in range(ranges.shape[0]):
         for i in range(np.uint64(ranges[r, 0]), np.uint64(ranges[r, 1])):
-            at = np.uint32(node[i])
-            f = feature[at]
-            while f >= 0:
-                b = np.int32(bins[np.uint32(f) // a_group, i, np.uint32(f) % a_group])
-                goes_left = default_left[at] if b == missing[at] else b <= split[at]
-                at = np.uint32(left[at] + (not goes_left))
-                f = feature[at]
-            margin[i] += value[at]
+            margin[i] += value[_descend(flat, i * a_group, np.uint32(node[i]), tree)]
+
+
+@njit(nogil=True, cache=True)
+def siblings(parents, parent_of, built, place, first, last, out):
+    """Put the built child's histogram and its sibling's, the parent's less it, side by side.
+
+    parents: int64 (nodes, 2, bins), parent_of: int64 (pairs,), built: int64 (pairs, 2, bins) IN
+    place: int32 (pairs,) IN; 0 where the left child was built, 1 where the right
+    first, last: pairs to do IN
+    out: int64 (pairs, 2, 2, bins) OUT
+    """
+    for pair in range(first, last):
+        parent, own = parents[parent_of[pair]], built[pair]
+        mine, other = out[pair, place[pair]], out[pair, 1 - place[pair]]
+        for statistic in range(2):
+            for b in range(parents.shape[2]):
+                mine[statistic, b] = own[statistic, b]
+                other[statistic, b] = parent[statistic, b] - own[statistic, b]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

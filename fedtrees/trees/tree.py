@@ -113,6 +113,9 @@ class Shape:
         missing = np.where(has_bin, cuts.n_values[feature], -1).astype(np.int32)
         return Shape(feature, bin, missing, default_left, left)
 
-    def arrays(self) -> tuple[NDArray[np.int32] | NDArray[np.bool_], ...]:
-        """The arrays, in the order that the kernels take them."""
-        return self.feature, self.split, self.missing, self.default_left, self.left
+    def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.int64] | NDArray[np.bool_], ...]:
+        """What the kernels take to walk rows of such bins: where each node's feature stands in them, and the rest."""
+        _, rows, a_group = bins.shape
+        group, place = np.divmod(self.feature.astype(np.int64), a_group)
+        column = np.where(self.feature >= 0, group * rows * a_group + place, LEAF)
+        return column, self.split, self.missing, self.default_left, self.left
