@@ -260,8 +260,8 @@ def _nearest_logit(wished: np.float32) -> tuple[np.float32, np.float32]:
     """
     one = np.float32(1)
     low, high = LEAST_PROBABILITY, one - LEAST_PROBABILITY
-    # Through tanh, because exp overflows on one side.
-    centre = np.clip(np.float32(0.5 + 0.5 * np.tanh(0.5 * float(wished))), low, high)
+    target = min(max(float(wished), -20.0), 20.0)  # beyond what can be stored, and near enough to tell apart
+    centre = np.clip(np.float32(1 / (1 + np.exp(-target))), low, high)
     steps = np.arange(-SEARCH_STEPS, SEARCH_STEPS + 1, dtype=np.int32)
     near = (centre.view(np.int32) + steps).view(np.float32)
     near = near[(near >= low) & (near <= high)]
@@ -269,7 +269,7 @@ def _nearest_logit(wished: np.float32) -> tuple[np.float32, np.float32]:
     margin = exact.astype(np.float32)
     unit = np.spacing(np.nextafter(np.abs(margin), np.float32(0)))  # the finer one at a power of two
     clear = np.abs(exact - margin) <= CLEAR * unit
-    best = np.argmin(np.where(clear, np.abs(margin.astype(np.float64) - float(wished)), np.inf))
+    best = np.argmin(np.where(clear, np.abs(margin.astype(np.float64) - target), np.inf))
     return near[best], margin[best]
 
 

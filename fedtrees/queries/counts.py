@@ -27,15 +27,15 @@ class Bits:
     order: NDArray[np.int64]
 
     @staticmethod
-    def of(table: Table) -> Bits:
-        """No copy where X is contiguous either way."""
+    def of(table: Table, ordered: bool = True) -> Bits:
+        """No copy where X is contiguous either way. Unordered, rows stand as in X: enough for sums over all."""
         X = table.X
         if not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)
         rows, columns = X.shape
         by_row = X.flags.c_contiguous
         flat = (X if by_row else X.T).reshape(-1).view(np.uint32)
-        order = np.zeros(0, np.int64) if table.order is None else table.order
+        order = np.zeros(0, np.int64) if table.order is None or not ordered else table.order
         return Bits(flat, columns if by_row else 1, 1 if by_row else rows, order)
 
 
@@ -93,7 +93,7 @@ class Counts(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        bits = Bits.of(silo.table)
+        bits = Bits.of(silo.table, ordered=silo.cohort is not None)
 
         def count(piece: NDArray[np.int64]) -> Vector:
             out = np.zeros(self.features, np.int64)

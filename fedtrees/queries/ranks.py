@@ -61,7 +61,7 @@ class Ranks(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        bits, base = Bits.of(silo.table), self.base()
+        bits, base = Bits.of(silo.table, ordered=silo.cohort is not None), self.base()
         before, steps = self._slots()
         low = np.append(self.low, np.full(1 << int(steps.max(initial=0)), 0xFFFFFFFF, np.uint32))
 

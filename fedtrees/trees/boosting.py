@@ -111,6 +111,7 @@ class Boosting:
         self.placed = np.full(len(silo.table.names), -1, np.int64)
         self._packed: dict[int, Vector] = {}
         self._prepared: tuple[object, ...] = ()
+        self._ranges: Ranges | None = None
 
     # -- between trees --------------------------------------------------------------------------------------
 
@@ -122,9 +123,7 @@ class Boosting:
             return
         for round in range(int(self.added[asked].min()), last + 1):
             behind = asked[self.added[asked] == round]
-            fresh = behind[self.placed[behind] != round]
-            for ranges in (_ranges(silo, fresh) if len(fresh) else ()):
-                self.node[:, ranges[0] : ranges[1]] = 0
+            kernels.to_root(self.node, _ranges(silo, behind[self.placed[behind] != round]))
             self._add_round(silo, _ranges(silo, behind), round)
             self.added[behind] = round + 1
 
@@ -139,20 +138,19 @@ class Boosting:
 
     def prepare(self, silo: Silo, exponents: tuple[int, int]) -> None:
         """Compute and quantise the gradients of a new tree, and put the rows at its root; done once a tree."""
-        key = len(self.forest), exponents, silo.ranges.tobytes()
-        if key == self._prepared:
+        key = len(self.forest), exponents
+        if key == self._prepared and silo.ranges is self._ranges:
             return
         self.catch_up(silo)
         scale_g, scale_h = scales(exponents)
 
         def fill(piece: Ranges) -> None:
-            for start, stop in piece:
-                self.loss.kernel(self.margin, self.target, self.weight, start, stop, scale_g, scale_h, self.words)
-                self.node[:, start:stop] = 0
+            self.loss.kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
+            kernels.to_root(self.node, piece)
 
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self.placed[silo.silos_asked] = len(self.forest)
-        self._prepared = key
+        self._prepared, self._ranges = key, silo.ranges
 
     def gradients(self, silo: Silo) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """The gradients and hessians of the rows asked, weights included, not quantised: (outputs, rows) each."""

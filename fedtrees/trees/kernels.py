@@ -74,14 +74,14 @@ def _add(bins, rows, slots, words, first, width, stride, slot_size, packed):
 @njit(nogil=True, cache=True)
 def _empty(packed, wide, slot, low, high, stride, offsets):
     """Unpack one node's accumulators, of the features from low to high, into its sums."""
+    slot_start = slot * (packed.shape[0] // wide.shape[0])
     for f in range(low, high):
-        at = (slot * (packed.shape[0] // (wide.shape[0] * stride)) + f) * stride
-        out = offsets[f]
-        for b in range(offsets[f + 1] - out):
-            word = packed[at + b]
-            wide[slot, 0, out + b] += word >> 32
-            wide[slot, 1, out + b] += word & LOW_HALF
-            packed[at + b] = 0
+        at, out, n = slot_start + f * stride, offsets[f], offsets[f + 1] - offsets[f]
+        words, g, h = packed[at : at + n], wide[slot, 0, out : out + n], wide[slot, 1, out : out + n]
+        for b in range(n):  # slices from zero on: runs in vectors
+            g[b] += words[b] >> 32
+            h[b] += words[b] & LOW_HALF
+            words[b] = 0
 
 
 @njit(nogil=True, cache=True)
@@ -109,6 +109,35 @@ def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, 
             _add(
                 bins[group], rows[to], slots[to], words[to], first, width, np.uint64(stride), slot_size, packed
             )
+
+
+@njit(nogil=True, cache=True)
+def _sum_root(bins, words, ranges, offsets, stride, packed, wide):
+    """Add all rows of the ranges to one node: no list is needed."""
+    a_group, n_features = bins.shape[2], offsets.shape[0] - 1
+    step = np.uint64(stride)
+    since = 0
+    for r in range(ranges.shape[0]):
+        for start in range(ranges[r, 0], ranges[r, 1], WORD_ROWS):
+            end = min(start + WORD_ROWS, ranges[r, 1])
+            if since + end - start > WORD_ROWS:
+                _empty(packed, wide, 0, 0, n_features, stride, offsets)
+                since = 0
+            since += end - start
+            own = words[start:end]
+            for group in range(bins.shape[0]):
+                lines = bins[group, start:end]
+                first = np.uint64(group * a_group) * step
+                width = np.uint64(min(a_group, n_features - group * a_group))
+                if step == np.uint64(256):
+                    for i in range(own.shape[0]):
+                        for place in range(width):
+                            packed[first + place * np.uint64(256) + np.uint64(lines[i, place])] += own[i]
+                else:
+                    for i in range(own.shape[0]):
+                        for place in range(width):
+                            packed[first + place * step + np.uint64(lines[i, place])] += own[i]
+    _empty(packed, wide, 0, 0, n_features, stride, offsets)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -157,6 +186,9 @@ def grow_level(bins, words, node, ranges, tree, slot_of, offsets, stride, packed
     packed: int64 (slots * groups * features a group * stride,) scratch, zeros in and out
     wide: int64 (slots, 2, bins) OUT, added to
     """
+    if slot_of.shape[0] == 1:
+        _sum_root(bins, words, ranges, offsets, stride, packed, wide)
+        return
     rows = np.empty(LIST_ROWS, np.uint32)
     slots = np.empty(LIST_ROWS, np.int32)
     held = np.empty(LIST_ROWS, np.int64)
@@ -191,6 +223,18 @@ def add_leaves(bins, node, ranges, tree, value, margin):
     for r in range(ranges.shape[0]):
         for i in range(np.uint64(ranges[r, 0]), np.uint64(ranges[r, 1])):
             margin[i] += value[_descend(flat, i * a_group, np.uint32(node[i]), tree)]
+
+
+@njit(nogil=True, cache=True)
+def to_root(node, ranges):
+    """Put rows back to the root.
+
+    node: int32 (outputs, rows) OUT
+    ranges: int64 (ranges, 2) IN
+    """
+    for k in range(node.shape[0]):
+        for r in range(ranges.shape[0]):
+            node[k, ranges[r, 0] : ranges[r, 1]] = 0
 
 
 @njit(nogil=True, cache=True)

@@ -52,51 +52,56 @@ def _logistic_row(margin, y, w, scale_g, scale_h):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def logistic(margin, y, weight, start, stop, scale_g, scale_h, words):
+def logistic(margin, y, weight, ranges, scale_g, scale_h, words):
     """Binary cross-entropy of a sigmoid: g = w (p - y), h = w p (1 - p).
 
     margin: float32 (1, rows), y: float32 (rows,) IN
     weight: float32 (rows,) or (1,) IN; one weight for all where there is one
+    ranges: int64 (ranges, 2) IN; the rows to do
     words: int64 (1, rows) OUT
     """
-    own, out = margin[0], words[0]
-    if weight.shape[0] == 1:  # a loop of its own: it runs in vectors, seven times as fast
-        w = np.float64(weight[0])
-        for i in range(start, stop):
-            out[i] = _logistic_row(own[i], y[i], w, scale_g, scale_h)
-    else:
-        for i in range(start, stop):
-            out[i] = _logistic_row(own[i], y[i], np.float64(weight[i]), scale_g, scale_h)
+    for r in range(ranges.shape[0]):
+        rows = slice(ranges[r, 0], ranges[r, 1])
+        own, target, out = margin[0, rows], y[rows], words[0, rows]
+        if weight.shape[0] == 1:  # a loop of its own over slices from zero on: it runs in vectors
+            w = np.float64(weight[0])
+            for i in range(out.shape[0]):
+                out[i] = _logistic_row(own[i], target[i], w, scale_g, scale_h)
+        else:
+            each = weight[rows]
+            for i in range(out.shape[0]):
+                out[i] = _logistic_row(own[i], target[i], np.float64(each[i]), scale_g, scale_h)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def softmax(margin, y, weight, start, stop, scale_g, scale_h, words):
+def softmax(margin, y, weight, ranges, scale_g, scale_h, words):
     """Cross-entropy of a softmax: g = w (p - [y = k]), h = 2 w p (1 - p), as XGBoost has it.
 
     margin: float32 (classes, rows), words: int64 (classes, rows); others as in `logistic`
     """
     classes, step = margin.shape[0], np.int64(weight.shape[0] > 1)
     power = np.empty(classes, np.float64)
-    for i in range(start, stop):
-        largest = np.float64(margin[0, i])
-        for k in range(1, classes):
-            largest = max(largest, np.float64(margin[k, i]))
-        total = 0.0
-        for k in range(classes):
-            power[k] = exp(np.float64(margin[k, i]) - largest)
-            total += power[k]
-        w = np.float64(weight[i * step])
-        for k in range(classes):
-            p = power[k] / total
-            g = p - 1.0 if y[i] == k else p
-            words[k, i] = pack(w * g, w * max(2.0 * p * (1.0 - p), SMALLEST_HESSIAN), scale_g, scale_h)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            largest = np.float64(margin[0, i])
+            for k in range(1, classes):
+                largest = max(largest, np.float64(margin[k, i]))
+            total = 0.0
+            for k in range(classes):
+                power[k] = exp(np.float64(margin[k, i]) - largest)
+                total += power[k]
+            w = np.float64(weight[i * step])
+            for k in range(classes):
+                p = power[k] / total
+                g = p - 1.0 if y[i] == k else p
+                words[k, i] = pack(w * g, w * max(2.0 * p * (1.0 - p), SMALLEST_HESSIAN), scale_g, scale_h)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def squared(margin, y, weight, start, stop, scale_g, scale_h, words):
+def squared(margin, y, weight, ranges, scale_g, scale_h, words):
     """Half the squared error: g = w (margin - y), h = w; arguments as in `logistic`."""
-    own, step = margin[0], np.int64(weight.shape[0] > 1)
-    out = words[0]
-    for i in range(start, stop):
-        w = np.float64(weight[i * step])
-        out[i] = pack(w * (np.float64(own[i]) - np.float64(y[i])), w, scale_g, scale_h)
+    step = np.int64(weight.shape[0] > 1)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            w = np.float64(weight[i * step])
+            words[0, i] = pack(w * (np.float64(margin[0, i]) - np.float64(y[i])), w, scale_g, scale_h)
