@@ -1,4 +1,4 @@
-"""Federated learning on tables: silos send integer histograms, one shared XGBoost model is grown, exactly the pooled one.
+"""Federated learning on tables: silos send integer histograms, and grow one shared XGBoost model, the pooled one.
 
 Names are imported when they are first used, so that ``import fedtrees`` takes no time.
 """

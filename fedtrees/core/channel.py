@@ -148,10 +148,7 @@ class PlainChannel:
         reply = self.federation.sum(call, cohort)
         self._enter(call, cohort, reply)
         ends = np.cumsum([query.size() for query in queries])
-        return [
-            query.read(vector)
-            for query, vector in zip(queries, np.split(reply.vector, ends[:-1]), strict=True)
-        ]
+        return [query.read(vector) for query, vector in zip(queries, np.split(reply.vector, ends[:-1]), strict=True)]
 
     def gather(self, query: Query, cohort: Cohort) -> Vector:
         """Each silo's own integers, int64 (silos, size); no other channel can show them."""

@@ -226,13 +226,15 @@ def _read_targets(table: Table, labels: list[Any] | None) -> NDArray[np.float32]
     wrong = ~np.isfinite(targets)
     if wrong.any():
         raise DataError(
-            f"{_place(table, int(np.argmax(wrong)))}NaN or infinity (or too large for float32); drop rows without a target."
+            f"{_place(table, int(np.argmax(wrong)))}NaN, infinity or too large for float32; drop rows without a target."
         )
     return targets
 
 
 def _read_labels(table: Table, labels: list[Any]) -> NDArray[np.float32]:
     y, known = _comparable(table), np.asarray(labels)
+    if not len(y):
+        return np.zeros(0, np.float32)  # of no type to speak of
     if (y.dtype.kind in "US") != (known.dtype.kind in "US"):
         raise DataError(f"silo {table.names[0]!r}: y holds {y.dtype} where the agreed labels are {labels}.")
     codes = np.searchsorted(known, y)

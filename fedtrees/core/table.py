@@ -67,11 +67,13 @@ class Table:
 
     @property
     def n_rows(self) -> int:
+        """Rows of all its silos."""
         return int(self.starts[-1])
 
     @property
     def n_features(self) -> int:
-        return self.X.shape[1]
+        """Columns."""
+        return int(self.X.shape[1])
 
     def silo_of(self, row: int) -> str:
         """The silo that holds a row."""
@@ -132,9 +134,7 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
     n = array.shape[1]
     if known is not None:
         if n != len(known.names):
-            raise SchemaError(
-                f"{where}X has {n} features, but was trained on {len(known.names)} features as input."
-            )
+            raise SchemaError(f"{where}X has {n} features, but was trained on {len(known.names)} features as input.")
         return _as_float32(array), known
     return _as_float32(array), Schema([f"f{i}" for i in range(n)], ["number"] * n, {}, named=False)
 
@@ -191,7 +191,7 @@ def _read_column(column: Any, name: str, where: str) -> NDArray[np.float32]:
 
 
 def _codes(column: Any, own: list[Any], vocabulary: list[Any], name: str, where: str) -> NDArray[np.int64]:
-    codes = column.cat.codes.to_numpy().astype(np.int64)
+    codes: NDArray[np.int64] = column.cat.codes.to_numpy().astype(np.int64)
     if own == vocabulary:
         return codes
     place = {value: code for code, value in enumerate(vocabulary)}
@@ -200,11 +200,14 @@ def _codes(column: Any, own: list[Any], vocabulary: list[Any], name: str, where:
     if unseen:
         raise SchemaError(f"{where}column {name!r}: category {unseen[0]!r} was not there in training.")
     translate = np.array([place.get(value, -1) for value in own] + [-1], np.int64)
-    return translate[codes]
+    translated: NDArray[np.int64] = translate[codes]
+    return translated
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float) else str(value)
+    return (
+        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float) else str(value)
+    )
 
 
 def _refuse_other_columns(names: list[str], known: Schema, where: str) -> None:
@@ -222,9 +225,7 @@ def _refuse_other_columns(names: list[str], known: Schema, where: str) -> None:
     raise SchemaError(f"{where}The feature names should match those that were passed during fit: {what}.")
 
 
-def _refuse_infinite(
-    values: NDArray[np.float32], schema: Schema, where: str, silos: NDArray[Any] | None
-) -> None:
+def _refuse_infinite(values: NDArray[np.float32], schema: Schema, where: str, silos: NDArray[Any] | None) -> None:
     if values.shape[1] == 0:
         raise DataError(f"{where}0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     for start in range(0, len(values), 65536):  # in blocks: a mask of the whole would double the memory

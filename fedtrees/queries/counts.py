@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def pieces(ranges: NDArray[np.int64], n: int) -> list[NDArray[np.int64]]:
     total = int(ends[-1]) if len(ends) else 0
     marks = np.unique([total * k // n for k in range(n + 1)])
     cut = []
-    for a, b in zip(marks[:-1], marks[1:], strict=True):
+    for a, b in pairwise(marks):
         first, last = np.searchsorted(ends, [a, b - 1], side="right")
         piece = ranges[first : last + 1].copy()
         piece[0, 0] += a - (ends[first] - lengths[first])
@@ -98,9 +99,7 @@ class Counts(Query, frozen=True, eq=False):
         def count(piece: NDArray[np.int64]) -> Vector:
             out = np.zeros(self.features, np.int64)
             for start, stop in piece:
-                kernels.count_missing(
-                    bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop, out
-                )
+                kernels.count_missing(bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop, out)
             return out
 
         missing = sum(silo.threads.map(count, pieces(silo.ranges, silo.threads.n)), np.zeros(self.features, np.int64))

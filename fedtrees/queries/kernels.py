@@ -1,7 +1,7 @@
 """Kernels over the order-preserving key of a float. Numba only; every kernel has a naive twin in the tests.
 
-The key of a float32 is a uint32 that sorts as the float does: 2**31 plus or minus its magnitude's bits. Both zeros share
-a key, as they are equal under ``<``, and round numbers of either sign begin a bucket.
+The key of a float32 is a uint32 that sorts as the float does: 2**31 plus or minus its magnitude's bits. Both zeros
+share a key, as they are equal under ``<``, and round numbers of either sign begin a bucket.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector
+from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
 from fedtrees.queries.counts import Bits, pieces
 
@@ -61,6 +62,7 @@ class Ranks(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
+        self._check(silo.table.n_features)
         bits, base = Bits.of(silo.table, ordered=silo.cohort is not None), self.base()
         before, steps = self._slots()
         low = np.append(self.low, np.full(1 << int(steps.max(initial=0)), 0xFFFFFFFF, np.uint32))
@@ -76,6 +78,16 @@ class Ranks(Query, frozen=True, eq=False):
 
         counts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
         return sum((part.astype(np.int64) for part in counts), np.zeros(base[-1], np.int64))
+
+    def _check(self, n_features: int) -> None:
+        """The kernel trusts the intervals: a question that would lead it elsewhere is not answered."""
+        whole = len(self.first) == n_features + 1 and self.first[0] == 0 and self.first[-1] == len(self.low)
+        if not (
+            whole and (np.diff(self.first) >= 0).all() and len(self.low) == len(self.log_keys) == len(self.log_child)
+        ):
+            raise ProtocolError("ranks were asked for intervals of other features")
+        if (self.log_keys > KEY_BITS).any() or (self.log_child > self.log_keys).any():
+            raise ProtocolError("ranks were asked for intervals that no key falls in")
 
     def _slots(self) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Of every feature: the last interval that starts before each slot of upper bits, and halvings within one."""
@@ -134,9 +146,9 @@ class Buckets:
         held = np.bincount(self.feature, minlength=n_features)
         values = np.bincount(self.feature, weights=self.count, minlength=n_features)
         share = np.where(held <= self.most, 1, np.maximum(1, values / (16 * np.maximum(self.most, 1))))
-        coarse = (self.width > 0) & (self.count > share[self.feature])
-        # a first look is the same for all, so that a round of counting is never skipped by the largest buckets
-        return coarse | ((self.width == KEY_BITS) & (self.count > 0))
+        coarse: NDArray[np.bool_] = (self.width > 0) & (self.count > share[self.feature])
+        coarse |= self.width == KEY_BITS  # one look at least, so that a lone value's cuts lie near it
+        return coarse
 
     def query(self, coarse: NDArray[np.bool_]) -> Ranks:
         """The question that refines these buckets: about as many children a feature, dealt out by need."""
@@ -182,8 +194,9 @@ class Buckets:
         one; its third entry is -1.
         """
         features, lasts, nexts = [], [], []
+        bounds = np.searchsorted(self.feature, np.arange(len(self.most) + 1))
         for f in np.unique(self.feature):
-            own = self.feature == f
+            own = slice(bounds[f], bounds[f + 1])
             low, width, count = self.low[own], self.width[own], self.count[own]
             ends = np.arange(len(low))
             if len(low) > self.most[f]:

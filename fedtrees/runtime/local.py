@@ -153,7 +153,8 @@ def _join(silos: Sequence[Silo]) -> Table:
     if any(table.weight is not None for table in tables):
         weight = np.concatenate([np.ones(t.n_rows, np.float32) if t.weight is None else t.weight for t in tables])
     starts = np.concatenate(([0], np.cumsum([table.n_rows for table in tables])))
-    y = np.concatenate([table.y for table in tables])
+    # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
+    y = np.concatenate([table.y for table in tables if table.n_rows] or [tables[0].y])
     return Table(schema, np.concatenate([table.X for table in tables]), y, weight, names, starts)
 
 

@@ -45,12 +45,12 @@ def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int
 
 
 def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
-    """Write a decimal between every two neighbouring bins, and one above the last."""
+    """Write a decimal between every two neighbouring bins, and one above the last; above the largest float, infinity."""
     feature, last, following = buckets.bins()
     low = float_of(last)
     beyond = np.minimum(low.astype(np.float64) + np.maximum(np.abs(low), 1.0), np.finfo(np.float32).max)
     high = np.where(following < 0, beyond.astype(np.float32), float_of(np.maximum(following, 0)))
-    values = np.where(low < high, shortest_between(low, high), high)
+    values = np.where(low < high, shortest_between(low, high), np.inf)
     offsets = np.searchsorted(feature, np.arange(len(missing) + 1))
     return Cuts(values.astype(np.float32), offsets.astype(np.int64), missing)
 

@@ -73,10 +73,8 @@ class Grown(Fact, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state: Boosting = silo.state
-        cut = self.ends[:-1]
-        arrays = [np.split(a, cut) for a in (self.feature, self.bin, self.default_left, self.left)]
-        shapes = [Shape.of(*one, state.cuts) for one in zip(*arrays, strict=True)]
-        state.forest.append((shapes, np.split(self.value, cut)))
+        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        state.forest.append((shapes, np.split(self.value, self.ends[:-1])))
 
 
 class Boosting:

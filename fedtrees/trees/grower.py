@@ -140,13 +140,16 @@ def _ask_for(
         return np.cumsum(counts).astype(np.int32)
 
     return Histograms(
-        plan.rows,
-        plan.cuts.total_bins,
-        exponents,
-        ends([len(tree.feature) for tree in trees]),
-        *(np.concatenate([getattr(t, name) for t in trees]) for name in ("feature", "bin", "default_left", "left")),
-        build,
-        ends(np.bincount(of_tree, minlength=len(trees))),
+        rows=plan.rows,
+        bins=plan.cuts.total_bins,
+        exponents=exponents,
+        ends=ends([len(tree.feature) for tree in trees]),
+        feature=np.concatenate([tree.feature for tree in trees]),
+        bin=np.concatenate([tree.bin for tree in trees]),
+        default_left=np.concatenate([tree.default_left for tree in trees]),
+        left=np.concatenate([tree.left for tree in trees]),
+        build=build,
+        build_ends=ends(np.bincount(of_tree, minlength=len(trees))),
     )
 
 
@@ -155,9 +158,7 @@ def _find(plan: Plan, trees: list[GrowingTree], frontier: Frontier, units: Units
     return best_splits(frontier.histograms, totals, plan.cuts, plan.rule, units, plan.threads)
 
 
-def _split(
-    trees: list[GrowingTree], frontier: Frontier, splits: Splits
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _split(trees: list[GrowingTree], frontier: Frontier, splits: Splits) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Split what can be split: the places in the frontier of the nodes that were, and their left children."""
     (good,) = np.nonzero(splits.feature >= 0)
     children = np.empty(len(good), np.int32)
@@ -173,9 +174,7 @@ def _split(
     return good, children
 
 
-def _smaller(
-    trees: list[GrowingTree], of_tree: NDArray[np.int32], left: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _smaller(trees: list[GrowingTree], of_tree: NDArray[np.int32], left: NDArray[np.int32]) -> NDArray[np.int32]:
     """Of each pair of siblings the one with the smaller sum of hessians, the left one of equals: it is asked for."""
     right_is = [trees[k].sums[node + 1, 1] < trees[k].sums[node, 1] for k, node in zip(of_tree, left, strict=True)]
     return left + np.array(right_is, np.int32)
@@ -189,7 +188,7 @@ def _next(
     built: NDArray[np.int32],
     histograms: Vector,
 ) -> Frontier:
-    """The next level: a parent's histogram less the built child's is its sibling's, exactly, as the sums are integers."""
+    """The next level: a parent's histogram less the built child's is its sibling's, exactly: they are integers."""
     pairs = len(parents)
     both = np.empty((pairs, 2, *histograms.shape[1:]), np.int64)
     step = max(1, -(-pairs // plan.threads.n))

@@ -67,12 +67,11 @@ class Histograms(Query, frozen=True, eq=False):
         if state is None or state.cuts.total_bins != self.bins or len(self.ends) != len(state.margin):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
         state.prepare(silo, self.exponents)
-        cut = self.ends[:-1]
-        arrays = [np.split(a, cut) for a in (self.feature, self.bin, self.default_left, self.left)]
+        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
         builds = np.split(self.build, self.build_ends[:-1])
         parts = [
-            state.histograms(silo, output, Shape.of(*one, state.cuts), build)
-            for output, (one, build) in enumerate(zip(zip(*arrays, strict=True), builds, strict=True))
+            state.histograms(silo, output, shape, build)
+            for output, (shape, build) in enumerate(zip(shapes, builds, strict=True))
             if len(build)
         ]
         return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])

@@ -22,9 +22,7 @@ LOW_HALF = np.int64(0xFFFFFFFF)
 
 
 @njit(nogil=True, cache=True)
-def bin_rows(
-    bits, row_stride, column_stride, order, start, stop, keys, below, steps, last, features_a_group, out
-):
+def bin_rows(bits, row_stride, column_stride, order, start, stop, keys, below, steps, last, features_a_group, out):
     """Find the bin of every value.
 
     bits, row_stride, column_stride, order, start, stop: as in `queries.kernels.count_missing` IN
@@ -106,9 +104,7 @@ def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, 
                 since[slot] += more
             to = slice(part, min(part + WORD_ROWS, n))
             first, width = np.uint64(low * stride), np.uint64(high - low)
-            _add(
-                bins[group], rows[to], slots[to], words[to], first, width, np.uint64(stride), slot_size, packed
-            )
+            _add(bins[group], rows[to], slots[to], words[to], first, width, np.uint64(stride), slot_size, packed)
 
 
 @njit(nogil=True, cache=True)
@@ -200,7 +196,9 @@ def grow_level(bins, words, node, ranges, tree, slot_of, offsets, stride, packed
         start, stop = ranges[r]
         while start < stop:
             end = min(stop, start + LIST_ROWS - n)
-            n += np.int64(_gather(flat, bins.shape[2], words, node, start, end, tree, slot_of, rows[n:], slots[n:], held[n:]))
+            n += np.int64(
+                _gather(flat, bins.shape[2], words, node, start, end, tree, slot_of, rows[n:], slots[n:], held[n:])
+            )
             start = end
             if n > LIST_ROWS // 2:
                 _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)

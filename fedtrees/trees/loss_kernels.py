@@ -1,7 +1,7 @@
 """Gradients of the losses, row by row, quantised and packed. Numba only; held to naive twins in the tests.
 
-Everything here is made of additions, multiplications and divisions, which IEEE 754 fixes to the bit. The library's exp is
-not: two machines may differ in its last bit, and two silos must not.
+Everything here is made of additions, multiplications and divisions, which IEEE 754 fixes to the bit. The library's exp
+is not: two machines may differ in its last bit, and two silos must not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SMALLEST_HESSIAN = 1e-16
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def exp(x):
-    """e ** x within 2 units in the last place, the same bits on every machine; x is clipped to +-700."""
+    """Return e ** x within 2 units in the last place, the same bits on every machine; x is clipped to +-700."""
     x = min(max(x, -700.0), 700.0)
     k = np.floor(x * LOG2_E + 0.5)
     r = (x - k * LN2_HIGH) - k * LN2_LOW  # Cody and Waite: |r| <= ln(2) / 2

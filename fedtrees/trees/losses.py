@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Kernel = Callable[..., None]
 Margins = NDArray[np.floating]
 
 
-class Loss(Protocol):
+class Loss:
     """What is minimised. Every method is a function of its arguments alone."""
 
     name: ClassVar[str]
@@ -26,42 +26,38 @@ class Loss(Protocol):
 
     def outputs(self, n_labels: int) -> int:
         """Trees a round."""
-        ...
+        return 1
 
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
-        ...
+        raise NotImplementedError
 
     def link(self, base_score: float) -> float:
         """The margin of a base score, which is in the units of a prediction."""
-        ...
+        return base_score
 
     def bound(self) -> tuple[float, float] | None:
         """The largest |gradient| and hessian of a row of weight 1; None where the margins decide."""
-        ...
+        return None
 
     def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
         """Gradients and hessians of rows of weight 1, before any rounding: what ``kernel`` computes, written plainly.
 
         margin: (outputs, rows); y: (rows,); both results (outputs, rows), float64.
         """
-        ...
+        raise NotImplementedError
 
     def step(self, largest_leaf: float) -> float:
-        """By how much |gradient| can grow, a row of weight 1, when no leaf of a round says more than this."""
-        ...
+        """By how much |gradient| can grow in a round whose leaves say no more than this, where `bound` is None."""
+        return 0.0
 
 
-class Logistic:
+class Logistic(Loss):
     """``binary:logistic``: margins start from the log-odds of the second class."""
 
     name = "binary:logistic"
     classification = True
     kernel = staticmethod(loss_kernels.logistic)
-
-    def outputs(self, n_labels: int) -> int:
-        """See `Loss`."""
-        return 1
 
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Loss`."""
@@ -80,12 +76,8 @@ class Logistic:
         p = 1 / (1 + np.exp(-np.clip(margin.astype(np.float64), -700, 700)))
         return p - y, np.maximum(p * (1 - p), loss_kernels.SMALLEST_HESSIAN)
 
-    def step(self, largest_leaf: float) -> float:
-        """See `Loss`."""
-        return 0.0
 
-
-class Softmax:
+class Softmax(Loss):
     """``multi:softprob``: margins start from the logarithm of each class's share, less their mean."""
 
     name = "multi:softprob"
@@ -98,12 +90,9 @@ class Softmax:
 
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Loss`."""
-        logs = np.log(np.maximum(sums / sums.sum(), 1e-16))
-        return logs - logs.mean()
-
-    def link(self, base_score: float) -> float:
-        """See `Loss`."""
-        return base_score
+        logs = np.log(sums / sums.sum() + 1e-6)  # the constant is XGBoost's
+        centred: NDArray[np.float64] = logs - logs.mean()
+        return centred
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
@@ -116,33 +105,18 @@ class Softmax:
         own = y == np.arange(len(margin))[:, None]
         return p - own, np.maximum(2 * p * (1 - p), loss_kernels.SMALLEST_HESSIAN)
 
-    def step(self, largest_leaf: float) -> float:
-        """See `Loss`."""
-        return 0.0
 
-
-class SquaredError:
+class SquaredError(Loss):
     """``reg:squarederror``: margins start from the mean."""
 
     name = "reg:squarederror"
     classification = False
     kernel = staticmethod(loss_kernels.squared)
 
-    def outputs(self, n_labels: int) -> int:
-        """See `Loss`."""
-        return 1
-
     def intercept(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Loss`."""
-        return sums[1:] / sums[0]
-
-    def link(self, base_score: float) -> float:
-        """See `Loss`."""
-        return base_score
-
-    def bound(self) -> tuple[float, float] | None:
-        """See `Loss`."""
-        return None
+        mean: NDArray[np.float64] = sums[1:] / sums[0]
+        return mean
 
     def gradients(self, margin: Margins, y: NDArray[np.float32]) -> tuple[Margins, Margins]:
         """See `Loss`."""

@@ -29,8 +29,11 @@ class SplitRule:
     min_child_weight: float = 1.0
     learning_rate: float = 0.3
 
-    def leaf(self, g: NDArray[np.float64], h: NDArray[np.float64]) -> NDArray[np.float32]:
-        """What leaves of these sums add to the margin, equation 5 of Chen and Guestrin (2016): 0 where h is too small."""
+    def leaf(self, g: NDArray[np.floating], h: NDArray[np.floating]) -> NDArray[np.float32]:
+        """What leaves of these sums add to the margin, 0 where h is too small.
+
+        Equation 5 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty.
+        """
         soft = np.sign(g) * np.maximum(np.abs(g) - self.reg_alpha, 0)
         enough = (h > 0) & (h >= self.min_child_weight)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedtrees.errors import ProtocolError
 
 LEAF = -1  # the feature, and the left child, of a node that is not split
 
@@ -43,10 +46,12 @@ class Cuts:
 
     @property
     def n_features(self) -> int:
+        """Features, those without cuts included."""
         return len(self.missing)
 
     @property
     def total_bins(self) -> int:
+        """Bins of all features together."""
         return int(self.bin_offsets[-1])
 
     def of(self, feature: int) -> NDArray[np.float32]:
@@ -84,6 +89,7 @@ class Tree:
 
     @property
     def n_nodes(self) -> int:
+        """Inner nodes and leaves."""
         return len(self.feature)
 
 
@@ -101,21 +107,48 @@ class Shape:
     left: NDArray[np.int32]
 
     @staticmethod
-    def of(
+    def apart(
+        ends: NDArray[np.int32],
         feature: NDArray[np.int32],
         bin: NDArray[np.int32],
         default_left: NDArray[np.bool_],
         left: NDArray[np.int32],
         cuts: Cuts,
-    ) -> Shape:
-        """Look the missing bins up."""
-        has_bin = (feature >= 0) & cuts.missing[feature]
-        missing = np.where(has_bin, cuts.n_values[feature], -1).astype(np.int32)
-        return Shape(feature, bin, missing, default_left, left)
+    ) -> list[Shape]:
+        """Take trees apart whose arrays stand end to end, and look their missing bins up.
 
-    def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.int64] | NDArray[np.bool_], ...]:
+        Raises
+        ------
+        ProtocolError
+            If they are no trees over these cuts: rows that walked them could leave the memory they may read.
+        """
+        start, shapes = 0, []
+        for end in ends.tolist():
+            own = slice(start, end)
+            shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts))
+            start = end
+        if len({len(feature), len(bin), len(default_left), len(left), start}) > 1:
+            raise ProtocolError("trees whose arrays have other lengths than they say")
+        return shapes
+
+    def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[Any], ...]:
         """What the kernels take to walk rows of such bins: where each node's feature stands in them, and the rest."""
         _, rows, a_group = bins.shape
         group, place = np.divmod(self.feature.astype(np.int64), a_group)
         column = np.where(self.feature >= 0, group * rows * a_group + place, LEAF)
         return column, self.split, self.missing, self.default_left, self.left
+
+
+def _shape(
+    feature: NDArray[np.int32],
+    bin: NDArray[np.int32],
+    default_left: NDArray[np.bool_],
+    left: NDArray[np.int32],
+    cuts: Cuts,
+) -> Shape:
+    inner = feature >= 0
+    below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
+    if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left + 1 >= len(feature)).any():
+        raise ProtocolError("a tree with a feature, or a child, that there is not")
+    missing = np.where(inner & cuts.missing[feature], cuts.n_values[feature], -1).astype(np.int32)
+    return Shape(feature, bin, missing, default_left, left)

@@ -1,0 +1,253 @@
+"""Random problems to train on, shared by the tests that hold for any data, any partition and any parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xgboost
+from hypothesis import settings
+from hypothesis import strategies as st
+from numba import config
+from numpy.typing import NDArray
+
+from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
+from fedtrees.core.channel import Call, Log, Reply
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.table import Schema
+
+JIT = not config.DISABLE_JIT
+MOST_ROWS = 300 if JIT else 40
+LARGEST = np.finfo(np.float32).max
+
+CLASSES = {"binary:logistic": 2, "multi:softprob": 4, "reg:squarederror": 0}
+
+
+def examples(n: int) -> settings:
+    """So many examples, or a few where plain Python walks through the kernels."""
+    return settings(max_examples=n if JIT else min(n, 8))
+
+
+# -- columns ----------------------------------------------------------------------------------------------
+
+COLUMNS: dict[str, Callable[[np.random.Generator, int], Any]] = {
+    "continuous": lambda rng, n: rng.normal(size=n),
+    "integers": lambda rng, n: rng.integers(-30, 30, n),
+    "ties": lambda rng, n: rng.choice([-1.5, 0.0, 0.1], n, p=[0.1, 0.8, 0.1]),
+    "constant": lambda rng, n: np.full(n, rng.normal()),
+    "subnormal": lambda rng, n: np.ldexp(rng.integers(-(2**23), 2**23, n).astype(np.float64), -149),
+    "zeros": lambda rng, n: rng.choice([-0.0, 0.0, -1e-45, 1e-45], n),
+    "huge": lambda rng, n: rng.choice([-1, 1], n) * 10.0 ** rng.uniform(20, 38.5, n),
+    "extremes": lambda rng, n: rng.choice([-LARGEST, LARGEST, 0.0, np.nextafter(LARGEST, np.float32(0))], n),
+    "any": lambda rng, n: rng.integers(0, 2**32, n, dtype=np.uint32).view(np.float32),
+    "missing": lambda rng, n: np.full(n, np.nan),
+}
+
+
+def column(rng: np.random.Generator, kind: str, n: int, missing: float = 0.0) -> NDArray[np.float32]:
+    """Finite values of one kind, a share of them missing: float32 (n,)."""
+    values = np.clip(COLUMNS[kind](rng, n), -LARGEST, LARGEST).astype(np.float32)
+    values[rng.random(n) < missing] = np.nan
+    return values
+
+
+@st.composite
+def tables(draw: st.DrawFn, most_rows: int = MOST_ROWS, most_features: int = 5) -> NDArray[np.float32]:
+    """Columns of all kinds side by side: float32 (rows, features), in either memory order."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    n = draw(st.integers(1, most_rows), label="rows")
+    kinds = draw(st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=most_features), label="columns")
+    missing = draw(st.sampled_from([0.0, 0.2, 0.9]), label="missing")
+    some = rng.random(len(kinds)) < 0.5
+    X = np.stack([column(rng, kind, n, missing * has) for kind, has in zip(kinds, some, strict=True)], axis=1)
+    return X.copy(order=draw(st.sampled_from("CF"), label="order"))
+
+
+# -- problems ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A table, a partition of its rows, and what to train on it.
+
+    Attributes
+    ----------
+    X, y, weight
+        See `FedGBTClassifier.fit`.
+    silo : int64 (rows,)
+        Whose each row is; there are ``n_silos``, not all of which need hold any.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+    weight: NDArray[np.float32] | None
+    silo: NDArray[np.int64]
+    n_silos: int
+    objective: str
+    params: dict[str, Any]
+
+    def estimator(self, **other: Any) -> FedGBTClassifier | FedGBTRegressor:
+        """An estimator of these parameters, or with some in their place."""
+        kind = FedGBTClassifier if CLASSES[self.objective] else FedGBTRegressor
+        return kind(objective=self.objective, **{**self.params, **other})
+
+    def silos(self, order: Sequence[int] | None = None) -> list[Silo]:
+        """The silos, empty ones too, in any order."""
+        return [self._silo(k) for k in (range(self.n_silos) if order is None else order)]
+
+    def _silo(self, k: int) -> Silo:
+        own = self.silo == k
+        weight = None if self.weight is None else self.weight[own]
+        return Silo(f"silo {k}", self.X[own], self.y[own], weight, n_jobs=1)
+
+    def pooled(self, **other: Any) -> bytes:
+        """The model trained on one silo that holds everything."""
+        return model_bytes(self.estimator(**other).fit(self.X, self.y, sample_weight=self.weight))
+
+    def federated(self, federation: Any = None, **other: Any) -> bytes:
+        """The model trained over a federation: by default all silos in this process, fused."""
+        federation = federation or LocalFederation(self.silos(), n_jobs=self.params["n_jobs"])
+        return model_bytes(self.estimator(**other).fit_federation(federation))
+
+    def shuffled(self, rng: np.random.Generator) -> Problem:
+        """The same rows in another order."""
+        order = rng.permutation(len(self.y))
+        weight = None if self.weight is None else self.weight[order]
+        return replace(self, X=self.X[order], y=self.y[order], weight=weight, silo=self.silo[order])
+
+
+def model_bytes(model: FedGBTClassifier | FedGBTRegressor) -> bytes:
+    """What "the same model" means: every byte that XGBoost would write."""
+    return bytes(model.booster_.save_raw("json"))
+
+
+def _targets(rng: np.random.Generator, X: NDArray[np.float32], objective: str) -> NDArray[Any]:
+    """Targets that depend on the columns, so that trees have something to find."""
+    n, classes = len(X), CLASSES[objective]
+    ranks = np.argsort(np.argsort(np.nan_to_num(X), axis=0), axis=0).sum(axis=1)
+    signal = ranks / max(1, ranks.max()) + rng.normal(scale=0.2, size=n)
+    if not classes:
+        return signal * 10.0 ** rng.integers(-6, 7) + rng.choice([0.0, 1.0, -1e5])
+    y = np.clip(np.floor(signal * classes), 0, classes - 1).astype(np.int64)
+    y[:classes] = np.arange(classes)  # every class occurs
+    return y
+
+
+def _partition(rng: np.random.Generator, how: str, y: NDArray[Any], n_silos: int) -> NDArray[np.int64]:
+    n = len(y)
+    match how:
+        case "by target":  # silos of a single class
+            return np.argsort(np.argsort(y, kind="stable"), kind="stable") * n_silos // n
+        case "few":  # most silos are empty
+            return rng.choice(rng.choice(n_silos, size=min(3, n_silos)), n)
+        case _:
+            return rng.integers(n_silos, size=n)
+
+
+def _weights(rng: np.random.Generator, how: str, n: int, first: int) -> NDArray[np.float32] | None:
+    match how:
+        case "none":
+            return None
+        case "zeros":
+            weight = rng.integers(0, 3, n).astype(np.float32)
+        case "wild":
+            weight = np.exp2(rng.uniform(-20, 20, n)).astype(np.float32)
+        case _:
+            weight = rng.uniform(0, 3, n).astype(np.float32)
+    weight[:first] = 1  # the rows that make every class occur count
+    return weight
+
+
+def parameters() -> st.SearchStrategy[dict[str, Any]]:
+    """Parameters of an estimator that grows a few trees."""
+    return st.fixed_dictionaries(
+        {
+            "n_estimators": st.integers(1, 4 if JIT else 2),
+            "max_depth": st.sampled_from([1, 2, 3, 6, 10] if JIT else [1, 2, 4]),
+            "max_bin": st.sampled_from([2, 3, 16, 256, 257, 1000]),
+            "learning_rate": st.sampled_from([0.05, 0.3, 1.0]),
+            "reg_lambda": st.sampled_from([0.0, 0.1, 1.0]),
+            "reg_alpha": st.sampled_from([0.0, 0.0, 0.5]),
+            "gamma": st.sampled_from([0.0, 0.0, 0.3]),
+            "min_child_weight": st.sampled_from([0.0, 0.1, 1.0, 5.0]),
+            "base_score": st.sampled_from([None, None, 0.3]),
+            "n_jobs": st.sampled_from([1, 2, 3]),
+        }
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn, most_silos: int = 50, most_rows: int = MOST_ROWS) -> Problem:
+    """Any table, any partition of its rows, any weights, any parameters, and each of the losses."""
+    objective = draw(st.sampled_from(sorted(CLASSES)), label="objective")
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    X = draw(tables(most_rows=most_rows), label="X")
+    first = max(1, CLASSES[objective])
+    if len(X) < first:
+        X = np.resize(X, (first, X.shape[1]))
+    y = _targets(rng, X, objective)
+    n_silos = draw(st.integers(1, most_silos), label="silos")
+    silo = _partition(rng, draw(st.sampled_from(["any", "few", "by target"]), label="partition"), y, n_silos)
+    if draw(st.booleans(), label="a column is missing in one silo"):
+        X = X.copy(order="K")
+        X[silo == silo[-1], 0] = np.nan
+    weight = _weights(rng, draw(st.sampled_from(["none", "any", "zeros", "wild"]), label="weight"), len(y), first)
+    return Problem(X, y, weight, silo, n_silos, objective, draw(parameters(), label="params"))
+
+
+# -- federations that watch, and that fail ------------------------------------------------------------------
+
+
+class Watched:
+    """A federation that does what ``before`` says ahead of every round, and keeps the run's log.
+
+    Parameters
+    ----------
+    inner : Federation
+    before : callable
+        Called with each round's number.
+    """
+
+    def __init__(self, inner: LocalFederation, before: Callable[[int], None] = lambda round: None):
+        self.inner, self.before = inner, before
+        self.log: Log | None = None
+        self.calls: list[tuple[Call, Cohort, Reply]] = []
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.inner.names
+
+    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+        return self.inner.schemas(labels)
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        self.log = call.log
+        self.before(call.round)
+        reply = self.inner.sum(call, cohort)
+        self.calls.append((call, cohort, reply))
+        return reply
+
+    def gather(self, call: Call, cohort: Cohort) -> Reply:
+        return self.inner.gather(call, cohort)
+
+
+def bring_up_to_date(silo: Silo, log: Log) -> None:
+    """Let a silo hear the last tree, which no round carried to it, and add all trees to its margins."""
+    known = silo.version if silo.run == log.run else 0
+    silo.learn(log.run, known, log.facts[known:])
+    silo.ask_only(None)
+    silo.state.catch_up(silo)
+
+
+def margins(model: FedGBTClassifier | FedGBTRegressor, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the exported Booster says before its link: float32 (outputs, rows)."""
+    predicted = model.booster_.predict(xgboost.DMatrix(X), output_margin=True)
+    return predicted.reshape(len(X), -1).T
+
+
+def each_piece(n: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
