@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.channel import Call, Log, Reply
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.message import Request
 from fedtrees.core.table import Schema
+from fedtrees.runtime.transport import Postman, Transport
 
 JIT = not config.DISABLE_JIT
 MOST_ROWS = 300 if JIT else 40
@@ -233,6 +235,53 @@ class Watched:
         return self.inner.gather(call, cohort)
 
 
+class Posted:
+    """A federation of silos that are reached over a transport."""
+
+    def __init__(self, silos: Sequence[Silo], transport: Transport):
+        self.silos = silos
+        self.names = [silo.name for silo in silos]
+        self._postman = Postman(transport, self.names)
+
+    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+        return [(silo.name, silo.schema(labels)) for silo in self.silos]
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        return self._postman.sum(call, cohort)
+
+    def gather(self, call: Call, cohort: Cohort) -> Reply:
+        return self._postman.gather(call, cohort)
+
+
+class BadPost:
+    """A transport that delivers everything, but late, twice, and in any order.
+
+    Once a round, a silo's reply may be lost on the way, or the silo may lose its memory before it answers.
+    """
+
+    def __init__(self, silos: Sequence[Silo], rng: np.random.Generator):
+        self.silos, self.rng = {silo.name: silo for silo in silos}, rng
+        self._troubled: set[tuple[str, int]] = set()
+
+    def exchange(self, messages: Mapping[str, bytes], timeout: float) -> dict[str, bytes]:
+        replies = {}
+        for name in self.rng.permutation(sorted(messages)).tolist():
+            silo, message = self.silos[name], messages[name]
+            round = Request.decode(message).round
+            trouble = self.rng.choice(["none", "lost", "twice", "forgets"])
+            if (name, round) in self._troubled:
+                trouble = "none"
+            self._troubled.add((name, round))
+            if trouble == "forgets":
+                silo.forget()
+            reply = silo.answer(message)
+            if trouble == "twice":
+                assert silo.answer(message) == reply
+            if trouble != "lost":
+                replies[name] = reply
+        return replies
+
+
 def bring_up_to_date(silo: Silo, log: Log) -> None:
     """Let a silo hear the last tree, which no round carried to it, and add all trees to its margins."""
     known = silo.version if silo.run == log.run else 0
@@ -246,8 +295,3 @@ def margins(model: FedGBTClassifier | FedGBTRegressor, X: NDArray[np.float32]) -
     predicted = model.booster_.predict(xgboost.DMatrix(X), output_margin=True)
     return predicted.reshape(len(X), -1).T
 
-
-def each_piece(n: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most ``size``."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))

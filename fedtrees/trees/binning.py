@@ -45,7 +45,7 @@ def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int
 
 
 def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
-    """Write a decimal between every two neighbouring bins, and one above the last; above the largest float, infinity."""
+    """Write a decimal between two neighbouring bins, and one above the last (above the largest float, infinity)."""
     feature, last, following = buckets.bins()
     low = float_of(last)
     beyond = np.minimum(low.astype(np.float64) + np.maximum(np.abs(low), 1.0), np.finfo(np.float32).max)

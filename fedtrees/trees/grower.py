@@ -121,6 +121,8 @@ def grow(
     for depth in range(1, plan.max_depth + 1):
         splits = _find(plan, trees, frontier, units)
         parents, children = _split(trees, frontier, splits)
+        worth = _can_be_split(plan.rule, trees, frontier.tree[parents], children, units)
+        parents, children = parents[worth], children[worth]
         if depth == plan.max_depth or not len(parents):
             break
         built = _smaller(trees, frontier.tree[parents], children)
@@ -172,6 +174,15 @@ def _split(trees: list[GrowingTree], frontier: Frontier, splits: Splits) -> tupl
             )  # fmt: skip
             children[own] = tree.split(frontier.node[at], part)
     return good, children
+
+
+def _can_be_split(
+    rule: SplitRule, trees: list[GrowingTree], of_tree: NDArray[np.int32], left: NDArray[np.int32], units: Units
+) -> NDArray[np.bool_]:
+    """Which pairs of siblings are worth asking for: one of them, at least, is heavy enough for two children."""
+    larger = [max(trees[k].sums[node, 1], trees[k].sums[node + 1, 1]) for k, node in zip(of_tree, left, strict=True)]
+    enough: NDArray[np.bool_] = np.array(larger, np.int64) * units.h >= 2 * rule.min_child_weight
+    return enough
 
 
 def _smaller(trees: list[GrowingTree], of_tree: NDArray[np.int32], left: NDArray[np.int32]) -> NDArray[np.int32]:

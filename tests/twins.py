@@ -1,0 +1,243 @@
+"""Naive twins of the kernels, and of training itself: a few lines of plain Python each, as slow as they are plain.
+
+A twin shares no code with what it is held against. Rows stand in ``codes: int (rows, features)``, each value as the number of
+its bin; gradients and hessians are Python integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+
+
+# -- keys and ranks -----------------------------------------------------------------------------------------
+
+
+def key(x: float) -> int:
+    """The key of one float: 2**31, plus its magnitude's bits, or minus them where it is negative."""
+    magnitude = int(np.abs(np.float32(x)).view(np.uint32))
+    return 2**31 + (-magnitude if x < 0 else magnitude)
+
+
+def count_missing(X: NDArray[np.float32]) -> list[int]:
+    return [sum(math.isnan(x) for x in column) for column in X.T.tolist()]
+
+
+def count_ranks(X: NDArray[np.float32], intervals: Sequence[Sequence[tuple[int, int, int]]]) -> list[int]:
+    """Each feature's intervals are (first key, logarithm of its keys, logarithm of a child's keys)."""
+    counts = []
+    for column, own in zip(X.T.tolist(), intervals, strict=True):
+        keys = [key(x) for x in column if not math.isnan(x)]
+        for low, width, shift in own:
+            for child in range(low, low + 2**width, 2**shift):
+                counts.append(sum(child <= k < child + 2**shift for k in keys))
+    return counts
+
+
+def divide_evenly(counts: Sequence[int], most: int) -> list[int]:
+    """The last bucket of every bin: a bin is closed where it comes nearest to its share of what is left."""
+    ends: list[int] = []
+    start = 0
+    while start < len(counts):
+        bins = most - len(ends)
+        if bins == 1:
+            return [*ends, len(counts) - 1]
+        target = sum(counts[start:]) / bins
+        end, mass = start, counts[start]
+        while end + 1 < len(counts) and mass < target:
+            if mass > 0 and mass + counts[end + 1] - target > target - mass:
+                break
+            end += 1
+            mass += counts[end]
+        ends.append(end)
+        start = end + 1
+    return ends
+
+
+def shortest_between(low: float, high: float) -> list[np.float32]:
+    """The one or two nearest to the middle of the coarsest decimals that are between two floats as floats."""
+    a, b = Fraction(float(low)), Fraction(float(high))
+    for exponent in range(39, -60, -1):
+        unit = Fraction(10) ** exponent
+        below = math.floor((a + b) / 2 / unit)
+        distance = {k: abs((a + b) / 2 - k * unit) for k in (below, below + 1)}
+        nearest = [k for k in distance if distance[k] == min(distance.values())]
+        found = [np.float32(f"{k}e{exponent}") for k in nearest]
+        found = [t for t in found if low < t < high]
+        if found:
+            return found
+    return [np.float32(high)]
+
+
+# -- bins and trees -----------------------------------------------------------------------------------------
+
+
+def codes(X: NDArray[np.float32], cuts: Any) -> Codes:
+    """The bin of every value: the first whose cut lies above it, the last of all for what is missing."""
+    out = np.empty(X.shape, np.int64)
+    for f, column in enumerate(X.T):
+        inner = cuts.of(f)[:-1].tolist()
+        for row, x in enumerate(column.tolist()):
+            out[row, f] = cuts.n_values[f] if math.isnan(x) else sum(cut <= x for cut in inner)
+    return out
+
+
+def from_groups(bins: NDArray[Any], n_features: int) -> Codes:
+    """Undo the layout (groups, rows, features a group)."""
+    return np.concatenate(list(bins), axis=1)[:, :n_features].astype(np.int64)
+
+
+def in_groups(codes: Codes, a_group: int, dtype: type) -> NDArray[Any]:
+    """The layout (groups, rows, features a group) that the kernels walk."""
+    rows, features = codes.shape
+    groups = -(-features // a_group)
+    out = np.zeros((rows, groups * a_group), dtype)
+    out[:, :features] = codes
+    return np.ascontiguousarray(out.reshape(rows, groups, a_group).transpose(1, 0, 2))
+
+
+class Node(NamedTuple):
+    """What a node asks: ``feature`` is -1 at a leaf, ``missing`` the bin for the missing or -1."""
+
+    feature: int
+    bin: int
+    missing: int
+    default_left: bool
+    left: int
+
+
+def reached(row: Sequence[int], tree: Sequence[Node], node: int = 0) -> int:
+    """The leaf that a row's bins lead to."""
+    while tree[node].feature >= 0:
+        asked = tree[node]
+        b = row[asked.feature]
+        goes_left = asked.default_left if b == asked.missing else b <= asked.bin
+        node = asked.left if goes_left else asked.left + 1
+    return node
+
+
+def histogram(codes: Codes, g: Sequence[int], h: Sequence[int], rows: Sequence[int], offsets: Any) -> list[list[int]]:
+    """The sums of g and of h in every bin."""
+    sums = [[0] * int(offsets[-1]) for _ in range(2)]
+    table, starts = codes.tolist(), [int(offset) for offset in offsets[:-1]]
+    for row in rows:
+        for b, start in zip(table[row], starts, strict=True):
+            sums[0][start + b] += int(g[row])
+            sums[1][start + b] += int(h[row])
+    return sums
+
+
+# -- splits -------------------------------------------------------------------------------------------------
+
+
+class Candidate(NamedTuple):
+    """A split, and the integer sums of what it sends left."""
+
+    feature: int
+    bin: int
+    default_left: bool
+    g: int
+    h: int
+
+
+def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
+    """Every split of a node, in the order in which ties are broken.
+
+    A bin that is empty in the node makes no split of its own, nor do the missing where there are none.
+    """
+    found = []
+    for f in range(cuts.n_features):
+        first, n = int(cuts.bin_offsets[f]), int(cuts.n_values[f])
+        missing = (sums[0][first + n], sums[1][first + n]) if cuts.missing[f] else (0, 0)
+        for b in range(n):
+            if (sums[0][first + b], sums[1][first + b]) == (0, 0):
+                continue
+            g, h = (sum(own[first : first + b + 1]) for own in sums)
+            if b < n - 1 or missing != (0, 0):
+                found.append(Candidate(f, b, False, g, h))
+            if b < n - 1 and missing != (0, 0):
+                found.append(Candidate(f, b, True, g + missing[0], h + missing[1]))
+    return found
+
+
+def gain(candidate: Candidate, total: tuple[int, int], rule: Any, units: Any, number: Callable[[Any], Any] = float) -> Any:
+    """Equation 7 of Chen and Guestrin (2016), twice: what a split saves; None where a child is too small."""
+    alpha, lam, least = number(rule.reg_alpha), number(rule.reg_lambda), number(rule.min_child_weight)
+    unit_g, unit_h = number(units.g), number(units.h)
+    children = [(candidate.g, candidate.h), (total[0] - candidate.g, total[1] - candidate.h)]
+    soft = [max(abs(g * unit_g) - alpha, number(0)) for g, _ in children]
+    h = [child * unit_h for _, child in children]
+    if min(h) < least or min(h) <= 0:
+        return None
+    gl, gr, hl, hr = *soft, h[0] + lam, h[1] + lam
+    mother = max(abs(total[0] * unit_g) - alpha, number(0))
+    before = mother * mother / (total[1] * unit_h + lam)
+    return (gl * gl * hr + gr * gr * hl) / (hl * hr) - before
+
+
+def best_split(
+    sums: Sequence[Sequence[int]], total: tuple[int, int], cuts: Any, rule: Any, units: Any
+) -> tuple[float, Candidate | None]:
+    """The first of the splits that gain most, and its gain; 0 and None where none gains."""
+    best, chosen = 0.0, None
+    for candidate in candidates(sums, cuts):
+        saved = gain(candidate, total, rule, units)
+        if saved is not None and saved > best:
+            best, chosen = saved, candidate
+    return best, chosen
+
+
+def leaf(g: int, h: int, rule: Any, units: Any) -> np.float32:
+    """Equation 5 of Chen and Guestrin (2016), times the learning rate."""
+    real_g, real_h = g * units.g, h * units.h
+    if real_h <= 0 or real_h < rule.min_child_weight:
+        return np.float32(0)
+    soft = math.copysign(max(abs(real_g) - rule.reg_alpha, 0.0), real_g)
+    return np.float32(-soft / (real_h + rule.reg_lambda) * rule.learning_rate)
+
+
+# -- training -----------------------------------------------------------------------------------------------
+
+
+class Grown(NamedTuple):
+    """A tree in the order of its levels, and the node that each row reached."""
+
+    nodes: list[Node]
+    value: list[np.float32]
+    leaf_of: list[int]
+
+
+def grow(codes: Codes, g: Sequence[int], h: Sequence[int], cuts: Any, rule: Any, units: Any, max_depth: int) -> Grown:
+    """Grow one tree: every node's histogram is built from its own rows, none by subtraction."""
+    nodes, rows_of, sums_of = [Node(-1, 0, -1, False, -1)], [list(range(len(g)))], [(sum(g), sum(h))]
+    level = [0]
+    for _ in range(max_depth):
+        below: list[int] = []
+        for node in level:
+            sums = histogram(codes, g, h, rows_of[node], cuts.bin_offsets)
+            saved, best = best_split(sums, sums_of[node], cuts, rule, units)
+            if best is None or saved <= 1e-6 or saved < rule.gamma:
+                continue
+            missing = int(cuts.n_values[best.feature]) if cuts.missing[best.feature] else -1
+            left = len(nodes)
+            nodes[node] = Node(best.feature, best.bin, missing, best.default_left, left)
+            nodes += [Node(-1, 0, -1, False, -1)] * 2
+            sums_of += [(best.g, best.h), (sums_of[node][0] - best.g, sums_of[node][1] - best.h)]
+            to = [reached(codes[row], nodes, node) for row in rows_of[node]]
+            rows_of += [[r for r, at in zip(rows_of[node], to, strict=True) if at == child] for child in (left, left + 1)]
+            below += [left, left + 1]
+        level = below
+    value = [leaf(*own, rule, units) for own in sums_of]
+    return Grown(nodes, value, [reached(row, nodes) for row in codes])
+
+
+def quantised(values: NDArray[np.float64], exponent: int, bits: int) -> list[int]:
+    """Each value on the grid of 2 ** (exponent - bits)."""
+    return [round(math.ldexp(value, bits - exponent)) for value in values.tolist()]  # round: ties to even
