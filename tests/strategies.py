@@ -21,7 +21,7 @@ from fedtrees.core.table import Schema
 from fedtrees.runtime.transport import Postman, Transport
 
 JIT = not config.DISABLE_JIT
-MOST_ROWS = 300 if JIT else 40
+MOST_ROWS = 300 if JIT else 60
 LARGEST = np.finfo(np.float32).max
 
 CLASSES = {"binary:logistic": 2, "multi:softprob": 4, "reg:squarederror": 0}
@@ -29,7 +29,7 @@ CLASSES = {"binary:logistic": 2, "multi:softprob": 4, "reg:squarederror": 0}
 
 def examples(n: int) -> settings:
     """So many examples, or a few where plain Python walks through the kernels."""
-    return settings(max_examples=n if JIT else min(n, 8))
+    return settings(max_examples=n if JIT else min(n, 15))
 
 
 # -- columns ----------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ from fedtrees.trees.boosting import Begin
 from fedtrees.trees.tree import Cuts
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def begin_of(federation: Watched) -> Begin:
+    """The fact that told the silos of cuts and base margins."""
+    assert federation.log is not None
+    (begin,) = (fact for fact in federation.log.facts if isinstance(fact, Begin))
+    return begin
 
 
 def problem_of(X: Any, y: Any, objective: str = "binary:logistic", n_silos: int = 3, **params: Any) -> Problem:
@@ -168,22 +176,34 @@ def test_sampled_cohorts_give_the_same_model_and_bill_fused_and_faithful(
 # -- law 4: equality with XGBoost ---------------------------------------------------------------------------
 
 MEASURES = {
-    "binary:logistic": [roc_auc_score, log_loss],
-    "multi:softprob": [lambda y, p: roc_auc_score(y, p, multi_class="ovr"), log_loss],
-    "reg:squarederror": [root_mean_squared_error],
+    "binary:logistic": [(roc_auc_score, 1e-4), (log_loss, 5e-4)],
+    "multi:softprob": [(partial(roc_auc_score, multi_class="ovr"), 1e-4), (log_loss, 5e-4)],
+    "reg:squarederror": [(root_mean_squared_error, 5e-4)],
 }
 
 
-def generated(objective: str) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_]]:
-    """Continuous columns, an integer one and one of few values, a tenth of it all missing; half is for scoring."""
+class Scored(NamedTuple):
+    """Rows to train on and rows to score."""
+
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+    weight: NDArray[np.float32] | None
+    train: NDArray[np.bool_]
+
+
+def generated(objective: str) -> Scored:
+    """Continuous columns, an integer one and one of few values, a tenth of it all missing; half is for scoring.
+
+    Rows weigh differently: otherwise the first trees' gradients take few values, and many gains tie.
+    """
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(16_000, 6)).astype(np.float32)
+    X = rng.normal(size=(20_000, 6)).astype(np.float32)
     X[:, 4], X[:, 5] = rng.integers(0, 40, len(X)), rng.choice([0.1, 0.2, 7.0], len(X))
     signal = X[:, 0] * X[:, 1] + X[:, 2] + 0.05 * X[:, 4] + rng.normal(size=len(X))
     X[rng.random(X.shape) < 0.1] = np.nan
-    classes = CLASSES[objective]
-    y = np.searchsorted(np.quantile(signal, np.arange(1, classes) / classes), signal) if classes else signal
-    return X, y, np.arange(len(X)) % 2 == 0
+    shares = [0.27, 0.55, 0.93][: CLASSES[objective] - 1]
+    y = np.searchsorted(np.quantile(signal, shares), signal) if CLASSES[objective] else signal
+    return Scored(X, y, rng.uniform(0.5, 1.5, len(X)).astype(np.float32), np.arange(len(X)) % 2 == 0)
 
 
 def codes_of(X: NDArray[np.float32], cuts: Cuts) -> NDArray[np.float32]:
@@ -195,56 +215,50 @@ def codes_of(X: NDArray[np.float32], cuts: Cuts) -> NDArray[np.float32]:
     return codes
 
 
-def with_the_same_bins(
-    X: NDArray[np.float32], y: NDArray[Any], train: NDArray[np.bool_], objective: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What we predict after 30 trees, and what XGBoost's hist does that was given our bins, for every row."""
+def with_the_same_bins(data: Scored, objective: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What we predict for every row after 30 trees, and what XGBoost's hist does that was given our bins."""
+    X, y, weight, train = data
+    weight = None if weight is None else weight[train]
     params = {"max_depth": 6, "learning_rate": 0.1}
     silo = np.arange(train.sum()) % 5
-    problem = Problem(X[train], y[train], None, silo, 5, objective, {**params, "n_estimators": 30, "n_jobs": 2})
+    problem = Problem(X[train], y[train], weight, silo, 5, objective, {**params, "n_estimators": 30, "n_jobs": 2})
     federation = Watched(LocalFederation(problem.silos()))
     model = problem.estimator().fit_federation(federation)
-    assert federation.log is not None
-    (begin,) = (fact for fact in federation.log.facts if isinstance(fact, Begin))
+    begin = begin_of(federation)
     codes = codes_of(X, Cuts(begin.values, begin.offsets, begin.missing))
-    data = xgboost.QuantileDMatrix(codes[train], y[train], max_bin=512)
     margin = np.tile(begin.base_margin, (len(X), 1))
-    data.set_base_margin(margin[train])
-    theirs = {**params, "objective": objective, "tree_method": "hist", "max_bin": 512, "nthread": 2}
+    # codes are few, so XGBoost makes a bin of each
+    matrix = xgboost.QuantileDMatrix(codes[train], y[train], weight=weight, max_bin=512)
+    matrix.set_base_margin(margin[train])
+    theirs: dict[str, Any] = {**params, "objective": objective, "tree_method": "hist", "max_bin": 512, "nthread": 1}
     if objective == "multi:softprob":
-        theirs["num_class"] = CLASSES[objective] or int(y.max()) + 1
-    booster = xgboost.train(theirs, data, 30)
-    own = model.predict_proba(X) if objective != "reg:squarederror" else model.predict(X)
-    same = booster.predict(xgboost.DMatrix(codes, base_margin=margin))
+        theirs["num_class"] = len(begin.base_margin)
+    same = xgboost.train(theirs, matrix, 30).predict(xgboost.DMatrix(codes, base_margin=margin))
+    own = model.predict(X) if objective == "reg:squarederror" else model.predict_proba(X)
     return own[:, 1] if objective == "binary:logistic" else own, same
 
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("objective", sorted(CLASSES))
-def test_with_the_same_bins_scores_are_those_of_xgboost_on_generated_data(objective: str) -> None:
-    X, y, train = generated(objective)
-    scores_agree(X, y, train, objective)
+def test_with_the_same_bins_we_score_as_xgboost_does_on_generated_data(objective: str) -> None:
+    scores_agree(generated(objective), objective)
 
 
 @pytest.mark.slow_without_jit
-def test_with_the_same_bins_scores_are_those_of_xgboost_on_higgs() -> None:
+def test_with_the_same_bins_we_score_as_xgboost_does_on_higgs() -> None:
     X, y, _, train = reference_data.higgs_lightgbm_7k()
-    scores_agree(X.to_numpy(), y, train, "binary:logistic")
+    scores_agree(Scored(X.to_numpy(), y, None, train), "binary:logistic")
 
 
-@pytest.mark.slow_without_jit
-def test_with_the_same_bins_scores_are_those_of_xgboost_on_five_classes() -> None:
-    X, y, _, train = reference_data.lightgbm_multiclass5_7k()
-    scores_agree(X.to_numpy(), y, train, "multi:softprob")
-
-
-def scores_agree(X: NDArray[np.float32], y: NDArray[Any], train: NDArray[np.bool_], objective: str) -> None:
-    own, same = with_the_same_bins(X, y, train, objective)
-    for measure in MEASURES[objective]:
-        for rows in (train, ~train):
-            assert measure(y[rows], own[rows]) == pytest.approx(measure(y[rows], same[rows]), abs=1e-4)
-    # most rows stand in the very same leaves; quantised sums may decide a near tie the other way
-    assert np.median(np.abs(own - same)) < 1e-5
+def scores_agree(data: Scored, objective: str) -> None:
+    own, same = with_the_same_bins(data, objective)
+    # every row of training stands in the very same leaves
+    np.testing.assert_allclose(own[data.train], same[data.train], rtol=1e-4, atol=1e-5)
+    # another row may not: among cuts with no row of the node between them, which gain the same, XGBoost takes the
+    # last one where the missing go left
+    for measure, tolerance in MEASURES[objective]:
+        scores = [measure(data.y[~data.train], predicted[~data.train]) for predicted in (own, same)]
+        assert scores[0] == pytest.approx(scores[1], abs=tolerance)
 
 
 # -- law 6: the exported margins ----------------------------------------------------------------------------
@@ -303,7 +317,7 @@ for y in (label, label > 0, label + X[:, 0]):
 def test_compiled_kernels_and_plain_python_give_the_same_model() -> None:
     def said(disable: str) -> str:
         environment = os.environ | {"NUMBA_DISABLE_JIT": disable}
-        command = [sys.executable, "-W", "error", "-c", PLAIN_OR_COMPILED]
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-c", PLAIN_OR_COMPILED]
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     compiled = said("0")

@@ -7,6 +7,7 @@ its bin; gradients and hessians are Python integers.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -69,7 +70,8 @@ def shortest_between(low: float, high: float) -> list[np.float32]:
         below = math.floor((a + b) / 2 / unit)
         distance = {k: abs((a + b) / 2 - k * unit) for k in (below, below + 1)}
         nearest = [k for k in distance if distance[k] == min(distance.values())]
-        found = [np.float32(f"{k}e{exponent}") for k in nearest]
+        with np.errstate(over="ignore"):
+            found = [np.float32(f"{k}e{exponent}") for k in nearest]
         found = [t for t in found if low < t < high]
         if found:
             return found
@@ -85,7 +87,7 @@ def codes(X: NDArray[np.float32], cuts: Any) -> Codes:
     for f, column in enumerate(X.T):
         inner = cuts.of(f)[:-1].tolist()
         for row, x in enumerate(column.tolist()):
-            out[row, f] = cuts.n_values[f] if math.isnan(x) else sum(cut <= x for cut in inner)
+            out[row, f] = cuts.n_values[f] if math.isnan(x) else bisect_right(inner, x)
     return out
 
 
@@ -123,14 +125,14 @@ def reached(row: Sequence[int], tree: Sequence[Node], node: int = 0) -> int:
     return node
 
 
-def histogram(codes: Codes, g: Sequence[int], h: Sequence[int], rows: Sequence[int], offsets: Any) -> list[list[int]]:
-    """The sums of g and of h in every bin."""
-    sums = [[0] * int(offsets[-1]) for _ in range(2)]
-    table, starts = codes.tolist(), [int(offset) for offset in offsets[:-1]]
-    for row in rows:
-        for b, start in zip(table[row], starts, strict=True):
-            sums[0][start + b] += int(g[row])
-            sums[1][start + b] += int(h[row])
+def histogram(
+    codes: Codes, g: NDArray[np.int64], h: NDArray[np.int64], rows: Sequence[int], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The sums of g and of h in every bin: int64 (2, bins)."""
+    sums = np.zeros((2, offsets[-1]), np.int64)
+    for f in range(codes.shape[1]):
+        for own, statistic in zip(sums, (g, h), strict=True):
+            np.add.at(own, offsets[f] + codes[rows, f], statistic[rows])
     return sums
 
 
@@ -214,14 +216,16 @@ class Grown(NamedTuple):
     leaf_of: list[int]
 
 
-def grow(codes: Codes, g: Sequence[int], h: Sequence[int], cuts: Any, rule: Any, units: Any, max_depth: int) -> Grown:
+def grow(
+    codes: Codes, g: NDArray[np.int64], h: NDArray[np.int64], cuts: Any, rule: Any, units: Any, max_depth: int
+) -> Grown:
     """Grow one tree: every node's histogram is built from its own rows, none by subtraction."""
-    nodes, rows_of, sums_of = [Node(-1, 0, -1, False, -1)], [list(range(len(g)))], [(sum(g), sum(h))]
+    nodes, rows_of, sums_of = [Node(-1, 0, -1, False, -1)], [list(range(len(g)))], [(int(g.sum()), int(h.sum()))]
     level = [0]
     for _ in range(max_depth):
         below: list[int] = []
         for node in level:
-            sums = histogram(codes, g, h, rows_of[node], cuts.bin_offsets)
+            sums = histogram(codes, g, h, rows_of[node], cuts.bin_offsets).tolist()
             saved, best = best_split(sums, sums_of[node], cuts, rule, units)
             if best is None or saved <= 1e-6 or saved < rule.gamma:
                 continue
@@ -238,6 +242,31 @@ def grow(codes: Codes, g: Sequence[int], h: Sequence[int], cuts: Any, rule: Any,
     return Grown(nodes, value, [reached(row, nodes) for row in codes])
 
 
-def quantised(values: NDArray[np.float64], exponent: int, bits: int) -> list[int]:
-    """Each value on the grid of 2 ** (exponent - bits)."""
-    return [round(math.ldexp(value, bits - exponent)) for value in values.tolist()]  # round: ties to even
+def quantised(values: NDArray[np.float64], exponent: int, bits: int) -> NDArray[np.int64]:
+    """Each value on the grid of 2 ** (exponent - bits), ties to even."""
+    return np.array([round(math.ldexp(value, bits - exponent)) for value in values.tolist()], np.int64)
+
+
+def boost(
+    codes: Codes,
+    gradients: Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    base_margin: NDArray[np.float32],
+    grids: Sequence[tuple[int, int]],
+    bits: tuple[int, int],
+    cuts: Any,
+    rule: Any,
+    units_of: Callable[[tuple[int, int]], Any],
+    max_depth: int,
+) -> tuple[list[Grown], NDArray[np.float32]]:
+    """All trees, a round for each pair of exponents in ``grids``, and the margins they end at, float32 (outputs, rows)."""
+    margin = np.tile(base_margin[:, None], len(codes))
+    trees = []
+    for exponents in grids:
+        g, h = gradients(margin)
+        assert (np.abs(g) <= 2.0 ** exponents[0]).all() and (h <= 2.0 ** exponents[1]).all()
+        for k in range(len(margin)):
+            words = (quantised(part[k], e, n) for part, e, n in zip((g, h), exponents, bits, strict=True))
+            trees.append(grow(codes, *words, cuts, rule, units_of(exponents), max_depth))
+            for row, node in enumerate(trees[-1].leaf_of):
+                margin[k, row] += trees[-1].value[node]
+    return trees, margin

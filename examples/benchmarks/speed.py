@@ -41,7 +41,7 @@ def main() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("xgboost", "lightgbm", "numba", "numpy"))
     print(
         f"{_cores()} cores, {task.threads} threads; Python {sys.version.split()[0]}, {versions}.\n"
-        f"{task.trees} trees of depth 6, 256 bins, learning rate 0.1; medians of {options.repeats} turn{'s' * (options.repeats > 1)}.\n",
+        f"{task.trees} trees of depth 6, 256 bins, learning rate 0.1; medians over {options.repeats} turn(s).\n",
         flush=True,
     )
     silos = [1, options.rows // 10] if options.quick else [1, 10, 100, options.rows // 10]
@@ -101,13 +101,23 @@ def compare(rows: int, silos: Sequence[int], task: Task, repeats: int, missing: 
             ["(the data alone)", *[""] * 6, f"{alone:,.0f}", "", ""],
         ],
     )
-    digests = {turn.digest for contender in contenders if contender.library == "fedtrees" for turn in turns[contender]}
-    print(
-        f"Models of fedtrees that are the same bytes, whatever the silos: {'all' if len(digests) == 1 else 'NOT all'}."
-    )
-    # later processes read compiled kernels from disk
-    firsts = {contender.library: turns[contender][0].first_use for contender in reversed(contenders)}
-    listed = ", ".join(f"{library} {seconds:.1f} s" for library, seconds in reversed(firsts.items()))
+    _print_notes(turns)
+
+
+def _print_notes(turns: Turns) -> None:
+    ours = [contender for contender in turns if contender.library == "fedtrees"]
+    if len({figures.digest for contender in ours for figures in turns[contender]}) > 1:
+        sys.exit("The models of fedtrees differ from partition to partition; they must not.")
+    print("The models of fedtrees are the same bytes, whatever the silos.")
+    spans = []
+    for contender in (REFERENCE, ours[0]):
+        seconds = [figures.whole for figures in turns[contender]]
+        spans.append(f"{contender}, {min(seconds):.2f} to {max(seconds):.2f} s")
+    print(f"Whole fits, from the quickest turn to the slowest: {'; '.join(spans)}.")
+    firsts: dict[str, float] = {}
+    for contender, figures in turns.items():
+        firsts.setdefault(contender.library, figures[0].first_use)  # later processes read compiled kernels from disk
+    listed = "; ".join(f"{library}, {seconds:.1f} s" for library, seconds in firsts.items())
     print(f"Not in the table, a process's first use (imports, kernels, a fit of 2,000 rows): {listed}.\n", flush=True)
 
 
@@ -175,7 +185,8 @@ def grow(task: Task, repeats: int, missing: float) -> None:
         lines[-1] += [f"{_ratio(ours, turns, lambda turn: turn.tree):.2f}"]
     print("## How it grows: nanoseconds a row\n")
     _print_table(
-        "rows; features; fedtrees: prepare; a tree; XGBoost: prepare; a tree; whole ÷ XGBoost's; a tree ÷ XGBoost's",
+        "rows; features; fedtrees: prepare; fedtrees: a tree; XGBoost: prepare; XGBoost: a tree; "
+        "whole ÷ XGBoost's; a tree ÷ XGBoost's",
         lines,
     )
 
@@ -232,19 +243,15 @@ def start_up(threads: int) -> None:
 def _print_table(header: str, rows: Iterable[Sequence[str]]) -> None:
     """Print a Markdown table: the header's cells apart by semicolons, text to the left, numbers to the right."""
     cells = [header.split("; "), *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    for place, row in enumerate(cells):
-        padded = [
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print(f"| {' | '.join(padded)} |")
-        if place == 0:
-            print(
-                "|"
-                + "|".join("-" * (width + 1) + (":" if column else "-") for column, width in enumerate(widths))
-                + "|"
-            )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first, *others = widths
+    lines = [
+        [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
+        for row in cells
+    ]
+    lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
+    for line in lines:
+        print(f"| {' | '.join(line)} |")
     print(flush=True)
 
 

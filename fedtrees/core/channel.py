@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +72,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, and the bytes it took: ``down`` by silo, or one number for all; ``up`` from each."""
+    """What came back, and the bytes it took: ``down`` and ``up`` by silo, or one number for all."""
 
     vector: Vector
     down: NDArray[np.int64] | int
-    up: int
+    up: NDArray[np.int64] | int
 
 
 class Federation(Protocol):
@@ -167,13 +168,9 @@ class PlainChannel:
         self.ledger.record(Entry(call.round, kind, cohort, reply.down, reply.up, call.size()))
 
 
-_RUNS = [0]
-
-
 def run_name(federation: Federation, seed: int, purpose: str) -> bytes:
-    """Sixteen bytes that name a run: no two runs of a process share them."""
-    _RUNS[0] += 1
-    return blake2b(struct.pack("<qq", seed % 2**63, _RUNS[0]) + purpose.encode(), digest_size=16).digest()
+    """Sixteen bytes that name a run: no two runs share them, of whatever process, or silos would mix their facts."""
+    return blake2b(struct.pack("<q", seed % 2**63) + uuid4().bytes + purpose.encode(), digest_size=16).digest()
 
 
 __all__ = ["REPLY_HEAD", "Call", "Channel", "Federation", "Log", "PlainChannel", "Reply", "run_name"]

@@ -25,18 +25,22 @@ class Entry:
     kind : str
         The queries' kinds, joined by ``+``.
     cohort : int64 (silos asked,)
-    down : int64 (silos asked,) or int
-        Bytes to each silo; a single number where all got as many.
-    up, integers : int
-        Bytes and integers from each silo.
+    down, up : int64 (silos asked,) or int
+        Bytes to and from each silo; a single number where they are the same for all.
+    integers : int
+        Integers from each silo.
     """
 
     round: int
     kind: str
     cohort: Cohort
     down: NDArray[np.int64] | int
-    up: int
+    up: NDArray[np.int64] | int
     integers: int
+
+    def over_all(self, each: NDArray[np.int64] | int) -> int:
+        """``down`` or ``up``, summed over the silos asked."""
+        return each * len(self.cohort) if isinstance(each, int) else int(each.sum())
 
 
 class Ledger:
@@ -66,30 +70,19 @@ class Ledger:
     @property
     def bytes_up(self) -> int:
         """Bytes that all silos have sent."""
-        return sum(entry.up * len(entry.cohort) for entry in self.entries)
+        return sum(entry.over_all(entry.up) for entry in self.entries)
 
     @property
     def bytes_down(self) -> int:
         """Bytes that the server has sent to all silos."""
-        return sum(
-            entry.down * len(entry.cohort) if isinstance(entry.down, int) else int(entry.down.sum())
-            for entry in self.entries
-        )
+        return sum(entry.over_all(entry.down) for entry in self.entries)
 
     def per_round(self) -> pd.DataFrame:
         """A row a round: kind, silos asked, bytes down and up over all of them, integers from each."""
         import pandas as pd
 
         rows = [
-            (
-                e.round,
-                e.kind,
-                len(e.cohort),
-                e.down * len(e.cohort) if isinstance(e.down, int) else int(e.down.sum()),
-                e.up * len(e.cohort),
-                e.integers,
-            )
-            for e in self.entries
+            (e.round, e.kind, len(e.cohort), e.over_all(e.down), e.over_all(e.up), e.integers) for e in self.entries
         ]
         columns = ["round", "kind", "silos", "bytes_down", "bytes_up", "integers"]
         return pd.DataFrame(rows, columns=columns).set_index("round")
@@ -125,8 +118,8 @@ class Ledger:
         for e in self.entries:
             at = int(np.searchsorted(e.cohort, place))
             if at < len(e.cohort) and e.cohort[at] == place:
-                down = e.down if isinstance(e.down, int) else int(e.down[at])
-                rows.append((e.round, e.kind, down, e.up, e.integers))
+                down, up = (each if isinstance(each, int) else int(each[at]) for each in (e.down, e.up))
+                rows.append((e.round, e.kind, down, up, e.integers))
         return pd.DataFrame(rows, columns=["round", "kind", "bytes_down", "bytes_up", "integers"]).set_index("round")
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -87,10 +87,6 @@ class Request:
         queries = [decode(body, Query) for body in bodies[n_facts:]]
         return Request(run, round, attempt, since, bodies[:n_facts], queries)
 
-    def since_version(self, since: int, facts: Sequence[bytes]) -> Request:
-        """The same request for a silo that knows fewer or more facts."""
-        return replace(self, since=since, facts=facts)
-
 
 class What(IntEnum):
     """What a reply holds."""
@@ -127,7 +123,7 @@ def answer_size(queries: Sequence[Query]) -> int:
     return REPLY_HEAD + sum(query.size() * query.width() for query in queries)
 
 
-def unpack_answers(queries: Sequence[Query], body: bytes) -> Vector:
+def unpack_answers(queries: Sequence[Query], body: bytes, silo: str) -> Vector:
     """Read what `pack_answers` wrote, joined end to end.
 
     Raises
@@ -135,8 +131,9 @@ def unpack_answers(queries: Sequence[Query], body: bytes) -> Vector:
     ProtocolError
         If the length is not the one the queries state.
     """
-    if len(body) != answer_size(queries) - REPLY_HEAD:
-        raise ProtocolError(f"an answer of {len(body)} bytes where {answer_size(queries) - REPLY_HEAD} were asked for")
+    wanted = answer_size(queries) - REPLY_HEAD
+    if len(body) != wanted:
+        raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes where {wanted} were asked for")
     vectors, at = [], 0
     for query in queries:
         end = at + query.size() * query.width()
@@ -160,8 +157,29 @@ def open_reply(request: Request, data: bytes, silo: str) -> tuple[What, bytes]:
     what, run, round, attempt = _REPLY.unpack_from(data)
     if (run, round, attempt) != (request.run, request.round, request.attempt):
         raise ProtocolError(f"silo {silo!r}: a reply to round {round}, attempt {attempt}, of another question")
+    if what not in list(What):
+        raise ProtocolError(f"silo {silo!r}: a reply of the unknown kind {what}")
     body = data[REPLY_HEAD:]
     if what == What.REFUSAL:
-        name, _, text = body.decode().partition(":")
-        raise getattr(errors, name, FedTreesError)(text)
+        raise _refusal(body.decode(errors="replace"), silo)
     return What(what), body
+
+
+def read_behind(body: bytes, silo: str) -> int:
+    """How many facts a silo that is behind does know.
+
+    Raises
+    ------
+    ProtocolError
+        If the body is no such number.
+    """
+    if len(body) != _FRAME.size:
+        raise ProtocolError(f"silo {silo!r}: says that it is behind, in {len(body)} bytes instead of {_FRAME.size}")
+    return int.from_bytes(body, "little")
+
+
+def _refusal(said: str, silo: str) -> FedTreesError:
+    """The error that a silo refused with: one of ours, whatever it may say."""
+    name, _, text = said.partition(":")
+    kind: type[FedTreesError] = getattr(errors, name) if name in errors.__all__ else FedTreesError
+    return kind(text if f"silo {silo!r}" in text else f"silo {silo!r}: {text}")

@@ -13,6 +13,8 @@ import numpy as np
 from fedtrees.errors import ProtocolError
 
 _KINDS: dict[str, type[Record]] = {}
+# booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
+_DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))
 
 
 class Record(msgspec.Struct, frozen=True, eq=False):
@@ -40,6 +42,8 @@ R = TypeVar("R", bound=Record)
 def _encode_other(value: object) -> object:
     if isinstance(value, np.ndarray):
         little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+        if little.dtype.str not in _DTYPES:
+            raise TypeError(f"an array of {value.dtype} does not travel")
         return little.dtype.str, value.shape, little.tobytes()
     if isinstance(value, Record):
         return value.kind, value
@@ -49,6 +53,8 @@ def _encode_other(value: object) -> object:
 def _decode_other(wanted: Any, value: Any) -> object:
     if get_origin(wanted) is np.ndarray or wanted is np.ndarray:
         code, shape, data = value
+        if code not in _DTYPES:
+            raise ValueError(f"an array of {code!r}")
         array = np.frombuffer(data, np.dtype(code)).reshape(shape)
         element = get_args(get_args(wanted)[1])[0] if get_args(wanted) else np.generic
         if not issubclass(array.dtype.type, element):
@@ -87,5 +93,5 @@ def decode(data: bytes, wanted: type[R]) -> R:
         if cls is None or not issubclass(cls, wanted):
             raise ProtocolError(f"a {envelope.kind!r} where a {wanted.__name__} was expected; are the versions equal?")
         return msgspec.msgpack.decode(envelope.body, type=cls, dec_hook=_decode_other)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"unreadable {wanted.__name__}: {error}") from error

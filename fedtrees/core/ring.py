@@ -45,19 +45,25 @@ def exponent_counts(values: NDArray[np.floating]) -> Vector:
     Parameters
     ----------
     values : float (rows,)
-        Finite.
 
     Returns
     -------
     int64 (N_EXPONENTS,)
         Rows by the smallest ``e`` with ``|value| <= 2 ** e``, from ``LOWEST_EXPONENT`` on.
+
+    Raises
+    ------
+    HeadroomError
+        For a value that is not finite, or beyond ``2 ** HIGHEST_EXPONENT``.
     """
     mantissa, exponent = np.frexp(values)
     exponent = np.where(np.abs(mantissa) == 0.5, exponent - 1, exponent)
     exponent = np.where(values == 0, LOWEST_EXPONENT, exponent)
-    return np.bincount(
-        np.clip(exponent, LOWEST_EXPONENT, HIGHEST_EXPONENT) - LOWEST_EXPONENT, minlength=N_EXPONENTS
-    ).astype(np.int64)
+    if exponent.max(initial=LOWEST_EXPONENT) > HIGHEST_EXPONENT or not np.isfinite(mantissa).all():
+        raise HeadroomError(
+            f"a target or gradient, times its sample weight, is beyond 2**{HIGHEST_EXPONENT}; scale y or weights down."
+        )
+    return np.bincount(np.maximum(exponent, LOWEST_EXPONENT) - LOWEST_EXPONENT, minlength=N_EXPONENTS).astype(np.int64)
 
 
 def largest_exponent(counts: Vector) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,11 @@ from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.table import Schema, Table, read_features, read_weight
+from fedtrees.core.target import labels_of, numbers_of, places_of, read_target
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, FedTreesError
+from fedtrees.errors import FedTreesError, ParameterError, ProtocolError
+
+_logger = logging.getLogger(__name__)
 
 
 class Silo:
@@ -39,6 +43,8 @@ class Silo:
     ------
     DataError
         Naming the silo and the column.
+    ParameterError
+        For a name that is no text.
 
     Examples
     --------
@@ -56,10 +62,10 @@ class Silo:
         n_jobs: int | None = None,
     ):
         where = f"silo {name!r}: "
+        if not isinstance(name, str) or not name:
+            raise ParameterError(f"a silo's name is a text, not {name!r}.")
         values, schema = read_features(X, where)
-        target = np.asarray(y)
-        if target.shape != (len(values),):
-            raise DataError(f"{where}y has the shape {target.shape} and X has {len(values)} rows.")
+        target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
         starts = np.array([0, len(values)], np.int64)
         self._hold(Table(schema, values, target, weight, [name], starts), Threads(n_jobs))
@@ -125,7 +131,7 @@ class Silo:
         """
         key = list(labels) if labels is not None else None
         if self._targets is None or self._targets[0] != key:
-            self._targets = key, _read_targets(self.table, key)
+            self._targets = key, numbers_of(self.table) if key is None else places_of(self.table, key)
         return self._targets[1]
 
     def weigh(self, factors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
@@ -146,7 +152,7 @@ class Silo:
         own = self.table.schema
         if not labels or own.labels is not None:
             return own
-        present = _labels_of(self.table)
+        present = labels_of(self.table)
         return Schema(own.names, own.kinds, own.categories, own.named, present)
 
     # -- the protocol ---------------------------------------------------------------------------------------
@@ -175,72 +181,14 @@ class Silo:
             self.learn(request.run, request.since, request.facts)
             vectors = [query.ask(self) for query in request.queries]
             return reply(request, What.ANSWER, pack_answers(request.queries, vectors))
-        except FedTreesError as error:
-            text = str(error) if f"silo {self.name!r}" in str(error) else f"silo {self.name!r}: {error}"
-            return reply(request, What.REFUSAL, f"{type(error).__name__}:{text}".encode())
+        except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
+            return self._refuse(request, error)
 
-
-def _place(table: Table, row: int) -> str:
-    """Where a row of a table stands, for an error."""
-    given = row if table.order is None else int(table.order[row])
-    return f"silo {table.silo_of(row)!r}: y, row {given}: "
-
-
-def _labels_of(table: Table) -> list[Any]:
-    """The class labels that occur, sorted, as plain values."""
-    y = _comparable(table)
-    labels = [value.item() for value in np.unique(y)]
-    if y.dtype.kind == "f" and any(label != int(label) for label in labels):
-        raise DataError(
-            f"silo {table.names[0]!r}: Unknown label type: y is continuous, it holds fractions such as "
-            f"{next(label for label in labels if label != int(label))}; a classifier needs classes."
-        )
-    return labels
-
-
-def _comparable(table: Table) -> NDArray[Any]:
-    """The labels as an array that sorts; missing ones are refused."""
-    y = table.y
-    if y.dtype.kind in "fc":
-        wrong = ~np.isfinite(y)
-    elif y.dtype.kind == "O":
-        import pandas as pd
-
-        wrong = np.asarray(pd.isna(y))
-    else:
-        return y
-    if wrong.any():
-        raise DataError(f"{_place(table, int(np.argmax(wrong)))}NaN, infinity or None; every row needs a label.")
-    if y.dtype.kind == "O" and not all(isinstance(value, str) for value in y):
-        y = np.array(y.tolist())  # numbers or booleans in an object array become what they are
-    return y.astype(str) if y.dtype.kind == "O" else y
-
-
-def _read_targets(table: Table, labels: list[Any] | None) -> NDArray[np.float32]:
-    if labels is not None:
-        return _read_labels(table, labels)
-    try:
-        targets = table.y.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
-    wrong = ~np.isfinite(targets)
-    if wrong.any():
-        raise DataError(
-            f"{_place(table, int(np.argmax(wrong)))}NaN, infinity or too large for float32; drop rows without a target."
-        )
-    return targets
-
-
-def _read_labels(table: Table, labels: list[Any]) -> NDArray[np.float32]:
-    y, known = _comparable(table), np.asarray(labels)
-    if not len(y):
-        return np.zeros(0, np.float32)  # of no type to speak of
-    if (y.dtype.kind in "US") != (known.dtype.kind in "US"):
-        raise DataError(f"silo {table.names[0]!r}: y holds {y.dtype} where the agreed labels are {labels}.")
-    codes = np.searchsorted(known, y)
-    codes[codes == len(known)] = 0
-    wrong = known[codes] != y
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{_place(table, row)}label {table.y[row]!r} is none of the agreed ones, {labels}.")
-    return codes.astype(np.float32)
+    def _refuse(self, request: Request, error: Exception) -> bytes:
+        kind, text = type(error).__name__, str(error)
+        if not isinstance(error, FedTreesError):
+            asked = "+".join(query.kind for query in request.queries)
+            _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
+            kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
+        text = text if f"silo {self.name!r}" in text else f"silo {self.name!r}: {text}"
+        return reply(request, What.REFUSAL, f"{kind}:{text}".encode())

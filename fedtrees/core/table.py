@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.record import Record
+from fedtrees.core.target import is_text, plain_array
 from fedtrees.errors import DataError, SchemaError
 
 
@@ -55,6 +56,8 @@ class Table:
         Where each silo's rows start.
     order : int64 (rows,) or None
         None where the rows stand in X as they are.
+    joined : bool
+        Whether the silos were read by themselves: their owners count rows from 0 each.
     """
 
     schema: Schema
@@ -64,6 +67,7 @@ class Table:
     names: Sequence[str]
     starts: NDArray[np.int64]
     order: NDArray[np.int64] | None = None
+    joined: bool = False
 
     @property
     def n_rows(self) -> int:
@@ -111,6 +115,8 @@ def read_features(
         values, schema = _read_frame(X, where, known)
     else:
         values, schema = _read_array(X, where, known)
+    if silos is not None and len(silos) != len(values):
+        raise DataError(f"silos has the shape {silos.shape} and X has {len(values)} rows; give one id a row.")
     _refuse_infinite(values, schema, where, silos)
     return values, schema
 
@@ -118,7 +124,7 @@ def read_features(
 def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
     if hasattr(X, "toarray"):
         raise DataError(f"{where}a sparse matrix is not read yet; pass X.toarray().")
-    array = np.asarray(X)
+    array = plain_array(X, f"{where}X")
     if array.ndim != 2:
         raise DataError(
             f"{where}Expected 2D array, got {array.ndim}D array of shape {array.shape} instead. Reshape your data: "
@@ -126,17 +132,31 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
         )
     if array.dtype.kind == "c":
         raise DataError(f"{where}Complex data not supported: X is {array.dtype}; give real numbers.")
-    if array.dtype.kind not in "buif":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{where}X is an array of {array.dtype}: {error}; make it numbers.") from error
+    array = _numbers(array, where)
     n = array.shape[1]
     if known is not None:
         if n != len(known.names):
-            raise SchemaError(f"{where}X has {n} features, but was trained on {len(known.names)} features as input.")
+            raise _other_count(n, known, where)
         return _as_float32(array), known
     return _as_float32(array), Schema([f"f{i}" for i in range(n)], ["number"] * n, {}, named=False)
+
+
+def _numbers(array: NDArray[Any], where: str) -> NDArray[Any]:
+    if array.dtype.kind in "buif":
+        return array
+    if array.dtype.kind != "O":
+        raise DataError(f"{where}X is an array of {array.dtype}; make it category, in a DataFrame, or number.")
+    for place, column in enumerate(array.T):
+        text = next((value for value in column if isinstance(value, str)), None)
+        if text is not None:
+            raise DataError(
+                f"{where}column 'f{place}' holds texts such as {text!r}: make it category, in a DataFrame, or number."
+            )
+        try:
+            column.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where}column 'f{place}' holds objects: {error}; make it category or number.") from error
+    return array.astype(np.float64)
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -144,22 +164,30 @@ def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
         return array.astype(np.float32, copy=False)
 
 
+def _other_count(n: int, known: Schema, where: str) -> SchemaError:
+    return SchemaError(f"{where}X has {n} features, but fedtrees is expecting {len(known.names)} features as input.")
+
+
 def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
     names = _column_names(X, where)
     if known is not None and known.named:
         _refuse_other_columns(names, known, where)
+    if known is not None and len(names) != len(known.names):
+        raise _other_count(len(names), known, where)
     values = np.empty((len(X), len(names)), np.float32, order="F")
-    kinds, categories = [], {}
+    kinds: list[str] = []
+    categories: dict[str, list[Any]] = {}
     for place, name in enumerate(names):
         column = X.iloc[:, place]
-        if column.dtype.name == "category":
-            kinds.append("category")
+        kinds.append("category" if column.dtype.name == "category" else "number")
+        if known is not None and kinds[place] != known.kinds[place]:
+            raise SchemaError(f"{where}column {name!r} is a {kinds[place]} and was a {known.kinds[place]} in training.")
+        if kinds[place] == "category":
             categories[name] = [_plain(value) for value in column.cat.categories]
             vocabulary = known.categories.get(name) if known is not None else None
             codes = _codes(column, categories[name], vocabulary or categories[name], name, where)
             values[:, place] = np.where(codes < 0, np.nan, codes)
         else:
-            kinds.append("number")
             values[:, place] = _read_column(column, name, where)
     schema = Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
     return values, schema if known is None else known
@@ -247,11 +275,17 @@ def read_weight(
     Raises
     ------
     DataError
-        If they are of another length, negative or not finite.
+        If they are no numbers, of another length, negative or not finite.
     """
     if weight is None:
         return None
-    values = np.asarray(weight, dtype=np.float32)
+    given = plain_array(weight, f"{where}sample_weight")
+    try:
+        if given.dtype.kind not in "buifO":
+            raise TypeError(f"an array of {given.dtype}")
+        values = _as_float32(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}sample_weight is not numbers: {error}.") from error
     if values.ndim == 0:
         values = np.full(n_rows, values, np.float32)
     if values.shape != (n_rows,):
@@ -270,10 +304,9 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
     Raises
     ------
     SchemaError
-        Naming the silo and the first column that differs from the first silo's.
+        Naming the silo and the first column that differs from the first silo's, or the silo whose labels do.
     """
     first_silo, first = schemas[0]
-    labels: set[Any] = set()
     for silo, schema in schemas:
         where = f"silo {silo!r}, unlike silo {first_silo!r}: "
         if len(schema.names) != len(first.names) and not (schema.named and first.named):
@@ -289,12 +322,23 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
                     f"{where}column {name!r} has other categories, or in another order; agree on one vocabulary and "
                     "set it with pandas.CategoricalDtype in every silo."
                 )
-        labels.update(schema.labels or ())
-    try:
-        merged = None if first.labels is None else sorted(labels)
-    except TypeError as error:
-        raise SchemaError(f"y: the silos' labels are of kinds that have no order: {error}.") from error
-    return Schema(first.names, first.kinds, first.categories, first.named, merged)
+    labels = None if first.labels is None else _all_labels(schemas)
+    return Schema(first.names, first.kinds, first.categories, first.named, labels)
+
+
+def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:
+    own = [(silo, np.array(schema.labels)) for silo, schema in schemas if schema.labels]
+    refuse_mixed_targets(own)
+    return [label.item() for label in np.unique(np.concatenate([labels for _, labels in own]))] if own else []
+
+
+def refuse_mixed_targets(targets: Sequence[tuple[str, NDArray[Any]]]) -> None:
+    """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
+    kinds = [(silo, "texts" if is_text(y) else "numbers") for silo, y in targets if len(y)]
+    for silo, kind in kinds:
+        first_silo, first = kinds[0]
+        if kind != first:
+            raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: y holds {kind}, not {first}.")
 
 
 def _refuse_other_columns_of(schema: Schema, first: Schema, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -100,19 +101,21 @@ def as_weighting(value: object) -> Weighting:
     >>> as_weighting("equal")
     SiloWeights(weights=None, rows=0, silos=0)
     """
+    if isinstance(value, SiloWeights) and value.weights is not None:
+        value = value.weights
     if isinstance(value, RowWeights | SiloWeights):
         return value
     if isinstance(value, Mapping):
-        weights = {str(name): float(weight) for name, weight in value.items()}
-        for name, weight in weights.items():
-            if not math.isfinite(weight) or weight < 0:
-                raise ParameterError(f"weighting: silo {name!r} has weight {weight}; give a finite one, 0 or above.")
-        if not any(weights.values()):
+        for name, weight in value.items():
+            if not isinstance(weight, Real) or not math.isfinite(weight) or weight < 0:
+                raise ParameterError(f"weighting: silo {name!r} has weight {weight!r}; give a finite one, 0 or above.")
+        if not any(value.values()):
             raise ParameterError("weighting: all weights are zero; at least one silo must count.")
-        return SiloWeights(weights)
-    match value:
-        case "rows":
-            return RowWeights()
-        case "equal":
-            return SiloWeights()
+        return SiloWeights({str(name): float(weight) for name, weight in value.items()})
+    if isinstance(value, str):
+        match value:
+            case "rows":
+                return RowWeights()
+            case "equal":
+                return SiloWeights()
     raise unknown_value("weighting", value, ["rows", "equal"])

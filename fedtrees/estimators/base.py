@@ -17,6 +17,7 @@ from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema, agree, read_features
+from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
@@ -72,6 +73,7 @@ class FedGBT(BaseEstimator):
     # -- what a subclass says -------------------------------------------------------------------------------
 
     _classifies: bool
+    _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
@@ -134,6 +136,9 @@ class FedGBT(BaseEstimator):
             See `fit`.
         """
         self._check_parameters()
+        if not hasattr(federation, "schemas"):
+            given = type(federation).__name__
+            raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
         settings = self._settings(loss)
@@ -226,15 +231,21 @@ class FedGBT(BaseEstimator):
         Raises
         ------
         DataError
-            If the model is not of this estimator's kind.
+            If the file holds no model, or one that is not of this estimator's kind.
+        FileNotFoundError
         """
         import xgboost
 
-        booster = xgboost.Booster(model_file=str(path))
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: there is no such file.")
+        try:
+            booster = xgboost.Booster(model_file=str(path))
+        except (xgboost.core.XGBoostError, ValueError) as error:
+            raise DataError(f"{path}: not a model that XGBoost can read.") from error
         about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
         schema = _schema_of(booster, about, self._classifies)
         objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-        if self._classifies != objective.startswith(("binary:", "multi:")):
+        if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
         self._hold(booster, schema)
         return self
@@ -257,7 +268,7 @@ def _schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool
 
 
 def _column(y: ArrayLike) -> NDArray[Any]:
-    values = np.asarray(y)
+    values = plain_array(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
         import warnings
 

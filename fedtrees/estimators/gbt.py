@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.table import Schema
+from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.base import FedGBT
 from fedtrees.trees.losses import LOSSES, Loss, loss_named
@@ -75,6 +77,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     """
 
     _classifies = True
+    _loads = ("binary:logistic", "multi:softprob")
 
     def __init__(
         self,
@@ -116,15 +119,14 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             raise DataError(f"y holds one class only, {(labels or [None])[0]!r}; a classifier needs at least two.")
         if self.objective is None:
             return loss_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
-        known = [name for name, loss in LOSSES.items() if loss.classification]
-        if self.objective not in known:
-            raise unknown_value("objective", self.objective, known)
         if self.objective == "binary:logistic" and len(labels) > 2:
             raise ParameterError(f"objective='binary:logistic' is for two classes and y holds {len(labels)}.")
         return loss_named(self.objective)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
+        if self.objective is not None:
+            _refuse_unknown(self.objective, classification=True)
         if self.base_score is not None and not 0 < self.base_score < 1 and self.objective != "multi:softprob":
             raise ParameterError(f"base_score={self.base_score!r}: give a probability above 0 and below 1, or None.")
 
@@ -144,7 +146,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class of each row."""
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -155,17 +158,19 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         DataError
             If y holds a label that was not there in training.
         """
-        unseen = set(np.unique(np.asarray(y)).tolist()) - set(self.classes_.tolist())
+        check_is_fitted(self, "booster_")
+        known = set(self.classes_.tolist())
+        unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
         if unseen:
-            raise DataError(f"y: label {min(unseen)!r} was not there in training; known are {self.classes_.tolist()}.")
+            raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {self.classes_.tolist()}.")
         return float(super().score(X, y, sample_weight))
 
 
 class FedGBTRegressor(RegressorMixin, FedGBT):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
-    The loss is ``reg:squarederror``. See `FedGBTClassifier` for parameters and attributes; ``base_score`` is here in the
-    units of y.
+    The loss is ``reg:squarederror``. See `FedGBTClassifier` for parameters and attributes; ``base_score`` is here in
+    the units of y.
 
     Examples
     --------
@@ -177,6 +182,7 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     """
 
     _classifies = False
+    _loads = ("reg:", "count:")
 
     def __init__(
         self,
@@ -214,11 +220,18 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
         self.verbose = verbose
 
     def _loss(self, labels: list[Any] | None) -> Loss:
-        known = [name for name, loss in LOSSES.items() if not loss.classification]
-        if self.objective not in known:
-            raise unknown_value("objective", self.objective, known)
         return loss_named(self.objective)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        _refuse_unknown(self.objective, classification=False)
 
     def predict(self, X: Any) -> NDArray[np.float32]:
         """The predicted number of each row, float32 (rows,)."""
         return self._predict(X)
+
+
+def _refuse_unknown(objective: str, classification: bool) -> None:
+    known = [name for name, loss in LOSSES.items() if loss.classification == classification]
+    if objective not in known:
+        raise unknown_value("objective", objective, known)

@@ -144,7 +144,9 @@ class LabelExponents(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
-        return np.concatenate([exponent_counts(weight), exponent_counts(weight * target)])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
+            product = weight * target
+        return np.concatenate([exponent_counts(weight), exponent_counts(product)])
 
     def read(self, total: Vector) -> tuple[int, int]:
         """The exponents of the weight and of weight times target."""

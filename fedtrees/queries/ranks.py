@@ -182,7 +182,7 @@ class Buckets:
         low = query.low[parent].astype(np.int64) + ((hit - base[parent]) << shift)
         feature = np.concatenate([self.feature[~coarse], self.feature[coarse][parent]])
         low = np.concatenate([self.low[~coarse], low])
-        order = np.lexsort((low, feature))
+        order = np.argsort((feature << (KEY_BITS + 1)) | low)  # no two are equal
         width = np.concatenate([self.width[~coarse], shift])[order]
         count = np.concatenate([self.count[~coarse], counts[hit]])[order]
         return Buckets(self.rows, self.most, feature[order], low[order], width, count)

@@ -12,7 +12,8 @@ from fedtrees.core.channel import Call, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table, agree, read_features, read_weight
+from fedtrees.core.table import Schema, Table, agree, read_features, read_weight, refuse_mixed_targets
+from fedtrees.core.target import plain_array, read_target
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.runtime.transport import InProcess, Postman
@@ -48,9 +49,12 @@ class LocalFederation:
     """
 
     def __init__(self, silos: Sequence[Silo], mode: str = "fused", n_jobs: int | None = None):
+        silos = list(silos)
         if not silos:
             raise ParameterError("a federation needs at least one silo.")
-        self._open(_join(silos), mode, n_jobs, list(silos) if mode == "faithful" else None)
+        if not all(isinstance(silo, Silo) for silo in silos):
+            raise ParameterError("silos: give a list of fedtrees.Silo.")
+        self._open(_join(silos), mode, n_jobs, silos)
 
     @classmethod
     def from_table(
@@ -149,22 +153,23 @@ def _join(silos: Sequence[Silo]) -> Table:
         raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
     schema = agree([(silo.name, silo.table.schema) for silo in silos])
     tables = [silo.table for silo in silos]
+    refuse_mixed_targets([(silo.name, silo.table.y) for silo in silos])
     weight = None
     if any(table.weight is not None for table in tables):
         weight = np.concatenate([np.ones(t.n_rows, np.float32) if t.weight is None else t.weight for t in tables])
     starts = np.concatenate(([0], np.cumsum([table.n_rows for table in tables])))
     # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
-    y = np.concatenate([table.y for table in tables if table.n_rows] or [tables[0].y])
-    return Table(schema, np.concatenate([table.X for table in tables]), y, weight, names, starts)
+    targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
+    whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
+    y = np.concatenate(targets, dtype=np.int64, casting="unsafe") if whole else np.concatenate(targets)
+    return Table(schema, np.concatenate([table.X for table in tables]), y, weight, names, starts, joined=True)
 
 
 def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
-    ids = None if silos is None else _read_ids(silos, len(X) if hasattr(X, "__len__") else None)
+    ids = None if silos is None else _read_ids(silos)
     values, schema = read_features(X, silos=ids)
     n = len(values)
-    target, weight = np.asarray(y), read_weight(sample_weight, n, silos=ids)
-    if target.shape != (n,):
-        raise DataError(f"y has the shape {target.shape} and X has {n} rows.")
+    target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
     if ids is None:
         return Table(schema, values, target, weight, ["all"], np.array([0, n], np.int64))
     import pandas as pd
@@ -179,13 +184,13 @@ def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLi
     return Table(schema, values, target, weight, [str(name) for name in names], starts, order)
 
 
-def _read_ids(silos: ArrayLike, n_rows: int | None) -> NDArray[Any]:
+def _read_ids(silos: ArrayLike) -> NDArray[Any]:
     """Silo ids as something that sorts; missing ones are refused."""
     import pandas as pd
 
-    ids = np.asarray(silos)
-    if ids.ndim != 1 or (n_rows is not None and len(ids) != n_rows):
-        raise DataError(f"silos has the shape {ids.shape} and X has {n_rows} rows; give one id a row.")
+    ids = plain_array(silos, "silos")
+    if ids.ndim != 1:
+        raise DataError(f"silos has the shape {ids.shape}; give one id a row.")
     missing = np.asarray(pd.isna(ids))
     if missing.any():
         raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees.core.channel import Call, Reply
 from fedtrees.core.cohort import Cohort
-from fedtrees.core.message import What, open_reply, unpack_answers
+from fedtrees.core.message import What, open_reply, read_behind, unpack_answers
 from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError, SiloLostError
 
@@ -52,51 +54,71 @@ class Postman:
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """The sum of the cohort's vectors; the silos' own are let go one by one."""
-        total = np.zeros(call.size(), np.int64)
-        down = np.zeros(len(cohort), np.int64)
-        for place, sent, vector in self._vectors(call, cohort):
+        total, down, up = np.zeros(call.size(), np.int64), _zeros(cohort), _zeros(cohort)
+        for errand, vector in self._vectors(call, cohort):
             total += vector
-            down[place] = sent
-        return Reply(total, down, call.answer_size())
+            down[errand.place], up[errand.place] = errand.down, errand.up
+        return Reply(total, down, up)
 
     def gather(self, call: Call, cohort: Cohort) -> Reply:
         """The cohort's vectors, a row a silo."""
-        vectors = np.zeros((len(cohort), call.size()), np.int64)
-        down = np.zeros(len(cohort), np.int64)
-        for place, sent, vector in self._vectors(call, cohort):
-            vectors[place] = vector
-            down[place] = sent
-        return Reply(vectors, down, call.answer_size())
+        vectors, down, up = np.zeros((len(cohort), call.size()), np.int64), _zeros(cohort), _zeros(cohort)
+        for errand, vector in self._vectors(call, cohort):
+            vectors[errand.place] = vector
+            down[errand.place], up[errand.place] = errand.down, errand.up
+        return Reply(vectors, down, up)
 
-    def _vectors(self, call: Call, cohort: Cohort) -> Iterator[tuple[int, int, Vector]]:
+    def _vectors(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, Vector]]:
         if call.log.run != self._run:
             self._run = call.log.run
             self._heard[:] = 0
         for start in range(0, len(cohort), self.batch):
-            yield from self._ask(call, cohort, range(start, min(start + self.batch, len(cohort))))
+            places = range(start, min(start + self.batch, len(cohort)))
+            waiting = {self.names[cohort[place]]: _Errand(place, int(cohort[place]), self.attempts) for place in places}
+            while waiting:
+                yield from self._ask(call, waiting)
 
-    def _ask(self, call: Call, cohort: Cohort, places: range) -> Iterator[tuple[int, int, Vector]]:
-        waiting = {self.names[cohort[place]]: place for place in places}
-        sent = dict.fromkeys(waiting, 0)
-        for _ in range(self.attempts + 1):  # one more, for silos that first say that they are behind
-            messages = {name: call.request(int(self._heard[cohort[p]])).encode() for name, p in waiting.items()}
-            for name, message in messages.items():
-                sent[name] += len(message)
-            for name, data in self.transport.exchange(messages, self.timeout).items():
-                request = call.request(int(self._heard[cohort[waiting[name]]]))
-                what, body = open_reply(request, data, name)
-                silo = cohort[waiting[name]]
-                if what == What.BEHIND:
-                    self._heard[silo] = int.from_bytes(body, "little")
-                    continue
-                if what != What.ANSWER:
-                    raise ProtocolError(f"silo {name!r}: a reply of the kind {what.name} to a sum")
-                self._heard[silo] = len(call.log)
-                yield waiting.pop(name), sent[name], unpack_answers(call.queries, body)
-            if not waiting:
-                return
-        lost = ", ".join(repr(name) for name in sorted(waiting))
-        raise SiloLostError(f"round {call.round}: no answer from silo {lost} in {self.attempts} attempts.")
+    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, Vector]]:
+        """Ask those who have not answered once more; who answers is taken off the list."""
+        lost = ", ".join(repr(name) for name in sorted(waiting) if not waiting[name].attempts)
+        if lost:
+            raise SiloLostError(f"round {call.round}: no answer from silo {lost} in {self.attempts} attempts.")
+        requests = {name: call.request(int(self._heard[errand.silo])) for name, errand in waiting.items()}
+        messages = {name: request.encode() for name, request in requests.items()}
+        for name, errand in waiting.items():
+            errand.down += len(messages[name])
+            errand.attempts -= 1
+        for name, data in self.transport.exchange(messages, self.timeout).items():
+            if name not in requests:
+                raise ProtocolError(f"silo {name!r}: a reply where nothing was asked")
+            errand = waiting[name]
+            errand.up += len(data)
+            what, body = open_reply(requests[name], data, name)
+            if what == What.BEHIND:
+                self._heard[errand.silo] = min(read_behind(body, name), self._heard[errand.silo])
+                errand.attempts += not errand.behind  # to have restarted once is no failed attempt
+                errand.behind = True
+            elif what == What.ANSWER:
+                self._heard[errand.silo] = len(call.log)
+                yield waiting.pop(name), unpack_answers(call.queries, body, name)
+            else:
+                raise ProtocolError(f"silo {name!r}: a reply of the kind {what.name} to a sum")
+
+
+@dataclass
+class _Errand:
+    """A silo's part of a round: its place in the cohort and the federation, attempts left, and bytes so far."""
+
+    place: int
+    silo: int
+    attempts: int
+    down: int = 0
+    up: int = 0
+    behind: bool = False
+
+
+def _zeros(cohort: Cohort) -> NDArray[np.int64]:
+    return np.zeros(len(cohort), np.int64)
 
 
 class InProcess:

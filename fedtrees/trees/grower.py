@@ -54,9 +54,9 @@ class GrowingTree:
         """The tree with the values of its leaves."""
         g, h = self.sums[:, 0] * units.g, self.sums[:, 1] * units.h
         value = rule.leaf(g, h)
+        gain = np.minimum(self.gain, np.finfo(np.float32).max).astype(np.float32)  # it squares the unit of y
         return Tree(
-            self.feature, self.bin, self.default_left, self.left, value,
-            self.gain.astype(np.float32), h.astype(np.float32),
+            self.feature, self.bin, self.default_left, self.left, value, gain, h.astype(np.float32)
         )  # fmt: skip
 
 

@@ -102,7 +102,10 @@ class GradientExponents(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        return np.concatenate([exponent_counts(part.ravel()) for part in silo.state.gradients(silo)])
+        state: Boosting | None = silo.state
+        if state is None:
+            raise ProtocolError("gradients were asked for before the cut points")
+        return np.concatenate([exponent_counts(part.ravel()) for part in state.gradients(silo)])
 
     def read(self, total: Vector) -> tuple[int, int]:
         """The exponents of the gradient and the hessian."""

@@ -21,7 +21,7 @@ def exp(x):
     x = min(max(x, -700.0), 700.0)
     k = np.floor(x * LOG2_E + 0.5)
     r = (x - k * LN2_HIGH) - k * LN2_LOW  # Cody and Waite: |r| <= ln(2) / 2
-    # Taylor's series to the twelfth power: what is left out is below 2**-56 there
+    # Taylor's series to the twelfth power: what is left out is below 2**-52 there
     p = 1.0 / 479001600
     p = p * r + 1.0 / 39916800
     p = p * r + 1.0 / 3628800
@@ -33,8 +33,7 @@ def exp(x):
     p = p * r + 1.0 / 24
     p = p * r + 1.0 / 6
     p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
+    p = (p * r * r + r) + 1.0  # the large terms last: an error of a sum that is small is small
     power = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
     return p * power
 

@@ -1,0 +1,164 @@
+"""What a table's rows are to predict: class labels or numbers, checked, and errors that name silo and row."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.errors import DataError
+
+if TYPE_CHECKING:
+    from fedtrees.core.table import Table
+
+
+def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    """An array of labels or ids as they were given.
+
+    NumPy would write a number, NaN or None that stands in a list of texts as a text: such lists stay objects.
+
+    Raises
+    ------
+    DataError
+        If lists of different lengths are nested.
+
+    Examples
+    --------
+    >>> plain_array(["ill", float("nan")], "y")
+    array(['ill', nan], dtype=object)
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "US" and not hasattr(values, "dtype"):
+            objects = np.asarray(values, dtype=object)
+            return array if all(isinstance(value, str) for value in objects.flat) else objects
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} is not an array: {error}") from error
+    return array
+
+
+def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
+    """Read y as it is given, (rows,).
+
+    Raises
+    ------
+    DataError
+        If it is not one value a row.
+    """
+    target = plain_array(y, f"{where}y")
+    if target.shape != (n_rows,):
+        raise DataError(f"{where}y has the shape {target.shape} and X has {n_rows} rows.")
+    if target.dtype.kind not in "biufUO":
+        raise DataError(f"{where}y holds {target.dtype}; make it text, numbers or booleans.")
+    return target
+
+
+def is_text(target: NDArray[Any]) -> bool:
+    """Whether labels are texts; of mixed ones, whether the first is."""
+    return target.dtype.kind == "U" or (target.dtype.kind == "O" and isinstance(target.flat[0], str))
+
+
+def labels_of(table: Table) -> list[Any]:
+    """The class labels that occur, sorted, as plain values.
+
+    Raises
+    ------
+    DataError
+        For labels that are missing, infinite, of mixed kinds, or fractions.
+    """
+    y = _comparable(table)
+    labels = np.unique(y)
+    if y.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        row = int(np.argmax(y != np.floor(y)))
+        raise DataError(
+            f"{_place(table, row)}Unknown label type: y is continuous, it holds fractions such as {y[row]}; a "
+            "classifier needs classes."
+        )
+    return [value.item() for value in labels]
+
+
+def numbers_of(table: Table) -> NDArray[np.float32]:
+    """The targets of a regression, float32 (rows,).
+
+    Raises
+    ------
+    DataError
+        For numbers that are missing, infinite or too large for float32, and for anything that is no number.
+    """
+    y = table.y
+    _refuse(table, _missing(y), "NaN, infinity or None; every row needs a target")
+    if y.dtype.kind in "UO":
+        _refuse(table, np.array([isinstance(value, str) for value in y], bool), "a text; a regressor needs numbers")
+    try:
+        with np.errstate(over="ignore"):  # too large becomes infinite, and is refused as such
+            targets = y.astype(np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
+    _refuse(table, ~np.isfinite(targets), "too large for float32; scale the target")
+    return targets
+
+
+def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
+    """Each row's place among the agreed labels, float32 (rows,).
+
+    Raises
+    ------
+    DataError
+        For a label that is none of them.
+    """
+    y, known = _comparable(table), np.asarray(labels)
+    if not len(y):
+        return np.zeros(0, np.float32)  # of no type to speak of
+    if is_text(y) != is_text(known):
+        raise DataError(f"{_place(table, 0)}label {y[0].item()!r} is none of the agreed ones, {labels}.")
+    codes = np.searchsorted(known, y)
+    codes[codes == len(known)] = 0
+    wrong = known[codes] != y
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{_place(table, row)}label {y[row].item()!r} is none of the agreed ones, {labels}.")
+    return codes.astype(np.float32)
+
+
+def _place(table: Table, row: int) -> str:
+    """Where a row of a table stands, for an error: counted as the owner counts."""
+    if table.joined:
+        given = row - int(table.starts[np.searchsorted(table.starts, row, side="right") - 1])
+    else:
+        given = row if table.order is None else int(table.order[row])
+    return f"silo {table.silo_of(row)!r}: y, row {given}: "
+
+
+def _refuse(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        raise DataError(f"{_place(table, int(np.argmax(wrong)))}{what}.")
+
+
+def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    wrong: NDArray[np.bool_] = np.zeros(len(y), bool)
+    if y.dtype.kind == "f":
+        wrong = ~np.isfinite(y)
+    elif y.dtype.kind == "O":
+        import pandas as pd
+
+        wrong = pd.isna(y) | np.array([isinstance(value, float) and math.isinf(value) for value in y], bool)
+    return wrong
+
+
+def _comparable(table: Table) -> NDArray[Any]:
+    """The labels as an array that sorts: numbers or booleans in an object array become what they are."""
+    y = table.y
+    _refuse(table, _missing(y), "NaN, infinity or None; every row needs a label")
+    if y.dtype.kind != "O" or not len(y):
+        return y
+    text = np.array([isinstance(value, str) for value in y], bool)
+    kinds = ("a text", "not a text") if text[0] else ("not a text", "a text")
+    _refuse(table, text != text[0], f"a label that is {kinds[1]} where the first of all is {kinds[0]}")
+    if text[0]:
+        return y.astype(str)
+    odd = np.array([not isinstance(value, Real | np.bool_) for value in y], bool)
+    _refuse(table, odd, "a label that is neither a text, a number nor a boolean")
+    return np.array(y.tolist())

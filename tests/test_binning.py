@@ -1,0 +1,62 @@
+"""Bins and cuts: a row goes left by its bin exactly where it goes left by its value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import twins
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import LARGEST, examples, tables
+from test_ranks import cuts_over
+
+from fedtrees import Silo
+from fedtrees.core.threads import Threads
+from fedtrees.trees.binning import bin_table
+
+EXTREMES = np.float32([-LARGEST, np.nextafter(-LARGEST, np.float32(0)), -1, -1e-45, -0.0, 0.0, 1e-45, 1, LARGEST])
+
+
+def bins_of(X: NDArray[np.float32], max_bin: int) -> NDArray[np.int64]:
+    cuts, _ = cuts_over(X, max_bin)
+    table = Silo("one", X, np.zeros(len(X))).table
+    return twins.from_groups(bin_table(table, cuts, Threads(2)), X.shape[1])
+
+
+@examples(100)
+@given(X=tables(), max_bin=st.sampled_from([2, 3, 16, 256, 257, 1000]))
+@example(X=EXTREMES[:, None], max_bin=256)
+@example(X=np.append(EXTREMES, [np.nan] * 3).astype(np.float32)[:, None], max_bin=256)
+@example(X=np.repeat(EXTREMES, 5)[:, None], max_bin=3)
+def test_a_bin_is_at_or_below_another_exactly_where_the_value_is_below_its_cut(
+    X: NDArray[np.float32], max_bin: int
+) -> None:
+    cuts, _ = cuts_over(X, max_bin)
+    bins = bins_of(X, max_bin)
+    for f, values in enumerate(X.T):
+        missing = np.isnan(values)
+        for b, cut in enumerate(cuts.of(f)):
+            assert ((bins[:, f] <= b) & ~missing).tolist() == (values < cut).tolist()
+        assert (bins[missing, f] == cuts.n_values[f]).all()
+        assert (bins[~missing, f] < cuts.n_values[f]).all()
+
+
+@pytest.mark.parametrize(("max_bin", "dtype"), [(255, np.uint8), (256, np.uint8), (257, np.uint16)])
+@pytest.mark.parametrize("missing", [False, True])
+def test_bins_take_one_byte_where_256_of_them_do(max_bin: int, dtype: type, missing: bool) -> None:
+    X = np.append(np.arange(1000), [np.nan] * missing).astype(np.float32)[:, None]
+    cuts, _ = cuts_over(X, max_bin)
+    assert cuts.n_bins.tolist() == [max_bin]
+    assert bin_table(Silo("one", X, np.zeros(len(X))).table, cuts, Threads(1)).dtype == dtype
+    assert len(np.unique(bins_of(X, max_bin))) == max_bin
+
+
+def test_cuts_know_where_features_start() -> None:
+    X = np.stack([np.arange(9), np.full(9, np.nan), np.full(9, 2.0)], axis=1).astype(np.float32)
+    X[0, 0] = np.nan
+    cuts, _ = cuts_over(X, 256)
+    assert cuts.n_values.tolist() == [8, 0, 1] and cuts.n_bins.tolist() == [9, 1, 1]
+    assert cuts.bin_offsets.tolist() == [0, 9, 10, 11] and cuts.total_bins == 11 and cuts.n_features == 3
+    assert cuts.of(1).tolist() == []
+    assert bins_of(X, 256)[:3].tolist() == [[8, 0, 0], [0, 0, 0], [1, 0, 0]]

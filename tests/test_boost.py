@@ -1,0 +1,276 @@
+"""Boosting from end to end against its naive twin, the rounds it takes, and the grids it rounds to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import twins
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, model_bytes, problems
+
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    FixedNumber,
+    LocalFederation,
+    PlainChannel,
+    Poisson,
+    Silo,
+)
+from fedtrees.core.threads import Threads
+from fedtrees.trees.boost import Settings, boost
+from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.losses import loss_named
+from fedtrees.trees.split import SplitRule, Units
+from fedtrees.trees.tree import Cuts
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def simple(objective: str = "binary:logistic", rows: int = 200, **params: Any) -> Problem:
+    """Rows from which trees of any depth can grow, in three silos."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 3)).astype(np.float32)
+    classes = CLASSES[objective]
+    y = rng.permutation(np.arange(rows) % classes) if classes else X.sum(axis=1) + rng.normal(size=rows)
+    return Problem(X, y, None, np.arange(rows) % 3, 3, objective, {"n_jobs": 1, "min_child_weight": 0} | params)
+
+
+def train(problem: Problem, **other: Any) -> tuple[FedGBTClassifier | FedGBTRegressor, Watched]:
+    federation = Watched(LocalFederation(problem.silos()))
+    return problem.estimator(**other).fit_federation(federation), federation
+
+
+def facts(federation: Watched, kind: type) -> list[Any]:
+    assert federation.log is not None
+    return [fact for fact in federation.log.facts if isinstance(fact, kind)]
+
+
+def grids(federation: Watched) -> list[tuple[int, int]]:
+    """The exponents of each round's trees, from the questions for their roots."""
+    questions = [query for call, _, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
+    return [query.exponents for query in questions if len(query.feature) == len(query.ends)]
+
+
+# -- the twin -----------------------------------------------------------------------------------------------
+
+
+@examples(40)
+@given(problem=problems(most_rows=80))
+def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
+    model, federation = train(problem)
+    (begin,) = facts(federation, Begin)
+    cuts, loss = Cuts(begin.values, begin.offsets, begin.missing), loss_named(problem.objective)
+    target = problem.y.astype(np.float32)
+    weight = np.ones(len(target)) if problem.weight is None else problem.weight.astype(np.float64)
+
+    def gradients(margin: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        g, h = loss.gradients(margin, target)
+        return g * weight, h * weight
+
+    names = ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "learning_rate")
+    rule = SplitRule(*(problem.params[name] for name in names))
+    trees, _ = twins.boost(
+        twins.codes(problem.X, cuts), gradients, begin.base_margin, grids(federation),
+        (STATISTIC_BITS_G, STATISTIC_BITS_H), cuts, rule, Units.of, problem.params["max_depth"],
+    )  # fmt: skip
+    told = facts(federation, Grown)
+    assert len(told) == problem.params["n_estimators"]
+    for name, of_node in (("feature", "feature"), ("bin", "bin"), ("default_left", "default_left"), ("left", "left")):
+        ours = np.concatenate([getattr(grown, name) for grown in told])
+        assert ours.tolist() == [getattr(node, of_node) for tree in trees for node in tree.nodes]
+    values = np.concatenate([grown.value for grown in told])
+    assert values.tobytes() == np.concatenate([tree.value for tree in trees]).tobytes()
+    assert len(model.booster_.get_dump()) == len(trees)
+
+
+# -- rounds -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", sorted(CLASSES))
+@pytest.mark.parametrize("max_depth", [1, 3, 5])
+def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: str, max_depth: int) -> None:
+    model, _ = train(simple(objective, n_estimators=4, max_depth=max_depth))
+    kinds = model.ledger_.per_round()["kind"].tolist()
+    growing = [kind for kind in kinds if kind.startswith("Histograms")]
+    assert len(growing) == 4 * max_depth
+    first = kinds.index(growing[0])
+    # before the first tree: counts, three to six rounds of ranks, two of labels, and what bounds gradients that need it
+    assert kinds[0] == "Counts" and kinds[-len(growing) :] == growing
+    setup = kinds[1:first]
+    assert setup[-1] == "GradientExponents" if objective == "reg:squarederror" else setup[-1] == "LabelSums"
+    assert 3 <= setup.count("Ranks") <= 6
+    assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents", "LabelSums"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 9])
+def test_classes_do_not_cost_rounds(n_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), rng.permutation(np.arange(400) % n_classes)
+    model = FedGBTClassifier(3, max_depth=4, min_child_weight=0).fit(X, y, np.arange(400) % 5)
+    assert model.ledger_.per_round()["kind"].eq("Histograms").sum() == 12
+
+
+def test_a_cohort_is_asked_for_the_size_of_its_gradients_only_when_it_was_drawn_anew() -> None:
+    problem = simple("reg:squarederror", n_estimators=5, max_depth=2)
+    for sampling, times in ((1.0, 1), (2, 5)):
+        kinds = train(problem, sampling=sampling)[0].ledger_.per_round()["kind"].tolist()
+        assert kinds.count("GradientExponents") == times
+        assert kinds.count("Histograms+GradientExponents") == 5
+
+
+def test_a_cohort_is_drawn_for_a_tree_and_stays_for_it() -> None:
+    _, federation = train(simple(n_estimators=6, max_depth=3), sampling=FixedNumber(2), random_state=5)
+    growing = [cohort.tolist() for call, cohort, _ in federation.calls if isinstance(call.queries[0], Histograms)]
+    assert len(growing) == 18
+    drawn = [growing[k] for k in range(0, 18, 3)]
+    assert growing == [cohort for cohort in drawn for _ in range(3)]
+    assert all(len(cohort) == 2 for cohort in drawn) and len({tuple(cohort) for cohort in drawn}) > 1
+
+
+def test_a_round_that_draws_nobody_grows_roots_that_say_nothing() -> None:
+    problem = simple(n_estimators=12, max_depth=2)
+    for mode in ("fused", "faithful"):
+        federation = Watched(LocalFederation(problem.silos(), mode))
+        problem.estimator(sampling=Poisson(0.2), random_state=3).fit_federation(federation)
+        growing = [len(cohort) for call, cohort, _ in federation.calls if isinstance(call.queries[0], Histograms)]
+        assert 0 in growing
+        told = facts(federation, Grown)
+        alone = [grown for grown in told if len(grown.feature) == 1]
+        assert len(alone) == growing.count(0)
+        assert all(grown.value.tolist() == [0.0] for grown in alone)
+
+
+# -- grids --------------------------------------------------------------------------------------------------
+
+
+@examples(60)
+@given(problem=problems(), sampling=st.sampled_from([1.0, 2]), learning_rate=st.sampled_from([0.3, 1.0, 1.9]))
+def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_rate: float) -> None:
+    """What packed sums rely on, in every round, at every silo."""
+
+    def look(round: int) -> None:
+        state = federation.inner._fused.state
+        if state is not None:
+            assert np.abs(state.words >> 32).max() <= 1 << STATISTIC_BITS_G
+            assert (state.words & 0xFFFFFFFF).max() <= 1 << STATISTIC_BITS_H
+
+    federation = Watched(LocalFederation(problem.silos()), look)
+    problem.estimator(sampling=sampling, learning_rate=learning_rate).fit_federation(federation)
+    look(-1)
+
+
+@pytest.mark.parametrize("exponent", [-20, 3, 20, 100])
+def test_a_regression_does_not_depend_on_the_unit_of_y(exponent: int) -> None:
+    problem = simple("reg:squarederror", n_estimators=8, max_depth=3)
+    unit = 2.0**exponent
+    plain = problem.estimator().fit(problem.X, problem.y.astype(np.float32) * 2.0**10)
+    scaled = problem.estimator().fit(problem.X, problem.y.astype(np.float32) * 2.0**10 * unit)
+    if exponent > 0:
+        # powers of two change no digit
+        assert scaled.predict(problem.X).tolist() == (plain.predict(problem.X) * unit).tolist()
+    else:  # what gains less than XGBoost's kRtEps is not split
+        assert np.ptp(scaled.predict(problem.X)) == 0
+
+
+# -- where margins start ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("objective", sorted(CLASSES))
+def test_margins_start_where_the_weighted_rows_say(objective: str, weighted: bool) -> None:
+    problem = simple(objective, n_estimators=1)
+    rng = np.random.default_rng(1)
+    weight = rng.uniform(0, 2, len(problem.y)).astype(np.float32) if weighted else np.ones(len(problem.y), np.float32)
+    federation = Watched(LocalFederation.from_table(problem.X, problem.y, problem.silo, weight))
+    problem.estimator().fit_federation(federation)
+    (begin,) = facts(federation, Begin)
+    shares = np.array([weight[problem.y == k].sum() for k in range(CLASSES[objective])]) / weight.sum()
+    expected = {
+        "binary:logistic": lambda: [np.log(shares[1] / shares[0])],
+        "multi:softprob": lambda: np.log(shares) - np.log(shares).mean(),
+        "reg:squarederror": lambda: [np.average(problem.y, weights=weight)],
+    }[objective]()
+    np.testing.assert_allclose(begin.base_margin, expected, atol=1e-3)
+
+
+def test_a_base_score_replaces_the_estimate() -> None:
+    for objective, score, margin in (("binary:logistic", 0.25, np.log(1 / 3)), ("reg:squarederror", 7.5, 7.5)):
+        _, federation = train(simple(objective, n_estimators=1), base_score=score)
+        np.testing.assert_allclose(facts(federation, Begin)[0].base_margin, [margin], rtol=1e-6)
+
+
+# -- what cannot be trained on ------------------------------------------------------------------------------
+
+
+def test_no_rows_no_weight_and_one_class_are_refused() -> None:
+    X, y = np.zeros((4, 1)), np.array([0, 1, 0, 1])
+    nobody = [Silo("a", X[:0], y[:0].astype(float)), Silo("b", X[:0], y[:0].astype(float))]
+    with pytest.raises(DataError, match="no silo holds any row"):
+        FedGBTRegressor(1).fit_federation(LocalFederation(nobody))
+    with pytest.raises(DataError, match="sample_weight is zero in every row"):
+        FedGBTClassifier(1).fit(X, y, sample_weight=np.zeros(4))
+    with pytest.raises(DataError, match="one class only, 1, where sample weights count"):
+        FedGBTClassifier(1).fit(X, y, sample_weight=y)
+    with pytest.raises(DataError, match="one class only"):
+        FedGBTClassifier(1).fit(X, np.ones(4))
+
+
+def test_a_silo_of_a_single_class_is_no_obstacle() -> None:
+    problem = simple(n_estimators=3)
+    model = problem.estimator().fit(problem.X, problem.y, silos=problem.y)
+    assert model_bytes(model) == problem.pooled()
+
+
+# -- the loop -----------------------------------------------------------------------------------------------
+
+
+def test_every_finished_round_is_told() -> None:
+    problem = simple()
+    federation = LocalFederation(problem.silos())
+    seen: list[int] = []
+    settings = Settings(loss_named("binary:logistic"), n_estimators=5, max_depth=2)
+    ensemble = boost(
+        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1),
+        lambda margin: margin.astype(np.float32), seen.append,
+    )  # fmt: skip
+    assert seen == [0, 1, 2, 3, 4] and len(ensemble.trees) == 5
+    assert ensemble.base_margin.dtype == np.float32
+
+
+def test_more_trees_begin_with_the_same_ones() -> None:
+    problem = simple("multi:softprob", max_depth=3)
+    few, many = (problem.estimator(n_estimators=n).fit(problem.X, problem.y).booster_ for n in (3, 6))
+    assert many[:3].get_dump(with_stats=True) == few.get_dump(with_stats=True)
+
+
+def test_two_trainings_over_one_federation_do_not_meet() -> None:
+    problem = simple(n_estimators=2)
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation(problem.silos(), mode)
+        first = problem.federated(federation)
+        other = problem.federated(federation, max_depth=2, sampling=2)
+        assert problem.federated(federation) == first != other
+
+
+def test_the_loss_falls_with_every_tree() -> None:
+    problem = simple(rows=400, n_estimators=10, max_depth=3, learning_rate=0.1)
+    losses = []
+
+    def look(round: int) -> None:
+        silo = federation.inner._fused
+        if silo.state is not None and federation.log is not None and len(silo.state.forest) > len(losses):
+            bring_up_to_date(silo, federation.log)
+            margin, y = silo.state.margin[0].astype(np.float64), silo.state.target
+            losses.append(float((np.logaddexp(0, margin) - y * margin).mean()))
+
+    federation = Watched(LocalFederation(problem.silos()), look)
+    problem.estimator().fit_federation(federation)
+    assert len(losses) >= 8 and (np.diff(losses) < 0).all()

@@ -1,0 +1,379 @@
+"""Every kernel does what its naive twin does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import twins
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import JIT, LARGEST, column, examples, tables
+
+from fedtrees.core.silo import Silo
+from fedtrees.core.table import Schema, Table
+from fedtrees.core.threads import Threads
+from fedtrees.queries import kernels as rank_kernels
+from fedtrees.queries.counts import Counts
+from fedtrees.queries.ranks import Ranks
+from fedtrees.trees import kernels, loss_kernels
+from fedtrees.trees.binning import bin_table, keys_of
+from fedtrees.trees.tree import LEAF, Cuts, Shape
+from twins import Node
+
+seeds = st.integers(0, 2**32 - 1)
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+STATISTICS = (1 << kernels.STATISTIC_BITS_G, 1 << kernels.STATISTIC_BITS_H)  # the largest |g| and h of a row
+
+
+def silo_of(X: NDArray[np.float32], n_silos: int, rng: np.random.Generator, n_jobs: int) -> tuple[Silo, list[int]]:
+    """Some silos of a table whose rows stand in another order than in X; and the rows of X that they hold."""
+    names = [f"f{f}" for f in range(X.shape[1])]
+    schema = Schema(names, ["number"] * len(names), {}, named=False)
+    starts = np.sort(np.append(rng.integers(0, len(X) + 1, n_silos - 1), [0, len(X)]))
+    order = rng.permutation(len(X)) if rng.random() < 0.5 else None
+    table = Table(schema, X, np.zeros(len(X)), None, [str(k) for k in range(n_silos)], starts, order)
+    silo = Silo.of_table(table, Threads(n_jobs))
+    cohort = np.flatnonzero(rng.random(n_silos) < 0.7)
+    silo.ask_only(cohort if len(cohort) < n_silos else None)
+    places = np.concatenate([np.arange(starts[k], starts[k + 1]) for k in cohort] or [[]]).astype(np.int64)
+    return silo, (places if order is None else order[places]).tolist()
+
+
+# -- keys ---------------------------------------------------------------------------------------------------
+
+
+@given(x=finite)
+@example(x=-0.0)
+@example(x=float(LARGEST))
+@example(x=-1e-45)
+def test_keys_are_those_of_the_twin(x: float) -> None:
+    value = np.float32(x)
+    assert rank_kernels.key_of(value.view(np.uint32)) == twins.key(value)
+    assert keys_of(np.array([value])).tolist() == [twins.key(value)]
+
+
+@given(x=finite, z=finite)
+@example(x=0.0, z=-0.0)
+def test_keys_sort_as_floats_do(x: float, z: float) -> None:
+    keys = [rank_kernels.key_of(np.float32(value).view(np.uint32)) for value in (x, z)]
+    assert (keys[0] < keys[1]) == (x < z) and (keys[0] == keys[1]) == (x == z)
+
+
+def test_only_nan_is_missing() -> None:
+    bits = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0xFF800000, 0, 0x80000000, 1])
+    missing = [bool(rank_kernels.is_missing(value)) for value in bits]
+    assert missing == np.isnan(bits.view(np.float32)).tolist()
+
+
+# -- counting -----------------------------------------------------------------------------------------------
+
+
+def random_intervals(rng: np.random.Generator, values: NDArray[np.float32]) -> list[tuple[int, int, int]]:
+    """Disjoint intervals of keys, ascending, most of them where values are: (first key, log keys, log child)."""
+    intervals: list[tuple[int, int, int]] = []
+    there = values[~np.isnan(values)]
+    for _ in range(rng.integers(0, 12)):
+        near = twins.key(rng.choice(there)) if len(there) and rng.random() < 0.8 else int(rng.integers(2**32))
+        width = int(rng.integers(0, 33))
+        low = near >> width << width
+        if all(low + 2**width <= other or other + 2**own <= low for other, own, _ in intervals):
+            intervals.append((low, width, max(0, width - int(rng.integers(0, 6)))))
+    return sorted(intervals)
+
+
+@examples(100)
+@given(X=tables(), seed=seeds, n_silos=st.integers(1, 5), n_jobs=st.integers(1, 3))
+def test_ranks_are_counted_as_the_twin_does(X: NDArray[np.float32], seed: int, n_silos: int, n_jobs: int) -> None:
+    rng = np.random.default_rng(seed)
+    intervals = [random_intervals(rng, values) for values in X.T]
+    first = np.cumsum([0, *map(len, intervals)]).astype(np.int64)
+    flat = [interval for own in intervals for interval in own]
+    low, width, child = (np.array([interval[k] for interval in flat], np.int64) for k in range(3))
+    silo, rows = silo_of(X, n_silos, rng, n_jobs)
+    query = Ranks(len(X), first, low.astype(np.uint32), width.astype(np.uint8), child.astype(np.uint8))
+    assert query.ask(silo).tolist() == twins.count_ranks(X[rows], intervals)
+
+
+@examples(50)
+@given(X=tables(), seed=seeds, n_silos=st.integers(1, 5), n_jobs=st.integers(1, 3))
+def test_missing_values_are_counted_as_the_twin_does(
+    X: NDArray[np.float32], seed: int, n_silos: int, n_jobs: int
+) -> None:
+    silo, rows = silo_of(X, n_silos, np.random.default_rng(seed), n_jobs)
+    n_rows, holding, *missing = Counts(X.shape[1]).ask(silo).tolist()
+    assert missing == twins.count_missing(X[rows])
+    assert n_rows == len(rows) and holding <= len(silo.silos_asked)
+
+
+@given(counts=st.lists(st.integers(1, 1000), min_size=1, max_size=40), most=st.integers(1, 40))
+def test_buckets_are_gathered_as_the_twin_does(counts: list[int], most: int) -> None:
+    ends = np.zeros(most, np.int64)
+    n = rank_kernels.divide_evenly(np.array(counts), most, ends)
+    assert ends[:n].tolist() == twins.divide_evenly(counts, most)
+
+
+# -- bins ---------------------------------------------------------------------------------------------------
+
+
+def random_cuts(rng: np.random.Generator, X: NDArray[np.float32], most: int) -> Cuts:
+    """Cuts at values and between them, the last one above all."""
+    each = []
+    for values in X.T:
+        there = np.append(values[~np.isnan(values)], [0, 1]).astype(np.float32)
+        near = rng.choice(there, rng.integers(0, most))
+        near = np.where(rng.random(len(near)) < 0.5, near, np.nextafter(near, np.float32(0)))
+        each.append(np.append(np.unique(near), np.float32(np.inf)))
+    offsets = np.cumsum([0, *map(len, each)])
+    return Cuts(np.concatenate(each), offsets, np.isnan(X).any(axis=0) | (rng.random(X.shape[1]) < 0.3))
+
+
+@examples(80)
+@given(X=tables(), seed=seeds, most=st.sampled_from([1, 5, 300]), n_jobs=st.integers(1, 3))
+def test_values_find_their_bins_as_the_twin_does(X: NDArray[np.float32], seed: int, most: int, n_jobs: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = random_cuts(rng, X, most)
+    table = silo_of(X, 3, rng, 1)[0].table
+    bins = bin_table(table, cuts, Threads(n_jobs))
+    ordered = X if table.order is None else X[table.order]
+    assert bins.dtype == (np.uint8 if cuts.n_bins.max() <= 256 else np.uint16)
+    assert twins.from_groups(bins, cuts.n_features).tolist() == twins.codes(ordered, cuts).tolist()
+
+
+@pytest.mark.parametrize("n_features", [1, 15, 16, 17, 33, 50])
+def test_features_find_their_places_in_the_groups(n_features: int) -> None:
+    rng = np.random.default_rng(n_features)
+    X = np.stack([column(rng, "continuous", 50) for _ in range(n_features)], axis=1)
+    cuts = random_cuts(rng, X, 20)
+    bins = bin_table(silo_of(X, 1, rng, 1)[0].table, cuts, Threads(1))
+    groups, rows, a_group = bins.shape
+    assert a_group <= 16 and groups == -(-n_features // 16) and rows == 50
+    table = silo_of(X, 1, np.random.default_rng(1), 1)[0].table
+    ordered = X if table.order is None else X[table.order]
+    again = bin_table(table, cuts, Threads(1))
+    assert twins.from_groups(again, n_features).tolist() == twins.codes(ordered, cuts).tolist()
+
+
+# -- histograms ---------------------------------------------------------------------------------------------
+
+
+def packed_words(g: NDArray[np.int64], h: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (g << 32) + h
+
+
+def random_tree(rng: np.random.Generator, n_bins: NDArray[np.int64], n_splits: int, chain: bool) -> list[Node]:
+    """Split a random leaf, or always the last, so many times; every other feature's last bin is for the missing."""
+    nodes, leaves = [Node(LEAF, 0, -1, False, LEAF)], [0]
+    for _ in range(n_splits):
+        node = leaves.pop(-1 if chain else rng.integers(len(leaves)))
+        f = int(rng.integers(len(n_bins)))
+        missing = int(n_bins[f]) - 1 if f % 2 else -1
+        nodes[node] = Node(f, int(rng.integers(n_bins[f])), missing, bool(rng.random() < 0.5), len(nodes))
+        leaves += [len(nodes), len(nodes) + 1]
+        nodes += [Node(LEAF, 0, -1, False, LEAF)] * 2
+    return nodes
+
+
+def shape_of(nodes: Sequence[Node]) -> Shape:
+    feature, split, missing, default_left, left = (np.array(field) for field in zip(*nodes, strict=True))
+    return Shape(
+        feature.astype(np.int32), split.astype(np.int32), missing.astype(np.int32),
+        default_left.astype(np.bool_), left.astype(np.int32),
+    )  # fmt: skip
+
+
+def built(
+    bins: NDArray[np.uint8] | NDArray[np.uint16],
+    words: NDArray[np.int64],
+    node: NDArray[np.int32],
+    ranges: NDArray[np.int64],
+    nodes: Sequence[Node],
+    build: Sequence[int],
+    offsets: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """What the kernel sums for some nodes: int64 (nodes, 2, bins); rows are moved to their nodes."""
+    slot_of = np.full(len(nodes), -1, np.int32)
+    slot_of[list(build)] = np.arange(len(build))
+    stride = 256 if bins.dtype == np.uint8 else int(np.diff(offsets).max())
+    packed = np.zeros(len(build) * bins.shape[0] * bins.shape[2] * stride, np.int64)
+    wide = np.zeros((len(build), 2, offsets[-1]), np.int64)
+    kernels.grow_level(bins, words, node, ranges, shape_of(nodes).walk(bins), slot_of, offsets, stride, packed, wide)
+    assert not packed.any()
+    return wide
+
+
+def random_ranges(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
+    """Up to four disjoint ranges of rows, ascending, empty ones among them."""
+    return np.sort(rng.integers(0, rows + 1, 2 * rng.integers(0, 5))).reshape(-1, 2)
+
+
+@examples(80)
+@given(
+    seed=seeds,
+    rows=st.integers(1, 200),
+    n_features=st.sampled_from([1, 3, 15, 16, 17, 33]),
+    most_bins=st.sampled_from([2, 20, 256, 700]),
+    n_splits=st.sampled_from([0, 1, 2, 7, 30]),
+    chain=st.booleans(),
+)
+def test_histograms_are_those_of_the_twin(
+    seed: int, rows: int, n_features: int, most_bins: int, n_splits: int, chain: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    n_bins = rng.integers(1, most_bins + 1, n_features)
+    n_bins[0] = most_bins
+    codes = rng.integers(0, n_bins, (rows, n_features))
+    g, h = rng.integers(-STATISTICS[0], STATISTICS[0] + 1, rows), rng.integers(0, STATISTICS[1] + 1, rows)
+    bins = twins.in_groups(codes, min(n_features, 16), np.uint8 if most_bins <= 256 else np.uint16)
+    offsets = np.concatenate(([0], np.cumsum(n_bins)))
+    nodes = random_tree(rng, n_bins, n_splits, chain)
+    build = rng.choice(len(nodes), rng.integers(1, len(nodes) + 1), replace=False).tolist()
+    ranges = random_ranges(rng, rows)
+    # a part of the tree was walked before: rows stand at any node on their way
+    node = np.zeros(rows, np.int32)
+    stop = int(rng.integers(len(nodes)))
+    upper = [asked if asked.left <= stop else Node(LEAF, 0, -1, False, LEAF) for asked in nodes]
+    for row in range(rows):
+        node[row] = twins.reached(codes[row], upper) if rng.random() < 0.5 else 0
+    before = node.copy()
+
+    wide = built(bins, packed_words(g, h), node, ranges, nodes, build, offsets)
+
+    asked = np.concatenate([np.arange(a, b) for a, b in ranges] or [[]]).astype(np.int64)
+    end = before.copy()
+    end[asked] = [twins.reached(codes[row], nodes) for row in asked]
+    assert node.tolist() == end.tolist()
+    for slot, number in enumerate(build):
+        own = asked[end[asked] == number]
+        assert wide[slot].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
+
+
+@pytest.fixture
+def many_rows(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rows enough to empty every accumulator several times; plain Python has smaller ones, so that fewer will do."""
+    if JIT:
+        return 150_000
+    monkeypatch.setattr(kernels, "WORD_ROWS", 7)
+    monkeypatch.setattr(kernels, "LIST_ROWS", 40)
+    return 150
+
+
+@pytest.mark.parametrize("n_features", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_no_accumulator_overflows(many_rows: int, n_features: int, dtype: type, sign: int, depth: int) -> None:
+    """The largest statistics there are, all in one bin; the built nodes hold all rows, half of them, or take turns."""
+    n_bins = 256 if dtype == np.uint8 else 300
+    codes = np.full((many_rows, n_features), n_bins - 1)
+    codes[:, 0] = np.arange(many_rows) % 4
+    g, h = np.full(many_rows, sign * STATISTICS[0]), np.full(many_rows, STATISTICS[1])
+    bins = twins.in_groups(codes, min(n_features, 16), dtype)
+    offsets = np.arange(n_features + 1) * n_bins
+    nodes = [Node(0, 1, -1, False, 1), Node(0, 0, -1, False, 3), Node(0, 2, -1, False, 5)][: (0, 1, 3)[depth]]
+    nodes += [Node(LEAF, 0, -1, False, LEAF)] * (len(nodes) + 1)
+    build = {0: [0], 1: [2], 2: [4, 6, 3]}[depth]
+    lies_in = {0: [0, 0, 0, 0], 1: [1, 1, 2, 2], 2: [3, 4, 5, 6]}[depth]  # the node of each code of feature 0
+    ranges = np.array([[0, many_rows // 2], [many_rows // 2, many_rows // 2 + 5], [many_rows // 2 + 5, many_rows]])
+
+    wide = built(bins, packed_words(g, h), np.zeros(many_rows, np.int32), ranges, nodes, build, offsets)
+
+    place = np.array(lies_in)[codes[:, 0]]
+    for slot, number in enumerate(build):
+        own = np.flatnonzero(place == number)
+        assert wide[slot].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
+        # the last feature's last bin holds them all, where it is not the first feature's
+        if n_features > 1:
+            assert wide[slot, :, -1].tolist() == [sign * STATISTICS[0] * len(own), STATISTICS[1] * len(own)]
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_million_random_rows_sum_as_the_twins_do(depth: int) -> None:
+    rng = np.random.default_rng(depth)
+    rows, n_features = 300_000, 17
+    codes = rng.integers(0, 256, (rows, n_features))
+    g, h = rng.integers(-STATISTICS[0], STATISTICS[0] + 1, rows), rng.integers(0, STATISTICS[1] + 1, rows)
+    offsets = np.arange(n_features + 1) * 256
+    leaves = [Node(LEAF, 0, -1, False, LEAF)] * 2
+    nodes = [Node(3, 100, 255, True, 1), *leaves] if depth else leaves[:1]
+    ranges = np.array([[10, 70_000], [70_001, 70_001], [100_000, rows]])
+    bins = twins.in_groups(codes, 9, np.uint8)
+    wide = built(bins, packed_words(g, h), np.zeros(rows, np.int32), ranges, nodes, [len(nodes) - 1], offsets)
+    asked = np.concatenate([np.arange(a, b) for a, b in ranges])
+    goes_right = (codes[asked, 3] > 100) & (codes[asked, 3] != 255)
+    own = asked[goes_right] if depth else asked
+    assert wide[0].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
+
+
+def test_the_largest_statistics_of_as_many_rows_as_a_word_holds_fit_its_halves() -> None:
+    g, h = (statistic * kernels.WORD_ROWS for statistic in STATISTICS)
+    assert g < 2**31 and h < 2**32
+
+
+# -- leaves and siblings ------------------------------------------------------------------------------------
+
+
+@examples(60)
+@given(seed=seeds, rows=st.integers(1, 60), n_splits=st.sampled_from([0, 1, 5, 40]), chain=st.booleans())
+def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, chain: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n_bins = np.array([2, 5, 9])
+    codes = rng.integers(0, n_bins, (rows, 3))
+    bins, nodes = twins.in_groups(codes, 2, np.uint8), random_tree(rng, n_bins, n_splits, chain)
+    value = rng.normal(size=len(nodes)).astype(np.float32)
+    margin = rng.normal(size=rows).astype(np.float32)
+    node, ranges, expected = np.zeros(rows, np.int32), random_ranges(rng, rows), margin.copy()
+    for a, b in ranges:
+        for row in range(a, b):
+            expected[row] += value[twins.reached(codes[row], nodes)]
+    kernels.add_leaves(bins, node, ranges, shape_of(nodes).walk(bins), value, margin)
+    assert margin.tobytes() == expected.tobytes()
+
+
+@given(seed=seeds, pairs=st.integers(1, 6), bins=st.integers(1, 9))
+def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins: int) -> None:
+    rng = np.random.default_rng(seed)
+    parents, own = rng.integers(-(2**60), 2**60, (8, 2, bins)), rng.integers(-(2**60), 2**60, (pairs, 2, bins))
+    parent_of, place = rng.choice(8, pairs), rng.integers(0, 2, pairs, dtype=np.int32)
+    out = np.zeros((pairs, 2, 2, bins), np.int64)
+    middle = int(rng.integers(pairs + 1))
+    for first, last in ((0, middle), (middle, pairs)):
+        kernels.siblings(parents, parent_of, own, place, first, last, out)
+    for pair in range(pairs):
+        assert out[pair, place[pair]].tolist() == own[pair].tolist()
+        assert out[pair, 1 - place[pair]].tolist() == (parents[parent_of[pair]] - own[pair]).tolist()
+
+
+# -- the exponential ----------------------------------------------------------------------------------------
+
+
+def ulps_off(x: float) -> float:
+    exact = math.exp(x)
+    return abs(float(loss_kernels.exp(x)) - exact) / math.ulp(exact)
+
+
+@given(x=st.floats(-700, 700))
+def test_exp_is_within_two_units_in_the_last_place(x: float) -> None:
+    assert ulps_off(x) <= 2
+
+
+def test_exp_is_so_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    many = np.concatenate([rng.uniform(-700, 700, 5000), rng.normal(size=5000), np.ldexp(rng.normal(size=999), -30)])
+    halves = (np.arange(-1000, 1000) + 0.5) * math.log(2)  # where the reduced argument is largest
+    assert max(ulps_off(float(x)) for x in [*many, *halves, *np.nextafter(halves, 0), 0.0, -0.0, 700.0, -700.0]) <= 2
+
+
+def test_exp_of_what_is_beyond_is_that_of_the_end() -> None:
+    assert loss_kernels.exp(1e9) == loss_kernels.exp(700.0) and loss_kernels.exp(-1e9) == loss_kernels.exp(-700.0)
+    assert loss_kernels.exp(0.0) == loss_kernels.exp(-0.0) == 1.0
+
+
+@given(g=st.floats(-1, 1), h=st.floats(0, 1))
+def test_a_rows_statistics_are_packed_in_one_word(g: float, h: float) -> None:
+    word = int(loss_kernels.pack(g, h, float(STATISTICS[0]), float(STATISTICS[1])))
+    assert (word >> 32, word & 0xFFFFFFFF) == (round(g * STATISTICS[0]), round(h * STATISTICS[1]))

@@ -1,0 +1,210 @@
+"""Requests and replies: framed, damaged, short, foreign and hostile ones."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedtrees import DataError, FedTreesError, HeadroomError, ParameterError, ProtocolError, errors
+from fedtrees.core.message import (
+    REPLY_HEAD,
+    Request,
+    What,
+    answer_size,
+    frame,
+    open_reply,
+    pack_answers,
+    read_behind,
+    reply,
+    unpack_answers,
+)
+from fedtrees.core.query import Query
+from fedtrees.core.record import decode, encode
+from fedtrees.core.weighting import RowWeights, Weigh
+from fedtrees.queries.counts import Counts, LabelExponents
+
+RUN = bytes(range(16))
+FACT = frame(encode(Weigh(RowWeights())))
+REQUEST = Request(RUN, 7, 1, 2, [FACT, FACT], [Counts(3), LabelExponents(5, ["a"])])
+
+
+class Some(Query, frozen=True, eq=False):
+    """Any number of integers up to any bound."""
+
+    n: int
+    largest: int
+
+    def size(self) -> int:
+        return self.n
+
+    def bound(self) -> int:
+        return self.largest
+
+
+# -- requests ---------------------------------------------------------------------------------------------
+
+
+def test_a_request_comes_back_as_it_went() -> None:
+    back = Request.decode(REQUEST.encode())
+    assert (back.run, back.round, back.attempt, back.since) == (RUN, 7, 1, 2)
+    assert [frame(fact) for fact in back.facts] == [FACT, FACT]
+    assert [encode(query) for query in back.queries] == [encode(query) for query in REQUEST.queries]
+    assert isinstance(decode(back.facts[0], Weigh).weighting, RowWeights)
+
+
+def test_a_request_may_hold_nothing() -> None:
+    back = Request.decode(Request(RUN, 0, 0, 0, [], []).encode())
+    assert (list(back.facts), list(back.queries)) == ([], [])
+
+
+def test_a_request_cut_anywhere_is_refused() -> None:
+    data = REQUEST.encode()
+    for length in range(len(data)):
+        with pytest.raises(ProtocolError):
+            Request.decode(data[:length])
+
+
+def test_a_request_with_more_behind_it_is_refused() -> None:
+    data = REQUEST.encode()
+    with pytest.raises(ProtocolError, match=f"a request of {len(data) + 1} bytes where its frames make {len(data)}"):
+        Request.decode(data + b"\x00")
+
+
+def test_a_request_that_promises_four_billion_frames_is_refused_at_once() -> None:
+    head = struct.pack("<16sIIIII", RUN, 0, 0, 0, 2**32 - 1, 2**32 - 1)
+    with pytest.raises(ProtocolError, match="cut short"):
+        Request.decode(head + FACT)
+
+
+def test_a_fact_where_a_query_belongs_is_refused() -> None:
+    head = struct.pack("<16sIIIII", RUN, 0, 0, 0, 0, 1)
+    with pytest.raises(ProtocolError, match="a 'Weigh' where a Query was expected"):
+        Request.decode(head + FACT)
+
+
+@given(st.integers(0, len(REQUEST.encode()) - 1), st.binary(min_size=1, max_size=6))
+def test_damage_gives_a_protocol_error_or_another_request(at: int, other: bytes) -> None:
+    data = REQUEST.encode()
+    try:
+        assert isinstance(Request.decode(data[:at] + other + data[at + len(other) :]), Request)
+    except ProtocolError:
+        pass
+
+
+# -- answers ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**63 - 1)), max_size=4), st.data())
+def test_answers_of_several_queries_come_back(sizes: list[tuple[int, int]], data: st.DataObject) -> None:
+    queries = [Some(n, largest) for n, largest in sizes]
+    values = [data.draw(st.lists(st.integers(-b, b), min_size=n, max_size=n)) for n, b in sizes]
+    body = pack_answers(queries, [np.array(value, np.int64) for value in values])
+    assert len(body) + REPLY_HEAD == answer_size(queries)
+    if queries:
+        np.testing.assert_array_equal(unpack_answers(queries, body, "a"), np.array(sum(values, []), np.int64))
+
+
+def test_the_length_of_an_answer_says_nothing_of_the_data() -> None:
+    query = [Some(3, 2**40)]
+    small, large = ([np.full(3, value)] for value in (0, -(2**40)))
+    assert len(pack_answers(query, small)) == len(pack_answers(query, large)) == 3 * 6
+
+
+@pytest.mark.parametrize("value", [101, -101, 2**63 - 1, -(2**63)])
+def test_an_integer_beyond_its_bound_is_not_sent(value: int) -> None:
+    with pytest.raises(ProtocolError, match="Some: an integer beyond the stated bound of 100"):
+        pack_answers([Some(2, 100)], [np.array([100, value])])
+
+
+def test_a_vector_of_another_size_is_not_sent() -> None:
+    with pytest.raises(ProtocolError, match="Some: 3 integers where 2 were asked for"):
+        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)])
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 7, 1000])
+def test_an_answer_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(ProtocolError, match=rf"silo 'mayo': an answer of {length} bytes where 6 were asked for"):
+        unpack_answers([Some(2, 2**20)], bytes(length), "mayo")
+
+
+def test_a_bound_without_headroom_has_no_width() -> None:
+    assert Some(1, 2**63 - 1).width() == 8
+    for bound in (2**63, 2**70):
+        with pytest.raises(HeadroomError, match=rf"Some: 1 terms of up to {bound}"):
+            Some(1, bound).width()
+
+
+# -- replies ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [What.ANSWER, What.BEHIND, What.RECORD])
+@pytest.mark.parametrize("body", [b"", b"abc"])
+def test_a_reply_comes_back_as_it_went(what: What, body: bytes) -> None:
+    assert open_reply(REQUEST, reply(REQUEST, what, body), "mayo") == (what, body)
+
+
+@pytest.mark.parametrize("length", range(REPLY_HEAD))
+def test_a_short_reply_is_refused(length: int) -> None:
+    data = reply(REQUEST, What.ANSWER, b"")[:length]
+    with pytest.raises(ProtocolError, match=rf"silo 'mayo': a reply of {length} bytes is too short"):
+        open_reply(REQUEST, data, "mayo")
+
+
+@pytest.mark.parametrize("other", [{"run": bytes(16)}, {"round": 6}, {"attempt": 0}], ids=str)
+def test_a_reply_to_another_question_is_refused(other: dict[str, object]) -> None:
+    foreign = replace(REQUEST, **other)
+    with pytest.raises(ProtocolError, match=rf"silo 'mayo': a reply to round {foreign.round}, attempt {foreign.attempt}"):
+        open_reply(REQUEST, reply(foreign, What.ANSWER, b""), "mayo")
+
+
+@pytest.mark.parametrize("what", [0, 5, 255])
+def test_a_reply_of_no_known_kind_is_refused(what: int) -> None:
+    data = bytes([what]) + reply(REQUEST, What.ANSWER, b"")[1:]
+    with pytest.raises(ProtocolError, match=rf"silo 'mayo': a reply of the unknown kind {what}"):
+        open_reply(REQUEST, data, "mayo")
+
+
+def test_how_far_behind_a_silo_is_takes_four_bytes() -> None:
+    assert read_behind((300).to_bytes(4, "little"), "mayo") == 300
+    for body in (b"", b"123", b"12345"):
+        with pytest.raises(ProtocolError, match=rf"silo 'mayo': says that it is behind, in {len(body)} bytes"):
+            read_behind(body, "mayo")
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_a_refusal_is_raised_as_its_own_class_and_names_the_silo(name: str) -> None:
+    with pytest.raises(FedTreesError, match="^silo 'mayo': column 'age' is: odd$") as caught:
+        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, f"{name}:column 'age' is: odd".encode()), "mayo")
+    assert type(caught.value) is getattr(errors, name)
+
+
+def test_a_refusal_that_names_the_silo_does_not_name_it_twice() -> None:
+    with pytest.raises(DataError, match="^silo 'mayo': y, row 3: NaN$"):
+        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, b"DataError:silo 'mayo': y, row 3: NaN"), "mayo")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"SystemExit:x", b"unknown_value:x", b"get_close_matches:x", b"__builtins__:x", b"", b":", b"\xff\xfe\x00", b"no colon"],
+)
+def test_a_refusal_cannot_choose_what_is_raised(said: bytes) -> None:
+    with pytest.raises(FedTreesError, match="^silo 'mayo': ") as caught:
+        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, said), "mayo")
+    assert type(caught.value) is FedTreesError
+
+
+@given(st.binary(max_size=60))
+def test_noise_is_never_taken_for_a_reply(data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="silo 'mayo'"):
+        open_reply(REQUEST, data, "mayo")
+
+
+def test_refusals_stay_value_errors_where_they_are() -> None:
+    with pytest.raises(ValueError, match="odd") as caught:
+        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, b"ParameterError:odd"), "mayo")
+    assert isinstance(caught.value, ParameterError)
