@@ -59,7 +59,7 @@ def column(rng: np.random.Generator, kind: str, n: int, missing: float = 0.0) ->
 def tables(draw: st.DrawFn, most_rows: int = MOST_ROWS, most_features: int = 5) -> NDArray[np.float32]:
     """Columns of all kinds side by side: float32 (rows, features), in either memory order."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
-    n = draw(st.integers(1, most_rows), label="rows")
+    n = draw(st.integers(1, min(most_rows, MOST_ROWS)), label="rows")
     kinds = draw(st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=most_features), label="columns")
     missing = draw(st.sampled_from([0.0, 0.2, 0.9]), label="missing")
     some = rng.random(len(kinds)) < 0.5
@@ -294,4 +294,3 @@ def margins(model: FedGBTClassifier | FedGBTRegressor, X: NDArray[np.float32]) -
     """What the exported Booster says before its link: float32 (outputs, rows)."""
     predicted = model.booster_.predict(xgboost.DMatrix(X), output_margin=True)
     return predicted.reshape(len(X), -1).T
-

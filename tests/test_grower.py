@@ -93,7 +93,7 @@ def nodes_of(tree: Tree, cuts: Cuts) -> list[twins.Node]:
 
 
 @examples(60)
-@given(X=tables(), seed=seeds, rule=rules, max_depth=st.sampled_from([1, 2, 3, 6]))
+@given(X=tables(most_rows=100), seed=seeds, rule=rules, max_depth=st.sampled_from([1, 2, 3, 6]))
 def test_a_tree_is_that_of_the_twin(X: NDArray[np.float32], seed: int, rule: SplitRule, max_depth: int) -> None:
     ground = Ground(X, seed)
     tree, _, _ = ground.grow(rule, max_depth)
@@ -103,7 +103,7 @@ def test_a_tree_is_that_of_the_twin(X: NDArray[np.float32], seed: int, rule: Spl
 
 
 @examples(40)
-@given(X=tables(), seed=seeds, rule=rules)
+@given(X=tables(most_rows=100), seed=seeds, rule=rules)
 def test_covers_and_gains_are_those_of_the_rows(X: NDArray[np.float32], seed: int, rule: SplitRule) -> None:
     ground = Ground(X, seed)
     tree, _, _ = ground.grow(rule, 4)
@@ -122,7 +122,7 @@ def test_covers_and_gains_are_those_of_the_rows(X: NDArray[np.float32], seed: in
 
 
 @examples(40)
-@given(X=tables(), seed=seeds, rule=rules, max_depth=st.sampled_from([2, 5]))
+@given(X=tables(most_rows=100), seed=seeds, rule=rules, max_depth=st.sampled_from([2, 5]))
 def test_of_two_siblings_only_the_lighter_is_asked_for(
     X: NDArray[np.float32], seed: int, rule: SplitRule, max_depth: int
 ) -> None:

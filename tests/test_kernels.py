@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import JIT, LARGEST, column, examples, tables
+from twins import Node
 
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, Table
@@ -22,7 +23,6 @@ from fedtrees.queries.ranks import Ranks
 from fedtrees.trees import kernels, loss_kernels
 from fedtrees.trees.binning import bin_table, keys_of
 from fedtrees.trees.tree import LEAF, Cuts, Shape
-from twins import Node
 
 seeds = st.integers(0, 2**32 - 1)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -157,7 +157,9 @@ def test_silos_that_forget_between_rounds_answer_the_same_bits(problem: Problem,
 
 
 @examples(25)
-@given(problem=problems(most_silos=8), sampling=st.sampled_from(SAMPLINGS), weighting=st.sampled_from(["rows", "equal"]))
+@given(
+    problem=problems(most_silos=8), sampling=st.sampled_from(SAMPLINGS), weighting=st.sampled_from(["rows", "equal"])
+)
 def test_sampled_cohorts_give_the_same_model_and_bill_fused_and_faithful(
     problem: Problem, sampling: Any, weighting: str
 ) -> None:
@@ -326,4 +328,4 @@ def test_compiled_kernels_and_plain_python_give_the_same_model() -> None:
 
 
 def test_this_run_is_of_the_kind_it_says() -> None:
-    assert JIT == (os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0"))
+    assert (os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")) == JIT

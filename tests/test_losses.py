@@ -145,7 +145,9 @@ def test_no_gradient_grows_by_more_than_its_step(name: str, seed: int, leaf: flo
 
 
 @given(bound=hnp.arrays(np.float64, 2, elements=st.floats(1e-3, 1e3)), weight=st.floats(1e-3, 1e3))
-def test_grids_hold_every_statistic_and_are_no_coarser_than_they_must(bound: NDArray[np.float64], weight: float) -> None:
+def test_grids_hold_every_statistic_and_are_no_coarser_than_they_must(
+    bound: NDArray[np.float64], weight: float
+) -> None:
     largest = (float(bound[0]), float(bound[1]))
     exponent = exponent_of(weight)
     for e, scale, limit, bits in zip(

@@ -85,9 +85,7 @@ def test_no_split_gains_more_in_exact_arithmetic(seed: int, few: bool, rule: Spl
     cuts = random_layout(rng, few)
     sums, total = random_node(rng, cuts.n_bins, int(rng.integers(1, 40)), few)
     splits = best_splits(sums[None], np.array([total]), cuts, rule, UNITS, Threads(1))
-    exact = {
-        split: twins.gain(split, total, rule, UNITS, Fraction) for split in twins.candidates(sums.tolist(), cuts)
-    }
+    exact = {split: twins.gain(split, total, rule, UNITS, Fraction) for split in twins.candidates(sums.tolist(), cuts)}
     most = max((gain for gain in exact.values() if gain is not None), default=Fraction(0))
     scale = 1e-12 * (1 + abs(total[0] * UNITS.g) ** 2)
     if splits.feature[0] < 0:

@@ -169,7 +169,9 @@ def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
     return found
 
 
-def gain(candidate: Candidate, total: tuple[int, int], rule: Any, units: Any, number: Callable[[Any], Any] = float) -> Any:
+def gain(
+    candidate: Candidate, total: tuple[int, int], rule: Any, units: Any, number: Callable[[Any], Any] = float
+) -> Any:
     """Equation 7 of Chen and Guestrin (2016), twice: what a split saves; None where a child is too small."""
     alpha, lam, least = number(rule.reg_alpha), number(rule.reg_lambda), number(rule.min_child_weight)
     unit_g, unit_h = number(units.g), number(units.h)
@@ -235,7 +237,9 @@ def grow(
             nodes += [Node(-1, 0, -1, False, -1)] * 2
             sums_of += [(best.g, best.h), (sums_of[node][0] - best.g, sums_of[node][1] - best.h)]
             to = [reached(codes[row], nodes, node) for row in rows_of[node]]
-            rows_of += [[r for r, at in zip(rows_of[node], to, strict=True) if at == child] for child in (left, left + 1)]
+            rows_of += [
+                [r for r, at in zip(rows_of[node], to, strict=True) if at == child] for child in (left, left + 1)
+            ]
             below += [left, left + 1]
         level = below
     value = [leaf(*own, rule, units) for own in sums_of]

@@ -20,7 +20,7 @@ BLOCK = 2048  # rows a block: its values stay in the second-level cache while it
 @njit(nogil=True, cache=True, inline="always")
 def key_of(bits):
     """The key of a float32 given as its bits; not for NaN."""
-    return np.uint32(-bits) if bits & SIGN else bits | SIGN
+    return np.uint32(SIGN - (bits & MAGNITUDE)) if bits & SIGN else bits | SIGN
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -78,9 +78,9 @@ def count_ranks(
                 for halving in range(steps[f]):  # the last interval that starts at or below the key
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64((at + step < ends) & (low[at + step] <= key))
-                offset = np.uint64(key) - np.uint64(low[at])  # huge where the key lies before the interval
-                if offset < (one << np.uint64(width[at])) and not is_missing(value):
-                    out[np.uint64(base[at]) + (offset >> np.uint64(shift[at]))] += 1
+                offset = np.int64(key) - np.int64(low[at])  # negative where the key lies before the interval
+                if 0 <= offset < np.int64(1) << np.int64(width[at]) and not is_missing(value):
+                    out[base[at] + (offset >> np.int64(shift[at]))] += 1
 
 
 @njit(nogil=True, cache=True)

@@ -54,10 +54,9 @@ class GrowingTree:
         """The tree with the values of its leaves."""
         g, h = self.sums[:, 0] * units.g, self.sums[:, 1] * units.h
         value = rule.leaf(g, h)
-        gain = np.minimum(self.gain, np.finfo(np.float32).max).astype(np.float32)  # it squares the unit of y
-        return Tree(
-            self.feature, self.bin, self.default_left, self.left, value, gain, h.astype(np.float32)
-        )  # fmt: skip
+        # a gain squares the unit of y: it may be larger than what a model can say
+        gain, cover = (np.minimum(part, np.finfo(np.float32).max).astype(np.float32) for part in (self.gain, h))
+        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,310 @@
+"""Calls that mean nothing: one clear error for each, before anything is sent or before any tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import xgboost
+from bad_input import AGE, GOOD, INF, NAN, NUMBERS, TREES, Part, at, clear, column, frame, two_silos, watch
+from sklearn.exceptions import NotFittedError
+
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    FedTreesError,
+    LocalFederation,
+    ParameterError,
+    SchemaError,
+    Silo,
+)
+
+Call = tuple[Callable[[], Any], type[Exception], str]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    kinds = watch(monkeypatch)
+    yield kinds
+    assert not TREES & set(kinds)
+
+
+def fit(silos: Any = None, weight: Any = None, part: Part = GOOD, n_jobs: Any = 1, **options: Any) -> Any:
+    return FedGBTClassifier(n_jobs=n_jobs, **options).fit(part.X, part.y, silos, weight)
+
+
+def regress(weight: Any = None, part: Part = NUMBERS, n_jobs: Any = 1, **options: Any) -> Any:
+    return FedGBTRegressor(n_jobs=n_jobs, **options).fit(part.X, part.y, sample_weight=weight)
+
+
+# -- parameters -------------------------------------------------------------------------------------------
+
+# name: what the error says after the name and the value, and the values it is raised for
+OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
+    "max_bin": ("give a whole number from 2 to 65535", [1, 0, -1, 65536, 16.5, 256.0, "256", None, NAN, True]),
+    "n_estimators": ("give a whole number from 1", [0, -5, 1.5, "10", None, INF, True]),
+    "max_depth": ("give a whole number from 1 to 30", [0, -1, 31, 2.5, None]),
+    "learning_rate": ("give a number above 0", [0, -0.1, NAN, INF, "0.3", None]),
+    "reg_lambda": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "reg_alpha": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "gamma": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "min_child_weight": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "verbose": ("give a whole number from 0", [-1, 0.5, "yes", None]),
+    "n_jobs": ("give a number of threads, -1 for all cores, or None", [0, 1.5, "all", True]),
+    "random_state": ("give a whole number, a numpy generator, or None", ["a", 1.5, True]),
+    "base_score": ("give a finite number, or None", [NAN, INF, "0.5"]),
+}
+PROBABILITY = "give a probability above 0 and below 1, or None"
+# name: the value and the whole beginning of the error
+MEANINGLESS: list[tuple[dict[str, Any], str]] = [
+    *(({"base_score": value}, f"base_score={value}: {PROBABILITY}") for value in (0, 1, -0.5, 2)),
+    ({"sampling": 0}, "sampling: a round needs at least 1 silo, not 0"),
+    ({"sampling": -3}, "sampling: a round needs at least 1 silo, not -3"),
+    ({"sampling": 0.0}, r"sampling: a fraction lies above 0 and up to 1, not at 0\.0"),
+    ({"sampling": 1.5}, r"sampling: a fraction lies above 0 and up to 1, not at 1\.5"),
+    ({"sampling": NAN}, "sampling: a fraction lies above 0 and up to 1, not at nan"),
+    ({"sampling": "abc"}, "sampling='abc': give a fraction"),
+    ({"sampling": None}, "sampling=None: give a fraction"),
+    ({"weighting": "row"}, "weighting='row' is not known: did you mean 'rows'"),
+    ({"weighting": None}, "weighting=None is not known. Known: 'equal', 'rows'"),
+    ({"weighting": {"mayo": -1, "ucla": 1}}, "weighting: silo 'mayo' has weight -1"),
+    ({"weighting": {"mayo": NAN, "ucla": 1}}, "weighting: silo 'mayo' has weight nan"),
+    ({"weighting": {"mayo": "1"}}, "weighting: silo 'mayo' has weight '1'"),
+    ({"weighting": {"mayo": 0, "ucla": 0.0}}, "weighting: all weights are zero"),
+    ({"objective": "binary:logistics"}, "objective='binary:logistics' is not known: did you mean 'binary:logistic'"),
+    ({"objective": "reg:squarederror"}, "objective='reg:squarederror' is not known"),
+]
+
+
+@pytest.mark.parametrize("kind", [fit, regress])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, values) in OUT_OF_RANGE.items() for value in values])
+def test_a_parameter_out_of_range_is_named(name: str, value: Any, kind: Callable[..., Any], sent: list[str]) -> None:
+    with pytest.raises(ParameterError, match=f"^{name}={re.escape(repr(value))}: {OUT_OF_RANGE[name][0]}") as caught:
+        kind(part=Part(None, None), **{name: value})  # whatever the table is: parameters are looked at first
+    clear(str(caught.value))
+    assert not sent
+
+
+@pytest.mark.parametrize(("options", "text"), MEANINGLESS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_parameter_that_means_nothing_is_named(options: dict[str, Any], text: str, sent: list[str]) -> None:
+    with pytest.raises(ParameterError, match=f"^{text}") as caught:
+        fit(part=Part(None, 0), **options)
+    clear(str(caught.value))
+    assert not sent
+
+
+# -- fitting ----------------------------------------------------------------------------------------------
+
+
+def silo(name: str = "a", **options: Any) -> Silo:
+    return Silo(name, [[1.0]], [0], **options)
+
+
+def over_two(mode: str, estimator: Any = None, part: Part = GOOD) -> Callable[[], Any]:
+    return lambda: two_silos(mode, estimator or FedGBTClassifier(weighting={"mayo": 1}, n_jobs=1), part, part)
+
+
+THREE = replace(GOOD, y=list("abcabc"))
+NOBODY = Part(frame(0), [])
+
+SILENT: dict[str, Call] = {
+    "a loss of two for three": (
+        lambda: fit(part=THREE, objective="binary:logistic"),
+        ParameterError,
+        "objective='binary:logistic' is for two classes and y holds 3",
+    ),
+    "a loss of regressors": (
+        lambda: regress(objective="reg:squarederorr"),
+        ParameterError,
+        "objective='reg:squarederorr' is not known: did you mean 'reg:squarederror'",
+    ),
+    "no loss": (lambda: regress(objective=None), ParameterError, "objective=None is not known"),
+    "no y": (lambda: FedGBTClassifier().fit(frame(), None), DataError, "requires y to be passed"),
+    "one class": (lambda: fit(part=replace(GOOD, y=["ill"] * 6)), DataError, "y holds one class only, 'ill'; a class"),
+    "a silo NaN": (lambda: fit(["a", "a", NAN, "b", "b", "b"]), DataError, r"silos is missing \(NaN or None\) in row 2"),
+    "a silo NaN of numbers": (lambda: fit([1, 1, 2, NAN, 2, 2]), DataError, r"silos is missing .* in row 3"),
+    "a silo None": (lambda: fit(["a", "a", "a", "b", "b", None]), DataError, r"silos is missing .* in row 5"),
+    "a silo NA": (lambda: fit(pd.Series([1, None] * 3, dtype="Int64")), DataError, r"silos is missing .* in row 1"),
+    "too few silos": (lambda: fit(["a"] * 5), DataError, r"silos has the shape \(5,\) and X has 6 rows; give one id"),
+    "too many silos": (lambda: fit(["a"] * 7), DataError, r"silos has the shape \(7,\) and X has 6 rows"),
+    "silos in two columns": (lambda: fit([["a", "b"]] * 6), DataError, r"silos has the shape \(6, 2\); give one id a"),
+    "one silo for all": (lambda: fit("a"), DataError, r"silos has the shape \(\); give one id a row"),
+    "ragged silos": (lambda: fit([["a"], ["b", "c"]]), DataError, "silos is not an array"),
+    "too few silos, and infinity": (
+        lambda: fit(["a"], part=column("age", at(AGE, 4, INF))),
+        DataError,
+        r"silos has the shape \(1,\) and X has 6 rows",
+    ),
+    "no silos": (lambda: LocalFederation([]), ParameterError, "a federation needs at least one silo"),
+    "two silos of one name": (
+        lambda: LocalFederation([silo("a"), silo("b"), silo("a")]),
+        ParameterError,
+        "two silos are named 'a'; give each its own name",
+    ),
+    "tables for silos": (lambda: LocalFederation([frame()]), ParameterError, "silos: give a list of fedtrees.Silo"),
+    "a mode": (
+        lambda: LocalFederation([silo()], mode="faitful"),
+        ParameterError,
+        "mode='faitful' is not known: did you mean 'faithful'",
+    ),
+    "n_jobs of a federation": (lambda: LocalFederation([silo()], n_jobs=0), ParameterError, "n_jobs=0: give a number"),
+    "n_jobs of a silo": (lambda: silo(n_jobs=0), ParameterError, "n_jobs=0: give a number of threads"),
+    "silos for a federation": (
+        lambda: FedGBTClassifier().fit_federation([silo()]),
+        ParameterError,
+        r"federation: give one, such as fedtrees\.LocalFederation\(silos\), and not a list",
+    ),
+}
+
+COUNTED: dict[str, Call] = {
+    "no rows": (lambda: regress(part=NOBODY), DataError, r"Found array with 0 sample\(s\)"),
+    "no rows in any silo": (
+        over_two("faithful", FedGBTRegressor(n_jobs=1), NOBODY),
+        DataError,
+        r"Found array with 0 sample\(s\) .* no silo holds any row",
+    ),
+    "weights all zero": (lambda: fit(weight=[0.0] * 6), DataError, "sample_weight is zero in every row of every silo"),
+    "one class that counts": (lambda: fit(weight=[1, 0] * 3), DataError, "y holds one class only, 'ill', where sample w"),
+    "no weight, fused": (over_two("fused"), ParameterError, "weighting: no weight for silo 'ucla'; give one for every"),
+    "no weight, faithful": (over_two("faithful"), ParameterError, "weighting: no weight for silo 'ucla'; give one for"),
+    "targets times weights": (
+        lambda: regress(weight=[1e30] * 6, part=replace(NUMBERS, y=[1e30] * 6)),
+        FedTreesError,
+        r"a target or gradient, times its sample weight, is beyond 2\*\*128; scale y or weights down",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*SILENT, *COUNTED])
+def test_a_training_that_means_nothing_is_refused(case: str, sent: list[str]) -> None:
+    call, error, text = {**SILENT, **COUNTED}[case]
+    with pytest.raises(error, match=f"^{text}") as caught:
+        call()
+    clear(str(caught.value))
+    assert bool(sent) == (case in COUNTED)
+
+
+# -- predicting -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def named() -> FedGBTClassifier:
+    return FedGBTClassifier(n_estimators=1, n_jobs=1).fit(GOOD.X, GOOD.y)
+
+
+@pytest.fixture(scope="module")
+def unnamed() -> FedGBTClassifier:
+    return FedGBTClassifier(n_estimators=1, n_jobs=1).fit(np.zeros((6, 2)), [0, 1] * 3)
+
+
+NAMED: dict[str, tuple[Any, type[Exception], str]] = {
+    "a column missing": (frame()[["age", "bp"]], SchemaError, "The feature names should match .*: column 'sex' is miss"),
+    "a column more": (frame().assign(weight=1.0), SchemaError, "The feature names .*: column 'weight' is one too many"),
+    "another name": (frame().rename(columns={"bp": "pb"}), SchemaError, "The feature names .*: column 'bp' is missing"),
+    "another order": (frame()[["sex", "age", "bp"]], SchemaError, ".*: the columns stand in another order, from 'age' on"),
+    "an unseen category": (
+        column("sex", pd.Categorical(["d"] * 6)).X,
+        SchemaError,
+        "column 'sex': category 'd' was not there in training",
+    ),
+    "a number for a category": (column("sex", 1.0).X, SchemaError, "column 'sex' is a number and was a category in trai"),
+    "a category for a number": (
+        column("age", pd.Categorical(AGE)).X,
+        SchemaError,
+        "column 'age' is a category and was a number in training",
+    ),
+    "texts": (column("sex", ["f", "m"] * 3).X, SchemaError, "column 'sex' is a number|column 'sex' holds"),
+    "infinity": (column("age", at(AGE, 4, INF)).X, DataError, "column 'age' is infinity .* in row 4"),
+    "an array too wide": (np.zeros((6, 4)), SchemaError, "X has 4 features, but fedtrees is expecting 3 features"),
+    "an array too narrow": (np.zeros((6, 2)), SchemaError, "X has 2 features, but fedtrees is expecting 3 features"),
+    "1-D": (np.zeros(3), DataError, r"Expected 2D array, got 1D array of shape \(3,\)"),
+    "sparse": (scipy.sparse.eye(3, format="csr"), DataError, r"a sparse matrix is not read yet; pass X\.toarray\(\)"),
+    "no rows": (frame(0), DataError, r"Found array with 0 sample\(s\)"),
+    "complex": (np.full((6, 3), 1j), DataError, "Complex data not supported"),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_a_table_unlike_that_of_training_is_refused(case: str, method: str, named: FedGBTClassifier) -> None:
+    X, error, text = NAMED[case]
+    with pytest.raises(error, match=f"^{text}") as caught:
+        getattr(named, method)(X)
+    clear(str(caught.value))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_another_number_of_columns_is_refused_with_names_and_without(n: int, unnamed: FedGBTClassifier) -> None:
+    for X in (np.zeros((2, n)), pd.DataFrame(np.zeros((2, n))), pd.DataFrame(np.zeros((2, n)), columns=list("abc")[:n])):
+        with pytest.raises(SchemaError, match=f"^X has {n} features, but fedtrees is expecting 2 features as input"):
+            unnamed.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (["ill", "well", "dead"] * 2, "y: label 'dead' was not there in training; known are ['ill', 'well']"),
+        ([0, 1] * 3, "y: label 0 was not there in training"),
+        (["ill", None] * 3, "y: label None was not there in training"),
+        (["ill", NAN] * 3, "y: label nan was not there in training"),
+        (["ill", 1] * 3, "y: label 1 was not there in training"),
+    ],
+    ids=str,
+)
+def test_labels_that_training_never_saw_are_refused(y: list[Any], text: str, named: FedGBTClassifier) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(text)}"):
+        named.score(GOOD.X, y)
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "score", "save_model"])
+def test_a_model_that_was_not_trained_says_so(call: str, tmp_path: Path) -> None:
+    arguments = {"score": (GOOD.X, GOOD.y), "save_model": (tmp_path / "model.json",)}.get(call, (GOOD.X,))
+    with pytest.raises(NotFittedError, match="This FedGBTClassifier instance is not fitted yet"):
+        getattr(FedGBTClassifier(), call)(*arguments)
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind"),
+    [
+        ("reg:squarederror", FedGBTClassifier),
+        ("binary:hinge", FedGBTClassifier),  # predicts classes, not probabilities
+        ("binary:logitraw", FedGBTClassifier),  # predicts margins
+        ("rank:pairwise", FedGBTClassifier),
+        ("rank:pairwise", FedGBTRegressor),
+        ("binary:logistic", FedGBTRegressor),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(objective: str, kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    table = xgboost.DMatrix(np.arange(6.0).reshape(6, 1), label=[0, 1] * 3)
+    xgboost.train({"objective": objective}, table, 1).save_model(path)
+    with pytest.raises(DataError, match=rf"model\.json: a model of '{objective}' is not for {kind.__name__}\.$") as caught:
+        kind().load_model(path)
+    clear(str(caught.value))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"hello", b'{"learner": 3}', b"\x00" * 50], ids=str)
+@pytest.mark.parametrize("ending", ["json", "ubj"])
+def test_a_file_that_holds_no_model_is_refused(content: bytes, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"model\.{ending}: not a model that XGBoost can read") as caught:
+        FedGBTClassifier().load_model(path)
+    clear(str(caught.value))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(FileNotFoundError, match=re.escape(f"{path}: there is no such file")):
+            FedGBTRegressor().load_model(path)
