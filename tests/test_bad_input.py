@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,14 +31,14 @@ ROWS: dict[str, Case] = {
     "infinity": (column("age", at(AGE, 4, INF)), DataError, r"column 'age' is infinity .* in row @4;"),
     "minus infinity": (column("age", at(AGE, 0, -INF)), DataError, r"column 'age' is infinity .* in row @0;"),
     "too large for float32": (column("age", at(AGE, 2, PAST)), DataError, r"column 'age' is infinity \(or too large"),
-    "NaN weight": (replace(GOOD, weight=at([1.0] * 6, 3, NAN)), DataError, "sample_weight is NaN or infinite in row @3;"),
+    "NaN weight": (replace(GOOD, weight=at([1.0] * 6, 3, NAN)), DataError, "sample_weight is NaN.* in row @3;"),
     "infinite weight": (replace(GOOD, weight=at([1.0] * 6, 3, INF)), DataError, "sample_weight is NaN or infinite"),
     "huge weight": (replace(GOOD, weight=at([1.0] * 6, 3, PAST)), DataError, "sample_weight is NaN or infinite"),
     "negative weight": (replace(GOOD, weight=at([1.0] * 6, 5, -0.5)), DataError, "sample_weight is negative in row @5;"),
     "no label": (replace(GOOD, y=at(GOOD.y, 3, None)), DataError, "y, row @3: NaN, infinity or None"),
     "NaN label": (replace(GOOD, y=at(GOOD.y, 3, NAN)), DataError, "y, row @3: NaN, infinity or None"),
     "a number for a label": (replace(GOOD, y=at(GOOD.y, 1, 7)), DataError, "y, row @1: a label that is not a text"),
-    "fractions for labels": (replace(GOOD, y=[0, 1, 0, 1.5, 1, 0]), DataError, "y, row @3: Unknown label type: y is cont"),
+    "fractions for labels": (replace(GOOD, y=[0, 1, 0, 1.5, 1, 0]), DataError, "y, row @3: Unknown label type: y is c"),
 }  # fmt: skip
 TARGETS: dict[str, Case] = {
     "NaN target": (replace(NUMBERS, y=at(NUMBERS.y, 2, NAN)), DataError, "y, row @2: NaN, infinity or None"),
@@ -70,10 +69,10 @@ def test_a_row_that_cannot_be_used_is_named(case: str, how: str, sent: list[str]
 ONE_SILO: dict[str, Case] = {
     "text column": (column("sex", ["f", "m"] * 3), DataError, r"column 'sex' holds .*: make it category .* or number"),
     "object column": (column("sex", pd.Series([{}] * 6)), DataError, "column 'sex' holds object.*: make it category"),
-    "date column": (column("age", pd.to_datetime(["2020-01-01"] * 6)), DataError, "column 'age' holds datetime.* number"),
+    "date column": (column("age", pd.to_datetime(["2020-01-01"] * 6)), DataError, "column 'age' holds datetime.* numb"),
     "complex column": (column("age", [1j] * 6), DataError, "column 'age' holds complex128, not numbers"),
-    "one name twice": (replace(GOOD, X=frame().set_axis(["age", "sex", "age"], axis=1)), DataError, "column 'age' stands"),
-    "names and numbers": (replace(GOOD, X=frame().set_axis(["age", 0, 1], axis=1)), DataError, "Feature names are only"),
+    "one name twice": (replace(GOOD, X=frame().set_axis(["age", "sex", "age"], axis=1)), DataError, "column 'age' sta"),
+    "names and numbers": (replace(GOOD, X=frame().set_axis(["age", 0, 1], axis=1)), DataError, "Feature names are onl"),
     "no columns": (replace(GOOD, X=frame()[[]]), DataError, r"0 feature\(s\)"),
     "1-D": (replace(GOOD, X=AGE), DataError, r"Expected 2D array, got 1D array of shape \(6,\)"),
     "3-D": (replace(GOOD, X=np.zeros((6, 2, 2))), DataError, r"Expected 2D array, got 3D array of shape \(6, 2, 2\)"),
@@ -83,12 +82,12 @@ ONE_SILO: dict[str, Case] = {
     "complex": (replace(GOOD, X=np.full((6, 1), 1j)), DataError, "Complex data not supported: X is complex128"),
     "sparse": (replace(GOOD, X=scipy.sparse.eye(6, format="csr")), DataError, r"a sparse matrix is not .* X\.toarray"),
     "texts": (replace(GOOD, X=np.full((6, 1), "a")), DataError, "X is an array of <U1; make it category, .* or number"),
-    "texts in a list": (replace(GOOD, X=[[1.0, "a"]] * 6), DataError, "column 'f1' holds texts such as 'a': make it cat"),
+    "texts in a list": (replace(GOOD, X=[[1.0, "a"]] * 6), DataError, "column 'f1' holds texts such as 'a': make it c"),
     "numbers as texts": (replace(GOOD, X=[["1"]] * 6), DataError, "X is an array of <U1; make it category"),
-    "objects": (replace(GOOD, X=np.full((6, 1), [{}], object)), DataError, "column 'f0' holds objects: .*; make it cat"),
-    "dates": (replace(GOOD, X=np.zeros((6, 1), "M8[D]")), DataError, r"X is an array of datetime64\[D\]; make it category"),
+    "objects": (replace(GOOD, X=np.full((6, 1), [{}], object)), DataError, "column 'f0' holds objects: .*; make it ca"),
+    "dates": (replace(GOOD, X=np.zeros((6, 1), "M8[D]")), DataError, r"X is an array of datetime64\[D\]; make it cate"),
     "y too short": (replace(GOOD, y=["ill"] * 5), DataError, r"y has the shape \(5,\) and X has 6 rows"),
-    "y in two columns": (replace(GOOD, y=[["ill", "ill"]] * 6), DataError, r"y has the shape \(6, 2\) and X has 6 rows"),
+    "y in two columns": (replace(GOOD, y=[["ill", "ill"]] * 6), DataError, r"y has the shape \(6, 2\) and X has 6 row"),
     "y a single value": (replace(GOOD, y="ill"), DataError, r"y has the shape \(\) and X has 6 rows"),
     "y ragged": (replace(GOOD, y=[[1], [1, 2]]), DataError, "y is not an array"),
     "y complex": (replace(GOOD, y=np.full(6, 1j)), DataError, "y holds complex128; make it text, numbers or booleans"),
@@ -119,11 +118,11 @@ def test_a_table_that_cannot_be_used_is_named(case: str, sent: list[str]) -> Non
 OTHER: dict[str, tuple[Part, str]] = {
     "a column missing": (replace(GOOD, X=frame().drop(columns="sex")), "column 'sex' is missing"),
     "a column more": (column("weight", 1.0), "column 'weight' is one too many"),
-    "another order": (replace(GOOD, X=frame()[["age", "bp", "sex"]]), "the columns stand in another order, from 'sex' on"),
+    "another order": (replace(GOOD, X=frame()[["age", "bp", "sex"]]), "the columns stand in another order, from 'sex'"),
     "a number for a category": (column("sex", 1.0), "column 'sex' is a number, not a category"),
     "a category for a number": (column("age", pd.Categorical(AGE)), "column 'age' is a category, not a number"),
     "categories more": (column("sex", pd.Categorical(["f"] * 6, ["f", "m", "d"])), "column 'sex' has other categories"),
-    "categories in another order": (column("sex", pd.Categorical(["f"] * 6, ["m", "f"])), "column 'sex' has other categ"),
+    "categories in another order": (column("sex", pd.Categorical(["f"] * 6, ["m", "f"])), "column 'sex' has other cat"),
     "columns without names": (replace(GOOD, X=np.zeros((6, 3))), "columns without names"),
     "an array of another width": (replace(GOOD, X=np.zeros((6, 2))), "2 columns, not 3"),
     "labels of another kind": (replace(GOOD, y=[0, 1] * 3), "y holds numbers, not texts"),
@@ -138,5 +137,3 @@ def test_silos_that_do_not_fit_together_are_named_with_the_column(case: str, mod
         two_silos(mode, FedGBTClassifier(n_jobs=1), ucla, GOOD)
     clear(str(caught.value))
     assert not sent
-
-

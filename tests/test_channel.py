@@ -87,7 +87,7 @@ def test_without_headroom_nothing_is_sent_and_nothing_written_down(bound: int) -
         lambda: channel.totals([fine, wide], np.arange(4)),
         lambda: channel.gather(wide, np.arange(4)),
     ):
-        with pytest.raises(HeadroomError, match="^Place: 1 terms of up to"):
+        with pytest.raises(HeadroomError, match=r"^Place: 1 terms of up to"):
             ask()
     assert federation.calls == [] and channel.ledger.rounds == 0
     channel.total(fine, np.arange(4))
@@ -116,7 +116,7 @@ def test_too_many_rows_are_refused_before_a_histogram_is_asked_for(rows: int, fi
         model.fit_federation(federation)
         assert "Histograms" in federation.kinds
     else:
-        with pytest.raises(HeadroomError, match="^Histograms: 1 terms of up to 9223372036854775808 need 65 bits"):
+        with pytest.raises(HeadroomError, match=r"^Histograms: 1 terms of up to 9223372036854775808 need 65 bits"):
             model.fit_federation(federation)
         assert len(federation.kinds) > 1 and "Histograms" not in federation.kinds
 
@@ -147,5 +147,7 @@ def test_a_call_knows_what_its_answer_takes() -> None:
 
 def test_no_two_runs_share_a_name() -> None:
     federation: Any = Fake()
-    names = {run_name(federation, seed, purpose) for seed in (-1, 0, 0, 2**70) for purpose in ("train", "train", "score")}
+    names = {
+        run_name(federation, seed, purpose) for seed in (-1, 0, 0, 2**70) for purpose in ("train", "train", "score")
+    }
     assert len(names) == 12 and {len(name) for name in names} == {16}

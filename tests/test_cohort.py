@@ -148,7 +148,9 @@ def test_anything_that_draws_is_a_sampler() -> None:
 
 @pytest.mark.parametrize("value", ["abc", None, True, False, [0.5], FixedFraction, Poisson, 1j])
 def test_what_is_no_sampler_is_refused(value: Any) -> None:
-    with pytest.raises(ParameterError, match=r"^sampling=.*: give a fraction \(0.1\), a number of silos \(10\) or a sampler"):
+    with pytest.raises(
+        ParameterError, match=r"^sampling=.*: give a fraction \(0.1\), a number of silos \(10\) or a sampler"
+    ):
         as_sampler(value)
 
 
@@ -164,7 +166,9 @@ def test_fewer_than_one_silo_are_refused(value: int) -> None:
         as_sampler(value)
 
 
-@pytest.mark.parametrize(("kind", "value"), [(FixedFraction, "0.5"), (Poisson, None), (Poisson, 0), (Poisson, 2), (FixedNumber, 2.5)])
+@pytest.mark.parametrize(
+    ("kind", "value"), [(FixedFraction, "0.5"), (Poisson, None), (Poisson, 0), (Poisson, 2), (FixedNumber, 2.5)]
+)
 def test_samplers_check_what_they_are_made_of(kind: Any, value: Any) -> None:
     with pytest.raises(ParameterError, match=r"^sampling: a .* not "):
         kind(value)

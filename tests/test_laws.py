@@ -1,4 +1,4 @@
-"""The laws that training keeps whatever the data: partition, order and threads, pooled XGBoost, restart, exported margins.
+"""The laws that training keeps whatever the data: partition, order, threads, XGBoost, restart, exported margins.
 
 "The same model" always means the same bytes of the model's JSON.
 """
@@ -22,7 +22,6 @@ from pandas.testing import assert_frame_equal
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 from strategies import (
     CLASSES,
-    JIT,
     LARGEST,
     BadPost,
     Posted,
@@ -325,7 +324,3 @@ def test_compiled_kernels_and_plain_python_give_the_same_model() -> None:
     compiled = said("0")
     assert compiled.count("\n") == 3
     assert said("1") == compiled
-
-
-def test_this_run_is_of_the_kind_it_says() -> None:
-    assert (os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")) == JIT

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, PlainChannel, Poisson, Silo
@@ -55,7 +55,13 @@ QUERIES: list[list[Query]] = [
     [LabelSums(ROWS, ["ill", "well"], (1, 1), 30)],
     [Counts(3), LabelSums(ROWS, ["ill", "well"], (1, 1), 30)],
 ]
-COHORTS = {"all": EVERYONE, "some": np.array([0, 2, 5]), "without rows": np.array([1, 4]), "one": np.array([3]), "nobody": NOBODY}
+COHORTS = {
+    "all": EVERYONE,
+    "some": np.array([0, 2, 5]),
+    "without rows": np.array([1, 4]),
+    "one": np.array([3]),
+    "nobody": NOBODY,
+}
 
 
 @pytest.mark.parametrize("cohort", COHORTS.values(), ids=COHORTS)
@@ -89,7 +95,9 @@ class Note(Fact, frozen=True, eq=False):
         pass
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.sets(st.integers(0, N - 1)), st.booleans(), st.booleans()), max_size=8))
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sets(st.integers(0, N - 1)), st.booleans(), st.booleans()), max_size=8)
+)
 def test_bytes_are_those_of_real_messages_whoever_heard_what(steps: list[tuple[int, set[int], bool, bool]]) -> None:
     ledgers = []
     for federation in both():

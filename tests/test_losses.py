@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from strategies import CLASSES, examples
 
@@ -19,6 +18,7 @@ from fedtrees.trees.losses import LOSSES, Loss, Softmax, loss_named, scales, sta
 
 seeds = st.integers(0, 2**32 - 1)
 names = st.sampled_from(sorted(LOSSES))
+sizes = st.floats(1e-3, 1e3)
 
 
 def value(loss: Loss, margin: NDArray[np.float64], y: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -144,21 +144,15 @@ def test_no_gradient_grows_by_more_than_its_step(name: str, seed: int, leaf: flo
     assert after <= (bound[0] if bound else before + loss.step(leaf) * (1 + 1e-9))
 
 
-@given(bound=hnp.arrays(np.float64, 2, elements=st.floats(1e-3, 1e3)), weight=st.floats(1e-3, 1e3))
+@given(bound=st.tuples(sizes, sizes), weight=sizes)
 def test_grids_hold_every_statistic_and_are_no_coarser_than_they_must(
-    bound: NDArray[np.float64], weight: float
+    bound: tuple[float, float], weight: float
 ) -> None:
-    largest = (float(bound[0]), float(bound[1]))
     exponent = exponent_of(weight)
-    for e, scale, limit, bits in zip(
-        statistic_exponents(largest, exponent),
-        scales(statistic_exponents(largest, exponent)),
-        largest,
-        (STATISTIC_BITS_G, STATISTIC_BITS_H),
-        strict=True,
-    ):
-        assert 2 ** (bits - 1) < limit * 2.0**exponent * scale <= 2**bits
+    exponents, bits_of = statistic_exponents(bound, exponent), (STATISTIC_BITS_G, STATISTIC_BITS_H)
+    for e, scale, limit, bits in zip(exponents, scales(exponents), bound, bits_of, strict=True):
         assert limit * weight * scale <= 2**bits
+        assert 2 ** (bits - 1) < limit * 2.0**exponent * scale
         assert math.ldexp(scale, e) == 2**bits
 
 

@@ -42,7 +42,9 @@ PUBLIC = [
 
 def python(code: str) -> str:
     """What a fresh process prints."""
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
     return run.stdout
 
 
@@ -69,7 +71,9 @@ def test_type_checkers_see_the_same_names() -> None:
         for node in ast.parse(Path(inspect.getfile(fedtrees)).read_text(encoding="utf-8")).body
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
     )
-    imported = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert imported == fedtrees._HOME
 
 
@@ -106,7 +110,9 @@ def test_catching_an_error_loads_nothing_else() -> None:
 
 
 def test_a_silo_needs_no_estimators() -> None:
-    code = "import sys; from fedtrees import Silo; print([n for n in ('sklearn', 'xgboost', 'rich') if n in sys.modules])"
+    code = (
+        "import sys; from fedtrees import Silo; print([n for n in ('sklearn', 'xgboost', 'rich') if n in sys.modules])"
+    )
     assert python(code) == "[]\n"
 
 
@@ -124,7 +130,9 @@ def drawn_tree() -> dict[str, tuple[str, ...]]:
             continue
         depth = (len(line) - len(drawing)) // 4
         path = [*path[:depth], name]
-        others = drawing.split("(")[1].split(")")[0].split(", ") if drawing[len(name) :].lstrip().startswith("(") else []
+        others = (
+            drawing.split("(")[1].split(")")[0].split(", ") if drawing[len(name) :].lstrip().startswith("(") else []
+        )
         bases[name] = (path[depth - 1] if depth else "Exception", *others)
     return bases
 
@@ -137,12 +145,16 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
 
 
 def test_every_error_of_the_module_is_listed_and_ours() -> None:
-    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__}
+    classes = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
     assert classes == set(errors.__all__)
     assert all(issubclass(getattr(errors, name), fedtrees.FedTreesError) for name in classes)
 
 
-@pytest.mark.parametrize(("value", "hint"), [("faitful", ": did you mean 'faithful'?"), ("zebra", "."), (None, "."), (3, ".")])
+@pytest.mark.parametrize(
+    ("value", "hint"), [("faitful", ": did you mean 'faithful'?"), ("zebra", "."), (None, "."), (3, ".")]
+)
 def test_an_unknown_value_names_the_nearest(value: object, hint: str) -> None:
     error = unknown_value("mode", value, ["fused", "faithful"])
     assert str(error) == f"mode={value!r} is not known{hint} Known: 'faithful', 'fused'."

@@ -34,9 +34,9 @@ class Parcel(Record, frozen=True, eq=False):
     flag: bool = False
     raw: bytes = b""
     pair: tuple[int, int] = (0, 0)
-    names: list[str] = []
+    names: list[str] = msgspec.field(default_factory=list)
     labels: list[Any] | None = None
-    by_name: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = msgspec.field(default_factory=dict)
 
 
 class FloatParcel(Record, frozen=True, eq=False):
@@ -80,7 +80,9 @@ def test_views_travel_as_what_they_show() -> None:
 
 
 def test_all_plain_fields_come_back() -> None:
-    parcel = Parcel(np.zeros(1), -1.5, 2**62, "Zürich", True, b"\x00\xff", (3, -4), ["a", ""], [1, "b", 2.5, None], {"c": [1]})
+    parcel = Parcel(
+        np.zeros(1), -1.5, 2**62, "Zürich", True, b"\x00\xff", (3, -4), ["a", ""], [1, "b", 2.5, None], {"c": [1]}
+    )
     back = decode(encode(parcel), Parcel)
     for field in Parcel.__struct_fields__[1:]:
         assert getattr(back, field) == getattr(parcel, field), field

@@ -38,7 +38,9 @@ def test_equal_keys_draw_the_same_whatever_was_drawn_elsewhere(seed: int, purpos
     other.random(100)
     np.random.default_rng().random()
     np.testing.assert_array_equal(stream(seed, purpose, round, silo).integers(2**63, size=3), first)
-    np.testing.assert_array_equal(stream(np.int64(seed % 2**60), purpose).random(2), stream(seed % 2**60, purpose).random(2))
+    np.testing.assert_array_equal(
+        stream(np.int64(seed % 2**60), purpose).random(2), stream(seed % 2**60, purpose).random(2)
+    )
 
 
 @given(*[st.tuples(st.integers(), st.text(), st.integers(), st.text())] * 2)

@@ -178,19 +178,20 @@ def test_the_same_request_gets_the_same_bytes_however_often_it_comes() -> None:
 
 def test_an_error_of_ours_travels_as_its_own_class() -> None:
     silo = Silo("mayo", [[1.0]], [0])
-    with pytest.raises(ProtocolError, match="^silo 'mayo': TooLarge: an integer beyond the stated bound of 0$"):
+    with pytest.raises(ProtocolError, match=r"^silo 'mayo': TooLarge: an integer beyond the stated bound of 0$"):
         ask(silo, request(a_log(), 0, [TooLarge()]))
     log = a_log()
     log.append(Weigh(SiloWeights({"ucla": 1.0}, 5, 1)))
-    with pytest.raises(ParameterError, match="^silo 'mayo': weighting: no weight for silo 'mayo'|^weighting: no weight for silo 'mayo'"):
+    with pytest.raises(ParameterError, match=r"^weighting: no weight for silo 'mayo'; give one"):
         ask(silo, request(log))
     assert silo.version == 0  # the fact was not taken in: the next request brings it again
 
 
 def test_a_bug_is_answered_and_logged_with_its_trace(caplog: pytest.LogCaptureFixture) -> None:
     silo = Silo("mayo", [[1.0]], [0])
-    with caplog.at_level(logging.ERROR, "fedtrees"), pytest.raises(
-        ProtocolError, match="^silo 'mayo': no answer to Rows\\+Broken: ZeroDivisionError: by nought$"
+    with (
+        caplog.at_level(logging.ERROR, "fedtrees"),
+        pytest.raises(ProtocolError, match=r"^silo 'mayo': no answer to Rows\+Broken: ZeroDivisionError: by nought$"),
     ):
         ask(silo, request(a_log(), 0, [Rows(), Broken()]))
     (record,) = caplog.records
@@ -269,7 +270,10 @@ NAN = float("nan")
         (["a", "b", 1], "y, row 2: a label that is not a text where the first of all is a text"),
         (np.array([1, "b", 1], object), "y, row 1: a label that is a text where the first of all is not a text"),
         ([0.0, 1.0, 0.5], "y, row 2: Unknown label type: y is continuous, it holds fractions such as 0.5"),
-        (np.array([(1, 2), (3,), None], object)[[0, 1, 0]], "y, row 0: a label that is neither a text, a number nor a boolean"),
+        (
+            np.array([(1, 2), (3,), None], object)[[0, 1, 0]],
+            "y, row 0: a label that is neither a text, a number nor a boolean",
+        ),
     ],
     ids=str,
 )
@@ -297,7 +301,10 @@ def test_targets_that_are_no_numbers_are_refused_by_row(y: Any, text: str) -> No
         Silo("mayo", np.zeros((3, 1)), y).targets(None)
 
 
-@pytest.mark.parametrize(("y", "labels", "row"), [([1, 9], [0, 1], 1), (["x", "a"], ["a", "b"], 0), ([3, 0], ["a"], 0), (["a", "b"], [0, 1], 0)])
+@pytest.mark.parametrize(
+    ("y", "labels", "row"),
+    [([1, 9], [0, 1], 1), (["x", "a"], ["a", "b"], 0), ([3, 0], ["a"], 0), (["a", "b"], [0, 1], 0)],
+)
 def test_a_label_that_was_not_agreed_on_is_refused_by_row(y: Any, labels: list[Any], row: int) -> None:
     with pytest.raises(DataError, match=rf"^silo 'mayo': y, row {row}: label {y[row]!r} is none of the agreed ones"):
         Silo("mayo", np.zeros((2, 1)), y).targets(labels)
@@ -305,7 +312,7 @@ def test_a_label_that_was_not_agreed_on_is_refused_by_row(y: Any, labels: list[A
 
 @pytest.mark.parametrize("dtype", ["c16", "M8[D]", "S3"])
 def test_targets_of_other_types_are_refused_where_they_are_given(dtype: str) -> None:
-    with pytest.raises(DataError, match="^silo 'mayo': y holds .*; make it text, numbers or booleans"):
+    with pytest.raises(DataError, match=r"^silo 'mayo': y holds .*; make it text, numbers or booleans"):
         Silo("mayo", np.zeros((2, 1)), np.zeros(2, dtype))
 
 
@@ -314,11 +321,11 @@ def test_texts_in_a_list_do_not_turn_what_stands_beside_them_into_texts() -> Non
     assert plain_array(["a", 1], "y").tolist() == ["a", 1]
     assert plain_array(["a", "b"], "y").dtype.kind == "U"
     assert plain_array(np.array(["a", "nan"]), "y").dtype.kind == "U"
-    with pytest.raises(DataError, match="^y is not an array: "):
+    with pytest.raises(DataError, match=r"^y is not an array: "):
         plain_array([[1, 2], [3]], "y")
 
 
 @pytest.mark.parametrize("name", ["", 3, None, b"mayo"], ids=repr)
 def test_a_silo_s_name_is_a_text(name: Any) -> None:
-    with pytest.raises(ParameterError, match="^a silo's name is a text, not "):
+    with pytest.raises(ParameterError, match=r"^a silo's name is a text, not "):
         Silo(name, [[1.0]], [0])

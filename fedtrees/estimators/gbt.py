@@ -73,7 +73,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     >>> model.booster_.save_raw("json") == pooled.booster_.save_raw("json")
     True
     >>> model.ledger_.rounds
-    24
+    23
     """
 
     _classifies = True
