@@ -52,7 +52,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_bin": ("give a whole number from 2 to 65535", [1, 0, -1, 65536, 16.5, 256.0, "256", None, NAN, True]),
     "n_estimators": ("give a whole number from 1", [0, -5, 1.5, "10", None, INF, True]),
     "max_depth": ("give a whole number from 1 to 30", [0, -1, 31, 2.5, None]),
-    "learning_rate": ("give a number above 0", [0, -0.1, NAN, INF, "0.3", None]),
+    "learning_rate": ("give a number above 0", [0, -0.1, NAN, INF, 1e300, "0.3", None]),
     "reg_lambda": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
     "reg_alpha": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
     "gamma": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
@@ -60,7 +60,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "verbose": ("give a whole number from 0", [-1, 0.5, "yes", None]),
     "n_jobs": ("give a number of threads, -1 for all cores, or None", [0, 1.5, "all", True]),
     "random_state": ("give a whole number, a numpy generator, or None", ["a", 1.5, True]),
-    "base_score": ("give a finite number, or None", [NAN, INF, "0.5"]),
+    "base_score": ("give a finite number, or None", [NAN, INF, 1e300, "0.5"]),
 }
 PROBABILITY = "give a probability above 0 and below 1, or None"
 # name: the value and the whole beginning of the error
@@ -185,6 +185,11 @@ COUNTED: dict[str, Call] = {
     ),
     "no weight, fused": (over_two("fused"), ParameterError, "weighting: no weight for silo 'ucla'; give one for every"),
     "no weight, faithful": (over_two("faithful"), ParameterError, "weighting: no weight for silo 'ucla'; give one for"),
+    "weights times a silo's weight": (
+        lambda: fit(["a"] * 5 + ["b"], [3e38] * 6, weighting="equal"),
+        DataError,
+        "silo 'b': sample_weight times the silo's own is too large for float32",
+    ),
     "targets times weights": (
         lambda: regress(weight=[1e30] * 6, part=replace(NUMBERS, y=[1e30] * 6)),
         FedTreesError,

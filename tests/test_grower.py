@@ -172,6 +172,26 @@ def test_nothing_is_asked_where_nothing_can_be_split() -> None:
     assert tree.n_nodes == 1 and channel.ledger.rounds == 1
 
 
+def steps(y: Sequence[float]) -> Ground:
+    """One feature that says all, in as many bins as rows; every row weighs 1."""
+    ground = Ground(np.arange(len(y), dtype=np.float32)[:, None], 0)
+    ground.y, ground.weight = np.array(y, np.float32), np.ones(len(y), np.float32)
+    return ground
+
+
+def test_of_equal_siblings_the_left_one_is_asked_for() -> None:
+    tree, channel, _ = steps([0, 1, 4, 6]).grow(SplitRule(reg_lambda=0), 2)
+    assert tree.cover.tolist() == [4, 2, 2, 1, 1, 1, 1]
+    (query, *_), _ = channel.heard[1]
+    assert isinstance(query, Histograms) and query.build.tolist() == [1]
+
+
+def test_a_node_of_just_enough_for_two_children_is_asked_for() -> None:
+    tree, channel, _ = steps([0, 1, 4, 6]).grow(SplitRule(reg_lambda=0, min_child_weight=1), 3)
+    assert tree.cover.tolist() == [4, 2, 2, 1, 1, 1, 1]
+    assert channel.ledger.rounds == 2
+
+
 def test_riders_travel_with_the_first_question() -> None:
     rng = np.random.default_rng(0)
     ground = Ground(rng.normal(size=(50, 2)).astype(np.float32), 0)

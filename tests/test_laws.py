@@ -95,6 +95,16 @@ def test_an_empty_silo_without_a_type_leaves_no_trace(mode: str, labels: list[An
         assert model.classes_.tolist() == labels
 
 
+def test_a_silo_that_gives_no_weights_counts_each_row_as_one() -> None:
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(60, 2)), rng.integers(0, 2, 60), np.repeat([1.0, 2.0], 30)
+    pooled = FedGBTClassifier(3, max_depth=3).fit(X, y, sample_weight=weight)
+    silos = Silo("plain", X[:30], y[:30]), Silo("weighted", X[30:], y[30:], weight[30:])
+    for mode in ("fused", "faithful"):
+        model = FedGBTClassifier(3, max_depth=3).fit_federation(LocalFederation(silos, mode))
+        assert model_bytes(model) == model_bytes(pooled)
+
+
 # -- law 2: order and threads -------------------------------------------------------------------------------
 
 
@@ -294,6 +304,22 @@ def test_so_are_those_of_every_silo_by_itself_when_it_hears_of_the_trees_it_miss
         bring_up_to_date(silo, federation.log)
         if silo.table.n_rows:
             assert silo.state.margin.tobytes() == margins(model, silo.table.X).tobytes()
+
+
+@pytest.mark.slow_without_jit
+def test_all_laws_hold_with_the_most_bins_there_are() -> None:
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.normal(size=80_000), rng.integers(0, 50, 80_000)], axis=1)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    problem = problem_of(X, np.nan_to_num(X).sum(axis=1), "reg:squarederror", 4, n_estimators=2, max_bin=65535)
+    federation = Watched(LocalFederation(problem.silos()))
+    model = problem.estimator(max_depth=3).fit_federation(federation)
+    silo = federation.inner._fused
+    assert federation.log is not None
+    bring_up_to_date(silo, federation.log)
+    assert silo.state.cuts.n_bins.tolist() == [65535, 51]
+    assert silo.state.margin.tobytes() == margins(model, silo.table.X).tobytes()
+    assert model_bytes(model) == problem.pooled(max_depth=3)
 
 
 # -- machines -----------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ class Note(Fact, frozen=True, eq=False):
         pass
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.sets(st.integers(0, N - 1)), st.booleans(), st.booleans()), max_size=8)
 )

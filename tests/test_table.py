@@ -78,6 +78,12 @@ def test_lists_and_arrays_of_other_numbers(X: Any) -> None:
     np.testing.assert_array_equal(read_features(X)[0], np.float32([[1, 2], [3, 4]]))
 
 
+def test_what_is_masked_is_missing() -> None:
+    for dtype in (np.float32, np.int64):
+        X = np.ma.array([[1, 2], [3, 4]], mask=[[False, True], [False, False]], dtype=dtype)
+        np.testing.assert_array_equal(read_features(X)[0], np.float32([[1, np.nan], [3, 4]]))
+
+
 def test_none_in_an_array_of_objects_is_missing() -> None:
     np.testing.assert_array_equal(read_features(np.array([[1.0, None]], object))[0], np.float32([[1, np.nan]]))
 

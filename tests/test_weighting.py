@@ -53,6 +53,11 @@ def test_given_weights_are_the_shares_of_the_silos(rows: list[int], data: st.Dat
     np.testing.assert_allclose((factors * n)[n > 0], wished[n > 0], rtol=1e-5)
 
 
+def test_the_largest_weights_there_are_have_a_sum() -> None:
+    factors = as_weighting({"a": 1.7e308, "b": 1.7e308}).settled(4, 2).row_factors(["a", "b"], np.array([1, 3]))
+    np.testing.assert_allclose(factors, [2, 2 / 3], rtol=1e-6)
+
+
 def test_a_silo_computes_its_factor_from_its_own_rows_alone() -> None:
     for weighting in (SiloWeights(), SiloWeights({"a": 1.0, "c": 2.0, "d": 3.0})):
         settled = weighting.settled(10, 3)

@@ -16,7 +16,7 @@ from fedtrees.core.record import decode
 from fedtrees.core.table import Schema, Table, read_features, read_weight
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_target
 from fedtrees.core.threads import Threads
-from fedtrees.errors import FedTreesError, ParameterError, ProtocolError
+from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
 
 _logger = logging.getLogger(__name__)
 
@@ -135,13 +135,23 @@ class Silo:
         return self._targets[1]
 
     def weigh(self, factors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
-        """Multiply the sample weights by a factor for each of the table's silos."""
+        """Multiply the sample weights by a factor for each of the table's silos.
+
+        Raises
+        ------
+        DataError
+            If a product is too large for float32.
+        """
         weight = self.table.weight
         if (factors == 1).all():
             self._weights = weight
         else:
             each = np.repeat(factors, rows)
-            self._weights = each if weight is None else weight * each
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+                self._weights = each if weight is None else weight * each
+            if not np.isfinite(self._weights).all():
+                silo = self.table.silo_of(int(np.argmax(~np.isfinite(self._weights))))
+                raise DataError(f"silo {silo!r}: sample_weight times the silo's own is too large for float32.")
 
     def weights(self) -> NDArray[np.float32] | None:
         """The rows' weights, the silo's own factor included; None where every row weighs 1."""

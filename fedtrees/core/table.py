@@ -124,6 +124,8 @@ def read_features(
 def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
     if hasattr(X, "toarray"):
         raise DataError(f"{where}a sparse matrix is not read yet; pass X.toarray().")
+    if isinstance(X, np.ma.MaskedArray):
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     array = plain_array(X, f"{where}X")
     if array.ndim != 2:
         raise DataError(

@@ -161,4 +161,7 @@ def _comparable(table: Table) -> NDArray[Any]:
         return y.astype(str)
     odd = np.array([not isinstance(value, Real | np.bool_) for value in y], bool)
     _refuse(table, odd, "a label that is neither a text, a number nor a boolean")
-    return np.array(y.tolist())
+    plain = np.array(y.tolist())
+    if plain.dtype.kind == "O":
+        raise DataError(f"silo {table.names[0]!r}: y holds whole numbers beyond 64 bits; make them texts.")
+    return plain

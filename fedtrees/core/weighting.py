@@ -69,8 +69,9 @@ class SiloWeights(msgspec.Struct, frozen=True, tag="silos"):
             lost = [name for name, n in zip(names, rows, strict=True) if n and name not in self.weights]
             if lost:
                 raise ParameterError(f"weighting: no weight for silo {lost[0]!r}; give one for every silo.")
-            total = math.fsum(self.weights.values())
-            shares = np.array([self.weights.get(name, 0.0) for name in names]) / total
+            largest = max(self.weights.values())  # taken out first: the sum of the largest floats is infinite
+            total = math.fsum(weight / largest for weight in self.weights.values())
+            shares = np.array([self.weights.get(name, 0.0) / largest for name in names]) / total
         return (shares * (self.rows / np.maximum(rows, 1))).astype(np.float32)
 
 

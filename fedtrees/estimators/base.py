@@ -30,16 +30,19 @@ from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
+    from sklearn.utils import Tags
+
+_LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
 
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "n_estimators": (True, 1, math.inf, True),
     "max_depth": (True, 1, 30, True),
-    "learning_rate": (False, 0, math.inf, False),
-    "reg_lambda": (False, 0, math.inf, True),
-    "reg_alpha": (False, 0, math.inf, True),
-    "gamma": (False, 0, math.inf, True),
-    "min_child_weight": (False, 0, math.inf, True),
+    "learning_rate": (False, 0, _LARGEST, False),
+    "reg_lambda": (False, 0, _LARGEST, True),
+    "reg_alpha": (False, 0, _LARGEST, True),
+    "gamma": (False, 0, _LARGEST, True),
+    "min_child_weight": (False, 0, _LARGEST, True),
     "max_bin": (True, 2, 65535, True),
     "verbose": (True, 0, math.inf, True),
 }
@@ -177,12 +180,11 @@ class FedGBT(BaseEstimator):
             kind = Integral if whole else Real
             fine = isinstance(value, kind) and (not isinstance(value, bool) or name == "verbose")
             if not fine or not (low <= value <= high if closed else low < value <= high) or value == math.inf:
-                span = f"{'from' if closed else 'above'} {low}" + ("" if high == math.inf else f" to {high}")
+                span = f"{'from' if closed else 'above'} {low}" + ("" if high >= _LARGEST else f" to {high}")
                 raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
-        if self.base_score is not None and not (
-            isinstance(self.base_score, Real) and math.isfinite(self.base_score)
-        ):
-            raise ParameterError(f"base_score={self.base_score!r}: give a finite number, or None to estimate it.")
+        base_score = self.base_score
+        if base_score is not None and not (isinstance(base_score, Real) and abs(base_score) <= _LARGEST):
+            raise ParameterError(f"base_score={base_score!r}: give a finite number, or None to estimate it.")
         as_sampler(self.sampling), as_weighting(self.weighting), _seed(self.random_state), Threads(self.n_jobs)
 
     def _keep(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> None:
@@ -218,11 +220,36 @@ class FedGBT(BaseEstimator):
         prediction: NDArray[np.float32] = self.booster_.inplace_predict(values, validate_features=False)
         return prediction
 
+    @property
+    def feature_importances_(self) -> NDArray[np.float32]:
+        """Each feature's mean gain over the splits it makes, as shares of their sum: float32 (features,).
+
+        As XGBoost's estimators have it for trees; `booster_.get_score` has the other kinds.
+        """
+        check_is_fitted(self, "booster_")
+        gains = self.booster_.get_score(importance_type="gain")
+        names = self.booster_.feature_names or [f"f{place}" for place in range(self.n_features_in_)]
+        mean = np.array([gains.get(name, 0.0) for name in names], np.float64)
+        return (mean / (mean.sum() or 1.0)).astype(np.float32)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     # -- files ----------------------------------------------------------------------------------------------
 
     def save_model(self, path: str | Path) -> None:
-        """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it."""
+        """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        """
         check_is_fitted(self, "booster_")
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"{path}: there is no such folder.")
         self.booster_.save_model(path)
 
     def load_model(self, path: str | Path) -> Self:
@@ -231,7 +258,7 @@ class FedGBT(BaseEstimator):
         Raises
         ------
         DataError
-            If the file holds no model, or one that is not of this estimator's kind.
+            If the file holds no model, one that is not of this estimator's kind, or one of categorical splits.
         FileNotFoundError
         """
         import xgboost
@@ -247,6 +274,10 @@ class FedGBT(BaseEstimator):
         objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
+        if "c" in (booster.feature_types or ()):
+            raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
+        if hasattr(self, "ledger_"):
+            del self.ledger_  # of another model's training
         self._hold(booster, schema)
         return self
 

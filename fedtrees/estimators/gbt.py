@@ -62,6 +62,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     n_features_in_ : int
     feature_names_in_ : (features,)
         Where columns had names.
+    feature_importances_ : float32 (features,)
+        Mean gain of each feature's splits, as shares.
 
     Examples
     --------
@@ -115,8 +117,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         self.verbose = verbose
 
     def _loss(self, labels: list[Any] | None) -> Loss:
-        if labels is None or len(labels) < 2:
-            raise DataError(f"y holds one class only, {(labels or [None])[0]!r}; a classifier needs at least two.")
+        if not labels:
+            raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
+        if len(labels) < 2:
+            raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
         if self.objective is None:
             return loss_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
         if self.objective == "binary:logistic" and len(labels) > 2:
