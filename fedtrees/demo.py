@@ -235,9 +235,7 @@ def _silo_rows(model: Any, train: Example, test: Example, settings: Settings) ->
     rows = []
     order = np.argsort(-counts, kind="stable")
     console = Console(stderr=True)
-    for place in track(
-        order, "each silo alone", console=console, transient=True, disable=not settings.silos_alone
-    ):
+    for place in track(order, "each silo alone", console=console, transient=True, disable=not settings.silos_alone):
         name = str(names[place])
         alone = _auc_alone(train.take(train.silos == name), test, settings) if settings.silos_alone else None
         up, down = (int(bytes_of.loc[name, column]) for column in ("bytes_up", "bytes_down"))

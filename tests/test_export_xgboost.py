@@ -278,9 +278,7 @@ def test_beyond_the_probabilities_that_xgboost_clamps_to_the_last_margin_stands_
 
 def test_probabilities_people_give_are_stored_as_they_are() -> None:
     for p in (0.5, 0.25, 0.75, 0.2, 0.8, 0.1):
-        booster = nothing_but(
-            "binary:logistic", storable_base_margin("binary:logistic", [np.log(p / (1 - p))])
-        )
+        booster = nothing_but("binary:logistic", storable_base_margin("binary:logistic", [np.log(p / (1 - p))]))
         stored = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
         assert np.float32(json.loads(stored)) == np.float32([p])
 

@@ -164,8 +164,10 @@ def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
             g, h = (sum(own[first : first + b + 1]) for own in sums)
             if b < n - 1 or missing != (0, 0):
                 found.append(Candidate(f, b, False, g, h))
-            if b < n - 1 and missing != (0, 0):
-                found.append(Candidate(f, b, True, g + missing[0], h + missing[1]))
+        for b in reversed(range(1, n)):  # as XGBoost does: missing left from the highest bin down
+            if missing != (0, 0) and (sums[0][first + b], sums[1][first + b]) != (0, 0):
+                g, h = (sum(own[first : first + b]) for own in sums)
+                found.append(Candidate(f, b - 1, True, g + missing[0], h + missing[1]))
     return found
 
 

@@ -260,12 +260,27 @@ def _score(g, h, alpha, reg_lambda):
     return g * g / (h + reg_lambda) if h > 0 else 0.0
 
 
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _saved(left_g, left_h, total_g, total_h, unit_g, unit_h, alpha, reg_lambda, min_child):
+    """Equation 7 of Chen and Guestrin (2016), twice, but for the parent's score; -1 where a child is too light."""
+    gl, hl = left_g * unit_g, left_h * unit_h
+    gr, hr = (total_g - left_g) * unit_g, (total_h - left_h) * unit_h
+    if hl < min_child or hr < min_child or hl <= 0.0 or hr <= 0.0:
+        return -1.0
+    gl, gr = max(abs(gl) - alpha, 0.0), max(abs(gr) - alpha, 0.0)
+    hl, hr = hl + reg_lambda, hr + reg_lambda
+    return (gl * gl * hr + gr * gr * hl) / (hl * hr)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
     histograms, totals, first, last, offsets, n_values, has_missing, unit_g, unit_h, alpha, reg_lambda, min_child,
     gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
-    """Find the best split of the nodes from first to last. Ties go to the lowest (feature, bin), then missing right.
+    """Find the best split of the nodes from first to last.
+
+    Ties go where XGBoost's go: to the lowest feature, then to missing right before missing left, then to the lowest
+    bin with missing right and to the highest with missing left.
 
     histograms: int64 (nodes, 2, bins), totals: int64 (nodes, 2) IN
     offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,) IN
@@ -274,35 +289,36 @@ def best_splits(
     left_sums: int64 (nodes, 2) OUT
     """
     for node in range(first, last):
-        total_g, total_h = totals[node, 0], totals[node, 1]
-        parent = _score(total_g * unit_g, total_h * unit_h, alpha, reg_lambda)
+        all_g, all_h = totals[node, 0], totals[node, 1]
+        parent = _score(all_g * unit_g, all_h * unit_h, alpha, reg_lambda)
         best = 0.0
         feature[node] = -1
         for f in range(n_values.shape[0]):
             start, n = offsets[f], n_values[f]
-            missing_g, missing_h = np.int64(0), np.int64(0)
-            if has_missing[f]:
-                missing_g, missing_h = histograms[node, 0, start + n], histograms[node, 1, start + n]
-            misses = missing_g != 0 or missing_h != 0
+            own_g, own_h = histograms[node, 0, start : offsets[f + 1]], histograms[node, 1, start : offsets[f + 1]]
+            misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
             g, h = np.int64(0), np.int64(0)
-            for b in range(n if misses else n - 1):
-                here_g, here_h = histograms[node, 0, start + b], histograms[node, 1, start + b]
-                if here_g == 0 and here_h == 0:
+            for b in range(n if misses else n - 1):  # missing right; at the last bin, the present from the missing
+                if own_g[b] == 0 and own_h[b] == 0:
                     continue  # the same split as the one before
-                g += here_g
-                h += here_h
-                for direction in range(2 if misses and b < n - 1 else 1):
-                    left_g = g + missing_g if direction else g
-                    left_h = h + missing_h if direction else h
-                    gl, hl = left_g * unit_g, left_h * unit_h
-                    gr, hr = (total_g - left_g) * unit_g, (total_h - left_h) * unit_h
-                    if hl < min_child or hr < min_child or hl <= 0.0 or hr <= 0.0:
-                        continue
-                    gl, gr = max(abs(gl) - alpha, 0.0), max(abs(gr) - alpha, 0.0)
-                    hl, hr = hl + reg_lambda, hr + reg_lambda
-                    value = (gl * gl * hr + gr * gr * hl) / (hl * hr) - parent
-                    if value > best:
-                        best = value
-                        feature[node], split[node], default_left[node] = f, b, direction == 1
-                        left_sums[node, 0], left_sums[node, 1] = left_g, left_h
+                g += own_g[b]
+                h += own_h[b]
+                value = _saved(g, h, all_g, all_h, unit_g, unit_h, alpha, reg_lambda, min_child) - parent
+                if value > best:
+                    best = value
+                    feature[node], split[node], default_left[node] = f, b, False
+                    left_sums[node, 0], left_sums[node, 1] = g, h
+            if not misses:
+                continue
+            g, h = all_g, all_h
+            for b in range(n - 1, 0, -1):  # missing left: what is left of bin b, and the missing
+                if own_g[b] == 0 and own_h[b] == 0:
+                    continue
+                g -= own_g[b]
+                h -= own_h[b]
+                value = _saved(g, h, all_g, all_h, unit_g, unit_h, alpha, reg_lambda, min_child) - parent
+                if value > best:
+                    best = value
+                    feature[node], split[node], default_left[node] = f, b - 1, True
+                    left_sums[node, 0], left_sums[node, 1] = g, h
         gain[node] = best

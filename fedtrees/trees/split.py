@@ -77,7 +77,8 @@ def best_splits(
 ) -> Splits:
     """Find each node's best split.
 
-    Law: a function of the integer sums alone. Ties go to the lowest (feature, bin), and then to missing right.
+    Law: a function of the integer sums alone. Ties go to the lowest feature, then where XGBoost's
+    go: missing right in the lowest bin, before missing left in the highest.
 
     Parameters
     ----------
