@@ -88,7 +88,6 @@ def test_federated_over_real_silos_we_score_as_pooled_xgboost(name: str) -> None
         xgboosts.append(scores(y[test], predicted(theirs(X.iloc[train], y[train], trees), X.iloc[test])))
     for what in ours[0]:
         own, other = (np.mean([score[what] for score in both]) for both in (ours, xgboosts))
-        print(f"{name}: {what} {own:.5f}, XGBoost {other:.5f}, over {len(ours)} held-out sets")
         if what == "AUC":
             assert own >= other - AUC_LOST
         else:
