@@ -128,7 +128,7 @@ SILENT: dict[str, Call] = {
         ParameterError,
         "objective='reg:squarederorr' is not known: did you mean 'reg:squarederror'",
     ),
-    "no loss": (lambda: regress(objective=None), ParameterError, "objective=None is not known"),
+    "a loss that is no name": (lambda: regress(objective=7), ParameterError, "objective=7 is not known"),
     "no y": (lambda: FedGBTClassifier().fit(frame(), None), DataError, "requires y to be passed"),
     "one class": (lambda: fit(part=replace(GOOD, y=["ill"] * 6)), DataError, "y holds one class only, 'ill'; a class"),
     "a silo NaN": (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import Ledger
-from fedtrees.core.ledger import Entry
+from fedtrees.core.ledger import Amount, Entry, Grouped
 
 NAMES = ["a", "b", "c"]
 
@@ -91,11 +91,18 @@ def test_a_ledger_starts_empty() -> None:
     assert len(ledger.per_round()) == len(ledger.detail("a")) == 0
 
 
+def amounts(n: int) -> st.SearchStrategy[Amount]:
+    def by(most: int) -> st.SearchStrategy[np.ndarray]:
+        return st.lists(st.integers(0, most), min_size=n, max_size=n).map(np.array)
+
+    grouped = st.builds(Grouped, st.just(np.array([7, 90])), by(1).map(lambda group: group.astype(np.uint8)))
+    return st.one_of(st.integers(0, 99), by(99).map(lambda each: each.astype(np.int64)), grouped)
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     cohort = np.array(sorted(draw(st.sets(st.integers(0, 2)))), np.int64)
-    each = st.one_of(st.integers(0, 99), st.lists(st.integers(0, 99), min_size=len(cohort), max_size=len(cohort)))
-    down, up = (value if isinstance(value, int) else np.array(value, np.int64) for value in (draw(each), draw(each)))
+    down, up = draw(amounts(len(cohort))), draw(amounts(len(cohort)))
     return Entry(0, draw(st.sampled_from(["Counts", "Ranks"])), cohort, down, up, draw(st.integers(0, 9)))
 
 

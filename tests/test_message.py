@@ -16,13 +16,13 @@ from fedtrees.core.message import (
     REPLY_HEAD,
     Request,
     What,
+    add_answers,
     answer_size,
     frame,
     open_reply,
     pack_answers,
     read_behind,
     reply,
-    unpack_answers,
 )
 from fedtrees.core.query import Query
 from fedtrees.core.record import decode, encode
@@ -39,9 +39,13 @@ class Some(Query, frozen=True, eq=False):
 
     n: int
     largest: int
+    a_row: int = 1000
 
     def size(self) -> int:
         return self.n
+
+    def touches(self) -> int:
+        return self.a_row
 
     def bound(self) -> int:
         return self.largest
@@ -98,39 +102,102 @@ def test_damage_gives_a_protocol_error_or_another_request(at: int, other: bytes)
 # -- answers ----------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**63 - 1)), max_size=4), st.data())
-def test_answers_of_several_queries_come_back(sizes: list[tuple[int, int]], data: st.DataObject) -> None:
-    queries = [Some(n, largest) for n, largest in sizes]
-    values = [data.draw(st.lists(st.integers(-b, b), min_size=n, max_size=n)) for n, b in sizes]
-    body = pack_answers(queries, [np.array(value, np.int64) for value in values])
-    assert len(body) + REPLY_HEAD == answer_size(queries)
-    if queries:
-        np.testing.assert_array_equal(
-            unpack_answers(queries, body, "a"), np.array([v for own in values for v in own], np.int64)
-        )
+def opened(queries: list[Some], body: bytes) -> list[int]:
+    total = np.zeros(sum(query.n for query in queries), np.int64)
+    add_answers(queries, body, "mayo", total)
+    return total.tolist()
 
 
-def test_the_length_of_an_answer_says_nothing_of_the_data() -> None:
-    query = [Some(3, 2**40)]
-    small, large = ([np.full(3, value)] for value in (0, -(2**40)))
-    assert len(pack_answers(query, small)) == len(pack_answers(query, large)) == 3 * 6
+def length(queries: list[Some], rows: int) -> int:
+    return int(answer_size(queries, np.array([rows]))[0]) - REPLY_HEAD
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**63 - 1), st.integers(1, 8)), max_size=4), st.data())
+def test_answers_of_several_queries_come_back(shapes: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    rows = data.draw(st.integers(0, 12))
+    queries = [Some(n, largest, a_row) for n, largest, a_row in shapes]
+    vectors = []
+    for query in queries:
+        vector = np.zeros(query.n, np.int64)
+        reach = min(query.n, rows * query.a_row) if query.a_row < query.n else query.n
+        hit = data.draw(st.lists(st.integers(0, max(query.n - 1, 0)), max_size=reach, unique=True))
+        vector[hit] = [data.draw(st.integers(-query.largest, query.largest)) for _ in hit]
+        vectors.append(vector)
+    body = pack_answers(queries, vectors, rows)
+    assert len(body) == length(queries, rows)
+    assert opened(queries, body) == [int(value) for vector in vectors for value in vector]
+    twice = np.concatenate([np.zeros(0, np.int64), *vectors])
+    add_answers(queries, body, "mayo", twice)
+    np.testing.assert_array_equal(twice, 2 * np.concatenate([np.zeros(0, np.int64), *vectors]))
+
+
+def test_the_length_of_an_answer_says_nothing_of_the_values() -> None:
+    for query, rows, taken in ((Some(3, 2**40), 1, 4 + 3 * 6), (Some(100, 2**40, 2), 3, 4 + 6 * (4 + 6))):
+        for value in (0, -(2**40)):
+            vector = np.zeros(query.n, np.int64)
+            vector[:3] = value
+            assert len(pack_answers([query], [vector], rows)) == taken
+
+
+def test_a_few_rows_send_no_more_than_they_can_touch() -> None:
+    query = [Some(10_000, 2**40, 5)]
+    assert [length(query, rows) for rows in (0, 1, 2, 10**6)] == [4, 54, 104, 60_004]
 
 
 @pytest.mark.parametrize("value", [101, -101, 2**63 - 1, -(2**63)])
-def test_an_integer_beyond_its_bound_is_not_sent(value: int) -> None:
+def test_an_integer_beyond_its_bound_is_neither_sent_nor_added(value: int) -> None:
     with pytest.raises(ProtocolError, match="Some: an integer beyond the stated bound of 100"):
-        pack_answers([Some(2, 100)], [np.array([100, value])])
+        pack_answers([Some(2, 100)], [np.array([100, value])], 1)
+    lone = np.eye(1, 50, 7, dtype=np.int64)[0] * max(value, 1 - 2**63)
+    for a_row in (2, 1):
+        body = pack_answers(
+            [Some(50, 2**63 - 1, a_row)], [np.eye(1, 50, 7, dtype=np.int64)[0] * max(value, 1 - 2**63)], 1
+        )
+        with pytest.raises(ProtocolError, match="silo 'mayo': an integer beyond the bound of Narrow, 100"):
+            add_answers([Narrow(50, 2**63 - 1, a_row)], body, "mayo", np.zeros(50, np.int64))
+
+
+class Narrow(Some, frozen=True, eq=False):
+    """Travels as widely as its like, with a bound of its own."""
+
+    def bound(self) -> int:
+        return 100
+
+    def width(self) -> int:
+        return 8
 
 
 def test_a_vector_of_another_size_is_not_sent() -> None:
     with pytest.raises(ProtocolError, match="Some: 3 integers where 2 were asked for"):
-        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)])
+        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)], 1)
 
 
-@pytest.mark.parametrize("length", [0, 1, 5, 7, 1000])
-def test_an_answer_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(ProtocolError, match=rf"silo 'mayo': an answer of {length} bytes where 6 were asked for"):
-        unpack_answers([Some(2, 2**20)], bytes(length), "mayo")
+def test_a_query_that_says_too_little_of_what_rows_touch_is_not_answered() -> None:
+    with pytest.raises(ProtocolError, match="Some: 2 rows touch 5 integers, more than stated: 4"):
+        pack_answers([Some(50, 100, 2)], [np.repeat([1, 0], [5, 45])], 2)
+
+
+@pytest.mark.parametrize("body", [b"", b"\2", bytes(5), bytes(7), bytes(1000), b"\2\0\0\0", b"\3" + bytes(20)])
+def test_an_answer_of_another_length_is_refused(body: bytes) -> None:
+    with pytest.raises(ProtocolError, match=rf"silo 'mayo': an answer of {len(body)} bytes"):
+        opened([Some(2, 2**20)], body)
+
+
+@pytest.mark.parametrize("places", [[3, 3], [4, 3], [50, 51], [2**32 - 1, 3], [3, 2**32 - 2]])
+def test_places_that_there_are_not_are_refused(places: list[int]) -> None:
+    body = struct.pack("<I2I2b", 2, *places, 1, 1)
+    with pytest.raises(ProtocolError, match="silo 'mayo': an answer to Some with places that there are not"):
+        opened([Some(50, 100, 1)], body)
+
+
+@given(st.binary(max_size=60))
+def test_damaged_answers_change_nothing(body: bytes) -> None:
+    total = np.zeros(20, np.int64)
+    with contextlib.suppress(ProtocolError):
+        add_answers([Some(20, 100, 2)], body, "mayo", total)
+        assert np.abs(total).max() <= 100
+        return
+    assert not total.any()
 
 
 def test_a_bound_without_headroom_has_no_width() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort
-from fedtrees.core.ledger import Entry, Ledger
+from fedtrees.core.ledger import Amount, Entry, Ledger
 from fedtrees.core.message import REPLY_HEAD, Request, answer_size, frame
 from fedtrees.core.query import Fact, Query
 from fedtrees.core.record import encode
@@ -65,18 +65,18 @@ class Call:
         """Integers that each silo answers with."""
         return sum(query.size() for query in self.queries)
 
-    def answer_size(self) -> int:
-        """Bytes that each silo answers with."""
-        return answer_size(self.queries)
+    def answer_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes that silos of so many rows answer with."""
+        return answer_size(self.queries, rows)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, and the bytes it took: ``down`` and ``up`` by silo, or one number for all."""
+    """What came back, and the bytes it took, ``down`` and ``up``."""
 
     vector: Vector
-    down: NDArray[np.int64] | int
-    up: NDArray[np.int64] | int
+    down: Amount
+    up: Amount
 
 
 class Federation(Protocol):

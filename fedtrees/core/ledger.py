@@ -16,6 +16,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class Grouped:
+    """An amount for each silo, the same within a group: what a hundred thousand silos sent takes little memory.
+
+    Attributes
+    ----------
+    amounts : int64 (groups,)
+    group : unsigned int (silos,)
+    """
+
+    amounts: NDArray[np.int64]
+    group: NDArray[np.unsignedinteger]
+
+    def sum(self) -> int:
+        """Over all silos."""
+        return int(np.bincount(self.group, minlength=len(self.amounts)) @ self.amounts)
+
+    def each(self) -> NDArray[np.int64]:
+        """By silo."""
+        each: NDArray[np.int64] = self.amounts[self.group]
+        return each
+
+
+Amount = int | NDArray[np.int64] | Grouped  # one number for all silos, or one for each
+
+
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One round.
 
@@ -25,28 +51,33 @@ class Entry:
     kind : str
         The queries' kinds, joined by ``+``.
     cohort : int64 (silos asked,)
-    down, up : int64 (silos asked,) or int
-        Bytes to and from each silo; a single number where they are the same for all.
+    down, up : Amount
+        Bytes to and from each silo.
     integers : int
-        Integers from each silo.
+        Length of the vector that each silo answers with, zeros that need not travel included.
     """
 
     round: int
     kind: str
     cohort: Cohort
-    down: NDArray[np.int64] | int
-    up: NDArray[np.int64] | int
+    down: Amount
+    up: Amount
     integers: int
 
-    def over_all(self, each: NDArray[np.int64] | int) -> int:
+    def over_all(self, amount: Amount) -> int:
         """``down`` or ``up``, summed over the silos asked."""
-        return each * len(self.cohort) if isinstance(each, int) else int(each.sum())
+        return amount * len(self.cohort) if isinstance(amount, int) else int(amount.sum())
+
+    def of_each(self, amount: Amount) -> NDArray[np.int64]:
+        """``down`` or ``up``, int64 (silos asked,)."""
+        return amount.each() if isinstance(amount, Grouped) else np.broadcast_to(np.int64(amount), len(self.cohort))
 
 
 class Ledger:
     """Counts bytes and integers by silo, round and kind of query.
 
-    Message lengths do not depend on data, so the counts are exact in every mode of a federation.
+    Message lengths depend on a silo's number of rows but not on its values, so the counts are exact in every mode of a
+    federation.
 
     Parameters
     ----------
@@ -95,8 +126,8 @@ class Ledger:
         for e in self.entries:
             if kind is None or e.kind == kind:
                 counts[0, e.cohort] += 1
-                counts[1, e.cohort] += e.down
-                counts[2, e.cohort] += e.up
+                counts[1, e.cohort] += e.of_each(e.down)
+                counts[2, e.cohort] += e.of_each(e.up)
                 counts[3, e.cohort] += e.integers
         columns = dict(zip(["rounds", "bytes_down", "bytes_up", "integers"], counts, strict=True))
         return pd.DataFrame(columns, index=pd.Index(list(self.names), name="silo"))
@@ -118,7 +149,7 @@ class Ledger:
         for e in self.entries:
             at = int(np.searchsorted(e.cohort, place))
             if at < len(e.cohort) and e.cohort[at] == place:
-                down, up = (each if isinstance(each, int) else int(each[at]) for each in (e.down, e.up))
+                down, up = (int(e.of_each(amount)[at]) for amount in (e.down, e.up))
                 rows.append((e.round, e.kind, down, up, e.integers))
         return pd.DataFrame(rows, columns=["round", "kind", "bytes_down", "bytes_up", "integers"]).set_index("round")
 

@@ -1,11 +1,14 @@
 """What crosses the line between server and silo: requests, and replies of four kinds.
 
 A request is a fixed header, the facts the silo has not heard yet, and the queries. A reply repeats the header's
-(run, round, attempt), so a late or doubled one is recognised; answering twice is harmless. Lengths depend on the
-questions alone, never on a silo's data.
+(run, round, attempt), so a late or doubled one is recognised; answering twice is harmless.
+
+A vector of which a silo's few rows can touch but a part travels as that part: places and integers, filled up to as many
+as so many rows could touch. So lengths depend on the questions and on a silo's number of rows, never on its values.
 
     request   run 16s | round u32 | attempt u32 | since u32 | facts u32 | queries u32 | (length u32 | record) ...
     reply     what u8 | run 16s | round u32 | attempt u32 | body
+    answer    (entries u32 | places u32 ... where entries < size | integers ...) for each query
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees import errors
 from fedtrees.core.query import Query
@@ -26,6 +30,9 @@ from fedtrees.errors import FedTreesError, ProtocolError
 _HEAD = struct.Struct("<16sIIIII")
 _FRAME = struct.Struct("<I")
 _REPLY = struct.Struct("<B16sII")
+
+_PLACE = np.dtype("<u4")
+_NOWHERE = np.iinfo(_PLACE).max  # the place of what only fills up
 
 REPLY_HEAD = _REPLY.size
 
@@ -102,44 +109,92 @@ def reply(request: Request, what: What, body: bytes) -> bytes:
     return _REPLY.pack(what, request.run, request.round, request.attempt) + body
 
 
-def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector]) -> bytes:
-    """The vectors of several queries, each in its own width.
+def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: int) -> bytes:
+    """The vectors of several queries, each in its own width, as a silo of so many rows sends them.
 
     Raises
     ------
     ProtocolError
-        If a vector breaks the size or the bound that its query states: it is not sent.
+        If a vector breaks the size or the bounds that its query states: it is not sent.
     """
+    parts = []
     for query, vector in zip(queries, vectors, strict=True):
         if len(vector) != query.size():
             raise ProtocolError(f"{query.kind}: {len(vector)} integers where {query.size()} were asked for")
-        if len(vector) and max(int(vector.max()), -int(vector.min())) > query.bound():
+        if _largest(vector) > query.bound():
             raise ProtocolError(f"{query.kind}: an integer beyond the stated bound of {query.bound()}")
-    return b"".join(pack(vector, query.width()) for query, vector in zip(queries, vectors, strict=True))
+        entries = _entries(query, rows)
+        parts.append(_FRAME.pack(entries))
+        if entries < len(vector):
+            (hit,) = np.nonzero(vector)
+            if len(hit) > entries:
+                raise ProtocolError(f"{query.kind}: {rows} rows touch {len(hit)} integers, more than stated: {entries}")
+            places = np.full(entries, _NOWHERE, _PLACE)
+            places[: len(hit)] = hit
+            parts.append(places.tobytes())
+            vector = np.append(vector[hit], np.zeros(entries - len(hit), np.int64))
+        parts.append(pack(vector, query.width()))
+    return b"".join(parts)
 
 
-def answer_size(queries: Sequence[Query]) -> int:
-    """Bytes of an `ANSWER` reply to these queries, the same for every silo."""
-    return REPLY_HEAD + sum(query.size() * query.width() for query in queries)
+def answer_size(queries: Sequence[Query], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes of an `ANSWER` reply to these queries from silos of so many rows: int64 (silos,)."""
+    size = np.full(len(rows), REPLY_HEAD, np.int64)
+    for query in queries:
+        dense = query.size() * query.width()
+        size += _FRAME.size + np.minimum(_reach(query, rows) * (_PLACE.itemsize + query.width()), dense)
+    return size
 
 
-def unpack_answers(queries: Sequence[Query], body: bytes, silo: str) -> Vector:
-    """Read what `pack_answers` wrote, joined end to end.
+def _reach(query: Query, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+    """How many coordinates so many rows can touch."""
+    size, touches = query.size(), query.touches()
+    return np.minimum(rows * touches, size) if touches < size else size
+
+
+def _entries(query: Query, rows: int) -> int:
+    """How many integers of the vector travel: all of them, unless those that the rows can touch take fewer bytes."""
+    reach, width = int(_reach(query, rows)), query.width()
+    return reach if reach * (_PLACE.itemsize + width) < query.size() * width else query.size()
+
+
+def add_answers(queries: Sequence[Query], body: bytes, silo: str, total: Vector) -> None:
+    """Read what `pack_answers` wrote, and add it to ``total``, in which the queries' vectors stand end to end.
 
     Raises
     ------
     ProtocolError
-        If the length is not the one the queries state.
+        If it is not what the queries ask for: a length, a place or a bound.
     """
-    wanted = answer_size(queries) - REPLY_HEAD
-    if len(body) != wanted:
-        raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes where {wanted} were asked for")
-    vectors, at = [], 0
+    at, start = 0, 0
     for query in queries:
-        end = at + query.size() * query.width()
-        vectors.append(unpack(body[at:end], query.width()))
-        at = end
-    return np.concatenate(vectors)
+        size, width = query.size(), query.width()
+        entries = int.from_bytes(body[at : at + _FRAME.size], "little")
+        at += _FRAME.size
+        n_places = entries if entries < size else 0
+        end = at + n_places * _PLACE.itemsize + entries * width
+        if entries > size or end > len(body):
+            raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes is not one to {query.kind}")
+        integers = unpack(body[end - entries * width : end], width)
+        if _largest(integers) > query.bound():
+            raise ProtocolError(f"silo {silo!r}: an integer beyond the bound of {query.kind}, {query.bound()}")
+        own = total[start : start + size]
+        if entries < size:
+            places = np.frombuffer(body, _PLACE, entries, at)
+            used = np.count_nonzero(places != _NOWHERE)
+            rising = (places[1:used] > places[: max(used - 1, 0)]).all()
+            if not rising or (places[:used] >= size).any() or integers[used:].any() or (places[used:] < _NOWHERE).any():
+                raise ProtocolError(f"silo {silo!r}: an answer to {query.kind} with places that there are not")
+            own[places[:used]] += integers[:used]
+        else:
+            own += integers
+        at, start = end, start + size
+    if at != len(body):
+        raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes where {at} were asked for")
+
+
+def _largest(vector: Vector) -> int:
+    return max(int(vector.max()), -int(vector.min())) if len(vector) else 0
 
 
 def open_reply(request: Request, data: bytes, silo: str) -> tuple[What, bytes]:

@@ -27,6 +27,10 @@ class Query(Record, frozen=True, eq=False):
         """How many integers a silo answers with; the same for every silo."""
         raise NotImplementedError
 
+    def touches(self) -> int:
+        """How many coordinates one row can make other than zero, at the most; any, unless a query knows better."""
+        return self.size()
+
     def bound(self) -> int:
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
         raise NotImplementedError

@@ -115,6 +115,11 @@ class Silo:
         """The places in the table of the silos that are asked."""
         return np.arange(len(self.table.names)) if self.cohort is None else self.cohort
 
+    @property
+    def n_asked(self) -> int:
+        """How many rows are asked."""
+        return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
+
     def rows_asked(self) -> slice | NDArray[np.int64]:
         """An index of the rows that are asked."""
         if len(self.ranges) == 1:
@@ -190,7 +195,7 @@ class Silo:
                 return reply(request, What.BEHIND, known.to_bytes(4, "little"))
             self.learn(request.run, request.since, request.facts)
             vectors = [query.ask(self) for query in request.queries]
-            return reply(request, What.ANSWER, pack_answers(request.queries, vectors))
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.n_asked))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             return self._refuse(request, error)
 

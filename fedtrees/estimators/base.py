@@ -20,12 +20,12 @@ from fedtrees.core.table import Schema, agree, read_features
 from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
-from fedtrees.errors import DataError, ParameterError
+from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.progress import progress
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import LOSSES, Loss
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
@@ -53,25 +53,45 @@ _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost
 class FedGBT(BaseEstimator):
     """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
 
-    n_estimators: int
-    max_depth: int
-    learning_rate: float
-    reg_lambda: float
-    reg_alpha: float
-    gamma: float
-    min_child_weight: float
-    max_bin: int
-    base_score: float | None
-    sampling: Any
-    weighting: Any
-    random_state: Any
-    n_jobs: int | None
-    verbose: int
-
     booster_: xgboost.Booster
     ledger_: Ledger
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        max_depth: int = 6,
+        learning_rate: float = 0.3,
+        reg_lambda: float = 1.0,
+        reg_alpha: float = 0.0,
+        gamma: float = 0.0,
+        min_child_weight: float = 1.0,
+        max_bin: int = 256,
+        base_score: float | None = None,
+        objective: str | None = None,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.reg_lambda = reg_lambda
+        self.reg_alpha = reg_alpha
+        self.gamma = gamma
+        self.min_child_weight = min_child_weight
+        self.max_bin = max_bin
+        self.base_score = base_score
+        self.objective = objective
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
@@ -182,10 +202,16 @@ class FedGBT(BaseEstimator):
             if not fine or not (low <= value <= high if closed else low < value <= high) or value == math.inf:
                 span = f"{'from' if closed else 'above'} {low}" + ("" if high >= _LARGEST else f" to {high}")
                 raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
+        known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
+        if self.objective is not None and self.objective not in known:
+            raise unknown_value("objective", self.objective, known)
         base_score = self.base_score
         if base_score is not None and not (isinstance(base_score, Real) and abs(base_score) <= _LARGEST):
             raise ParameterError(f"base_score={base_score!r}: give a finite number, or None to estimate it.")
-        as_sampler(self.sampling), as_weighting(self.weighting), _seed(self.random_state), Threads(self.n_jobs)
+        as_sampler(self.sampling), as_weighting(self.weighting), Threads(self.n_jobs)
+        if not _is_seed(self.random_state):
+            given = f"random_state={self.random_state!r}"
+            raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
 
     def _keep(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> None:
         booster = to_booster(
@@ -311,13 +337,15 @@ def _column(y: ArrayLike) -> NDArray[Any]:
     return values
 
 
+def _is_seed(random_state: Any) -> bool:
+    whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
+    return whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)
+
+
 def _seed(random_state: Any) -> int:
-    if random_state is None:
-        return 0
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
-        return int(random_state)
+    """The run's seed; a generator is drawn from, so ask once a run."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
-    raise ParameterError(f"random_state={random_state!r}: give a whole number, a numpy generator, or None.")
+    return 0 if random_state is None else int(random_state)

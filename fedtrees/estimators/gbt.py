@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.table import Schema
 from fedtrees.core.target import plain_array
-from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
-from fedtrees.trees.losses import LOSSES, Loss, loss_named
+from fedtrees.trees.losses import Loss, loss_named
 
 
 class FedGBTClassifier(ClassifierMixin, FedGBT):
@@ -81,41 +81,6 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     _classifies = True
     _loads = ("binary:logistic", "multi:softprob")
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        max_depth: int = 6,
-        learning_rate: float = 0.3,
-        reg_lambda: float = 1.0,
-        reg_alpha: float = 0.0,
-        gamma: float = 0.0,
-        min_child_weight: float = 1.0,
-        max_bin: int = 256,
-        base_score: float | None = None,
-        objective: str | None = None,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.reg_lambda = reg_lambda
-        self.reg_alpha = reg_alpha
-        self.gamma = gamma
-        self.min_child_weight = min_child_weight
-        self.max_bin = max_bin
-        self.base_score = base_score
-        self.objective = objective
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
     def _loss(self, labels: list[Any] | None) -> Loss:
         if not labels:
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
@@ -129,8 +94,6 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if self.objective is not None:
-            _refuse_unknown(self.objective, classification=True)
         if self.base_score is not None and not 0 < self.base_score < 1 and self.objective != "multi:softprob":
             raise ParameterError(f"base_score={self.base_score!r}: give a probability above 0 and below 1, or None.")
 
@@ -188,54 +151,9 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     _classifies = False
     _loads = ("reg:", "count:")
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        max_depth: int = 6,
-        learning_rate: float = 0.3,
-        reg_lambda: float = 1.0,
-        reg_alpha: float = 0.0,
-        gamma: float = 0.0,
-        min_child_weight: float = 1.0,
-        max_bin: int = 256,
-        base_score: float | None = None,
-        objective: str = "reg:squarederror",
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.learning_rate = learning_rate
-        self.reg_lambda = reg_lambda
-        self.reg_alpha = reg_alpha
-        self.gamma = gamma
-        self.min_child_weight = min_child_weight
-        self.max_bin = max_bin
-        self.base_score = base_score
-        self.objective = objective
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
     def _loss(self, labels: list[Any] | None) -> Loss:
-        return loss_named(self.objective)
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        _refuse_unknown(self.objective, classification=False)
+        return loss_named(self.objective or "reg:squarederror")
 
     def predict(self, X: Any) -> NDArray[np.float32]:
         """The predicted number of each row, float32 (rows,)."""
         return self._predict(X)
-
-
-def _refuse_unknown(objective: str, classification: bool) -> None:
-    known = [name for name, loss in LOSSES.items() if loss.classification == classification]
-    if objective not in known:
-        raise unknown_value("objective", objective, known)

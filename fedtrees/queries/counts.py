@@ -105,8 +105,7 @@ class Counts(Query, frozen=True, eq=False):
         missing = sum(silo.threads.map(count, pieces(silo.ranges, silo.threads.n)), np.zeros(self.features, np.int64))
         starts = silo.table.starts
         holds_rows = int(np.count_nonzero(np.diff(starts)[silo.silos_asked]))
-        rows = int((silo.ranges[:, 1] - silo.ranges[:, 0]).sum())
-        return np.concatenate([[rows, holds_rows], missing]).astype(np.int64)
+        return np.concatenate([[silo.n_asked, holds_rows], missing]).astype(np.int64)
 
     def read(self, total: Vector) -> Summary:
         """See `Query`."""

@@ -56,6 +56,10 @@ class Ranks(Query, frozen=True, eq=False):
         """See `Query`."""
         return int(self.base()[-1])
 
+    def touches(self) -> int:
+        """See `Query`."""
+        return len(self.first) - 1
+
     def bound(self) -> int:
         """See `Query`."""
         return self.rows

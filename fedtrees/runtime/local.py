@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.channel import Call, Reply
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, Table, agree, read_features, read_weight, refuse_mixed_targets
@@ -82,9 +83,10 @@ class LocalFederation:
         self.threads = Threads(n_jobs)
         self.names: Sequence[str] = table.names
         self.table = table
-        self._all = np.arange(len(table.names))
         self._run = b""
         self._heard: NDArray[np.int64] | int = 0
+        self._sizes, size_of = np.unique(np.diff(table.starts), return_inverse=True)
+        self._size_of = size_of.astype(np.min_scalar_type(len(self._sizes)))
         if mode == "fused":
             self._fused = Silo.of_table(table, self.threads)
             return
@@ -103,7 +105,7 @@ class LocalFederation:
         if self.mode == "faithful":
             return self._postman.sum(call, cohort)
         down = self._bill(call, cohort)
-        return Reply(self._ask(call, cohort), down, call.answer_size())
+        return Reply(self._ask(call, cohort), down, self._bytes_up(call, cohort))
 
     def gather(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""
@@ -112,7 +114,7 @@ class LocalFederation:
         down = self._bill(call, cohort)
         vectors = [self._ask(call, cohort[place : place + 1]) for place in range(len(cohort))]
         shape = (len(cohort), call.size())
-        return Reply(np.array(vectors, np.int64).reshape(shape), down, call.answer_size())
+        return Reply(np.array(vectors, np.int64).reshape(shape), down, self._bytes_up(call, cohort))
 
     def _ask(self, call: Call, cohort: Cohort) -> Vector:
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
@@ -137,6 +139,13 @@ class LocalFederation:
         if len(cohort) == len(self.names):
             self._heard = now
         return int(each[0]) if len(each) and (each == each[0]).all() else each
+
+    def _bytes_up(self, call: Call, cohort: Cohort) -> Amount:
+        """Bytes that the cohort's answers would take: silos of as many rows take as many."""
+        sizes = call.answer_size(self._sizes)
+        if (sizes == sizes[0]).all():
+            return int(sizes[0])
+        return Grouped(sizes, self._size_of if len(cohort) == len(self.names) else self._size_of[cohort])
 
     def close(self) -> None:
         """Let the threads go."""

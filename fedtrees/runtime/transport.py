@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.channel import Call, Reply
 from fedtrees.core.cohort import Cohort
-from fedtrees.core.message import What, open_reply, read_behind, unpack_answers
-from fedtrees.core.ring import Vector
+from fedtrees.core.message import What, add_answers, open_reply, read_behind
 from fedtrees.errors import ProtocolError, SiloLostError
 
 
@@ -55,20 +54,20 @@ class Postman:
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """The sum of the cohort's vectors; the silos' own are let go one by one."""
         total, down, up = np.zeros(call.size(), np.int64), _zeros(cohort), _zeros(cohort)
-        for errand, vector in self._vectors(call, cohort):
-            total += vector
+        for errand, body in self._answers(call, cohort):
+            add_answers(call.queries, body, self.names[errand.silo], total)
             down[errand.place], up[errand.place] = errand.down, errand.up
         return Reply(total, down, up)
 
     def gather(self, call: Call, cohort: Cohort) -> Reply:
         """The cohort's vectors, a row a silo."""
         vectors, down, up = np.zeros((len(cohort), call.size()), np.int64), _zeros(cohort), _zeros(cohort)
-        for errand, vector in self._vectors(call, cohort):
-            vectors[errand.place] = vector
+        for errand, body in self._answers(call, cohort):
+            add_answers(call.queries, body, self.names[errand.silo], vectors[errand.place])
             down[errand.place], up[errand.place] = errand.down, errand.up
         return Reply(vectors, down, up)
 
-    def _vectors(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, Vector]]:
+    def _answers(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, bytes]]:
         if call.log.run != self._run:
             self._run = call.log.run
             self._heard[:] = 0
@@ -78,7 +77,7 @@ class Postman:
             while waiting:
                 yield from self._ask(call, waiting)
 
-    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, Vector]]:
+    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, bytes]]:
         """Ask those who have not answered once more; who answers is taken off the list."""
         lost = ", ".join(repr(name) for name in sorted(waiting) if not waiting[name].attempts)
         if lost:
@@ -100,7 +99,7 @@ class Postman:
                 errand.behind = True
             elif what == What.ANSWER:
                 self._heard[errand.silo] = len(call.log)
-                yield waiting.pop(name), unpack_answers(call.queries, body, name)
+                yield waiting.pop(name), body
             else:
                 raise ProtocolError(f"silo {name!r}: a reply of the kind {what.name} to a sum")
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
 from fedtrees.core.ring import Vector
+from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
@@ -42,7 +43,11 @@ class Begin(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        silo.state = Boosting(silo, self, Cuts(self.values, self.offsets, self.missing))
+        cuts = Cuts(self.values, self.offsets, self.missing)
+        cuts.check(silo.table.n_features)
+        if len(self.base_margin) != loss_named(self.objective).outputs(len(self.labels or ())):
+            raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        silo.state = Boosting(silo, self, cuts)
 
 
 class Grown(Fact, frozen=True, eq=False):
@@ -72,8 +77,12 @@ class Grown(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        state: Boosting = silo.state
+        state: Boosting | None = silo.state
+        if state is None or len(self.ends) != len(state.margin):
+            raise ProtocolError("trees before the cut points, or of other outputs than they were for")
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        if len(self.value) != len(self.feature):
+            raise ProtocolError("trees whose arrays have other lengths than they say")
         state.forest.append((shapes, np.split(self.value, self.ends[:-1])))
 
 

@@ -142,6 +142,7 @@ def _ask_for(
 
     return Histograms(
         rows=plan.rows,
+        features=plan.cuts.n_features,
         bins=plan.cuts.total_bins,
         exponents=exponents,
         ends=ends([len(tree.feature) for tree in trees]),

@@ -28,8 +28,8 @@ class Histograms(Query, frozen=True, eq=False):
     ----------
     rows : int
         Rows of the federation.
-    bins : int
-        Bins of all features.
+    features, bins : int
+        Features, and bins of all of them.
     exponents : tuple of int
         Of the gradient's and the hessian's grids.
     ends : int32 (outputs,)
@@ -43,6 +43,7 @@ class Histograms(Query, frozen=True, eq=False):
     """
 
     rows: int
+    features: int
     bins: int
     exponents: tuple[int, int]
     ends: NDArray[np.int32]
@@ -57,6 +58,11 @@ class Histograms(Query, frozen=True, eq=False):
         """See `Query`."""
         return len(self.build) * 2 * self.bins
 
+    def touches(self) -> int:
+        """See `Query`."""
+        trees = np.count_nonzero(np.diff(self.build_ends, prepend=0))  # a row is in one node of a tree
+        return int(trees) * 2 * self.features
+
     def bound(self) -> int:
         """See `Query`."""
         return self.rows << STATISTIC_BITS_H
@@ -64,7 +70,8 @@ class Histograms(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        if state is None or state.cuts.total_bins != self.bins or len(self.ends) != len(state.margin):
+        asked = self.features, self.bins, len(self.ends)
+        if state is None or asked != (state.cuts.n_features, state.cuts.total_bins, len(state.margin)):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
         state.prepare(silo, self.exponents)
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)

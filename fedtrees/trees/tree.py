@@ -54,6 +54,22 @@ class Cuts:
         """Bins of all features together."""
         return int(self.bin_offsets[-1])
 
+    def check(self, n_features: int) -> None:
+        """Refuse cuts that are none for a table of so many features: kernels trust them.
+
+        Raises
+        ------
+        ProtocolError
+        """
+        fit = len(self.missing) == n_features and len(self.offsets) == n_features + 1 and self.offsets[0] == 0
+        if not fit or self.offsets[-1] != len(self.values) or (self.n_values < 0).any() or (self.n_bins < 1).any():
+            raise ProtocolError(f"cut points that are not those of {n_features} features")
+        inside = np.ones(max(len(self.values) - 1, 0), bool)
+        starts = self.offsets[1:-1]
+        inside[starts[(starts > 0) & (starts < len(self.values))] - 1] = False
+        if not (self.values[1:] > self.values[:-1])[inside].all() or self.n_bins.max() > 2**16:
+            raise ProtocolError("cut points that do not rise, or more of a feature than its bins can be numbered")
+
     def of(self, feature: int) -> NDArray[np.float32]:
         """The cuts of one feature, ascending; the last is the upper end."""
         return self.values[self.offsets[feature] : self.offsets[feature + 1]]
