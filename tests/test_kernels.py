@@ -20,9 +20,9 @@ from fedtrees.core.threads import Threads
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import Ranks
-from fedtrees.trees import kernels, loss_kernels
+from fedtrees.trees import kernels, loss_kernels, split_kernels
 from fedtrees.trees.binning import bin_table, keys_of
-from fedtrees.trees.tree import LEAF, Cuts, Shape
+from fedtrees.trees.tree import LEAF, NO_BIN, Cuts, Shape
 
 seeds = st.integers(0, 2**32 - 1)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -148,14 +148,14 @@ def test_values_find_their_bins_as_the_twin_does(X: NDArray[np.float32], seed: i
     assert twins.from_groups(bins, cuts.n_features).tolist() == twins.codes(ordered, cuts).tolist()
 
 
-@pytest.mark.parametrize("n_features", [1, 15, 16, 17, 33, 50])
+@pytest.mark.parametrize("n_features", [1, 5, 7, 8, 9, 17, 33, 50])
 def test_features_find_their_places_in_the_groups(n_features: int) -> None:
     rng = np.random.default_rng(n_features)
     X = np.stack([column(rng, "continuous", 50) for _ in range(n_features)], axis=1)
     cuts = random_cuts(rng, X, 20)
     bins = bin_table(silo_of(X, 1, rng, 1)[0].table, cuts, Threads(1))
     groups, rows, a_group = bins.shape
-    assert a_group <= 16 and groups == -(-n_features // 16) and rows == 50
+    assert a_group == group_width(n_features) and groups == -(-n_features // 8) and rows == 50
     table = silo_of(X, 1, np.random.default_rng(1), 1)[0].table
     ordered = X if table.order is None else X[table.order]
     again = bin_table(table, cuts, Threads(1))
@@ -171,15 +171,20 @@ def packed_words(g: NDArray[np.int64], h: NDArray[np.int64]) -> NDArray[np.int64
 
 def random_tree(rng: np.random.Generator, n_bins: NDArray[np.int64], n_splits: int, chain: bool) -> list[Node]:
     """Split a random leaf, or always the last, so many times; every other feature's last bin is for the missing."""
-    nodes, leaves = [Node(LEAF, 0, -1, False, LEAF)], [0]
+    nodes, leaves = [Node(LEAF, 0, NO_BIN, False, LEAF)], [0]
     for _ in range(n_splits):
         node = leaves.pop(-1 if chain else rng.integers(len(leaves)))
         f = int(rng.integers(len(n_bins)))
-        missing = int(n_bins[f]) - 1 if f % 2 else -1
+        missing = int(n_bins[f]) - 1 if f % 2 else NO_BIN
         nodes[node] = Node(f, int(rng.integers(n_bins[f])), missing, bool(rng.random() < 0.5), len(nodes))
         leaves += [len(nodes), len(nodes) + 1]
-        nodes += [Node(LEAF, 0, -1, False, LEAF)] * 2
+        nodes += [Node(LEAF, 0, NO_BIN, False, LEAF)] * 2
     return nodes
+
+
+def group_width(n_features: int) -> int:
+    """Features a group: as few groups of up to 8 as there can be, and about as many in each."""
+    return -(-n_features // -(-n_features // 8))
 
 
 def shape_of(nodes: Sequence[Node]) -> Shape:
@@ -193,7 +198,7 @@ def shape_of(nodes: Sequence[Node]) -> Shape:
 def built(
     bins: NDArray[np.uint8] | NDArray[np.uint16],
     words: NDArray[np.int64],
-    node: NDArray[np.int32],
+    node: NDArray[np.uint32],
     ranges: NDArray[np.int64],
     nodes: Sequence[Node],
     build: Sequence[int],
@@ -205,7 +210,9 @@ def built(
     stride = 256 if bins.dtype == np.uint8 else int(np.diff(offsets).max())
     packed = np.zeros(len(build) * bins.shape[0] * bins.shape[2] * stride, np.int64)
     wide = np.zeros((len(build), 2, offsets[-1]), np.int64)
-    kernels.grow_level(bins, words, node, ranges, shape_of(nodes).walk(bins), slot_of, offsets, stride, packed, wide)
+    shape = shape_of(nodes)
+    levels, walk = shape.levels_below(None), shape.walk(bins)
+    kernels.grow_level(bins, words, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide)
     assert not packed.any()
     return wide
 
@@ -219,7 +226,7 @@ def random_ranges(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
 @given(
     seed=seeds,
     rows=st.integers(1, 200),
-    n_features=st.sampled_from([1, 3, 15, 16, 17, 33]),
+    n_features=st.sampled_from([1, 3, 5, 7, 8, 9, 12, 17, 33]),
     most_bins=st.sampled_from([2, 20, 256, 700]),
     n_splits=st.sampled_from([0, 1, 2, 7, 30]),
     chain=st.booleans(),
@@ -232,15 +239,15 @@ def test_histograms_are_those_of_the_twin(
     n_bins[0] = most_bins
     codes = rng.integers(0, n_bins, (rows, n_features))
     g, h = rng.integers(-STATISTICS[0], STATISTICS[0] + 1, rows), rng.integers(0, STATISTICS[1] + 1, rows)
-    bins = twins.in_groups(codes, min(n_features, 16), np.uint8 if most_bins <= 256 else np.uint16)
+    bins = twins.in_groups(codes, group_width(n_features), np.uint8 if most_bins <= 256 else np.uint16)
     offsets = np.concatenate(([0], np.cumsum(n_bins)))
     nodes = random_tree(rng, n_bins, n_splits, chain)
     build = rng.choice(len(nodes), rng.integers(1, len(nodes) + 1), replace=False).tolist()
     ranges = random_ranges(rng, rows)
     # a part of the tree was walked before: rows stand at any node on their way
-    node = np.zeros(rows, np.int32)
+    node = np.zeros(rows, np.uint32)
     stop = int(rng.integers(len(nodes)))
-    upper = [asked if asked.left <= stop else Node(LEAF, 0, -1, False, LEAF) for asked in nodes]
+    upper = [asked if asked.left <= stop else Node(LEAF, 0, NO_BIN, False, LEAF) for asked in nodes]
     for row in range(rows):
         node[row] = twins.reached(codes[row], upper) if rng.random() < 0.5 else 0
     before = node.copy()
@@ -256,6 +263,28 @@ def test_histograms_are_those_of_the_twin(
         assert wide[slot].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
 
 
+@given(seed=seeds, n_splits=st.sampled_from([0, 1, 2, 7, 30]), chain=st.booleans())
+def test_a_grown_tree_extends_what_was_walked_and_says_how_far_it_is(seed: int, n_splits: int, chain: bool) -> None:
+    rng = np.random.default_rng(seed)
+    nodes = random_tree(rng, np.full(3, 9), n_splits, chain)
+    stop = int(rng.integers(len(nodes)))
+    upper = [asked if asked.left <= stop else Node(LEAF, 0, NO_BIN, False, LEAF) for asked in nodes]
+    whole, younger = shape_of(nodes), shape_of(upper)
+    assert whole.extends(whole) and whole.extends(younger)
+    assert younger.extends(whole) == (nodes == upper)
+
+    def depth(node: int) -> int:
+        return 0 if nodes[node].feature < 0 else 1 + max(depth(nodes[node].left), depth(nodes[node].left + 1))
+
+    leaves = {twins.reached(row, upper) for row in np.ndindex(9, 9, 9)}
+    assert whole.levels_below(None) == depth(0) and whole.levels_below(whole) == 0
+    assert whole.levels_below(younger) >= max(depth(leaf) for leaf in leaves)
+    assert whole.levels_below(younger) <= depth(0)
+    if n_splits:
+        assert not shape_of([nodes[0]._replace(bin=nodes[0].bin ^ 1), *nodes[1:]]).extends(whole)
+        assert not shape_of([nodes[0]._replace(feature=(nodes[0].feature + 1) % 3), *nodes[1:]]).extends(whole)
+
+
 @pytest.fixture
 def many_rows(monkeypatch: pytest.MonkeyPatch) -> int:
     """Rows enough to empty every accumulator several times; plain Python has smaller ones, so that fewer will do."""
@@ -266,7 +295,7 @@ def many_rows(monkeypatch: pytest.MonkeyPatch) -> int:
     return 150
 
 
-@pytest.mark.parametrize("n_features", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("n_features", [1, 5, 7, 8, 12, 17])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("depth", [0, 1, 2])
@@ -276,15 +305,16 @@ def test_no_accumulator_overflows(many_rows: int, n_features: int, dtype: type, 
     codes = np.full((many_rows, n_features), n_bins - 1)
     codes[:, 0] = np.arange(many_rows) % 4
     g, h = np.full(many_rows, sign * STATISTICS[0]), np.full(many_rows, STATISTICS[1])
-    bins = twins.in_groups(codes, min(n_features, 16), dtype)
+    bins = twins.in_groups(codes, group_width(n_features), dtype)
     offsets = np.arange(n_features + 1) * n_bins
-    nodes = [Node(0, 1, -1, False, 1), Node(0, 0, -1, False, 3), Node(0, 2, -1, False, 5)][: (0, 1, 3)[depth]]
-    nodes += [Node(LEAF, 0, -1, False, LEAF)] * (len(nodes) + 1)
+    inner = [Node(0, split, NO_BIN, False, left) for split, left in ((1, 1), (0, 3), (2, 5))]
+    nodes = inner[: (0, 1, 3)[depth]]
+    nodes += [Node(LEAF, 0, NO_BIN, False, LEAF)] * (len(nodes) + 1)
     build = {0: [0], 1: [2], 2: [4, 6, 3]}[depth]
     lies_in = {0: [0, 0, 0, 0], 1: [1, 1, 2, 2], 2: [3, 4, 5, 6]}[depth]  # the node of each code of feature 0
     ranges = np.array([[0, many_rows // 2], [many_rows // 2, many_rows // 2 + 5], [many_rows // 2 + 5, many_rows]])
 
-    wide = built(bins, packed_words(g, h), np.zeros(many_rows, np.int32), ranges, nodes, build, offsets)
+    wide = built(bins, packed_words(g, h), np.zeros(many_rows, np.uint32), ranges, nodes, build, offsets)
 
     place = np.array(lies_in)[codes[:, 0]]
     for slot, number in enumerate(build):
@@ -303,11 +333,11 @@ def test_a_million_random_rows_sum_as_the_twins_do(depth: int) -> None:
     codes = rng.integers(0, 256, (rows, n_features))
     g, h = rng.integers(-STATISTICS[0], STATISTICS[0] + 1, rows), rng.integers(0, STATISTICS[1] + 1, rows)
     offsets = np.arange(n_features + 1) * 256
-    leaves = [Node(LEAF, 0, -1, False, LEAF)] * 2
+    leaves = [Node(LEAF, 0, NO_BIN, False, LEAF)] * 2
     nodes = [Node(3, 100, 255, True, 1), *leaves] if depth else leaves[:1]
     ranges = np.array([[10, 70_000], [70_001, 70_001], [100_000, rows]])
-    bins = twins.in_groups(codes, 9, np.uint8)
-    wide = built(bins, packed_words(g, h), np.zeros(rows, np.int32), ranges, nodes, [len(nodes) - 1], offsets)
+    bins = twins.in_groups(codes, group_width(n_features), np.uint8)
+    wide = built(bins, packed_words(g, h), np.zeros(rows, np.uint32), ranges, nodes, [len(nodes) - 1], offsets)
     asked = np.concatenate([np.arange(a, b) for a, b in ranges])
     goes_right = (codes[asked, 3] > 100) & (codes[asked, 3] != 255)
     own = asked[goes_right] if depth else asked
@@ -331,11 +361,12 @@ def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, 
     bins, nodes = twins.in_groups(codes, 2, np.uint8), random_tree(rng, n_bins, n_splits, chain)
     value = rng.normal(size=len(nodes)).astype(np.float32)
     margin = rng.normal(size=rows).astype(np.float32)
-    node, ranges, expected = np.zeros(rows, np.int32), random_ranges(rng, rows), margin.copy()
+    node, ranges, expected = np.zeros(rows, np.uint32), random_ranges(rng, rows), margin.copy()
     for a, b in ranges:
         for row in range(a, b):
             expected[row] += value[twins.reached(codes[row], nodes)]
-    kernels.add_leaves(bins, node, ranges, shape_of(nodes).walk(bins), value, margin)
+    shape = shape_of(nodes)
+    kernels.add_leaves(bins, node, ranges, shape.levels_below(None), shape.walk(bins), value, margin)
     assert margin.tobytes() == expected.tobytes()
 
 
@@ -347,7 +378,7 @@ def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins:
     out = np.zeros((pairs, 2, 2, bins), np.int64)
     middle = int(rng.integers(pairs + 1))
     for first, last in ((0, middle), (middle, pairs)):
-        kernels.siblings(parents, parent_of, own, place, first, last, out)
+        split_kernels.siblings(parents, parent_of, own, place, first, last, out)
     for pair in range(pairs):
         assert out[pair, place[pair]].tolist() == own[pair].tolist()
         assert out[pair, 1 - place[pair]].tolist() == (parents[parent_of[pair]] - own[pair]).tolist()

@@ -254,7 +254,7 @@ class Forgetful(Line):
     "estimator",
     [
         FedGBTClassifier(n_estimators=4, max_depth=4, max_bin=8, n_jobs=1),
-        FedGBTClassifier(n_estimators=3, max_depth=3, objective="multi:softprob", weighting="equal", n_jobs=1),
+        FedGBTClassifier(n_estimators=5, max_depth=3, objective="multi:softprob", weighting="equal", n_jobs=1),
         FedGBTRegressor(n_estimators=4, max_depth=3, reg_lambda=0.1, n_jobs=1),
         FedGBTRegressor(n_estimators=6, max_depth=3, sampling=2, random_state=3, n_jobs=1),
     ],

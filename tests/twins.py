@@ -106,7 +106,7 @@ def in_groups(codes: Codes, a_group: int, dtype: type) -> NDArray[Any]:
 
 
 class Node(NamedTuple):
-    """What a node asks: ``feature`` is -1 at a leaf, ``missing`` the bin for the missing or -1."""
+    """What a node asks: ``feature`` is -1 at a leaf, ``missing`` the bin for the missing or one beyond all."""
 
     feature: int
     bin: int

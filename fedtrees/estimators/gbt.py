@@ -75,7 +75,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     >>> model.booster_.save_raw("json") == pooled.booster_.save_raw("json")
     True
     >>> model.ledger_.rounds
-    23
+    22
     """
 
     _classifies = True

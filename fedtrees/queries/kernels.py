@@ -12,8 +12,6 @@ from numba import njit
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
-SLOT_SHIFT = np.uint32(16)  # lookup tables have a slot for every value of a key's upper bits
-N_SLOTS = 1 << 16
 BLOCK = 2048  # rows a block: its values stay in the second-level cache while its features are walked
 
 
@@ -50,7 +48,7 @@ def count_missing(bits, row_stride, column_stride, order, start, stop, out):
 
 @njit(nogil=True, cache=True)
 def count_ranks(
-    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, before, steps, out
+    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, slot_shift, before, steps, out
 ):
     """Count the values in each child of some intervals of keys.
 
@@ -59,7 +57,8 @@ def count_ranks(
     low: uint32 (intervals + spare,) IN; first keys; the largest key in what is spare
     width, shift: uint8 (intervals,) IN; an interval has 2**width keys, its children 2**shift
     base: int64 (intervals,) IN; where an interval's children start in out
-    before: int32 (features, N_SLOTS) IN; the last interval that starts before a slot, the first one where none does
+    slot_shift: uint32 IN; a key's slot is what is left of it after this shift
+    before: int32 (features, slots) IN; the last interval that starts before a slot, the first one where none does
     steps: uint8 (features,) IN; halvings that find a key among the intervals that start in any one slot
     out: int32 (children,) OUT, added to
     """
@@ -74,7 +73,7 @@ def count_ranks(
                 row = order[i] if order.shape[0] else i
                 value = bits[row * row_stride + f * column_stride]
                 key = key_of(value)
-                at = np.uint64(slots[key >> SLOT_SHIFT])
+                at = np.uint64(slots[key >> slot_shift])
                 for halving in range(steps[f]):  # the last interval that starts at or below the key
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64((at + step < ends) & (low[at + step] <= key))

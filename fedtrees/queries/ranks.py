@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 KEY_BITS = 32
+BUDGET = 16384  # children of a feature, about, in the rounds that follow
 FIRST_BITS = 12  # children of the first round: sign, exponent and three bits of the fraction
 LARGEST_KEY = 0xFF7FFFFF  # of the largest finite float
 
@@ -68,7 +69,8 @@ class Ranks(Query, frozen=True, eq=False):
         """See `Query`."""
         self._check(silo.table.n_features)
         bits, base = Bits.of(silo.table, ordered=silo.cohort is not None), self.base()
-        before, steps = self._slots()
+        slot_shift = shift_of(silo.n_asked)
+        before, steps = self._slots(slot_shift)
         low = np.append(self.low, np.full(1 << int(steps.max(initial=0)), 0xFFFFFFFF, np.uint32))
 
         def count(piece: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -76,7 +78,7 @@ class Ranks(Query, frozen=True, eq=False):
             for start, stop in piece:
                 kernels.count_ranks(
                     bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                    self.first, low, self.log_keys, self.log_child, base, before, steps, out,
+                    self.first, low, self.log_keys, self.log_child, base, slot_shift, before, steps, out,
                 )  # fmt: skip
             return out
 
@@ -93,14 +95,14 @@ class Ranks(Query, frozen=True, eq=False):
         if (self.log_keys > KEY_BITS).any() or (self.log_child > self.log_keys).any():
             raise ProtocolError("ranks were asked for intervals that no key falls in")
 
-    def _slots(self) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    def _slots(self, shift: np.uint32) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Of every feature: the last interval that starts before each slot of upper bits, and halvings within one."""
-        n_features = len(self.first) - 1
-        before = np.zeros((n_features, kernels.N_SLOTS), np.int32)
+        n_features, n_slots = len(self.first) - 1, 1 << (KEY_BITS - int(shift))
+        before = np.zeros((n_features, n_slots), np.int32)
         steps = np.zeros(n_features, np.uint8)
         for f in range(n_features):
             a, b = self.first[f], self.first[f + 1]
-            here = np.bincount(self.low[a:b] >> kernels.SLOT_SHIFT, minlength=kernels.N_SLOTS)
+            here = np.bincount(self.low[a:b] >> shift, minlength=n_slots)
             before[f] = a + np.maximum(np.cumsum(here) - here - 1, 0)
             steps[f] = int(here.max()).bit_length()
         return before, steps
@@ -159,7 +161,7 @@ class Buckets:
         feature, width, count = self.feature[coarse], self.width[coarse], self.count[coarse]
         n_features = len(self.most)
         many = np.bincount(feature, minlength=n_features)
-        budget = np.maximum(8192, 4 * self.most)
+        budget = np.maximum(BUDGET, 4 * self.most)
         held = np.bincount(self.feature, minlength=n_features)
         total = np.bincount(feature, weights=count, minlength=n_features)
         # few buckets: every value is wanted by itself, so all get the same; many: by their values
@@ -179,17 +181,29 @@ class Buckets:
 
     def refined(self, coarse: NDArray[np.bool_], query: Ranks, counts: Vector) -> Buckets:
         """The buckets with their children in the coarse ones' places; empty children are let go."""
-        base = query.base()
-        (hit,) = np.nonzero(counts)
-        parent = np.searchsorted(base, hit, side="right") - 1
+        base, (hit,) = query.base(), np.nonzero(counts)
+        parent = np.repeat(np.arange(len(query.low)), np.diff(base))[hit]
         shift = query.log_child[parent].astype(np.int64)
+        # a child comes after all that were born before it, and after the buckets kept that stand before its parent
+        fine, (at,) = np.cumsum(~coarse), np.nonzero(coarse)
+        child = np.arange(len(hit)) + fine[at][parent]
+        kept = np.ones(len(hit) + fine[-1], bool)
+        kept[child] = False
+
+        def placed(old: NDArray[np.int64], new: NDArray[np.int64]) -> NDArray[np.int64]:
+            out = np.empty(len(kept), np.int64)
+            out[kept], out[child] = old[~coarse], new
+            return out
+
         low = query.low[parent].astype(np.int64) + ((hit - base[parent]) << shift)
-        feature = np.concatenate([self.feature[~coarse], self.feature[coarse][parent]])
-        low = np.concatenate([self.low[~coarse], low])
-        order = np.argsort((feature << (KEY_BITS + 1)) | low)  # no two are equal
-        width = np.concatenate([self.width[~coarse], shift])[order]
-        count = np.concatenate([self.count[~coarse], counts[hit]])[order]
-        return Buckets(self.rows, self.most, feature[order], low[order], width, count)
+        return Buckets(
+            self.rows,
+            self.most,
+            placed(self.feature, self.feature[at][parent]),
+            placed(self.low, low),
+            placed(self.width, shift),
+            placed(self.count, counts[hit]),
+        )
 
     def bins(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Feature, last key and next bin's first key of every bin: a cut belongs between the two keys.
@@ -212,6 +226,11 @@ class Buckets:
         if not features:
             return (np.zeros(0, np.int64),) * 3
         return np.concatenate(features), np.concatenate(lasts), np.concatenate(nexts)
+
+
+def shift_of(rows: int) -> np.uint32:
+    """By how much to shift keys for a lookup table of their upper bits: a small table does not pay for a large one."""
+    return np.uint32(16 if rows > 2**17 else 20)
 
 
 def float_of(keys: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -238,19 +257,18 @@ def shortest_between(low: NDArray[np.float32], high: NDArray[np.float32]) -> NDA
     >>> shortest_between(np.float32([37, 37, 0.12]), np.float32([38, 40, 0.9]))
     array([37.5, 38. ,  0.5], dtype=float32)
     """
-    a, b = low.astype(np.float64), high.astype(np.float64)
-    middle = a + (b - a) / 2
-    result = high.copy()
-    open_ = np.ones(len(a), bool)
+    span = high.astype(np.float64) - low
+    middle = low + span / 2
+    result, left = high.copy(), np.arange(len(low))
     # from the coarsest power of ten that can fall between the two, down to the precision of a float
-    coarsest = np.ceil(np.log10(np.maximum(b - a, 1e-45))).astype(np.int64)
+    coarsest = np.ceil(np.log10(np.maximum(span, 1e-45))).astype(np.int64)
     for finer in range(10):
-        digits = finer - coarsest
+        digits = finer - coarsest[left]
         with np.errstate(over="ignore", invalid="ignore"):
             unit = 10.0 ** np.abs(digits)
-            near = np.where(digits >= 0, np.rint(middle * unit) / unit, np.rint(middle / unit) * unit)
+            near = np.where(digits >= 0, np.rint(middle[left] * unit) / unit, np.rint(middle[left] / unit) * unit)
             candidate = near.astype(np.float32)
-        good = open_ & (candidate > low) & (candidate < high)
-        result[good] = candidate[good]
-        open_ &= ~good
+        good = (candidate > low[left]) & (candidate < high[left])
+        result[left[good]] = candidate[good]
+        left = left[~good]
     return result

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.queries.counts import Bits, Summary, pieces
-from fedtrees.queries.kernels import N_SLOTS, SIGN, SLOT_SHIFT
-from fedtrees.queries.ranks import Buckets, float_of, shortest_between
+from fedtrees.queries.kernels import SIGN
+from fedtrees.queries.ranks import KEY_BITS, Buckets, float_of, shift_of, shortest_between
 from fedtrees.trees import kernels
 from fedtrees.trees.tree import Cuts
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from fedtrees.core.table import Table
     from fedtrees.core.threads import Threads
 
-GROUP = 16  # features a group at the most; see `kernels`
+GROUP = 8  # features a group at the most; see `kernels`
 
 
 def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int) -> Cuts:
-    """Find cut points from the ranks of all the cohort's values, in three to six rounds of counting.
+    """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting.
 
     Law: the cuts are the same for every partition of the same rows.
 
@@ -72,7 +72,8 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
     groups = -(-cuts.n_features // GROUP)
     a_group = -(-cuts.n_features // groups)
     largest = int(cuts.n_bins.max())
-    keys, below, steps = _lookup(cuts)
+    slot_shift = shift_of(table.n_rows)
+    keys, below, steps = _lookup(cuts, slot_shift)
     bits = Bits.of(table)
     out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
 
@@ -80,20 +81,21 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
         for start, stop in piece:
             kernels.bin_rows(
                 bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                keys, below, steps, cuts.n_values, a_group, out,
+                keys, slot_shift, below, steps, cuts.n_values, a_group, out,
             )  # fmt: skip
 
     threads.map(fill, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))
     return out
 
 
-def _lookup(cuts: Cuts) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
+def _lookup(cuts: Cuts, shift: np.uint32) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
     """Each feature's inner cuts as keys, how many lie below each slot of upper bits, and the halvings within one."""
     inner = [keys_of(cuts.of(f)[:-1]) for f in range(cuts.n_features)]  # the last cut lies above all that was seen
-    below = np.zeros((cuts.n_features, N_SLOTS), np.uint16)
+    n_slots = 1 << (KEY_BITS - int(shift))
+    below = np.zeros((cuts.n_features, n_slots), np.uint16)
     steps = np.zeros(cuts.n_features, np.uint8)
     for f, own in enumerate(inner):
-        here = np.bincount(own >> SLOT_SHIFT, minlength=N_SLOTS)
+        here = np.bincount(own >> shift, minlength=n_slots)
         below[f] = np.cumsum(here) - here
         steps[f] = int(here.max()).bit_length()
     longest = max(len(own) for own in inner)

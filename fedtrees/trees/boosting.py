@@ -95,7 +95,7 @@ class Boosting:
     ----------
     bins : uint8 or uint16 (groups, rows, features a group)
     margin : float32 (outputs, rows)
-    node : int32 (outputs, rows)
+    node : uint32 (outputs, rows)
         The node of the growing tree that a row is known to have reached.
     words : int64 (outputs, rows)
         Packed quantised gradients and hessians.
@@ -110,7 +110,7 @@ class Boosting:
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
         self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
-        self.node = np.zeros((outputs, rows), np.int32)
+        self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
@@ -118,7 +118,9 @@ class Boosting:
         self.placed = np.full(len(silo.table.names), -1, np.int64)
         self._packed: dict[int, Vector] = {}
         self._prepared: tuple[object, ...] = ()
+        # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
+        self._walked: list[Shape | None] = [None] * outputs
 
     # -- between trees --------------------------------------------------------------------------------------
 
@@ -130,16 +132,21 @@ class Boosting:
             return
         for round in range(int(self.added[asked].min()), last + 1):
             behind = asked[self.added[asked] == round]
-            kernels.to_root(self.node, _ranges(silo, behind[self.placed[behind] != round]))
-            self._add_round(silo, _ranges(silo, behind), round)
+            ranges = _ranges(silo, behind)
+            if silo.ranges is not self._ranges or (self.placed[behind] != round).any():
+                kernels.to_root(self.node, ranges)
+                self._walked = [None] * len(self.node)
+            self._add_round(silo, ranges, round)
             self.added[behind] = round + 1
 
     def _add_round(self, silo: Silo, ranges: Ranges, round: int) -> None:
         shapes, values = self.forest[round]
+        levels = [self._levels(output, shape, ranges) for output, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
-                kernels.add_leaves(self.bins, self.node[k], piece, shape.walk(self.bins), value, self.margin[k])
+                walk = shape.walk(self.bins)
+                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[k])
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
@@ -158,6 +165,7 @@ class Boosting:
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self.placed[silo.silos_asked] = len(self.forest)
         self._prepared, self._ranges = key, silo.ranges
+        self._walked = [None] * len(self.node)
 
     def gradients(self, silo: Silo) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """The gradients and hessians of the rows asked, weights included, not quantised: (outputs, rows) each."""
@@ -169,12 +177,24 @@ class Boosting:
 
     # -- within a tree --------------------------------------------------------------------------------------
 
+    def _levels(self, output: int, shape: Shape, ranges: Ranges) -> int:
+        """Levels that rows have to go down in an output's tree; to its root first, where they walked another."""
+        walked = self._walked[output]
+        if walked is not None and not shape.extends(walked):
+            kernels.to_root(self.node[output : output + 1], ranges)
+            walked = None
+        self._walked[output] = shape
+        return shape.levels_below(walked)
+
     def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32]) -> Vector:
         """The (G, H) of each bin of the nodes to build, of one output's tree: int64 (nodes, 2, bins)."""
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = np.full(len(shape.feature), -1, np.int32)
+        if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
+            raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
         slot_of[build] = np.arange(len(build))
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
+        levels = self._levels(output, shape, silo.ranges)
         scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
@@ -182,7 +202,7 @@ class Boosting:
             packed = self._scratch(place, scratch)
             wide = np.zeros((len(build), 2, cuts.total_bins), np.int64)
             kernels.grow_level(
-                self.bins, self.words[output], self.node[output], ranges,
+                self.bins, self.words[output], self.node[output], ranges, levels,
                 shape.walk(self.bins), slot_of, offsets, stride, packed, wide,
             )  # fmt: skip
             return wide

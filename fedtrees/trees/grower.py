@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.trees import kernels
+from fedtrees.trees import split_kernels
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.split import SplitRule, Splits, Units, best_splits
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -206,7 +206,7 @@ def _next(
 
     def subtract(first: int) -> None:
         last = min(first + step, pairs)
-        kernels.siblings(frontier.histograms, parents, histograms, built - left, first, last, both)
+        split_kernels.siblings(frontier.histograms, parents, histograms, built - left, first, last, both)
 
     plan.threads.map(subtract, range(0, pairs, step))
     nodes = np.stack([left, left + 1], axis=1).reshape(-1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.trees import kernels
+from fedtrees.trees import kernels, split_kernels
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def best_splits(
     default_left, left = np.zeros(nodes, bool), np.zeros((nodes, 2), np.int64)
 
     def search(first: int) -> None:
-        kernels.best_splits(
+        split_kernels.best_splits(
             histograms, totals, first, min(first + step, nodes), cuts.bin_offsets, cuts.n_values, cuts.missing,
             units.g, units.h, rule.reg_alpha, rule.reg_lambda, rule.min_child_weight,
             gain, feature, split, default_left, left,

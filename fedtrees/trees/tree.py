@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedtrees.errors import ProtocolError
 
+NO_BIN = 0xFFFF  # above every bin
 LEAF = -1  # the feature, and the left child, of a node that is not split
 
 
@@ -38,6 +39,8 @@ class Cuts:
     bin_offsets: NDArray[np.int64] = field(init=False)  # where a feature's bins start in a histogram
 
     def __post_init__(self) -> None:
+        if len(self.offsets) != len(self.missing) + 1:
+            raise ProtocolError(f"cut points of {len(self.offsets) - 1} features, or of {len(self.missing)}?")
         n_values = np.diff(self.offsets)
         n_bins = n_values + self.missing
         object.__setattr__(self, "n_values", n_values)
@@ -61,13 +64,18 @@ class Cuts:
         ------
         ProtocolError
         """
-        fit = len(self.missing) == n_features and len(self.offsets) == n_features + 1 and self.offsets[0] == 0
-        if not fit or self.offsets[-1] != len(self.values) or (self.n_values < 0).any() or (self.n_bins < 1).any():
+        if (
+            self.n_features != n_features
+            or self.offsets[0] != 0
+            or self.offsets[-1] != len(self.values)
+            or (self.n_values < 0).any()
+            or (self.n_bins < 1).any()
+        ):
             raise ProtocolError(f"cut points that are not those of {n_features} features")
         inside = np.ones(max(len(self.values) - 1, 0), bool)
         starts = self.offsets[1:-1]
         inside[starts[(starts > 0) & (starts < len(self.values))] - 1] = False
-        if not (self.values[1:] > self.values[:-1])[inside].all() or self.n_bins.max() > 2**16:
+        if not (self.values[1:] > self.values[:-1])[inside].all() or self.n_bins.max() > NO_BIN:
             raise ProtocolError("cut points that do not rise, or more of a feature than its bins can be numbered")
 
     def of(self, feature: int) -> NDArray[np.float32]:
@@ -113,7 +121,7 @@ class Tree:
 class Shape:
     """How a tree asks its questions, without what its leaves say: what rows need to find their nodes.
 
-    ``missing`` is the bin that stands for the missing of the node's feature, -1 where it has none.
+    ``missing`` is the bin that stands for the missing of the node's feature, `NO_BIN` where it has none.
     """
 
     feature: NDArray[np.int32]
@@ -139,20 +147,45 @@ class Shape:
             If they are no trees over these cuts: rows that walked them could leave the memory they may read.
         """
         start, shapes = 0, []
+        if len({len(feature), len(bin), len(default_left), len(left), int(ends[-1]) if len(ends) else 0}) > 1:
+            raise ProtocolError("trees whose arrays have other lengths than they say")
         for end in ends.tolist():
             own = slice(start, end)
             shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts))
             start = end
-        if len({len(feature), len(bin), len(default_left), len(left), start}) > 1:
-            raise ProtocolError("trees whose arrays have other lengths than they say")
         return shapes
 
     def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[Any], ...]:
-        """What the kernels take to walk rows of such bins: where each node's feature stands in them, and the rest."""
+        """What the kernels take to walk rows of such bins, (column, question): uint64 (nodes,) each.
+
+        ``column`` is where the feature's bin of row 0 stands in the flat bins. ``question`` is one word: the left child
+        from bit 33 on, whether the missing go right at bit 32, the bin for the missing at 16 and the split at 0. A leaf
+        asks a question that every bin answers with the leaf itself, so that rows may ask it without harm.
+        """
         _, rows, a_group = bins.shape
-        group, place = np.divmod(self.feature.astype(np.int64), a_group)
-        column = np.where(self.feature >= 0, group * rows * a_group + place, LEAF)
-        return column, self.split, self.missing, self.default_left, self.left
+        leaf = self.feature < 0
+        group, place = np.divmod(np.where(leaf, 0, self.feature).astype(np.int64), a_group)
+        left = np.where(leaf, np.arange(len(leaf)), self.left).astype(np.int64)
+        split, missing = np.where(leaf, NO_BIN, self.split), np.where(leaf, NO_BIN, self.missing)
+        question = (left << 33) | (np.int64(1) - self.default_left << 32) | (missing.astype(np.int64) << 16) | split
+        return (group * rows * a_group + place).astype(np.uint64), question.astype(np.uint64)
+
+    def levels_below(self, walked: Shape | None) -> int:
+        """Levels that rows may have to go down from the leaves of ``walked``, a younger state of this tree."""
+        leaves = np.zeros(1, np.int32) if walked is None else np.flatnonzero(walked.feature < 0)
+        levels, at = 0, leaves[self.feature[leaves] >= 0]
+        while len(at):
+            below = np.unique([self.left[at], self.left[at] + 1])
+            levels, at = levels + 1, below[self.feature[below] >= 0]
+        return levels
+
+    def extends(self, walked: Shape) -> bool:
+        """Whether this tree asks all that ``walked`` asks, and asks it first."""
+        n, inner = len(walked.feature), walked.feature >= 0
+        return n <= len(self.feature) and all(
+            (getattr(self, name)[:n][inner] == getattr(walked, name)[inner]).all()
+            for name in ("feature", "split", "default_left", "left")
+        )
 
 
 def _shape(
@@ -166,5 +199,7 @@ def _shape(
     below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
     if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left + 1 >= len(feature)).any():
         raise ProtocolError("a tree with a feature, or a child, that there is not")
-    missing = np.where(inner & cuts.missing[feature], cuts.n_values[feature], -1).astype(np.int32)
+    if (bin[inner] < 0).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
+        raise ProtocolError("a tree that splits at a bin that there is not")
+    missing = np.where(inner & cuts.missing[feature], cuts.n_values[feature], NO_BIN).astype(np.int32)
     return Shape(feature, bin, missing, default_left, left)
