@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,10 +87,13 @@ class Ledger:
 
     def __init__(self, names: Sequence[str]):
         self.names = names
+        self._everyone = np.arange(len(names))
         self.entries: list[Entry] = []
 
     def record(self, entry: Entry) -> None:
         """Add a round."""
+        if len(entry.cohort) == len(self.names):  # cohorts of all are one array: a large federation has many rounds
+            entry = replace(entry, cohort=self._everyone)
         self.entries.append(entry)
 
     @property

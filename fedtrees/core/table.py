@@ -54,7 +54,7 @@ class Table:
     names : sequence of str (silos,)
     starts : int64 (silos + 1,)
         Where each silo's rows start.
-    order : int64 (rows,) or None
+    order : uint32 (rows,) or None
         None where the rows stand in X as they are.
     joined : bool
         Whether the silos were read by themselves: their owners count rows from 0 each.
@@ -66,7 +66,7 @@ class Table:
     weight: NDArray[np.float32] | None
     names: Sequence[str]
     starts: NDArray[np.int64]
-    order: NDArray[np.int64] | None = None
+    order: NDArray[np.uint32] | None = None
     joined: bool = False
 
     @property

@@ -25,7 +25,7 @@ class Bits:
     flat: NDArray[np.uint32]
     row_stride: int
     column_stride: int
-    order: NDArray[np.int64]
+    order: NDArray[np.uint32]
 
     @staticmethod
     def of(table: Table, ordered: bool = True) -> Bits:
@@ -36,7 +36,7 @@ class Bits:
         rows, columns = X.shape
         by_row = X.flags.c_contiguous
         flat = (X if by_row else X.T).reshape(-1).view(np.uint32)
-        order = np.zeros(0, np.int64) if table.order is None or not ordered else table.order
+        order = np.zeros(0, np.uint32) if table.order is None or not ordered else table.order
         return Bits(flat, columns if by_row else 1, 1 if by_row else rows, order)
 
 

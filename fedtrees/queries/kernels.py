@@ -32,7 +32,7 @@ def count_missing(bits, row_stride, column_stride, order, start, stop, out):
     """Count the missing of every feature.
 
     bits: uint32 flat IN; a value stands at row * row_stride + feature * column_stride
-    order: int64 (rows,) or (0,) IN; where a row stands in bits, itself when empty
+    order: uint32 (rows,) or (0,) IN; where a row stands in bits, itself when empty
     start, stop: rows to walk IN
     out: int64 (features,) OUT, added to
     """

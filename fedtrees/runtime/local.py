@@ -188,9 +188,16 @@ def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLi
     codes = codes.astype(np.uint16) if len(names) <= 2**16 else codes  # narrow codes sort by radix
     order = None
     if (codes[1:] < codes[:-1]).any():
-        order = np.argsort(codes, kind="stable")
-        target, weight = target[order], None if weight is None else weight[order]
+        order = np.argsort(codes, kind="stable").astype(np.uint32)
+        target, weight = _narrow(target)[order], None if weight is None else weight[order]
     return Table(schema, values, target, weight, [str(name) for name in names], starts, order)
+
+
+def _narrow(y: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in as few bytes as they need."""
+    if y.dtype.kind not in "iu" or not len(y):
+        return y
+    return y.astype(np.result_type(np.min_scalar_type(y.min()), np.min_scalar_type(y.max())))
 
 
 def _read_ids(silos: ArrayLike) -> NDArray[Any]:
