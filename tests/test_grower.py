@@ -23,6 +23,7 @@ from fedtrees.trees.boosting import Begin
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.histogram import GradientExponents, Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule, Units
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
@@ -68,7 +69,7 @@ class Ground:
         channel, cuts = Listener(federation), self.cuts
         objective = "reg:squarederror"
         channel.tell(Begin(objective, None, np.zeros(1, np.float32), cuts.values, cuts.offsets, cuts.missing))
-        plan = Plan(cuts, rule, max_depth, 1, len(self.X), Threads(2))
+        plan = Plan(cuts, rule, max_depth, 1, len(self.X), Threads(2), Shelf(cuts.total_bins))
         (tree,), answers = grow(plan, channel, np.arange(len(federation.names)), GRIDS, riders)
         return tree, channel, answers
 
@@ -213,7 +214,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     channel, margin = Listener(federation), rng.normal(size=outputs).astype(np.float32)
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))
-    plan = Plan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1))
+    plan = Plan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), Shelf(cuts.total_bins))
     trees, _ = grow(plan, channel, np.arange(3), (0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself

@@ -20,8 +20,9 @@ from fedtrees.core.threads import Threads
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import Ranks
-from fedtrees.trees import kernels, loss_kernels, split_kernels
+from fedtrees.trees import kernels, loss_kernels
 from fedtrees.trees.binning import bin_table, keys_of
+from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.tree import LEAF, NO_BIN, Cuts, Shape
 
 seeds = st.integers(0, 2**32 - 1)
@@ -370,18 +371,17 @@ def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, 
     assert margin.tobytes() == expected.tobytes()
 
 
-@given(seed=seeds, pairs=st.integers(1, 6), bins=st.integers(1, 9))
-def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins: int) -> None:
+@given(seed=seeds, pairs=st.integers(1, 6), bins=st.integers(1, 9), n_jobs=st.integers(1, 3))
+def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins: int, n_jobs: int) -> None:
     rng = np.random.default_rng(seed)
     parents, own = rng.integers(-(2**60), 2**60, (8, 2, bins)), rng.integers(-(2**60), 2**60, (pairs, 2, bins))
-    parent_of, place = rng.choice(8, pairs), rng.integers(0, 2, pairs, dtype=np.int32)
-    out = np.zeros((pairs, 2, 2, bins), np.int64)
-    middle = int(rng.integers(pairs + 1))
-    for first, last in ((0, middle), (middle, pairs)):
-        split_kernels.siblings(parents, parent_of, own, place, first, last, out)
-    for pair in range(pairs):
-        assert out[pair, place[pair]].tolist() == own[pair].tolist()
-        assert out[pair, 1 - place[pair]].tolist() == (parents[parent_of[pair]] - own[pair]).tolist()
+    shelf = Shelf(bins)
+    places = rng.permutation(shelf.put(parents))[:pairs]
+    built = shelf.divide(places, own, Threads(n_jobs))
+    assert len({*places, *built}) == 2 * pairs  # nothing is written twice
+    assert shelf.histograms[built].tolist() == own.tolist()
+    assert shelf.histograms[places].tolist() == (parents[places] - own).tolist()
+    assert shelf.put(own).tolist() == list(range(pairs)) and shelf.histograms[:pairs].tolist() == own.tolist()
 
 
 # -- the exponential ----------------------------------------------------------------------------------------

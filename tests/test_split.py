@@ -64,7 +64,7 @@ def test_splits_are_those_of_an_exhaustive_search(
     nodes = [random_node(rng, cuts.n_bins, int(rng.integers(0, 40)), few) for _ in range(n_nodes)]
     histograms, totals = np.stack([sums for sums, _ in nodes]), np.array([total for _, total in nodes])
 
-    splits = best_splits(histograms, totals, cuts, rule, UNITS, Threads(n_jobs))
+    splits = best_splits(histograms, np.arange(len(totals)), totals, cuts, rule, UNITS, Threads(n_jobs))
 
     for node, (sums, total) in enumerate(nodes):
         gain, best = twins.best_split(sums.tolist(), total, cuts, rule, UNITS)
@@ -84,7 +84,7 @@ def test_no_split_gains_more_in_exact_arithmetic(seed: int, few: bool, rule: Spl
     rng = np.random.default_rng(seed)
     cuts = random_layout(rng, few)
     sums, total = random_node(rng, cuts.n_bins, int(rng.integers(1, 40)), few)
-    splits = best_splits(sums[None], np.array([total]), cuts, rule, UNITS, Threads(1))
+    splits = best_splits(sums[None], np.zeros(1, np.int64), np.array([total]), cuts, rule, UNITS, Threads(1))
     exact = {split: twins.gain(split, total, rule, UNITS, Fraction) for split in twins.candidates(sums.tolist(), cuts)}
     most = max((gain for gain in exact.values() if gain is not None), default=Fraction(0))
     scale = 1e-12 * (1 + abs(total[0] * UNITS.g) ** 2)
@@ -102,14 +102,18 @@ def one_feature(g: list[int], h: list[int], missing: bool = False, rule: SplitRu
     n = len(g) - missing
     cuts = Cuts(np.arange(n, dtype=np.float32), np.array([0, n]), np.array([missing]))
     sums = np.array([[g, h]])
-    return best_splits(sums, sums.sum(axis=2), cuts, rule or SplitRule(), Units(1.0, 1.0), Threads(1))
+    return best_splits(
+        sums, np.arange(len(sums)), sums.sum(axis=2), cuts, rule or SplitRule(), Units(1.0, 1.0), Threads(1)
+    )
 
 
 def test_ties_go_to_the_lowest_feature_and_bin() -> None:
     # both features, and in each the cuts after bin 0 and after bin 2, gain the same
     g, h = [-4, 4, -4, 4] * 2, [2, 2, 2, 2] * 2
     cuts = Cuts(np.arange(8, dtype=np.float32), np.array([0, 4, 8]), np.array([False, False]))
-    splits = best_splits(np.array([[g, h]]), np.array([[0, 8]]), cuts, SplitRule(), Units(1.0, 1.0), Threads(1))
+    splits = best_splits(
+        np.array([[g, h]]), np.zeros(1, np.int64), np.array([[0, 8]]), cuts, SplitRule(), Units(1.0, 1.0), Threads(1)
+    )
     assert (splits.feature[0], splits.bin[0], splits.default_left[0]) == (0, 0, False)
 
 

@@ -120,7 +120,8 @@ class LocalFederation:
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
-        return np.concatenate([query.ask(self._fused) for query in call.queries])
+        vectors = [query.ask(self._fused) for query in call.queries]
+        return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 
     def _bill(self, call: Call, cohort: Cohort) -> NDArray[np.int64] | int:
         """Bytes that the messages to the cohort would take; notes what it has heard. No message is built twice."""

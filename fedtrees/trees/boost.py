@@ -20,6 +20,7 @@ from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.histogram import GradientExponents
 from fedtrees.trees.losses import Loss, statistic_exponents
+from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Cuts, Tree
 
@@ -95,7 +96,9 @@ def boost(
     base_margin = storable(intercept)
     objective = settings.loss.name
     channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
-    plan = Plan(cuts, settings.rule, settings.max_depth, len(base_margin), summary.rows, threads)
+    plan = Plan(
+        cuts, settings.rule, settings.max_depth, len(base_margin), summary.rows, threads, Shelf(cuts.total_bins)
+    )
     grids = Grids(settings.loss, weight_exponent, summary.rows * plan.outputs)
     trees: list[Tree] = []
     for round in range(settings.n_estimators):

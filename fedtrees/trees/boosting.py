@@ -116,7 +116,7 @@ class Boosting:
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
-        self._packed: dict[int, Vector] = {}
+        self._kept: dict[tuple[str, int], Vector] = {}
         self._prepared: tuple[object, ...] = ()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
@@ -199,8 +199,10 @@ class Boosting:
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
             place, ranges = piece
-            packed = self._scratch(place, scratch)
-            wide = np.zeros((len(build), 2, cuts.total_bins), np.int64)
+            packed = self._scratch("packed", place, scratch)
+            wide = self._scratch("wide", place, len(build) * 2 * cuts.total_bins)
+            wide[:] = 0
+            wide = wide.reshape(len(build), 2, cuts.total_bins)
             kernels.grow_level(
                 self.bins, self.words[output], self.node[output], ranges, levels,
                 shape.walk(self.bins), slot_of, offsets, stride, packed, wide,
@@ -210,15 +212,16 @@ class Boosting:
         parts = silo.threads.map(fill, list(enumerate(pieces(silo.ranges, silo.threads.n))))
         if not parts:
             return np.zeros((len(build), 2, cuts.total_bins), np.int64)
-        for part in parts[1:]:
-            parts[0] += part
-        return parts[0]
+        total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
+        for part in parts[2:]:
+            total += part
+        return total
 
-    def _scratch(self, place: int, size: int) -> Vector:
-        """A thread's accumulators, zeros; kernels leave them so."""
-        if len(self._packed.get(place, ())) < size:
-            self._packed[place] = np.zeros(size, np.int64)
-        return self._packed[place][:size]
+    def _scratch(self, what: str, place: int, size: int) -> Vector:
+        """A thread's memory, at first zeros. Fresh memory would cost the system more time than the sums do."""
+        if len(self._kept.get((what, place), ())) < size:
+            self._kept[what, place] = np.zeros(size, np.int64)
+        return self._kept[what, place][:size]
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.trees import split_kernels
 from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.shelf import Places, Shelf
 from fedtrees.trees.split import SplitRule, Splits, Units, best_splits
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
@@ -74,6 +74,8 @@ class Plan:
     rows : int
         Rows of the federation.
     threads : Threads
+    shelf : Shelf
+        For the histograms; one for all trees.
     """
 
     cuts: Cuts
@@ -82,6 +84,7 @@ class Plan:
     outputs: int
     rows: int
     threads: Threads
+    shelf: Shelf
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +94,13 @@ class Frontier:
     Attributes
     ----------
     tree, node : int32 (nodes,)
-    histograms : int64 (nodes, 2, bins)
+    places : int64 (nodes,)
+        Where on the shelf their histograms stand.
     """
 
     tree: NDArray[np.int32]
     node: NDArray[np.int32]
-    histograms: Vector
+    places: Places
 
 
 def grow(
@@ -116,7 +120,7 @@ def grow(
     for tree, histogram in zip(trees, histograms, strict=True):
         # any feature's bins hold every row once: the first will do
         tree.sums[0] = histogram[:, : plan.cuts.bin_offsets[1]].sum(axis=1)
-    frontier = Frontier(roots, np.zeros(plan.outputs, np.int32), histograms)
+    frontier = Frontier(roots, np.zeros(plan.outputs, np.int32), plan.shelf.put(histograms))
     for depth in range(1, plan.max_depth + 1):
         splits = _find(plan, trees, frontier, units)
         parents, children = _split(trees, frontier, splits)
@@ -157,7 +161,7 @@ def _ask_for(
 
 def _find(plan: Plan, trees: list[GrowingTree], frontier: Frontier, units: Units) -> Splits:
     totals = np.stack([trees[k].sums[node] for k, node in zip(frontier.tree, frontier.node, strict=True)])
-    return best_splits(frontier.histograms, totals, plan.cuts, plan.rule, units, plan.threads)
+    return best_splits(plan.shelf.histograms, frontier.places, totals, plan.cuts, plan.rule, units, plan.threads)
 
 
 def _split(trees: list[GrowingTree], frontier: Frontier, splits: Splits) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -199,15 +203,9 @@ def _next(
     built: NDArray[np.int32],
     histograms: Vector,
 ) -> Frontier:
-    """The next level: a parent's histogram less the built child's is its sibling's, exactly: they are integers."""
-    pairs = len(parents)
-    both = np.empty((pairs, 2, *histograms.shape[1:]), np.int64)
-    step = max(1, -(-pairs // plan.threads.n))
-
-    def subtract(first: int) -> None:
-        last = min(first + step, pairs)
-        split_kernels.siblings(frontier.histograms, parents, histograms, built - left, first, last, both)
-
-    plan.threads.map(subtract, range(0, pairs, step))
+    """The next level: the children that were built, and those that are left of their parents."""
+    there = frontier.places[parents]
+    new = plan.shelf.divide(there, histograms, plan.threads)
+    places = np.where((built == left)[:, None], np.stack([new, there], axis=1), np.stack([there, new], axis=1))
     nodes = np.stack([left, left + 1], axis=1).reshape(-1)
-    return Frontier(np.repeat(frontier.tree[parents], 2), nodes, both.reshape(-1, *histograms.shape[1:]))
+    return Frontier(np.repeat(frontier.tree[parents], 2), nodes, places.reshape(-1))

@@ -73,7 +73,13 @@ class Units:
 
 
 def best_splits(
-    histograms: Vector, totals: Vector, cuts: Cuts, rule: SplitRule, units: Units, threads: Threads
+    histograms: Vector,
+    places: NDArray[np.int64],
+    totals: Vector,
+    cuts: Cuts,
+    rule: SplitRule,
+    units: Units,
+    threads: Threads,
 ) -> Splits:
     """Find each node's best split.
 
@@ -82,7 +88,9 @@ def best_splits(
 
     Parameters
     ----------
-    histograms : int64 (nodes, 2, bins)
+    histograms : int64 (places, 2, bins)
+    places : int64 (nodes,)
+        Where among them each node's histogram stands.
     totals : int64 (nodes, 2)
         The nodes' own sums.
     """
@@ -93,7 +101,7 @@ def best_splits(
 
     def search(first: int) -> None:
         split_kernels.best_splits(
-            histograms, totals, first, min(first + step, nodes), cuts.bin_offsets, cuts.n_values, cuts.missing,
+            histograms, places, totals, first, min(first + step, nodes), cuts.bin_offsets, cuts.n_values, cuts.missing,
             units.g, units.h, rule.reg_alpha, rule.reg_lambda, rule.min_child_weight,
             gain, feature, split, default_left, left,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Kernels of the server: siblings by subtraction, and the best split of a node. Each has a naive twin in the tests."""
+"""Kernels of the server: children by subtraction, and the best split of a node. Each has a naive twin in the tests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def siblings(parents, parent_of, built, place, first, last, out):
-    """Put the built child's histogram and its sibling's, the parent's less it, side by side.
+def divide(histograms, parents, built, free, first, last):
+    """Put built children on the shelf, and leave of each parent what is its other child's.
 
-    parents: int64 (nodes, 2, bins), parent_of: int64 (pairs,), built: int64 (pairs, 2, bins) IN
-    place: int32 (pairs,) IN; 0 where the left child was built, 1 where the right
+    histograms: int64 (places, 2, bins) IN OUT
+    parents, free: int64 (pairs,) IN; the places of the parents, and those for the built children, all distinct
+    built: int64 (pairs, 2, bins) IN
     first, last: pairs to do IN
-    out: int64 (pairs, 2, 2, bins) OUT
     """
     for pair in range(first, last):
-        parent, own = parents[parent_of[pair]], built[pair]
-        mine, other = out[pair, place[pair]], out[pair, 1 - place[pair]]
+        parent, child, own = histograms[parents[pair]], histograms[free[pair]], built[pair]
         for statistic in range(2):
-            for b in range(parents.shape[2]):
-                mine[statistic, b] = own[statistic, b]
-                other[statistic, b] = parent[statistic, b] - own[statistic, b]
+            for b in range(own.shape[1]):
+                child[statistic, b] = own[statistic, b]
+                parent[statistic, b] -= own[statistic, b]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -45,7 +44,7 @@ def _saved(left_g, left_h, total_g, total_h, unit_g, unit_h, alpha, reg_lambda, 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    histograms, totals, first, last, offsets, n_values, has_missing, unit_g, unit_h, alpha, reg_lambda, min_child,
+    histograms, places, totals, first, last, offsets, n_values, has_missing, unit_g, unit_h, alpha, reg_lambda, min_child,
     gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
@@ -53,20 +52,20 @@ def best_splits(
     Ties go where XGBoost's go: to the lowest feature, then to missing right before missing left, then to the lowest
     bin with missing right and to the highest with missing left.
 
-    histograms: int64 (nodes, 2, bins), totals: int64 (nodes, 2) IN
+    histograms: int64 (places, 2, bins), places: int64 (nodes,), totals: int64 (nodes, 2) IN
     offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,) IN
     unit_g, unit_h: float IN; what one step of g and of h stands for
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
     left_sums: int64 (nodes, 2) OUT
     """
     for node in range(first, last):
-        all_g, all_h = totals[node, 0], totals[node, 1]
+        own, all_g, all_h = histograms[places[node]], totals[node, 0], totals[node, 1]
         parent = _score(all_g * unit_g, all_h * unit_h, alpha, reg_lambda)
         best = 0.0
         feature[node] = -1
         for f in range(n_values.shape[0]):
             start, n = offsets[f], n_values[f]
-            own_g, own_h = histograms[node, 0, start : offsets[f + 1]], histograms[node, 1, start : offsets[f + 1]]
+            own_g, own_h = own[0, start : offsets[f + 1]], own[1, start : offsets[f + 1]]
             misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
             g, h = np.int64(0), np.int64(0)
             for b in range(n if misses else n - 1):  # missing right; at the last bin, the present from the missing

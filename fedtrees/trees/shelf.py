@@ -1,0 +1,73 @@
+"""Where the server keeps the histograms of the nodes that may be split."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.core.threads import Threads
+from fedtrees.trees import split_kernels
+
+Places = NDArray[np.int64]
+
+
+class Shelf:
+    """Histograms in places that are used again, level after level and tree after tree.
+
+    Fresh memory costs the system more time than the sums that go there: a training keeps one shelf.
+
+    Parameters
+    ----------
+    bins : int
+        Bins of all features.
+
+    Attributes
+    ----------
+    histograms : int64 (places, 2, bins)
+        Each place holds a node's sums of gradients and of hessians, or what is no longer needed.
+    """
+
+    def __init__(self, bins: int):
+        self.histograms = np.empty((0, 2, bins), np.int64)
+
+    def put(self, roots: Vector) -> Places:
+        """Begin anew with these, int64 (nodes, 2, bins); returns their places."""
+        places = np.arange(len(roots))
+        self._make_room(len(roots))
+        self.histograms[places] = roots
+        return places
+
+    def divide(self, parents: Places, built: Vector, threads: Threads) -> Places:
+        """Part parents into the children that were built, and their siblings.
+
+        A sibling's histogram is its parent's less the built child's, exactly, as they are integers. It takes the
+        parent's place.
+
+        Parameters
+        ----------
+        parents : int64 (pairs,)
+            Places; nothing else on the shelf is needed any more.
+        built : int64 (pairs, 2, bins)
+
+        Returns
+        -------
+        int64 (pairs,)
+            The places of the built children.
+        """
+        pairs = len(parents)
+        self._make_room(2 * pairs)
+        free = np.setdiff1d(np.arange(len(self.histograms)), parents, assume_unique=True)[:pairs]
+        step = max(1, -(-pairs // threads.n))
+
+        def subtract(first: int) -> None:
+            split_kernels.divide(self.histograms, parents, built, free, first, min(first + step, pairs))
+
+        threads.map(subtract, range(0, pairs, step))
+        return free
+
+    def _make_room(self, places: int) -> None:
+        missing = places - len(self.histograms)
+        if missing > 0:
+            more = np.empty((missing, *self.histograms.shape[1:]), np.int64)
+            self.histograms = np.concatenate([self.histograms, more])
