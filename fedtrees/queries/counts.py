@@ -112,10 +112,14 @@ class Counts(Query, frozen=True, eq=False):
         return Summary(int(total[0]), int(total[1]), total[2:])
 
 
-def _weights_and_targets(silo: Silo, labels: list[Any] | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+ONE = np.ones(1, np.float32)  # the weight of each row, where weights are None
+
+
+def _weights_and_targets(
+    silo: Silo, labels: list[Any] | None
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
     rows, weight = silo.rows_asked(), silo.weights()
-    target = silo.targets(labels)[rows]
-    return np.ones(len(target), np.float32) if weight is None else weight[rows], target
+    return None if weight is None else weight[rows], silo.targets(labels)[rows]
 
 
 class LabelExponents(Query, frozen=True, eq=False):
@@ -143,6 +147,8 @@ class LabelExponents(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
+        if weight is None:
+            return np.concatenate([exponent_counts(ONE) * len(target), exponent_counts(target)])
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
             product = weight * target
         return np.concatenate([exponent_counts(weight), exponent_counts(product)])
@@ -181,10 +187,13 @@ class LabelSums(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
-        mass = quantise(weight, self.exponents[0], self.bits)
-        if self.labels is None:
-            return np.array([mass.sum(), quantise(weight * target, self.exponents[1], self.bits).sum()])
-        return np.array([mass[target == k].sum() for k in range(len(self.labels))])
+        mass = quantise(ONE if weight is None else weight, self.exponents[0], self.bits)
+        if self.labels is not None:
+            if weight is None:
+                return np.bincount(target.astype(np.int64), minlength=len(self.labels)) * mass
+            return np.array([mass[target == k].sum() for k in range(len(self.labels))])
+        product = quantise(target if weight is None else weight * target, self.exponents[1], self.bits)
+        return np.array([mass[0] * len(target) if weight is None else mass.sum(), product.sum()])
 
     def read(self, total: Vector) -> NDArray[np.float64]:
         """The sums as real numbers."""

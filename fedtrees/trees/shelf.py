@@ -57,7 +57,9 @@ class Shelf:
         """
         pairs = len(parents)
         self._make_room(2 * pairs)
-        free = np.setdiff1d(np.arange(len(self.histograms)), parents, assume_unique=True)[:pairs]
+        is_free = np.ones(len(self.histograms), bool)
+        is_free[parents] = False
+        free = np.flatnonzero(is_free)[:pairs]
         step = max(1, -(-pairs // threads.n))
 
         def subtract(first: int) -> None:
