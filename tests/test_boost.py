@@ -232,16 +232,21 @@ def test_a_silo_of_a_single_class_is_no_obstacle() -> None:
 # -- the loop -----------------------------------------------------------------------------------------------
 
 
-def test_every_finished_round_is_told() -> None:
+@pytest.mark.parametrize("last", [2, 4])
+def test_every_finished_round_is_told_and_may_be_the_last(last: int) -> None:
     problem = simple()
     federation = LocalFederation(problem.silos())
-    seen: list[int] = []
+    seen: list[tuple[int, dict[str, dict[str, float]]]] = []
+
+    def watch(round: int, scores: dict[str, dict[str, float]]) -> bool:
+        seen.append((round, scores))
+        return round == last
+
     settings = Settings(loss_named("binary:logistic"), n_estimators=5, max_depth=2)
     ensemble = boost(
-        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1),
-        lambda margin: margin.astype(np.float32), seen.append,
-    )  # fmt: skip
-    assert seen == [0, 1, 2, 3, 4] and len(ensemble.trees) == 5
+        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), watch
+    )
+    assert seen == [(round, {}) for round in range(last + 1)] and len(ensemble.trees) == last + 1
     assert ensemble.base_margin.dtype == np.float32
 
 

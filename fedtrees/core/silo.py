@@ -38,6 +38,8 @@ class Silo:
         At least 0; None counts every row as 1.
     n_jobs : int, optional
         Threads to answer with; None takes every core.
+    eval_set : sequence of (X, y) or (X, y, sample_weight), optional
+        Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Silo:
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         n_jobs: int | None = None,
+        eval_set: Sequence[tuple[Any, ...]] = (),
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
@@ -68,17 +71,19 @@ class Silo:
         target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
         starts = np.array([0, len(values)], np.int64)
-        self._hold(Table(schema, values, target, weight, [name], starts), Threads(n_jobs))
+        held_out = [read_held_out(own, schema, name, place) for place, own in enumerate(eval_set)]
+        self._hold(Table(schema, values, target, weight, [name], starts), Threads(n_jobs), held_out)
 
     @classmethod
-    def of_table(cls, table: Table, threads: Threads) -> Silo:
-        """One object that answers for all silos of a table at once."""
+    def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
+        """One object that answers for all silos of a table, and of its evaluation sets, at once."""
         silo = cls.__new__(cls)
-        silo._hold(table, threads)
+        silo._hold(table, threads, held_out)
         return silo
 
-    def _hold(self, table: Table, threads: Threads) -> None:
+    def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
         self.table = table
+        self.held_out = held_out  # evaluation sets, of the same silos
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
@@ -207,3 +212,14 @@ class Silo:
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
         text = text if f"silo {self.name!r}" in text else f"silo {self.name!r}: {text}"
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
+
+
+def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int) -> Table:
+    """Read one silo's evaluation set, of the same columns as what it trains on."""
+    where = f"silo {name!r}, eval_set {place}: "
+    if not isinstance(own, tuple | list) or len(own) not in (2, 3):
+        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight).")
+    values, _ = read_features(own[0], where, known=schema)
+    target = read_target(own[1], len(values), where)
+    weight = read_weight(own[2] if len(own) == 3 else None, len(values), where)
+    return Table(schema, values, target, weight, [name], np.array([0, len(values)], np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,8 +22,10 @@ from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.progress import progress
 from fedtrees.export.xgboost import storable_base_margin, to_booster
+from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import LOSSES, Loss
@@ -71,6 +74,8 @@ class FedGBT(BaseEstimator):
         max_bin: int = 256,
         base_score: float | None = None,
         objective: str | None = None,
+        eval_metric: str | Sequence[str] | None = None,
+        early_stopping_rounds: int | None = None,
         sampling: Any = 1.0,
         weighting: Any = "rows",
         random_state: Any = None,
@@ -87,6 +92,8 @@ class FedGBT(BaseEstimator):
         self.max_bin = max_bin
         self.base_score = base_score
         self.objective = objective
+        self.eval_metric = eval_metric
+        self.early_stopping_rounds = early_stopping_rounds
         self.sampling = sampling
         self.weighting = weighting
         self.random_state = random_state
@@ -109,6 +116,10 @@ class FedGBT(BaseEstimator):
         y: ArrayLike,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        eval_set: Sequence[tuple[Any, Any]] = (),
+        eval_silos: Sequence[ArrayLike | None] | None = None,
+        sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -123,6 +134,12 @@ class FedGBT(BaseEstimator):
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
             At least 0.
+        eval_set : sequence of (X, y), optional
+            Rows to score on after every round, called ``validation_0`` and so on.
+        eval_silos : sequence of array-like, optional
+            The silo ids of their rows; scores are the same sums whoever holds them.
+        sample_weight_eval_set : sequence of array-like, optional
+            The weights of their rows.
 
         Returns
         -------
@@ -138,7 +155,14 @@ class FedGBT(BaseEstimator):
         self._check_parameters()
         if y is None:
             raise DataError("requires y to be passed, but the target y is None.")
-        federation = LocalFederation.from_table(X, _column(y), silos, sample_weight, n_jobs=self.n_jobs)
+        weights = [None] * len(eval_set) if sample_weight_eval_set is None else list(sample_weight_eval_set)
+        if len(weights) != len(eval_set):
+            raise ParameterError(f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} in eval_set.")
+        federation = LocalFederation.from_table(
+            X, _column(y), silos, sample_weight,
+            eval_set=[_with_weight(own, weight) for own, weight in zip(eval_set, weights, strict=True)],
+            eval_silos=eval_silos, n_jobs=self.n_jobs,
+        )  # fmt: skip
         try:
             return self.fit_federation(federation)
         finally:
@@ -164,18 +188,32 @@ class FedGBT(BaseEstimator):
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
-        settings = self._settings(loss)
+        settings = self._settings(loss, getattr(federation, "eval_sets", 0))
         channel = PlainChannel(federation, settings.seed)
-        with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as watch:
+        with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
+            watch = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown)
             ensemble = boost(
                 channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
                 lambda margin: storable_base_margin(loss.name, margin), watch,
             )  # fmt: skip
         self.ledger_ = channel.ledger
         self._keep(ensemble, schema, loss)
+        self._note(watch)
         return self
 
-    def _settings(self, loss: Loss) -> Settings:
+    def _note(self, monitor: Monitor) -> None:
+        """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
+        for name in ("evals_result_", "best_iteration", "best_score"):
+            self.__dict__.pop(name, None)
+        if monitor.history:
+            self.evals_result_ = monitor.history
+        if self.early_stopping_rounds is not None:
+            self.best_iteration, self.best_score = monitor.best_iteration, monitor.best_score
+            self.booster_.set_attr(best_iteration=str(self.best_iteration), best_score=str(self.best_score))
+
+    def _settings(self, loss: Loss, eval_sets: int) -> Settings:
+        if self.early_stopping_rounds is not None and not eval_sets:
+            raise ParameterError("early_stopping_rounds needs an eval_set, in fit or in each Silo, to look at.")
         return Settings(
             loss=loss,
             n_estimators=int(self.n_estimators),
@@ -192,7 +230,13 @@ class FedGBT(BaseEstimator):
             sampler=as_sampler(self.sampling),
             weighting=as_weighting(self.weighting),
             seed=_seed(self.random_state),
+            eval_names=[f"validation_{place}" for place in range(eval_sets)],
+            eval_metrics=self._metrics() or [metric_of(loss.name)],
         )
+
+    def _metrics(self) -> list[str]:
+        given = self.eval_metric
+        return [] if given is None else [given] if isinstance(given, str) else list(given)
 
     def _check_parameters(self) -> None:
         for name, (whole, low, high, closed) in _RANGES.items():
@@ -205,6 +249,11 @@ class FedGBT(BaseEstimator):
         known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
         if self.objective is not None and self.objective not in known:
             raise unknown_value("objective", self.objective, known)
+        for metric in self._metrics():
+            metric_named(metric)
+        patience = self.early_stopping_rounds
+        if patience is not None and not (isinstance(patience, Integral) and patience > 0):
+            raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
         base_score = self.base_score
         if base_score is not None and not (isinstance(base_score, Real) and abs(base_score) <= _LARGEST):
             raise ParameterError(f"base_score={base_score!r}: give a finite number, or None to estimate it.")
@@ -243,7 +292,11 @@ class FedGBT(BaseEstimator):
         values, _ = read_features(X, known=self._schema)
         if len(values) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
-        prediction: NDArray[np.float32] = self.booster_.inplace_predict(values, validate_features=False)
+        best = getattr(self, "best_iteration", None)
+        rounds = (0, 0) if best is None else (0, best + 1)
+        prediction: NDArray[np.float32] = self.booster_.inplace_predict(
+            values, iteration_range=rounds, validate_features=False
+        )
         return prediction
 
     @property
@@ -304,6 +357,10 @@ class FedGBT(BaseEstimator):
             raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
+        self._note(Monitor([], None, lambda round: None))
+        best = booster.attr("best_iteration")
+        if best is not None:
+            self.best_iteration, self.best_score = int(best), float(booster.attr("best_score") or "nan")
         self._hold(booster, schema)
         return self
 
@@ -335,6 +392,10 @@ def _column(y: ArrayLike) -> NDArray[Any]:
         warnings.warn(message, DataConversionWarning, stacklevel=3)
         return values.ravel()
     return values
+
+
+def _with_weight(own: tuple[Any, Any], weight: ArrayLike | None) -> tuple[Any, ...]:
+    return tuple(own) if weight is None else (*own, weight)
 
 
 def _is_seed(random_state: Any) -> bool:

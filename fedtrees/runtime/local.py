@@ -13,10 +13,10 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table, agree, read_features, read_weight, refuse_mixed_targets
-from fedtrees.core.target import plain_array, read_target
+from fedtrees.core.table import Schema, Table
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table
 from fedtrees.runtime.transport import InProcess, Postman
 
 
@@ -55,7 +55,17 @@ class LocalFederation:
             raise ParameterError("a federation needs at least one silo.")
         if not all(isinstance(silo, Silo) for silo in silos):
             raise ParameterError("silos: give a list of fedtrees.Silo.")
-        self._open(_join(silos), mode, n_jobs, silos)
+        names = [silo.name for silo in silos]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
+        sets = {silo.name: len(silo.held_out) for silo in silos}
+        if len(set(sets.values())) > 1:
+            raise ParameterError(
+                f"silos have different numbers of evaluation sets: {sets}; give empty ones where need be."
+            )
+        held_out = [join_tables([silo.held_out[place] for silo in silos]) for place in range(sets[names[0]])]
+        self._open(join_tables([silo.table for silo in silos]), held_out, mode, n_jobs, silos)
 
     @classmethod
     def from_table(
@@ -65,22 +75,34 @@ class LocalFederation:
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
+        eval_set: Sequence[tuple[Any, ...]] = (),
+        eval_silos: Sequence[ArrayLike | None] | None = None,
         mode: str = "fused",
         n_jobs: int | None = None,
     ) -> LocalFederation:
         """Split one table by a silo id a row; None is one silo, called ``all``. Nothing of X is copied.
 
-        Silos stand in the order of their ids. See `LocalFederation` for errors.
+        Silos stand in the order of their ids. Evaluation sets are (X, y) or (X, y, sample_weight), with the silo ids of
+        their rows in ``eval_silos``; without, the first silo holds them. See `LocalFederation` for errors.
         """
         federation = cls.__new__(cls)
-        federation._open(_split(X, y, silos, sample_weight), mode, n_jobs, None)
+        table = split_table(X, y, silos, sample_weight)
+        ids = [None] * len(eval_set) if eval_silos is None else list(eval_silos)
+        if len(ids) != len(eval_set):
+            raise ParameterError(f"eval_silos has {len(ids)} entries for {len(eval_set)} evaluation sets.")
+        pairs = enumerate(zip(eval_set, ids, strict=True))
+        held_out = [split_held_out(table, own, whose, place) for place, (own, whose) in pairs]
+        federation._open(table, held_out, mode, n_jobs, None)
         return federation
 
-    def _open(self, table: Table, mode: str, n_jobs: int | None, silos: list[Silo] | None) -> None:
+    def _open(
+        self, table: Table, held_out: list[Table], mode: str, n_jobs: int | None, silos: list[Silo] | None
+    ) -> None:
         if mode not in ("fused", "faithful"):
             raise unknown_value("mode", mode, ["fused", "faithful"])
         self.mode = mode
         self.threads = Threads(n_jobs)
+        self.eval_sets = len(held_out)
         self.names: Sequence[str] = table.names
         self.table = table
         self._run = b""
@@ -88,11 +110,13 @@ class LocalFederation:
         self._sizes, size_of = np.unique(np.diff(table.starts), return_inverse=True)
         self._size_of = size_of.astype(np.min_scalar_type(len(self._sizes)))
         if mode == "fused":
-            self._fused = Silo.of_table(table, self.threads)
+            self._fused = Silo.of_table(table, self.threads, held_out)
             return
-        parts = silos or [Silo.of_table(part, self.threads) for part in _parts(table)]
-        self.silos = {silo.name: silo for silo in parts}
-        self._postman = Postman(InProcess({s.name: s.answer for s in parts}), self.names)
+        if silos is None:
+            apart = zip(part_table(table), *(part_table(own) for own in held_out), strict=True)
+            silos = [Silo.of_table(own, self.threads, list(sets)) for own, *sets in apart]
+        self.silos = {silo.name: silo for silo in silos}
+        self._postman = Postman(InProcess({silo.name: silo.answer for silo in silos}), self.names)
 
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         """See `Federation`."""
@@ -154,73 +178,3 @@ class LocalFederation:
 
     def __repr__(self) -> str:
         return f"LocalFederation({len(self.names)} silos, {self.table.n_rows} rows, mode={self.mode!r})"
-
-
-def _join(silos: Sequence[Silo]) -> Table:
-    names = [silo.name for silo in silos]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
-    schema = agree([(silo.name, silo.table.schema) for silo in silos])
-    tables = [silo.table for silo in silos]
-    refuse_mixed_targets([(silo.name, silo.table.y) for silo in silos])
-    weight = None
-    if any(table.weight is not None for table in tables):
-        weight = np.concatenate([np.ones(t.n_rows, np.float32) if t.weight is None else t.weight for t in tables])
-    starts = np.concatenate(([0], np.cumsum([table.n_rows for table in tables])))
-    # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
-    targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
-    whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
-    y = np.concatenate(targets, dtype=np.int64, casting="unsafe") if whole else np.concatenate(targets)
-    return Table(schema, np.concatenate([table.X for table in tables]), y, weight, names, starts, joined=True)
-
-
-def _split(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
-    ids = None if silos is None else _read_ids(silos)
-    values, schema = read_features(X, silos=ids)
-    n = len(values)
-    target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
-    if ids is None:
-        return Table(schema, values, target, weight, ["all"], np.array([0, n], np.int64))
-    import pandas as pd
-
-    codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
-    starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
-    codes = codes.astype(np.uint16) if len(names) <= 2**16 else codes  # narrow codes sort by radix
-    order = None
-    if (codes[1:] < codes[:-1]).any():
-        order = np.argsort(codes, kind="stable").astype(np.uint32)
-        target, weight = _narrow(target)[order], None if weight is None else weight[order]
-    return Table(schema, values, target, weight, [str(name) for name in names], starts, order)
-
-
-def _narrow(y: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in as few bytes as they need."""
-    if y.dtype.kind not in "iu" or not len(y):
-        return y
-    return y.astype(np.result_type(np.min_scalar_type(y.min()), np.min_scalar_type(y.max())))
-
-
-def _read_ids(silos: ArrayLike) -> NDArray[Any]:
-    """Silo ids as something that sorts; missing ones are refused."""
-    import pandas as pd
-
-    ids = plain_array(silos, "silos")
-    if ids.ndim != 1:
-        raise DataError(f"silos has the shape {ids.shape}; give one id a row.")
-    missing = np.asarray(pd.isna(ids))
-    if missing.any():
-        raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")
-    return ids.astype(str) if ids.dtype.kind == "O" else ids
-
-
-def _parts(table: Table) -> list[Table]:
-    """Each silo's own table."""
-    parts = []
-    for place, name in enumerate(table.names):
-        rows = slice(int(table.starts[place]), int(table.starts[place + 1]))
-        X = table.X[rows] if table.order is None else table.X[table.order[rows]]
-        weight = None if table.weight is None else table.weight[rows]
-        starts = np.array([0, len(X)], np.int64)
-        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts))
-    return parts

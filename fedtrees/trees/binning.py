@@ -61,8 +61,19 @@ def keys_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.where(bits & SIGN, -bits, bits | SIGN).astype(np.uint32)
 
 
-def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def bin_table(
+    table: Table, cuts: Cuts, threads: Threads, trained: bool = True
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Put every value of a table in its bin.
+
+    Parameters
+    ----------
+    table : Table
+    cuts : Cuts
+    threads : Threads
+    trained : bool, default True
+        Whether the cuts were made for these rows. Others may miss what no row of training missed, and go beyond all
+        cuts: that is the bin after the one for the missing.
 
     Returns
     -------
@@ -71,9 +82,9 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
     """
     groups = -(-cuts.n_features // GROUP)
     a_group = -(-cuts.n_features // groups)
-    largest = int(cuts.n_bins.max())
+    largest = int(cuts.n_bins.max()) if trained else int(cuts.n_values.max()) + 2
     slot_shift = shift_of(table.n_rows)
-    keys, below, steps = _lookup(cuts, slot_shift)
+    keys, below, steps = _lookup(cuts, slot_shift, trained)
     bits = Bits.of(table)
     out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
 
@@ -88,9 +99,12 @@ def bin_table(table: Table, cuts: Cuts, threads: Threads) -> NDArray[np.uint8] |
     return out
 
 
-def _lookup(cuts: Cuts, shift: np.uint32) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
-    """Each feature's inner cuts as keys, how many lie below each slot of upper bits, and the halvings within one."""
-    inner = [keys_of(cuts.of(f)[:-1]) for f in range(cuts.n_features)]  # the last cut lies above all that was seen
+def _lookup(
+    cuts: Cuts, shift: np.uint32, trained: bool
+) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
+    """Each feature's cuts as keys, how many lie below each slot of upper bits, and the halvings within one."""
+    used = slice(None, -1 if trained else None)  # the last cut lies above all that was seen in training
+    inner = [keys_of(cuts.of(f)[used]) for f in range(cuts.n_features)]
     n_slots = 1 << (KEY_BITS - int(shift))
     below = np.zeros((cuts.n_features, n_slots), np.uint16)
     steps = np.zeros(cuts.n_features, np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.evaluation import Evaluation
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.losses import Loss
@@ -41,6 +42,8 @@ class Settings:
     sampler: Sampler = field(default_factory=FixedFraction)
     weighting: Weighting = field(default_factory=RowWeights)
     seed: int = 0
+    eval_names: Sequence[str] = ()
+    eval_metrics: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def boost(
     settings: Settings,
     threads: Threads,
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
-    watch: Callable[[int], None] = lambda round: None,
+    watch: Callable[[int, dict[str, dict[str, float]]], bool] = lambda round, scores: False,
 ) -> Ensemble:
     """Boost trees over a channel.
 
@@ -85,11 +88,13 @@ def boost(
     storable : callable
         The margin nearest to a wished one that the exported model can start from; training starts from its bits.
     watch : callable
-        Called with the number of every finished round.
+        Called with the number of every finished round, and the scores of the evaluation sets by name and metric; True
+        ends the training.
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin)
+    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
     weight_exponent, intercept = _intercept(channel, everyone, summary, labels, settings)
     base_margin = storable(intercept)
     objective = settings.loss.name
@@ -106,7 +111,8 @@ def boost(
         grids.learn(answers, grown, complete=len(cohort) == n_silos)
         channel.tell(Grown.of(grown))
         trees += grown
-        watch(round)
+        if watch(round, evaluation.score(channel, everyone)):
+            break
     return Ensemble(trees, cuts, base_margin)
 
 

@@ -13,11 +13,13 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
+from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.losses import loss_named, scales
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
+    from fedtrees.core.table import Table
 
 Ranges = NDArray[np.int64]
 
@@ -103,7 +105,7 @@ class Boosting:
 
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
-        self.cuts = cuts
+        self.begin, self.cuts = begin, cuts
         self.loss = loss_named(begin.objective)
         self.target = silo.targets(begin.labels)
         weight = silo.weights()
@@ -121,6 +123,13 @@ class Boosting:
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self._walked: list[Shape | None] = [None] * outputs
+        self._evaluated: dict[int, Evaluated] = {}
+
+    def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
+        """What is known of an evaluation set; a function of the facts, so it may be built late, and again."""
+        if place not in self._evaluated:
+            self._evaluated[place] = Evaluated(silo, table, self)
+        return self._evaluated[place]
 
     # -- between trees --------------------------------------------------------------------------------------
 

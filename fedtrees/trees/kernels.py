@@ -28,7 +28,7 @@ def bin_rows(
     """Find the bin of every value.
 
     bits, row_stride, column_stride, order, start, stop: as in `queries.kernels.count_missing` IN
-    keys: uint32 (features, any) IN; keys of the inner cuts, ascending, filled up with the largest key
+    keys: uint32 (features, any) IN; keys of the cuts, ascending, filled up with the largest key
     slot_shift: uint32 IN; a key's slot is what is left of it after this shift
     below: uint16 (features, slots) IN; how many cuts have upper bits below those of a slot
     steps: uint8 (features,) IN; halvings that find a value among the cuts of any one slot
@@ -49,7 +49,8 @@ def bin_rows(
                 for halving in range(steps[f]):  # no branch depends on the data
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64(own[at + step - one] <= key)
-                out[group, i, place] = last[f] if is_missing(value) else at
+                # a value beyond the last cut, which training never has, is not taken for a missing one
+                out[group, i, place] = last[f] if is_missing(value) else at + np.uint64(at >= np.uint64(last[f]))
 
 
 @njit(nogil=True, cache=True, inline="always")

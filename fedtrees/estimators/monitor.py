@@ -1,0 +1,53 @@
+"""What is noted after each round, and whether training goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from fedtrees.queries.metrics import metric_named
+
+Scores = dict[str, dict[str, float]]  # metric by name, of each evaluation set by name
+
+
+class Monitor:
+    """Keeps the scores of every round, and stops a training that no longer gets better, as XGBoost does.
+
+    What counts is the last metric of the last evaluation set.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+    patience : int, optional
+        Rounds without a better score after which training ends; None never ends it.
+    shown : callable
+        Told of every finished round.
+
+    Attributes
+    ----------
+    history : dict of str to dict of str to list of float
+        Each set's metrics, round by round.
+    best_iteration : int or None
+        The round with the best score; None without evaluation sets.
+    best_score : float
+    """
+
+    def __init__(self, metrics: Sequence[str], patience: int | None, shown: Callable[[int], None]):
+        self.history: dict[str, dict[str, list[float]]] = {}
+        self.best_iteration: int | None = None
+        self.best_score = math.nan
+        self._patience, self._shown = patience, shown
+        self._maximise = bool(metrics) and metric_named(metrics[-1]).maximise
+
+    def __call__(self, round: int, scores: Scores) -> bool:
+        """Note a round; True ends the training."""
+        self._shown(round)
+        for name, metrics in scores.items():
+            for metric, value in metrics.items():
+                self.history.setdefault(name, {}).setdefault(metric, []).append(value)
+        if not scores:
+            return False
+        value = list(list(scores.values())[-1].values())[-1]
+        if self.best_iteration is None or (value > self.best_score if self._maximise else value < self.best_score):
+            self.best_iteration, self.best_score = round, value
+        return self._patience is not None and round - self.best_iteration >= self._patience

@@ -1,0 +1,257 @@
+"""Metrics by sums: what each silo adds, as integers, and what the total says.
+
+Row losses are rounded to float32 and added up exactly (see `queries.sums`), so a metric is the same number for every
+partition of the rows. The area under a curve is read off histograms of scores; its error has a bound, which is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector, quantise
+from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.sums import N_POWERS, bound_of_sums, restore_sum, sums_by_power
+
+Floats = NDArray[np.float32]
+
+_LOGISTIC = ("binary:logistic", "binary:logitraw", "reg:logistic")
+_EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows a metric is of, as a silo sees them.
+
+    Attributes
+    ----------
+    objective : str
+    margin : float32 (outputs, rows)
+    y : float32 (rows,)
+    weight : float32 (rows,) or None
+    weight_exponent : int
+        With every weight at most ``2 ** weight_exponent``.
+    """
+
+    objective: str
+    margin: Floats
+    y: Floats
+    weight: Floats | None
+    weight_exponent: int
+
+    def prediction(self) -> Floats:
+        """What XGBoost predicts from the margins of one output, float32 (rows,)."""
+        out: Floats = self.margin[0].copy()
+        if self.objective not in _LOGISTIC + _EXPONENTIAL:
+            return out
+        transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential
+        transform(self.margin[0], out)
+        return out
+
+
+class Metric:
+    """A number that says how good predictions are."""
+
+    name: str
+    maximise = False
+
+    def size(self) -> int:
+        """Integers a silo answers with."""
+        return 2 * N_POWERS
+
+    def touches(self) -> int:
+        """How many of them one row can make other than zero."""
+        return 2
+
+    def bound(self, rows: int) -> int:
+        """The largest magnitude of one, over so many rows."""
+        return bound_of_sums(rows)
+
+    def ask(self, rows: Rows) -> Vector:
+        """One silo's integers."""
+        raise NotImplementedError
+
+    def read(self, total: Vector) -> float:
+        """The metric."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MeanOfRows(Metric):
+    """A mean of what each row adds, weighted, and perhaps its root."""
+
+    name: str
+    code: int
+    parameter: float = 0.0
+    root: bool = False
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        out = np.empty(len(rows.y), np.float32)
+        kernels.add_rows(self.code, rows.prediction(), rows.y, self.parameter, out)
+        return _weighted(out, rows.weight)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        mean = _mean(total)
+        return math.sqrt(mean) if self.root else mean
+
+
+@dataclass(frozen=True)
+class MeanOfClasses(Metric):
+    """``mlogloss`` and ``merror``: of one margin for each class."""
+
+    name: str
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        loss, wrong = np.empty(len(rows.y), np.float32), np.empty(len(rows.y), np.float32)
+        kernels.add_classes(rows.margin, rows.y, loss, wrong)
+        return _weighted(loss if self.name == "mlogloss" else wrong, rows.weight)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return _mean(total)
+
+
+@dataclass(frozen=True)
+class Area(Metric):
+    """``auc`` and ``aucpr`` of two classes, from histograms of the margin over both.
+
+    The buckets are 1/4096 wide, from -8 to 8. Rows of both classes in one bucket count as ties: an area under the ROC
+    curve is off by half their share of all pairs at the most, which `uncertainty` gives.
+    """
+
+    name: str
+    maximise = True
+    buckets = 1 << 16
+    per_unit = 4096.0
+    weight_bits = 20
+
+    def size(self) -> int:
+        """See `Metric`."""
+        return 2 * self.buckets
+
+    def bound(self, rows: int) -> int:
+        """See `Metric`."""
+        return rows << self.weight_bits
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        weight = np.ones(1, np.float32) if rows.weight is None else rows.weight
+        out = np.zeros((2, self.buckets), np.int64)
+        lowest = -self.buckets / self.per_unit / 2
+        each = quantise(weight, rows.weight_exponent, self.weight_bits)
+        kernels.add_scores(rows.margin[0], rows.y, each, lowest, self.per_unit, out)
+        return out.reshape(-1)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`; NaN where there is one class only."""
+        negative, positive = total.reshape(2, -1)[:, ::-1].astype(np.float64)  # from the highest score down
+        if not negative.sum() or not positive.sum():
+            return math.nan
+        if self.name == "auc":
+            above = np.cumsum(positive) - positive / 2
+            return float(negative @ above / (negative.sum() * positive.sum()))
+        return area_under_precision(np.cumsum(positive), np.cumsum(negative))
+
+    def uncertainty(self, total: Vector) -> float:
+        """By how much an ``auc`` can be off, as scores that share a bucket count as equal."""
+        negative, positive = total.reshape(2, -1).astype(np.float64)
+        return float(negative @ positive / (2 * negative.sum() * positive.sum()))
+
+
+def area_under_precision(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    """The area under precision over recall, by the interpolation of Davis and Goadrich (2006), as XGBoost has it.
+
+    positive, negative: float64 (buckets,); how many score at least so high, ascending.
+    """
+    before_p, before_n = np.append(0, positive[:-1]), np.append(0, negative[:-1])
+    gained, lost, whole = positive - before_p, negative - before_n, positive[-1]
+    moved = gained > 0
+    gained, lost, before_p, before_n = gained[moved], lost[moved], before_p[moved], before_n[moved]
+    # between two points false positives grow by h for each true one: precision is x / (x + b + h (x - a))
+    h = lost / gained
+    a, b, c = before_p / whole, (before_p + gained) / whole, before_n - h * before_p
+    with np.errstate(divide="ignore", invalid="ignore"):
+        k = c / (whole * (1 + h))
+        curved = (b - a - k * (np.log(b + k) - np.log(a + k))) / (1 + h)
+    area = np.where(c == 0, (b - a) / (1 + h), curved)
+    return float(area.sum())
+
+
+def _weighted(values: Floats, weight: Floats | None) -> Vector:
+    """Sums by power of what rows add, and of what they weigh."""
+    if weight is None:
+        counts = sums_by_power(np.ones(1, np.float32)) * len(values)
+        return np.concatenate([sums_by_power(values), counts])
+    return np.concatenate([sums_by_power(values * weight), sums_by_power(weight)])
+
+
+def _mean(total: Vector) -> float:
+    mass = restore_sum(total[N_POWERS:])
+    return restore_sum(total[:N_POWERS]) / mass if mass else math.nan
+
+
+_SIMPLE: tuple[Metric, ...] = (
+    MeanOfRows("logloss", kernels.LOGLOSS),
+    MeanOfRows("error", kernels.ERROR, 0.5),
+    MeanOfRows("rmse", kernels.SQUARED, root=True),
+    MeanOfRows("mse", kernels.SQUARED),
+    MeanOfRows("mae", kernels.ABSOLUTE),
+    MeanOfRows("mape", kernels.PERCENTAGE),
+    MeanOfRows("rmsle", kernels.SQUARED_LOG, root=True),
+    MeanOfRows("poisson-nloglik", kernels.POISSON),
+    MeanOfRows("gamma-nloglik", kernels.GAMMA),
+    MeanOfRows("gamma-deviance", kernels.GAMMA_DEVIANCE),
+    MeanOfClasses("mlogloss"),
+    MeanOfClasses("merror"),
+    Area("auc"),
+    Area("aucpr"),
+)
+METRICS = {metric.name: metric for metric in _SIMPLE}
+_WITH_PARAMETER: dict[str, Callable[[str, float], Metric]] = {
+    "error": lambda name, value: MeanOfRows(name, kernels.ERROR, value),
+    "tweedie-nloglik": lambda name, value: MeanOfRows(name, kernels.TWEEDIE, value),
+}
+_OF_OBJECTIVE = {
+    "binary:logistic": "logloss",
+    "binary:logitraw": "logloss",
+    "binary:hinge": "error",
+    "multi:softprob": "mlogloss",
+    "multi:softmax": "mlogloss",
+    "reg:squaredlogerror": "rmsle",
+    "reg:absoluteerror": "mae",
+    "count:poisson": "poisson-nloglik",
+    "reg:gamma": "gamma-nloglik",
+    "reg:tweedie": "tweedie-nloglik@1.5",
+}
+
+
+def metric_of(objective: str) -> str:
+    """The metric that XGBoost reports for an objective where none is asked for."""
+    return _OF_OBJECTIVE.get(objective, "rmse")
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of an XGBoost name, ``error@0.3`` and ``tweedie-nloglik@1.2`` included.
+
+    Raises
+    ------
+    ParameterError
+        If there is none; it names the nearest.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    kind, at, value = name.partition("@")
+    if at and kind in _WITH_PARAMETER:
+        try:
+            return _WITH_PARAMETER[kind](name, float(value))
+        except ValueError:
+            raise ParameterError(f"eval_metric={name!r}: what follows the @ is a number.") from None
+    raise unknown_value("eval_metric", name, [*METRICS, "tweedie-nloglik@1.5"])

@@ -1,0 +1,45 @@
+"""Exact sums of floats, whatever their size, as integers: no grid need be agreed on beforehand.
+
+A float32 is a whole number of 24 bits times a power of two. Added up by their powers, the whole numbers are counts like
+any other: the sum is the same for every partition and order, and no rounding happens before its end.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+
+MANTISSA_BITS = 24
+LOWEST = -149  # every float32 is a whole multiple of 2 ** -149
+N_POWERS = 278 - MANTISSA_BITS + 1
+
+
+def sums_by_power(values: NDArray[np.float32]) -> Vector:
+    """The sum of finite float32 values as whole numbers, one for each power of two: int64 (N_POWERS,).
+
+    Law: the result of all rows is the sum of the results of any parts of them.
+
+    Examples
+    --------
+    >>> restore_sum(sums_by_power(np.float32([0.5, 1e30, -1e30, 0.25])))
+    0.75
+    """
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    power = np.maximum(exponent - MANTISSA_BITS, LOWEST) - LOWEST
+    whole = np.ldexp(mantissa, exponent - LOWEST - power)
+    # float64 adds whole numbers below 2**53 without rounding: that is half a billion rows
+    return np.bincount(power, weights=whole, minlength=N_POWERS).astype(np.int64)
+
+
+def restore_sum(total: Vector) -> float:
+    """The real number that sums by power stand for, rounded once."""
+    return math.fsum(math.ldexp(int(whole), power + LOWEST) for power, whole in enumerate(total) if whole)
+
+
+def bound_of_sums(rows: int) -> int:
+    """The largest magnitude of an integer of `sums_by_power` over so many rows."""
+    return rows << MANTISSA_BITS

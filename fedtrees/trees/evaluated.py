@@ -1,0 +1,52 @@
+"""What a silo remembers of an evaluation set while trees are boosted: bins and margins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.table import Table
+from fedtrees.core.target import numbers_of, places_of
+from fedtrees.queries.counts import pieces
+from fedtrees.trees import kernels
+from fedtrees.trees.binning import bin_table
+from fedtrees.trees.tree import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.boosting import Boosting
+
+Forest = list[tuple[list[Shape], list[NDArray[np.float32]]]]  # of each round, its trees and what their leaves say
+
+
+class Evaluated:
+    """A silo's memory of one evaluation set: bins and margins. It is built when it is first asked for.
+
+    Law: a function of the table and the run's facts; see `core.silo.Silo`.
+    """
+
+    def __init__(self, silo: Silo, table: Table, boosting: Boosting):
+        begin = boosting.begin
+        self.table = table
+        self.objective = begin.objective
+        self.target = numbers_of(table) if begin.labels is None else places_of(table, begin.labels)
+        self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
+        self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), table.n_rows, axis=1)
+        self.rounds = 0  # whose leaves the margins hold
+
+    def catch_up(self, silo: Silo, forest: Forest) -> None:
+        """Add the trees that the margins do not hold yet, in order."""
+        everything = np.array([[0, self.table.n_rows]], np.int64)
+        for shapes, values in forest[self.rounds :]:
+
+            def add(piece: NDArray[np.int64], shapes: Any = shapes, values: Any = values) -> None:
+                node = np.zeros(self.table.n_rows, np.uint32)
+                for shape, value, margin in zip(shapes, values, self.margin, strict=True):
+                    kernels.to_root(node[None], piece)
+                    levels = shape.levels_below(None)
+                    kernels.add_leaves(self.bins, node, piece, levels, shape.walk(self.bins), value, margin)
+
+            silo.threads.map(add, pieces(everything, silo.threads.n))
+        self.rounds = len(forest)

@@ -1,0 +1,174 @@
+"""Evaluation sets in silos: scores by sums are those of the exported model, and training stops where they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+from strategies import examples
+
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    LocalFederation,
+    ParameterError,
+    ProtocolError,
+    SchemaError,
+    Silo,
+)
+from fedtrees.core.rng import stream
+from fedtrees.trees.evaluation import HeldOut, Scores
+
+ROWS, HELD_OUT, FEATURES = 120, 60, 4
+
+
+def rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = stream(seed, "rows")
+    X = rng.normal(size=(n, FEATURES)).astype(np.float32)
+    X[rng.random(n) < 0.2, 0] = np.nan
+    return X, (np.nan_to_num(X[:, 0]) + X[:, 1] + rng.normal(size=n) > 0).astype(int)
+
+
+def unlike_training() -> tuple[np.ndarray, np.ndarray]:
+    """Missing where no row of training is, and values far beyond all of those."""
+    X, y = rows(HELD_OUT, 2)
+    X[::5, 2] = np.nan
+    X[1::5] *= 1000
+    return X, y
+
+
+X, Y = rows(ROWS, 1)
+XV, YV = unlike_training()
+
+
+def silos(silo_of: np.ndarray, held_out_of: np.ndarray) -> list[Silo]:
+    return [
+        Silo(
+            f"silo {k}", X[silo_of == k], Y[silo_of == k], n_jobs=1,
+            eval_set=[(X[silo_of == k], Y[silo_of == k]), (XV[held_out_of == k], YV[held_out_of == k])],
+        )
+        for k in range(3)
+    ]  # fmt: skip
+
+
+def model(**parameters: Any) -> FedGBTClassifier:
+    return FedGBTClassifier(**{"n_estimators": 6, "max_depth": 3, "n_jobs": 1, **parameters})
+
+
+def test_scores_are_those_of_the_exported_model() -> None:
+    fitted = model(eval_metric=["logloss", "auc"]).fit(X, Y, eval_set=[(X, Y), (XV, YV)])
+    assert list(fitted.evals_result_) == ["validation_0", "validation_1"]
+    for name, values, labels in (("validation_0", X, Y), ("validation_1", XV, YV)):
+        for round in range(6):
+            p = fitted.booster_.inplace_predict(values, iteration_range=(0, round + 1)).astype(np.float64)
+            said = {metric: scores[round] for metric, scores in fitted.evals_result_[name].items()}
+            assert said["logloss"] == pytest.approx(log_loss(labels, p), rel=1e-6)
+            assert said["auc"] == pytest.approx(roc_auc_score(labels, p), abs=1e-4)
+
+
+def test_a_regression_is_scored_in_the_units_of_y() -> None:
+    y = X[:, 1] * 100
+    fitted = FedGBTRegressor(n_estimators=4, n_jobs=1).fit(X, y, eval_set=[(XV, YV * 100)])
+    p = fitted.booster_.inplace_predict(XV)
+    assert fitted.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(root_mean_squared_error(YV * 100, p))
+
+
+def test_classes_are_scored_together() -> None:
+    y, yv = Y + (X[:, 1] > 0.5), YV + (np.nan_to_num(XV[:, 1]) > 0.5)
+    fitted = model(eval_metric=("merror", "mlogloss")).fit(X, y, eval_set=[(XV, yv)])
+    p = fitted.predict_proba(XV).astype(np.float64)
+    said = fitted.evals_result_["validation_0"]
+    assert said["mlogloss"][-1] == pytest.approx(log_loss(yv, p / p.sum(axis=1, keepdims=True)), rel=1e-5)
+    assert said["merror"][-1] == pytest.approx((p.argmax(axis=1) != yv).mean(), abs=1e-7)
+
+
+@examples(15)
+@given(st.integers(0, 1000), st.sampled_from([1.0, 2]), st.booleans())
+def test_scores_do_not_depend_on_the_partition(seed: int, sampling: Any, weighted: bool) -> None:
+    rng = stream(seed, "partition")
+    silo_of, held_out_of = rng.integers(0, 3, ROWS), rng.integers(0, 3, HELD_OUT)
+    weights = [rng.random(HELD_OUT) * 3] if weighted else None
+    made = model(n_estimators=3, eval_metric=["auc", "logloss", "aucpr", "error"])
+    pooled = made.fit(X, Y, eval_set=[(XV, YV)], sample_weight_eval_set=weights).evals_result_
+    apart = made.fit(X, Y, silos=silo_of, eval_set=[(XV, YV)], eval_silos=[held_out_of], sample_weight_eval_set=weights)
+    assert apart.evals_result_ == pooled
+    parts = silos(silo_of, held_out_of)
+    ends = []
+    for mode in ("fused", "faithful"):
+        fitted = model(n_estimators=3, sampling=sampling, random_state=seed, eval_metric="logloss").fit_federation(
+            LocalFederation(parts, mode=mode, n_jobs=1)
+        )
+        ends.append((fitted.evals_result_, fitted.booster_.save_raw(), fitted.ledger_.per_silo().to_dict()))
+    assert ends[0] == ends[1]
+
+
+# -- early stopping ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("metric", "best"), [("logloss", min), ("auc", max), (["auc", "logloss"], min)])
+def test_training_stops_when_the_last_metric_of_the_last_set_gets_no_better(metric: Any, best: Any) -> None:
+    fitted = model(n_estimators=80, early_stopping_rounds=4, eval_metric=metric)
+    fitted.fit(X, Y, eval_set=[(X, Y), (XV, YV)])
+    last = metric if isinstance(metric, str) else metric[-1]
+    scores = fitted.evals_result_["validation_1"][last]
+    assert fitted.best_iteration == scores.index(best(scores)) and fitted.best_score == best(scores)
+    assert len(scores) == fitted.best_iteration + 5 == fitted.booster_.num_boosted_rounds() < 80
+    whole = fitted.booster_.inplace_predict(XV, iteration_range=(0, fitted.best_iteration + 1))
+    np.testing.assert_array_equal(fitted.predict_proba(XV)[:, 1], whole)
+
+
+def test_the_best_round_is_saved_with_the_model(tmp_path: Any) -> None:
+    fitted = model(n_estimators=80, early_stopping_rounds=4).fit(X, Y, eval_set=[(XV, YV)])
+    fitted.save_model(tmp_path / "model.json")
+    loaded = FedGBTClassifier().load_model(tmp_path / "model.json")
+    assert (loaded.best_iteration, loaded.best_score) == (fitted.best_iteration, fitted.best_score)
+    np.testing.assert_array_equal(loaded.predict_proba(XV), fitted.predict_proba(XV))
+    again = fitted.set_params(early_stopping_rounds=None, n_estimators=2).fit(X, Y)
+    assert not hasattr(again, "best_iteration") and not hasattr(again, "evals_result_")
+
+
+# -- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "text"),
+    [
+        ({"eval_set": [(XV[:, :3], YV)]}, DataError, "eval_set 0: .*3.*4|eval_set 0: .*4.*3"),
+        ({"eval_set": [(XV, YV[:-1])]}, DataError, "eval_set 0: "),
+        ({"eval_set": [(XV, YV + 5)]}, DataError, "label 5 is none of the agreed ones|label 6 is none"),
+        ({"eval_set": [(XV,)]}, ParameterError, "eval_set 0: give"),
+        ({"eval_set": [(XV, YV)], "eval_silos": []}, ParameterError, "eval_silos has 0 entries for 1"),
+        ({"eval_set": [(XV, YV)], "eval_silos": [["z"] * HELD_OUT]}, DataError, "silo 'z' holds no rows to train on"),
+        ({"eval_set": [(XV, YV)], "sample_weight_eval_set": []}, ParameterError, "sample_weight_eval_set has 0"),
+    ],
+)
+def test_sets_that_do_not_fit_are_refused(wrong: dict[str, Any], kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        model().fit(X, Y, silos=["a"] * ROWS, **wrong)
+
+
+def test_patience_without_a_set_is_refused() -> None:
+    with pytest.raises(ParameterError, match="early_stopping_rounds needs an eval_set"):
+        model(early_stopping_rounds=3).fit(X, Y)
+    with pytest.raises(ParameterError, match="early_stopping_rounds=0: give a whole number from 1"):
+        model(early_stopping_rounds=0).fit(X, Y)
+    with pytest.raises(ParameterError, match="eval_metric='rsme' is not known: did you mean 'rmse'"):
+        model(eval_metric="rsme").fit(X, Y)
+
+
+def test_silos_with_other_numbers_of_sets_are_refused() -> None:
+    parts = [Silo("a", X, Y), Silo("b", X, Y, eval_set=[(XV, YV)])]
+    with pytest.raises(ParameterError, match=r"different numbers of evaluation sets: \{'a': 0, 'b': 1\}"):
+        LocalFederation(parts)
+    with pytest.raises(ProtocolError, match="silo 'a' holds 0 evaluation sets, and 1 were asked for"):
+        HeldOut(1, None).ask(parts[0])
+    with pytest.raises(ProtocolError, match="scores were asked for before the cut points"):
+        Scores(0, 1, ["rmse"], 10, 0).ask(parts[1])
+    with pytest.raises(SchemaError):
+        Silo("a", pd.DataFrame(X, columns=list("wxyz")), Y, eval_set=[(pd.DataFrame(XV, columns=list("wxyv")), YV)])

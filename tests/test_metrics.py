@@ -1,0 +1,161 @@
+"""Metrics by sums: XGBoost's own numbers, whatever the partition; exact sums; logarithms that are right."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import examples
+
+from fedtrees import ParameterError
+from fedtrees.core import elementary
+from fedtrees.core.ring import exponent_of
+from fedtrees.core.rng import stream
+from fedtrees.queries.metrics import METRICS, Area, Rows, area_under_precision, metric_named, metric_of
+from fedtrees.queries.sums import N_POWERS, bound_of_sums, restore_sum, sums_by_power
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+# -- exact sums -------------------------------------------------------------------------------------------
+
+
+@given(st.lists(finite, max_size=30), st.data())
+def test_a_sum_is_exact_and_does_not_depend_on_the_parts(values: list[float], data: st.DataObject) -> None:
+    array = np.array(values, np.float32)
+    total = sums_by_power(array)
+    assert restore_sum(total) == float(sum(map(Fraction, values)))  # rounded once, at the end
+    assert total.shape == (N_POWERS,) and np.abs(total).max() <= bound_of_sums(len(values))
+    cut = data.draw(st.integers(0, len(values)))
+    assert (sums_by_power(array[:cut]) + sums_by_power(array[cut:])).tolist() == total.tolist()
+
+
+def test_the_largest_and_the_smallest_floats_add_up() -> None:
+    info = np.finfo(np.float32)
+    values = np.array([info.max, -info.max, info.smallest_subnormal, info.tiny, 0, -0.0], np.float32)
+    assert restore_sum(sums_by_power(values)) == float(info.smallest_subnormal) + float(info.tiny)
+
+
+# -- elementary functions ---------------------------------------------------------------------------------
+
+
+@given(st.floats(1e-300, 1e300))
+def test_log_is_right_to_the_last_places(x: float) -> None:
+    assert elementary.log(x) == pytest.approx(math.log(x), rel=4e-16, abs=2e-16)
+
+
+@given(st.floats(1.0, 1e6))
+def test_log_gamma_is_that_of_the_library(x: float) -> None:
+    assert elementary.log_gamma(x) == pytest.approx(math.lgamma(x), rel=1e-9, abs=1e-11)
+
+
+# -- against XGBoost --------------------------------------------------------------------------------------
+
+OF_ONE_MARGIN = {
+    "binary:logistic": ["logloss", "error", "error@0.3", "auc", "aucpr", "rmse"],
+    "reg:squarederror": ["rmse", "mae", "mape", "rmsle"],
+    "count:poisson": ["poisson-nloglik", "rmse"],
+    "reg:gamma": ["gamma-nloglik", "gamma-deviance"],
+    "reg:tweedie": ["tweedie-nloglik@1.5", "tweedie-nloglik@1.1"],
+    "multi:softprob": ["mlogloss", "merror"],
+}
+
+
+def some_rows(objective: str, weighted: bool, n: int = 700) -> Rows:
+    rng = stream(1, objective)
+    outputs = 3 if objective.startswith("multi") else 1
+    margin = rng.normal(size=(outputs, n)).astype(np.float32)
+    score = margin[0] + rng.normal(size=n)
+    y = {
+        "binary:logistic": score > 0,
+        "reg:squarederror": np.abs(score) + 0.1,
+        "count:poisson": rng.poisson(np.exp(score)),
+        "reg:gamma": np.exp(score),
+        "reg:tweedie": np.maximum(score, 0),
+        "multi:softprob": rng.integers(0, 3, n),
+    }[objective].astype(np.float32)
+    if objective == "reg:squarederror":
+        margin = np.abs(margin)
+    weight = rng.random(n).astype(np.float32) * 3 if weighted else None
+    return Rows(objective, margin, y, weight, exponent_of(3.0) if weighted else 0)
+
+
+def by_xgboost(rows: Rows, name: str) -> float:
+    params = {"objective": rows.objective, "eval_metric": name, "base_score": 0.5, "disable_default_eval_metric": 1}
+    if rows.objective == "multi:softprob":
+        params["num_class"] = len(rows.margin)
+    margin = rows.margin.T if len(rows.margin) > 1 else rows.margin[0]
+    data = xgboost.DMatrix(np.zeros((len(rows.y), 1)), rows.y, weight=rows.weight, base_margin=margin)
+    said = xgboost.train(params, data, 0).eval(data)
+    return float(re.findall(r":(\S+)", said)[-1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("objective", "name"), [(o, name) for o, names in OF_ONE_MARGIN.items() for name in names])
+def test_a_metric_is_xgboost_s(objective: str, name: str, weighted: bool) -> None:
+    rows, metric = some_rows(objective, weighted), metric_named(name)
+    total = metric.ask(rows)
+    assert total.shape == (metric.size(),)
+    assert np.abs(total).max() <= metric.bound(len(rows.y))
+    if isinstance(metric, Area):  # rows that share a bucket count as equal
+        assert abs(metric.read(total) - by_xgboost(rows, name)) < 1e-4
+    else:
+        assert metric.read(total) == pytest.approx(by_xgboost(rows, name), rel=3e-6)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_area_under_precision_is_xgboost_s(weighted: bool, ties: bool) -> None:
+    rows = some_rows("binary:logistic", weighted)
+    if ties:
+        rows = Rows(rows.objective, rows.margin.round(1), rows.y, rows.weight, rows.weight_exponent)
+    weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight.astype(np.float64)
+    _, place = np.unique(-rows.margin[0], return_inverse=True)  # a bucket for each score, from the highest down
+    positive, negative = (np.cumsum(np.bincount(place, weight * (rows.y == label))) for label in (1, 0))
+    assert area_under_precision(positive, negative) == pytest.approx(by_xgboost(rows, "aucpr"), rel=3e-6)
+
+
+@examples(20)
+@given(st.sampled_from([(o, name) for o, names in OF_ONE_MARGIN.items() for name in names]), st.booleans(), st.data())
+def test_a_metric_is_the_same_for_every_partition(which: tuple[str, str], weighted: bool, data: st.DataObject) -> None:
+    whole, metric = some_rows(which[0], weighted, 60), metric_named(which[1])
+    silo_of = np.array(data.draw(st.lists(st.integers(0, 3), min_size=60, max_size=60)))
+    parts = [
+        Rows(
+            whole.objective, whole.margin[:, own], whole.y[own],
+            None if whole.weight is None else whole.weight[own], whole.weight_exponent,
+        )
+        for own in (silo_of == k for k in range(4))
+    ]  # fmt: skip
+    total = sum((metric.ask(part) for part in parts), np.zeros(metric.size(), np.int64))
+    assert total.tolist() == metric.ask(whole).tolist()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_area_is_as_sure_as_it_says(weighted: bool) -> None:
+    rows, metric = some_rows("binary:logistic", weighted), Area("auc")
+    total = metric.ask(rows)
+    assert 0 < metric.uncertainty(total) < 1e-4
+    assert abs(metric.read(total) - by_xgboost(rows, "auc")) <= metric.uncertainty(total) + 1e-6
+
+
+def test_no_rows_and_one_class_have_no_metric() -> None:
+    for name, metric in METRICS.items():
+        assert math.isnan(metric.read(np.zeros(metric.size(), np.int64))), name
+    rows = some_rows("binary:logistic", False)
+    alone = Rows(rows.objective, rows.margin, np.ones_like(rows.y), None, 0)
+    assert math.isnan(metric_named("auc").read(metric_named("auc").ask(alone)))
+
+
+def test_names_are_xgboost_s() -> None:
+    assert metric_of("binary:logistic") == "logloss" and metric_of("reg:squarederror") == "rmse"
+    with pytest.raises(ParameterError, match="eval_metric='logloss2' is not known: did you mean 'logloss'"):
+        metric_named("logloss2")
+    with pytest.raises(ParameterError, match="eval_metric='error@half': what follows the @ is a number"):
+        metric_named("error@half")
