@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,9 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.threads import Threads
-from fedtrees.trees.boost import Settings, boost
+from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.evaluation import Scored
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import loss_named
@@ -232,21 +235,34 @@ def test_a_silo_of_a_single_class_is_no_obstacle() -> None:
 # -- the loop -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("last", [2, 4])
-def test_every_finished_round_is_told_and_may_be_the_last(last: int) -> None:
+class Stop:
+    """Ends a training before or after a round, and halves the learning rate every round."""
+
+    def __init__(self, before: int, after: int):
+        self._before, self._after = before, after
+        self.seen: list[tuple[int, int]] = []
+
+    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
+        return None if round == self._before else replace(rule, learning_rate=0.5**round)
+
+    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
+        assert scores == {}
+        self.seen.append((round, ensemble.rounds))
+        return round == self._after
+
+
+@pytest.mark.parametrize(("before", "after", "rounds"), [(3, 9, 3), (9, 2, 3), (9, 9, 5)])
+def test_every_finished_round_is_told_and_may_be_the_last(before: int, after: int, rounds: int) -> None:
     problem = simple()
     federation = LocalFederation(problem.silos())
-    seen: list[tuple[int, dict[str, dict[str, float]]]] = []
-
-    def watch(round: int, scores: dict[str, dict[str, float]]) -> bool:
-        seen.append((round, scores))
-        return round == last
-
+    observer = Stop(before, after)
     settings = Settings(loss_named("binary:logistic"), n_estimators=5, max_depth=2)
     ensemble = boost(
-        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), watch
+        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), observer
     )
-    assert seen == [(round, {}) for round in range(last + 1)] and len(ensemble.trees) == last + 1
+    assert observer.seen == [(round, round + 1) for round in range(rounds)] and ensemble.rounds == rounds
+    largest = [float(np.abs(tree.value).max()) for tree in ensemble.trees]
+    assert all(later < 0.7 * former for former, later in pairwise(largest))
     assert ensemble.base_margin.dtype == np.float32
 
 

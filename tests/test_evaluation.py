@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
@@ -172,3 +173,80 @@ def test_silos_with_other_numbers_of_sets_are_refused() -> None:
         Scores(0, 1, ["rmse"], 10, 0).ask(parts[1])
     with pytest.raises(SchemaError):
         Silo("a", pd.DataFrame(X, columns=list("wxyz")), Y, eval_set=[(pd.DataFrame(XV, columns=list("wxyv")), YV)])
+
+
+# -- callbacks --------------------------------------------------------------------------------------------
+
+
+class Notes(xgboost.callback.TrainingCallback):
+    """Writes down when it is called, looks at the model, and ends the training when told to."""
+
+    def __init__(self, end: int = 99):
+        self.calls: list[Any] = []
+        self.end = end
+
+    def before_training(self, model: Any) -> Any:
+        self.calls.append("start")
+        return model
+
+    def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        self.calls.append(("before", epoch, model.num_boosted_rounds()))
+        return False
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        self.calls.append(("after", epoch, len(model.get_dump()), len(evals_log["validation_0"]["logloss"])))
+        model.set_attr(note=f"round {epoch}")
+        return epoch == self.end
+
+    def after_training(self, model: Any) -> Any:
+        self.calls.append("end")
+        return model
+
+
+def test_callbacks_are_called_as_xgboost_calls_them() -> None:
+    ours, theirs = Notes(end=2), Notes(end=2)
+    fitted = model(callbacks=[ours]).fit(X, Y, eval_set=[(XV, YV)])
+    xgboost.XGBClassifier(n_estimators=6, callbacks=[theirs]).fit(X, Y, eval_set=[(XV, YV)], verbose=False)
+    assert ours.calls == theirs.calls
+    assert fitted.booster_.num_boosted_rounds() == 3 and fitted.booster_.attr("note") == "round 2"
+
+
+def test_a_schedule_of_learning_rates_is_xgboost_s() -> None:
+    """The same trees but for the learning rate: the leaves of round t are 0.5 ** t of what they would be."""
+    rates = [0.5**round for round in range(4)]
+    schedule = xgboost.callback.LearningRateScheduler(rates)
+    fitted = FedGBTRegressor(n_estimators=4, max_depth=1, callbacks=[schedule], n_jobs=1).fit(X, Y * 8.0)
+    theirs = xgboost.XGBRegressor(n_estimators=4, max_depth=1, tree_method="hist", callbacks=[schedule]).fit(X, Y * 8.0)
+    np.testing.assert_allclose(fitted.predict(X), theirs.predict(X), rtol=1e-4)
+
+
+def test_xgboost_s_own_callbacks_work(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    stop = xgboost.callback.EarlyStopping(rounds=4, data_name="validation_0", metric_name="logloss")
+    check = xgboost.callback.TrainingCheckPoint(tmp_path, interval=3)
+    show = xgboost.callback.EvaluationMonitor()
+    callbacks = [stop, check, show]
+    fitted = model(n_estimators=80, callbacks=callbacks).fit(X, Y, eval_set=[(XV, YV)])
+    plain = model(n_estimators=80, early_stopping_rounds=4).fit(X, Y, eval_set=[(XV, YV)])
+    assert fitted.best_iteration == plain.best_iteration
+    np.testing.assert_array_equal(fitted.predict_proba(XV), plain.predict_proba(XV))
+    assert len(list(tmp_path.iterdir())) >= 2
+    assert "validation_0-logloss" in capsys.readouterr().out
+
+
+def test_what_a_callback_may_not_do_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"is no xgboost\.callback\.TrainingCallback"):
+        model(callbacks=[print]).fit(X, Y)
+
+    class Deeper(xgboost.callback.TrainingCallback):
+        def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            model.set_param({"max_depth": 9})
+            return False
+
+    class Never(xgboost.callback.TrainingCallback):
+        def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return True
+
+    with pytest.raises(ParameterError, match="may change learning_rate between rounds, and not 'max_depth'"):
+        model(callbacks=[Deeper()]).fit(X, Y)
+    with pytest.raises(ParameterError, match="ended the training before its first round"):
+        model(callbacks=[Never()]).fit(X, Y)

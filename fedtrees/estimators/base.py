@@ -22,6 +22,7 @@ from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.progress import progress
 from fedtrees.export.xgboost import storable_base_margin, to_booster
@@ -76,6 +77,7 @@ class FedGBT(BaseEstimator):
         objective: str | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
+        callbacks: Sequence[Any] | None = None,
         sampling: Any = 1.0,
         weighting: Any = "rows",
         random_state: Any = None,
@@ -94,6 +96,7 @@ class FedGBT(BaseEstimator):
         self.objective = objective
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
+        self.callbacks = callbacks
         self.sampling = sampling
         self.weighting = weighting
         self.random_state = random_state
@@ -191,25 +194,36 @@ class FedGBT(BaseEstimator):
         settings = self._settings(loss, getattr(federation, "eval_sets", 0))
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
-            watch = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown)
+            model = GrowingModel(lambda grown: self._export(grown, schema, loss), settings.rule.learning_rate)
+            callbacks = check_callbacks(self.callbacks)
+            monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model)
+            monitor.callbacks.start()
             ensemble = boost(
                 channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
-                lambda margin: storable_base_margin(loss.name, margin), watch,
+                lambda margin: storable_base_margin(loss.name, margin), monitor,
             )  # fmt: skip
+        monitor.callbacks.end()
         self.ledger_ = channel.ledger
-        self._keep(ensemble, schema, loss)
-        self._note(watch)
+        if not ensemble.trees:
+            raise ParameterError("callbacks: one of them ended the training before its first round.")
+        booster = self._export(ensemble, schema, loss)
+        booster.set_attr(**model.attributes)
+        self._hold(booster, schema)
+        self._note(monitor)
         return self
 
-    def _note(self, monitor: Monitor) -> None:
+    def _note(self, monitor: Monitor | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
         for name in ("evals_result_", "best_iteration", "best_score"):
             self.__dict__.pop(name, None)
-        if monitor.history:
+        if monitor is not None and monitor.history:
             self.evals_result_ = monitor.history
-        if self.early_stopping_rounds is not None:
-            self.best_iteration, self.best_score = monitor.best_iteration, monitor.best_score
-            self.booster_.set_attr(best_iteration=str(self.best_iteration), best_score=str(self.best_score))
+        if monitor is not None and self.early_stopping_rounds is not None:
+            best, score = monitor.best_iteration, monitor.best_score
+            self.booster_.set_attr(best_iteration=str(best), best_score=str(score))
+        noted = self.booster_.attr("best_iteration")
+        if noted is not None:  # a callback may have sought it, too, or it came with a file
+            self.best_iteration, self.best_score = int(noted), float(self.booster_.attr("best_score") or math.nan)
 
     def _settings(self, loss: Loss, eval_sets: int) -> Settings:
         if self.early_stopping_rounds is not None and not eval_sets:
@@ -257,13 +271,13 @@ class FedGBT(BaseEstimator):
         base_score = self.base_score
         if base_score is not None and not (isinstance(base_score, Real) and abs(base_score) <= _LARGEST):
             raise ParameterError(f"base_score={base_score!r}: give a finite number, or None to estimate it.")
-        as_sampler(self.sampling), as_weighting(self.weighting), Threads(self.n_jobs)
+        as_sampler(self.sampling), as_weighting(self.weighting), Threads(self.n_jobs), check_callbacks(self.callbacks)
         if not _is_seed(self.random_state):
             given = f"random_state={self.random_state!r}"
             raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
 
-    def _keep(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> None:
-        booster = to_booster(
+    def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> xgboost.Booster:
+        booster: xgboost.Booster = to_booster(
             ensemble.trees,
             ensemble.cuts,
             objective=loss.name,
@@ -274,7 +288,7 @@ class FedGBT(BaseEstimator):
         )
         about = {"schema": _describe(schema), "params": {"objective": loss.name}}
         booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
-        self._hold(booster, schema)
+        return booster
 
     def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
         booster.set_param({"nthread": Threads(self.n_jobs).n})
@@ -357,11 +371,8 @@ class FedGBT(BaseEstimator):
             raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
-        self._note(Monitor([], None, lambda round: None))
-        best = booster.attr("best_iteration")
-        if best is not None:
-            self.best_iteration, self.best_score = int(best), float(booster.attr("best_score") or "nan")
         self._hold(booster, schema)
+        self._note(None)
         return self
 
 

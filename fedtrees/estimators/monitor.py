@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from fedtrees.estimators.callbacks import Callbacks, GrowingModel
 from fedtrees.queries.metrics import metric_named
-
-Scores = dict[str, dict[str, float]]  # metric by name, of each evaluation set by name
+from fedtrees.trees.boost import Ensemble
+from fedtrees.trees.evaluation import Scored
+from fedtrees.trees.split import SplitRule
 
 
 class Monitor:
     """Keeps the scores of every round, and stops a training that no longer gets better, as XGBoost does.
 
-    What counts is the last metric of the last evaluation set.
+    What counts is the last metric of the last evaluation set. See `trees.boost.Observer`.
 
     Parameters
     ----------
@@ -22,6 +25,9 @@ class Monitor:
         Rounds without a better score after which training ends; None never ends it.
     shown : callable
         Told of every finished round.
+    callbacks : sequence of xgboost.callback.TrainingCallback
+    model : GrowingModel
+        What they see.
 
     Attributes
     ----------
@@ -32,19 +38,38 @@ class Monitor:
     best_score : float
     """
 
-    def __init__(self, metrics: Sequence[str], patience: int | None, shown: Callable[[int], None]):
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        patience: int | None,
+        shown: Callable[[int], object],
+        callbacks: Sequence[object],
+        model: GrowingModel,
+    ):
         self.history: dict[str, dict[str, list[float]]] = {}
         self.best_iteration: int | None = None
         self.best_score = math.nan
+        self.model = model
+        self.callbacks = Callbacks(callbacks, model, self.history)
         self._patience, self._shown = patience, shown
         self._maximise = bool(metrics) and metric_named(metrics[-1]).maximise
 
-    def __call__(self, round: int, scores: Scores) -> bool:
-        """Note a round; True ends the training."""
+    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
+        """See `trees.boost.Observer`."""
+        if self.callbacks.before(round):
+            return None
+        return replace(rule, learning_rate=self.model.learning_rate)
+
+    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
+        """See `trees.boost.Observer`."""
         self._shown(round)
         for name, metrics in scores.items():
             for metric, value in metrics.items():
                 self.history.setdefault(name, {}).setdefault(metric, []).append(value)
+        ended = self.callbacks.after(round, ensemble)
+        return self._is_past_its_best(round, scores) or ended
+
+    def _is_past_its_best(self, round: int, scores: Scored) -> bool:
         if not scores:
             return False
         value = list(list(scores.values())[-1].values())[-1]

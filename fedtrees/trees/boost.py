@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.boosting import Begin, Grown
-from fedtrees.trees.evaluation import Evaluation
+from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.losses import Loss
@@ -61,6 +61,23 @@ class Ensemble:
     cuts: Cuts
     base_margin: NDArray[np.float32]
 
+    @property
+    def rounds(self) -> int:
+        """Rounds of boosting."""
+        return len(self.trees) // len(self.base_margin)
+
+
+class Observer(Protocol):
+    """Who is told of rounds."""
+
+    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
+        """The rule of the coming round; None ends the training."""
+        ...
+
+    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
+        """Told of a finished round and its scores, of each evaluation set by metric; True ends the training."""
+        ...
+
 
 def boost(
     channel: Channel,
@@ -70,7 +87,7 @@ def boost(
     settings: Settings,
     threads: Threads,
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
-    watch: Callable[[int, dict[str, dict[str, float]]], bool] = lambda round, scores: False,
+    observer: Observer | None = None,
 ) -> Ensemble:
     """Boost trees over a channel.
 
@@ -87,9 +104,8 @@ def boost(
         For finding splits.
     storable : callable
         The margin nearest to a wished one that the exported model can start from; training starts from its bits.
-    watch : callable
-        Called with the number of every finished round, and the scores of the evaluation sets by name and metric; True
-        ends the training.
+    observer : Observer, optional
+        Told of every round, and free to end the training.
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
@@ -104,16 +120,22 @@ def boost(
     )
     grids = Grids(settings.loss, weight_exponent, summary.rows * plan.outputs)
     trees: list[Tree] = []
+    ensemble = Ensemble(trees, cuts, base_margin)
     for round in range(settings.n_estimators):
+        rule = observer.before(round, settings.rule) if observer else settings.rule
+        if rule is None:
+            break
+        plan = replace(plan, rule=rule)
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         exponents = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
         grids.learn(answers, grown, complete=len(cohort) == n_silos)
         channel.tell(Grown.of(grown))
         trees += grown
-        if watch(round, evaluation.score(channel, everyone)):
+        scores = evaluation.score(channel, everyone)
+        if observer and observer.after(round, scores, ensemble):
             break
-    return Ensemble(trees, cuts, base_margin)
+    return ensemble
 
 
 def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:

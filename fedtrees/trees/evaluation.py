@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fedtrees.trees.boosting import Boosting
 
 
+Scored = dict[str, dict[str, float]]  # metric by name, of each evaluation set by name
+
+
 class HeldOut(Query, frozen=True, eq=False):
     """How many rows each evaluation set has, and the exponents that bound their weights.
 
@@ -160,7 +163,7 @@ class Evaluation:
         questions = [Scores(place, len(names), list(metrics), *size) for place, size in enumerate(sizes)]
         return Evaluation(names, list(metrics), questions)
 
-    def score(self, channel: Channel, everyone: Cohort) -> dict[str, dict[str, float]]:
+    def score(self, channel: Channel, everyone: Cohort) -> Scored:
         """Each metric of each set, of the trees so far, in one round."""
         if not self.questions:
             return {}

@@ -1,0 +1,135 @@
+"""XGBoost's callbacks over a federated training: what they see as the model, and when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedtrees.errors import ParameterError
+from fedtrees.trees.boost import Ensemble
+
+if TYPE_CHECKING:
+    import xgboost
+
+
+class GrowingModel:
+    """The model as far as it has grown: what XGBoost's callbacks get for a Booster.
+
+    It has the learning rate to set, attributes to note things in, and whatever else a Booster of the trees so far has;
+    that Booster is built when it is asked for, and kept until the next round.
+
+    Parameters
+    ----------
+    export : callable
+        Makes the Booster of an ensemble.
+    learning_rate : float
+    """
+
+    def __init__(self, export: Callable[[Ensemble], xgboost.Booster], learning_rate: float):
+        self.learning_rate = learning_rate
+        self.attributes: dict[str, str] = {}
+        self._export = export
+        self._ensemble: Ensemble | None = None
+        self._booster: xgboost.Booster | None = None
+
+    def grown(self, ensemble: Ensemble) -> None:
+        """Take in a finished round."""
+        self._ensemble, self._booster = ensemble, None
+
+    def set_param(self, params: Any, value: Any = None) -> None:
+        """Set the learning rate of the rounds to come; nothing else can change between rounds.
+
+        Raises
+        ------
+        ParameterError
+        """
+        given = params if isinstance(params, dict) else {params: value} if isinstance(params, str) else dict(params)
+        for name, new in given.items():
+            if name not in ("learning_rate", "eta"):
+                raise ParameterError(f"a callback may change learning_rate between rounds, and not {name!r}.")
+            self.learning_rate = float(new)
+
+    def set_attr(self, **attributes: Any) -> None:
+        """Note something that is saved with the model; None takes it off."""
+        for name, value in attributes.items():
+            self.attributes.pop(name, None)
+            if value is not None:
+                self.attributes[name] = str(value)
+
+    def attr(self, name: str) -> str | None:
+        """What was noted, or None."""
+        return self.attributes.get(name)
+
+    def num_boosted_rounds(self) -> int:
+        """Rounds so far."""
+        return 0 if self._ensemble is None else self._ensemble.rounds
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._built(), name)
+
+    def __getitem__(self, rounds: slice) -> xgboost.Booster:
+        return self._built()[rounds]
+
+    def _built(self) -> xgboost.Booster:
+        if self._ensemble is None:
+            raise ParameterError("there is no tree yet, so there is no Booster for a callback to look at.")
+        if self._booster is None:
+            self._booster = self._export(self._ensemble)
+            self._booster.set_attr(**self.attributes)
+        return self._booster
+
+
+class Callbacks:
+    """The callbacks of one training, called where XGBoost calls them.
+
+    Parameters
+    ----------
+    callbacks : sequence of xgboost.callback.TrainingCallback
+    model : GrowingModel
+    history : dict
+        Each set's metrics, round by round; it grows as training goes on.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], model: GrowingModel, history: dict[str, Any]):
+        self._callbacks, self._history, self.model = callbacks, history, model
+
+    def start(self) -> None:
+        """Before the first round."""
+        for callback in self._callbacks:
+            callback.before_training(self.model)
+
+    def before(self, round: int) -> bool:
+        """Before a round; True ends the training."""
+        ended = [callback.before_iteration(self.model, round, self._history) for callback in self._callbacks]
+        return any(ended)
+
+    def after(self, round: int, ensemble: Ensemble) -> bool:
+        """After a round; True ends the training."""
+        self.model.grown(ensemble)
+        ended = [callback.after_iteration(self.model, round, self._history) for callback in self._callbacks]
+        return any(ended)
+
+    def end(self) -> None:
+        """After the last round."""
+        for callback in self._callbacks:
+            callback.after_training(self.model)
+
+
+def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+    """The callbacks as a list.
+
+    Raises
+    ------
+    ParameterError
+        For what is no ``xgboost.callback.TrainingCallback``.
+    """
+    if not callbacks:
+        return []
+    from xgboost.callback import TrainingCallback
+
+    for callback in callbacks:
+        if not isinstance(callback, TrainingCallback):
+            raise ParameterError(f"callbacks: {callback!r} is no xgboost.callback.TrainingCallback.")
+    return list(callbacks)
