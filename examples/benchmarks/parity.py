@@ -5,9 +5,9 @@ python examples/benchmarks/parity.py
 
 Both train with the same parameters and are scored on the same held-out rows by the same function: the table's own, or
 the mean of five folds where those are few, since a few hundred rows score other cut points by luck. Silos are the
-table's own, too: occupations, hospitals, states, cuts of diamonds. "Same bytes" says whether the model is the same file,
-byte for byte, over those silos, over five drawn by lot, and pooled. Tables that are not there are left out; two of
-scikit-learn's always are.
+table's own, too: occupations, hospitals, states, cuts of diamonds. "Same bytes" says whether the model is the same
+file, byte for byte, over those silos, over five drawn by lot, and pooled. Tables that are not there are left out; two
+of scikit-learn's always are.
 """
 
 from __future__ import annotations
