@@ -122,6 +122,7 @@ class Boosting:
         self._prepared: tuple[object, ...] = ()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
+        self._pieces: list[Ranges] = []  # of those rows, one a thread
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
 
@@ -171,7 +172,8 @@ class Boosting:
             self.loss.kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
             kernels.to_root(self.node, piece)
 
-        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        self._pieces = pieces(silo.ranges, silo.threads.n)
+        silo.threads.map(fill, self._pieces)
         self.placed[silo.silos_asked] = len(self.forest)
         self._prepared, self._ranges = key, silo.ranges
         self._walked = [None] * len(self.node)
@@ -218,7 +220,7 @@ class Boosting:
             )  # fmt: skip
             return wide
 
-        parts = silo.threads.map(fill, list(enumerate(pieces(silo.ranges, silo.threads.n))))
+        parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
             return np.zeros((len(build), 2, cuts.total_bins), np.int64)
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
