@@ -1,10 +1,15 @@
-"""How hypothesis draws, in every test.
+"""How hypothesis draws, in every test, and what scikit-learn's checks need.
 
 The same examples every time, so that a red run is red again; no deadline, since the first call of a kernel compiles it;
 and a failure prints the blob that replays it. ``--hypothesis-profile`` on the command line wins over the choice here.
 """
 
 from __future__ import annotations
+
+import os
+
+# scikit-learn leaves one of its checks out without this, which SciPy reads once, when it is first imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 from hypothesis import settings
 from numba import config
