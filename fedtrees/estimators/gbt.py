@@ -41,6 +41,13 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         What predictions start from, a probability of the second class of two; None estimates it.
     objective : str, optional
         None chooses by the number of classes.
+    eval_metric : str or sequence of str, optional
+        What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective.
+    early_stopping_rounds : int, optional
+        Ends training after so many rounds in which the last metric of the last evaluation set got no better;
+        predictions then end with the best round.
+    callbacks : sequence of xgboost.callback.TrainingCallback, optional
+        Called where XGBoost calls them; between rounds they may change the learning rate.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
@@ -64,6 +71,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Where columns had names.
     feature_importances_ : float32 (features,)
         Mean gain of each feature's splits, as shares.
+    evals_result_ : dict of str to dict of str to list of float
+        Each evaluation set's metrics, round by round, where there are any.
+    best_iteration, best_score : int and float
+        The best round, where `early_stopping_rounds` sought it.
 
     Examples
     --------

@@ -42,7 +42,8 @@ def _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_
         light = (hl < min_child) | (hr < min_child) | (hl <= 0.0) | (hr <= 0.0)
         gl, gr = max(abs(gl) - alpha, 0.0), max(abs(gr) - alpha, 0.0)
         hl, hr = hl + reg_lambda, hr + reg_lambda
-        value = (gl * gl * hr + gr * gr * hl) / (hl * hr) - parent
+        both = 1.0 if light else hl * hr
+        value = (gl * gl * hr + gr * gr * hl) / both - parent
         out[b] = -1.0 if light else value
 
 

@@ -1,8 +1,8 @@
 """Real tables that tests and benchmarks use where they lie beside the checkout, in ``../shared/data``.
 
-Every loader returns a `Reference`, which unpacks as ``X, y, silos, train``; it skips the test where its
-file is absent. Rules that hold for all: X is float32, missing is NaN, a category is a code with an order,
-the column that makes the silos is no feature, and the rows that are not ``train`` are for scoring.
+Every loader returns a `Reference`, which unpacks as ``X, y, silos, train``. Rules that hold for all: X is float32,
+missing is NaN, a category is a code with an order, the column that makes the silos is no feature, and the rows that are
+not ``train`` are for scoring.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pytest
 from numpy.typing import NDArray
 
 from fedtrees.core.rng import stream
 from fedtrees.datasets import held_out
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+class Absent(FileNotFoundError):
+    """A table is not there: tests that want it are skipped."""
 
 
 class Reference(NamedTuple):
@@ -41,10 +44,16 @@ class Reference(NamedTuple):
 
 
 def path_of(name: str) -> Path:
-    """Where a file lies; skips the test that asks for an absent one."""
+    """Where a file lies.
+
+    Raises
+    ------
+    Absent
+        If it does not lie there.
+    """
     path = FOLDER / name
     if not path.exists():
-        pytest.skip(f"{name} is not in ../shared/data")
+        raise Absent(f"{name} is not in ../shared/data")
     return path
 
 
@@ -60,8 +69,7 @@ def adult_income() -> Reference:
 
 
 def a9a() -> Reference:
-    """32,561 + 16,281 people as 123 binary features; silos p0 and p1; the rows to score are of silo "
-    ""test"."""
+    """32,561 + 16,281 people as 123 binary features; silos p0 and p1; the rows to score are of the silo test."""
     from sklearn.datasets import load_svmlight_file
 
     parts = []

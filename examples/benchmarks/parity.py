@@ -1,0 +1,209 @@
+"""Every objective on real tables, federated over their silos, beside XGBoost on the pooled rows.
+
+pip install 'fedtrees[bench]'
+python examples/benchmarks/parity.py
+
+Both train with the same parameters and are scored on the same held-out rows by the same function: the table's own, or
+the mean of five folds where those are few, since a few hundred rows score other cut points by luck. Silos are the
+table's own, too: occupations, hospitals, states, cuts of diamonds. "Same bytes" says whether the model is the same
+file, byte for byte, over those silos, over five drawn by lot, and pooled. Tables that are not there are left out; two
+of scikit-learn's always are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import reference_data as data
+import xgboost
+from numpy.typing import NDArray
+from reference_data import Absent, Reference
+from sklearn import datasets, metrics
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from fedtrees import FedGBTClassifier, FedGBTRegressor
+from fedtrees.core.rng import stream
+from fedtrees.trees.losses import LOSSES
+
+Array = NDArray[Any]
+
+
+# -- tables -------------------------------------------------------------------------------------------------
+
+
+def breast_cancer() -> Reference:
+    """569 tumours; whether one is benign; five clinics drawn by lot."""
+    X, y = datasets.load_breast_cancer(return_X_y=True, as_frame=True)
+    return _apart(X.astype(np.float32), y.to_numpy())
+
+
+def diabetes() -> Reference:
+    """442 patients; how a year went, a number; five clinics drawn by lot."""
+    X, y = datasets.load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    return _apart(X.astype(np.float32), y.to_numpy())
+
+
+def _apart(X: Any, y: Array) -> Reference:
+    rng = stream(0, "clinics")
+    return Reference(X, y, rng.integers(5, size=len(y)).astype(str), rng.random(len(y)) < 0.75)
+
+
+# -- scores: what they are called, how they are computed, whether more is better ----------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of predictions; ``limit`` is what may be lost to XGBoost, as a share of it where ``relative``."""
+
+    name: str
+    of: Callable[[Array, Array], float]
+    limit: float
+    more_is_better: bool = False
+    relative: bool = True
+
+    def lost(self, ours: float, theirs: float) -> float:
+        """By how much ours is worse; negative where it is better."""
+        difference = theirs - ours if self.more_is_better else ours - theirs
+        return difference / abs(theirs) if self.relative else difference
+
+
+AUC = Score("AUC", metrics.roc_auc_score, 0.001, more_is_better=True, relative=False)
+ACCURACY = Score("accuracy", lambda y, p: metrics.accuracy_score(y, p), 0.005, more_is_better=True, relative=False)
+LOG_LOSS = Score("log loss", metrics.log_loss, 0.005)
+RMSE = Score("RMSE", metrics.root_mean_squared_error, 0.005)
+RMSLE = Score("RMSLE", metrics.root_mean_squared_log_error, 0.005)
+MAE = Score("MAE", metrics.mean_absolute_error, 0.005)
+POISSON = Score("Poisson deviance", metrics.mean_poisson_deviance, 0.005)
+GAMMA = Score("gamma deviance", metrics.mean_gamma_deviance, 0.005)
+TWEEDIE = Score("Tweedie deviance", lambda y, p: metrics.mean_tweedie_deviance(y, p, power=1.5), 0.005)
+
+
+# -- cases --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """An objective on a table."""
+
+    objective: str
+    table: Callable[[], Reference]
+    score: Score
+    target: Callable[[Array], Array] = lambda y: y
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = [
+    Case("binary:logistic", data.adult_income, AUC),
+    Case("binary:logistic", data.a9a, AUC),
+    Case("binary:logistic", breast_cancer, AUC),
+    Case("binary:logitraw", data.adult_income, AUC),
+    Case("binary:hinge", data.adult_income, ACCURACY),
+    Case("multi:softprob", data.lightgbm_multiclass5_7k, LOG_LOSS),
+    Case("multi:softmax", data.lightgbm_multiclass5_7k, ACCURACY),
+    Case("reg:squarederror", data.diamonds, RMSE),
+    Case("reg:squarederror", data.communities_crime, RMSE),
+    Case("reg:squarederror", diabetes, RMSE),
+    Case("reg:squaredlogerror", data.diamonds, RMSLE, params={"learning_rate": 0.3}),
+    Case("reg:logistic", data.communities_crime, RMSE, target=lambda y: np.minimum(y / 5000, 1)),
+    Case("reg:pseudohubererror", data.diamonds, MAE, target=lambda y: y / 1000),
+    Case("reg:absoluteerror", data.diamonds, MAE),
+    Case("reg:gamma", data.diamonds, GAMMA),
+    Case("reg:tweedie", data.communities_crime, TWEEDIE),
+    Case("count:poisson", data.communities_crime, POISSON, target=np.round),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one case came to."""
+
+    case: Case
+    rows: int
+    silos: int
+    ours: float
+    theirs: float
+    same_bytes: bool
+
+    def cells(self) -> list[str]:
+        """The line of the table."""
+        lost = self.case.score.lost(self.ours, self.theirs)
+        fine = "yes" if lost <= self.case.score.limit else "NO"
+        return [
+            f"`{self.case.objective}`", self.case.table.__name__, f"{self.rows:,}", str(self.silos),
+            self.case.score.name, f"{self.theirs:.5g}", f"{self.ours:.5g}", f"{-lost:+.2%}", fine,
+            "yes" if self.same_bytes else "NO",
+        ]  # fmt: skip
+
+
+HEADER = [
+    "objective", "table", "rows", "silos", "score", "XGBoost pooled", "fedtrees federated", "better by", "within limit",
+    "same bytes",
+]  # fmt: skip
+
+
+def run(case: Case, trees: int) -> Row:
+    """Train both, score both, and train ours over two more partitions."""
+    X, y, silos, own_rows = case.table()
+    y = case.target(y)
+    classifies = case.objective.startswith(("binary:", "multi:"))
+    params = {"n_estimators": trees, "learning_rate": 0.1, "objective": case.objective, **case.params}
+    kind, other = (FedGBTClassifier, xgboost.XGBClassifier) if classifies else (FedGBTRegressor, xgboost.XGBRegressor)
+    by_lot = stream(0, "lot").integers(5, size=len(y))
+    ours, pooled, bytes_of = [], [], set()
+    for train, test in _splits(y, own_rows):
+        model = kind(**params).fit(X.iloc[train], y[train], silos=silos[train])
+        theirs = other(**params, tree_method="hist", max_depth=6).fit(X.iloc[train], y[train])
+        for scores, fitted in ((ours, model), (pooled, theirs)):
+            scores.append(case.score.of(y[test], _predicted(fitted, X.iloc[test], case)))
+        if not bytes_of:
+            partitions = (by_lot[train], None)
+            again = [kind(**params).fit(X.iloc[train], y[train], silos=partition) for partition in partitions]
+            bytes_of = {bytes(one.booster_.save_raw()) for one in (model, *again)}
+    n_silos = len(np.unique(silos))
+    return Row(case, len(y), n_silos, float(np.mean(ours)), float(np.mean(pooled)), len(bytes_of) == 1)
+
+
+def _splits(y: Array, train: Array) -> Iterator[tuple[Array, Array]]:
+    if np.count_nonzero(~train) >= 1000:
+        yield np.flatnonzero(train), np.flatnonzero(~train)
+        return
+    kind = StratifiedKFold if y.dtype.kind == "i" and len(np.unique(y)) < 10 else KFold
+    yield from kind(5, shuffle=True, random_state=0).split(y, y)
+
+
+def _predicted(model: Any, X: Any, case: Case) -> Array:
+    if case.score is ACCURACY or not hasattr(model, "predict_proba"):
+        return np.asarray(model.predict(X))
+    p = np.asarray(model.predict_proba(X), np.float64)
+    return p[:, 1] if p.shape[1] == 2 else p / p.sum(axis=1, keepdims=True)
+
+
+def rows(trees: int, quick: bool) -> Iterator[Row]:
+    """Every case whose objective is known and whose table is there."""
+    for case in CASES:
+        if case.objective in LOSSES and (not quick or case.table in (breast_cancer, diabetes)):
+            try:
+                yield run(case, trees)
+            except Absent as absent:
+                print(f"left out: {absent}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trees", type=int, default=100, help="rounds of boosting (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="5 rounds, two tables: only to see that it runs")
+    options = parser.parse_args()
+    trees = 5 if options.quick else options.trees
+    print(f"XGBoost {xgboost.__version__}; {trees} rounds of depth 6, learning rate 0.1.\n")
+    print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|")
+    for row in rows(trees, options.quick):
+        print("| " + " | ".join(row.cells()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
