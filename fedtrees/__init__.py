@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fedtrees.core.weighting import RowWeights, SiloWeights
     from fedtrees.errors import (
         DataError,
+        DataTypeError,
         FedTreesError,
         HeadroomError,
         MissingExtraError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DataError": "fedtrees.errors",
+    "DataTypeError": "fedtrees.errors",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
     "FedTreesError": "fedtrees.errors",
@@ -51,6 +53,7 @@ _HOME = {
 
 __all__ = [
     "DataError",
+    "DataTypeError",
     "FedGBTClassifier",
     "FedGBTRegressor",
     "FedTreesError",

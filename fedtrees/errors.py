@@ -2,6 +2,7 @@
 
 FedTreesError
 ├── DataError (ValueError)          a silo's table cannot be used as it is
+│   ├── DataTypeError (TypeError)   a cell is neither a number nor something that stands for one
 │   └── SchemaError                 two silos' tables do not fit together
 ├── ParameterError (ValueError)     a parameter's name, type or range
 ├── HeadroomError (OverflowError)   a sum could leave its integers; nothing was sent
@@ -17,6 +18,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "DataError",
+    "DataTypeError",
     "FedTreesError",
     "HeadroomError",
     "MissingExtraError",
@@ -33,6 +35,10 @@ class FedTreesError(Exception):
 
 class DataError(FedTreesError, ValueError):
     """A silo's table cannot be used as it is."""
+
+
+class DataTypeError(DataError, TypeError):
+    """A cell is neither a number nor something that stands for one."""
 
 
 class SchemaError(DataError):

@@ -6,7 +6,11 @@ and a failure prints the blob that replays it. ``--hypothesis-profile`` on the c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+
+# scikit-learn leaves one of its checks out without this, which SciPy reads once, when it is first imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import pytest
 from hypothesis import settings

@@ -163,6 +163,8 @@ SILENT: dict[str, Call] = {
     ),
     "n_jobs of a federation": (lambda: LocalFederation([silo()], n_jobs=0), ParameterError, "n_jobs=0: give a number"),
     "n_jobs of a silo": (lambda: silo(n_jobs=0), ParameterError, "n_jobs=0: give a number of threads"),
+    "weights all zero": (lambda: fit(weight=[0.0] * 6), DataError, "sample_weight is zero in every row of every silo"),
+    "one class of a weight": (lambda: fit(weight=[1, 0] * 3), DataError, "y holds one class only, 'ill'; a classifier"),
     "silos for a federation": (
         lambda: FedGBTClassifier().fit_federation([silo()]),
         ParameterError,
@@ -177,9 +179,8 @@ COUNTED: dict[str, Call] = {
         DataError,
         r"Found array with 0 sample\(s\) .* no silo holds any row",
     ),
-    "weights all zero": (lambda: fit(weight=[0.0] * 6), DataError, "sample_weight is zero in every row of every silo"),
     "one class that counts": (
-        lambda: fit(weight=[1, 0] * 3),
+        lambda: fit(["a", "b"] * 3, weighting={"a": 1, "b": 0}),
         DataError,
         "y holds one class only, 'ill', where sample w",
     ),

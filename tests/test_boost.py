@@ -25,11 +25,12 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.threads import Threads
+from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Scored
 from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.split import SplitRule, Units
 from fedtrees.trees.tree import Cuts
@@ -73,6 +74,9 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     cuts, loss = Cuts(begin.values, begin.offsets, begin.missing), loss_named(problem.objective)
     target = problem.y.astype(np.float32)
     weight = np.ones(len(target)) if problem.weight is None else problem.weight.astype(np.float64)
+    whole = (weight == np.floor(weight)).all() and weight.max() <= MOST_REPEATS
+    rows = np.repeat(np.arange(len(target)), weight.astype(int) if whole else weight > 0)
+    target, weight = target[rows], np.ones(len(rows)) if whole else weight[rows]
 
     def gradients(margin: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         g, h = loss.gradients(margin, target)
@@ -81,7 +85,7 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     names = ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "learning_rate")
     rule = SplitRule(*(problem.params[name] for name in names))
     trees, _ = twins.boost(
-        twins.codes(problem.X, cuts), gradients, begin.base_margin, grids(federation),
+        twins.codes(problem.X[rows], cuts), gradients, begin.base_margin, grids(federation),
         (STATISTIC_BITS_G, STATISTIC_BITS_H), cuts, rule, Units.of, problem.params["max_depth"],
     )  # fmt: skip
     told = facts(federation, Grown)
@@ -105,12 +109,12 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
     growing = [kind for kind in kinds if kind.startswith("Histograms")]
     assert len(growing) == 4 * max_depth
     first = kinds.index(growing[0])
-    # before the first tree: counts, three to six rounds of ranks, two of labels, and what bounds gradients that need it
+    # before the first tree: counts, weights, three to six rounds of ranks, labels, and what bounds gradients if need be
     assert kinds[0] == "Counts" and kinds[-len(growing) :] == growing
     setup = kinds[1:first]
     assert setup[-1] == "GradientExponents" if objective == "reg:squarederror" else setup[-1] == "LabelSums"
     assert 3 <= setup.count("Ranks") <= 6
-    assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents", "LabelSums"]
+    assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents+WholeWeights", "LabelSums"]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 9])
@@ -162,8 +166,9 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
     def look(round: int) -> None:
         state = federation.inner._fused.state
         if state is not None:
-            assert np.abs(state.words >> 32).max() <= 1 << STATISTIC_BITS_G
-            assert (state.words & 0xFFFFFFFF).max() <= 1 << STATISTIC_BITS_H
+            most = WORD_ROWS // state.word_rows  # a word is so many rows', and as many fewer are packed
+            assert np.abs(state.words >> 32).max() <= most << STATISTIC_BITS_G
+            assert (state.words & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
 
     federation = Watched(LocalFederation(problem.silos()), look)
     problem.estimator(sampling=sampling, learning_rate=learning_rate).fit_federation(federation)
@@ -220,7 +225,7 @@ def test_no_rows_no_weight_and_one_class_are_refused() -> None:
         FedGBTRegressor(1).fit_federation(LocalFederation(nobody))
     with pytest.raises(DataError, match="sample_weight is zero in every row"):
         FedGBTClassifier(1).fit(X, y, sample_weight=np.zeros(4))
-    with pytest.raises(DataError, match="one class only, 1, where sample weights count"):
+    with pytest.raises(DataError, match="one class only, 1; a classifier needs"):
         FedGBTClassifier(1).fit(X, y, sample_weight=y)
     with pytest.raises(DataError, match="one class only"):
         FedGBTClassifier(1).fit(X, np.ones(4))

@@ -19,6 +19,7 @@ from fedtrees.errors import unknown_value
 # What users may rely on; a name that comes or goes is a change for the CHANGELOG.
 PUBLIC = [
     "DataError",
+    "DataTypeError",
     "FedGBTClassifier",
     "FedGBTRegressor",
     "FedTreesError",

@@ -13,9 +13,10 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
-from fedtrees.core.table import Schema, Table, read_features, read_weight
+from fedtrees.core.table import Schema, Table, read_features, read_weight, without_weightless
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_target
 from fedtrees.core.threads import Threads
+from fedtrees.core.weighting import CountWeights
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
 
 _logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Silo:
     y : array-like (rows,)
         Class labels, or numbers.
     sample_weight : array-like (rows,), optional
-        At least 0; None counts every row as 1.
+        At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
     n_jobs : int, optional
         Threads to answer with; None takes every core.
     eval_set : sequence of (X, y) or (X, y, sample_weight), optional
@@ -70,9 +71,10 @@ class Silo:
         values, schema = read_features(X, where)
         target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
-        starts = np.array([0, len(values)], np.int64)
+        target, weight, order = without_weightless(target, weight)
+        starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place) for place, own in enumerate(eval_set)]
-        self._hold(Table(schema, values, target, weight, [name], starts), Threads(n_jobs), held_out)
+        self._hold(Table(schema, values, target, weight, [name], starts, order), Threads(n_jobs), held_out)
 
     @classmethod
     def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
@@ -91,6 +93,7 @@ class Silo:
         self.cohort: Cohort | None = None
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
+        self.counting: CountWeights | None = None  # None: every row counts 1
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
 
     @property
@@ -167,6 +170,13 @@ class Silo:
         """The rows' weights, the silo's own factor included; None where every row weighs 1."""
         return self._weights
 
+    def counts(self) -> NDArray[np.int64] | None:
+        """What each row counts, int64 (rows,), as integers; None where every row counts 1."""
+        if self.counting is None:
+            return None
+        weight = self._weights
+        return self.counting.counts(np.ones(self.table.n_rows, np.float32) if weight is None else weight)
+
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
         own = self.table.schema
@@ -189,7 +199,7 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
-        self._weights = self.table.weight
+        self._weights, self.counting = self.table.weight, None
 
     def answer(self, message: bytes) -> bytes:
         """Answer one request; the same request gets the same answer however often it comes."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.record import Record
 from fedtrees.core.target import is_text, plain_array
-from fedtrees.errors import DataError, SchemaError
+from fedtrees.errors import DataError, DataTypeError, SchemaError
 
 
 class Schema(Record, frozen=True, eq=False):
@@ -157,7 +157,9 @@ def _numbers(array: NDArray[Any], where: str) -> NDArray[Any]:
         try:
             column.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{where}column 'f{place}' holds objects: {error}; make it category or number.") from error
+            raise DataTypeError(
+                f"{where}column 'f{place}' holds objects: {error}; make it category or number."
+            ) from error
     return array.astype(np.float64)
 
 
@@ -298,6 +300,19 @@ def read_weight(
             where = where if silos is None else f"silo {str(silos[row])!r}: "
             raise DataError(f"{where}sample_weight is {what} in row {row}; give finite numbers, 0 or above.")
     return values
+
+
+def without_weightless(
+    target: NDArray[Any], weight: NDArray[np.float32] | None
+) -> tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.uint32] | None]:
+    """Leave out the rows of weight 0: targets, weights, and a `Table.order` that finds the others' features in X.
+
+    No cut point, no count of missing values and no label may come from a row that does not count.
+    """
+    if weight is None or weight.all():
+        return target, weight, None
+    order = np.flatnonzero(weight).astype(np.uint32)
+    return target[order], weight[order], order
 
 
 def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
-from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.errors import ParameterError, ProtocolError, unknown_value
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
-__all__ = ["RowWeights", "SiloWeights", "Weigh", "Weighting", "as_weighting"]
+__all__ = ["MOST_REPEATS", "CountWeights", "RowWeights", "SiloWeights", "Weigh", "Weighting", "as_weighting"]
+
+MOST_REPEATS = 16  # the largest whole weight that is taken as that many equal rows: accumulators hold as many fewer
+COUNT_BITS = 16  # fineness of other weights where they are counted
 
 
 class RowWeights(msgspec.Struct, frozen=True, tag="rows"):
@@ -87,6 +90,48 @@ class Weigh(Fact, frozen=True, eq=False):
         """See `Fact`."""
         rows = np.diff(silo.table.starts)
         silo.weigh(self.weighting.row_factors(silo.table.names, rows), rows)
+
+
+class CountWeights(Fact, frozen=True, eq=False):
+    """From now on, rows count by their weights: as whole numbers, so that the sums are those of every partition.
+
+    Law: where all weights are whole, a row of weight k counts and trains like k rows of weight 1.
+
+    Parameters
+    ----------
+    exponent : int
+        No weight is above ``2 ** exponent``.
+    whole : bool
+        Whether all weights of all silos are whole, 1 to `MOST_REPEATS`.
+    """
+
+    exponent: int
+    whole: bool
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        silo.counting = self
+
+    def counts(self, weight: NDArray[np.float32]) -> NDArray[np.int64]:
+        """What rows of these weights count, int64 (rows,): at least 1, as each has a bin.
+
+        Raises
+        ------
+        ProtocolError
+            If the weights are not what the fact says.
+        """
+        if self.whole:
+            counts = weight.astype(np.int64)
+            if (counts != weight).any() or (counts < 1).any() or (counts > MOST_REPEATS).any():
+                raise ProtocolError(f"weights that are not whole, 1 to {MOST_REPEATS}, were said to be")
+            return counts
+        units = np.ldexp(weight.astype(np.float64), COUNT_BITS - self.exponent)
+        return np.clip(np.rint(units), 1, 1 << COUNT_BITS).astype(np.int64)
+
+    @property
+    def most(self) -> int:
+        """The most that a row counts."""
+        return 1 << self.exponent if self.whole else 1 << COUNT_BITS
 
 
 def as_weighting(value: object) -> Weighting:

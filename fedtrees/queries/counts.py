@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent, quantise, restore
+from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.queries import kernels
 
 if TYPE_CHECKING:
@@ -29,14 +30,16 @@ class Bits:
 
     @staticmethod
     def of(table: Table, ordered: bool = True) -> Bits:
-        """No copy where X is contiguous either way. Unordered, rows stand as in X: enough for sums over all."""
+        """No copy where X is contiguous either way. Unordered, rows stand as in X: enough for sums over all of it."""
         X = table.X
         if not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)
         rows, columns = X.shape
         by_row = X.flags.c_contiguous
         flat = (X if by_row else X.T).reshape(-1).view(np.uint32)
-        order = np.zeros(0, np.uint32) if table.order is None or not ordered else table.order
+        if table.order is None or (not ordered and len(X) == table.n_rows):
+            return Bits(flat, columns if by_row else 1, 1 if by_row else rows, np.zeros(0, np.uint32))
+        order = table.order
         return Bits(flat, columns if by_row else 1, 1 if by_row else rows, order)
 
 
@@ -122,6 +125,61 @@ def _weights_and_targets(
     return None if weight is None else weight[rows], silo.targets(labels)[rows]
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """What weights say of how often rows count.
+
+    Attributes
+    ----------
+    whole : bool
+        Whether all weights are whole, 1 to `MOST_REPEATS`.
+    rows : int
+        Rows, each as often as its weight says, where they are whole.
+    target_exponent : int
+        The exponent that bounds a target.
+    """
+
+    whole: bool
+    rows: int
+    target_exponent: int
+
+
+class WholeWeights(Query, frozen=True, eq=False):
+    """How many weights are not whole, 1 to `MOST_REPEATS`, the sum of those that are, and what bounds targets.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    labels : list, optional
+        The class labels; None for targets that are numbers.
+    """
+
+    rows: int
+    labels: list[Any] | None
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 + N_EXPONENTS
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows * MOST_REPEATS
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        weight, target = _weights_and_targets(silo, self.labels)
+        if weight is None:
+            return np.concatenate([[0, len(target)], exponent_counts(target)]).astype(np.int64)
+        whole = (weight == np.floor(weight)) & (weight >= 1) & (weight <= MOST_REPEATS)
+        sums = [len(weight) - np.count_nonzero(whole), weight[whole].astype(np.int64).sum()]
+        return np.concatenate([sums, exponent_counts(target)]).astype(np.int64)
+
+    def read(self, total: Vector) -> Repeats:
+        """See `Query`."""
+        return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(total[2:]))
+
+
 class LabelExponents(Query, frozen=True, eq=False):
     """The exponents that bound a row's weight, and its weight times its target: two maxima, by a sum.
 
@@ -164,6 +222,7 @@ class LabelSums(Query, frozen=True, eq=False):
     Parameters
     ----------
     rows : int
+        Rows of the federation, each as often as its weight says where weights are whole.
     labels : list, optional
     exponents : tuple of int
         What `LabelExponents` read.
@@ -187,6 +246,8 @@ class LabelSums(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
+        if weight is not None and silo.counting is not None and silo.counting.whole:
+            return self._ask_repeated(silo.counting.counts(weight), target)
         mass = quantise(ONE if weight is None else weight, self.exponents[0], self.bits)
         if self.labels is not None:
             if weight is None:
@@ -194,6 +255,14 @@ class LabelSums(Query, frozen=True, eq=False):
             return np.array([mass[target == k].sum() for k in range(len(self.labels))])
         product = quantise(target if weight is None else weight * target, self.exponents[1], self.bits)
         return np.array([mass[0] * len(target) if weight is None else mass.sum(), product.sum()])
+
+    def _ask_repeated(self, counts: NDArray[np.int64], target: NDArray[np.float32]) -> Vector:
+        """What rows answer that count so often: exactly what as many equal rows would."""
+        one = quantise(ONE, self.exponents[0], self.bits)[0]
+        if self.labels is not None:
+            return np.array([counts[target == k].sum() * one for k in range(len(self.labels))])
+        product = quantise(target, self.exponents[1], self.bits) * counts
+        return np.array([counts.sum() * one, product.sum()])
 
     def read(self, total: Vector) -> NDArray[np.float64]:
         """The sums as real numbers."""

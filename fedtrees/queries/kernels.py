@@ -48,8 +48,9 @@ def count_missing(bits, row_stride, column_stride, order, start, stop, out):
 
 @njit(nogil=True, cache=True)
 def count_ranks(
-    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, slot_shift, before, steps, out
-):
+    bits, row_stride, column_stride, order, start, stop, first, low, width, shift, base, slot_shift, before, steps,
+    counts, out,
+):  # fmt: skip
     """Count the values in each child of some intervals of keys.
 
     bits, row_stride, column_stride, order, start, stop: as in `count_missing` IN
@@ -60,7 +61,8 @@ def count_ranks(
     slot_shift: uint32 IN; a key's slot is what is left of it after this shift
     before: int32 (features, slots) IN; the last interval that starts before a slot, the first one where none does
     steps: uint8 (features,) IN; halvings that find a key among the intervals that start in any one slot
-    out: int32 (children,) OUT, added to
+    counts: int64 (rows,) or None IN; what each row counts, 1 where None, which the compiler takes for a constant
+    out: int32, or int64 where rows count differently, (children,) OUT, added to
     """
     one = np.uint64(1)
     for block in range(start, stop, BLOCK):
@@ -79,7 +81,7 @@ def count_ranks(
                     at += step * np.uint64((at + step < ends) & (low[at + step] <= key))
                 offset = np.int64(key) - np.int64(low[at])  # negative where the key lies before the interval
                 if 0 <= offset < np.int64(1) << np.int64(width[at]) and not is_missing(value):
-                    out[base[at] + (offset >> np.int64(shift[at]))] += 1
+                    out[base[at] + (offset >> np.int64(shift[at]))] += 1 if counts is None else counts[i]
 
 
 @njit(nogil=True, cache=True)

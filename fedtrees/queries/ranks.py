@@ -28,12 +28,12 @@ LARGEST_KEY = 0xFF7FFFFF  # of the largest finite float
 
 
 class Ranks(Query, frozen=True, eq=False):
-    """How many values of each feature fall in each child of some intervals of keys.
+    """How many values of each feature fall in each child of some intervals of keys; by weight, where rows have one.
 
     Parameters
     ----------
     rows : int
-        Rows of the federation.
+        Rows of the federation, each as often as it counts at the most.
     first : int64 (features + 1,)
         The intervals of feature ``f`` are ``first[f]`` to ``first[f + 1]``: ascending and disjoint.
     low : uint32 (intervals,)
@@ -68,17 +68,18 @@ class Ranks(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         self._check(silo.table.n_features)
-        bits, base = Bits.of(silo.table, ordered=silo.cohort is not None), self.base()
+        weights = silo.counts()
+        bits, base = Bits.of(silo.table, ordered=silo.cohort is not None or weights is not None), self.base()
         slot_shift = shift_of(silo.n_asked)
         before, steps = self._slots(slot_shift)
         low = np.append(self.low, np.full(1 << int(steps.max(initial=0)), 0xFFFFFFFF, np.uint32))
 
-        def count(piece: NDArray[np.int64]) -> NDArray[np.int32]:
-            out = np.zeros(base[-1], np.int32)
+        def count(piece: NDArray[np.int64]) -> NDArray[np.integer]:
+            out = np.zeros(base[-1], np.int32 if weights is None else np.int64)
             for start, stop in piece:
                 kernels.count_ranks(
                     bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                    self.first, low, self.log_keys, self.log_child, base, slot_shift, before, steps, out,
+                    self.first, low, self.log_keys, self.log_child, base, slot_shift, before, steps, weights, out,
                 )  # fmt: skip
             return out
 

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.table import Schema, Table, agree, read_features, read_weight, refuse_mixed_targets
+from fedtrees.core.table import (
+    Schema,
+    Table,
+    agree,
+    read_features,
+    read_weight,
+    refuse_mixed_targets,
+    without_weightless,
+)
 from fedtrees.core.target import plain_array, read_target
 from fedtrees.errors import DataError, ParameterError
 
@@ -32,7 +40,8 @@ def join_tables(tables: Sequence[Table]) -> Table:
     targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
     y = np.concatenate(targets, dtype=np.int64, casting="unsafe") if whole else np.concatenate(targets)
-    return Table(schema, np.concatenate([table.X for table in tables]), y, weight, names, starts, joined=True)
+    features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
+    return Table(schema, features, y, weight, names, starts, joined=True)
 
 
 def split_table(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
@@ -41,12 +50,17 @@ def split_table(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: Ar
     values, schema = read_features(X, silos=ids)
     n = len(values)
     target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
+    target, weight, kept = without_weightless(target, weight)
+    if kept is not None and not len(kept):
+        raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if ids is None:
-        return Table(schema, values, target, weight, ["all"], np.array([0, n], np.int64))
+        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept)
     import pandas as pd
 
     codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
-    return _sorted(schema, values, target, weight, [str(name) for name in names], codes)
+    if kept is not None:
+        codes = codes[kept]
+    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, kept)
 
 
 def split_held_out(table: Table, own: tuple[Any, ...], silos: ArrayLike | None, place: int) -> Table:
@@ -80,13 +94,16 @@ def _sorted(
     weight: NDArray[np.float32] | None,
     names: Sequence[str],
     codes: NDArray[np.integer],
+    kept: NDArray[np.uint32] | None = None,
 ) -> Table:
+    """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
     codes = codes.astype(np.uint16) if len(names) <= 2**16 else codes  # narrow codes sort by radix
-    order = None
+    order = kept
     if (codes[1:] < codes[:-1]).any():
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
+        order = order if kept is None else kept[order]
     return Table(schema, values, target, weight, names, starts, order)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUP = 8  # features a group at the most; see `kernels`
 
 
-def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int) -> Cuts:
+def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int, most: int = 1) -> Cuts:
     """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting.
 
     Law: the cuts are the same for every partition of the same rows.
@@ -35,9 +35,11 @@ def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int
         The cohort's rows and missing values.
     max_bin : int
         Bins of a feature at the most, the missing bin included.
+    most : int, default 1
+        The most that a row counts, where rows count by weight; see `core.weighting.CountWeights`.
     """
     missing = summary.missing > 0
-    buckets = Buckets.start(summary.rows, summary.rows - summary.missing, max_bin - missing)
+    buckets = Buckets.start(summary.rows * most, summary.rows - summary.missing, max_bin - missing)
     while (coarse := buckets.to_refine()).any():
         query = buckets.query(coarse)
         buckets = buckets.refined(coarse, query, channel.total(query, cohort))

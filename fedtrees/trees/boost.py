@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.ring import step_bits
-from fedtrees.core.weighting import RowWeights, Weigh, Weighting
+from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
-from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary
+from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
@@ -109,16 +109,16 @@ def boost(
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
-    cuts = global_cuts(channel, everyone, summary, settings.max_bin)
+    weights = _weights(channel, everyone, summary, labels, settings)
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
-    weight_exponent, intercept = _intercept(channel, everyone, summary, labels, settings)
-    base_margin = storable(intercept)
+    base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
     objective = settings.loss.name
     channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(
-        cuts, settings.rule, settings.max_depth, len(base_margin), summary.rows, threads, Shelf(cuts.total_bins)
+        cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
     )
-    grids = Grids(settings.loss, weight_exponent, summary.rows * plan.outputs)
+    grids = Grids(settings.loss, weights.exponents[0], summary.rows * plan.outputs)
     trees: list[Tree] = []
     ensemble = Ensemble(trees, cuts, base_margin)
     for round in range(settings.n_estimators):
@@ -141,25 +141,52 @@ def boost(
 def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
     summary: Summary = channel.total(Counts(n_features), everyone)
     if summary.rows == 0:
-        raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
+        raise DataError(
+            "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row that counts."
+        )
     return summary
 
 
-def _intercept(
+@dataclass(frozen=True)
+class _Weights:
+    """How rows weigh: rows, each as often as it counts; what bounds its weight and its product with its target."""
+
+    rows: int
+    exponents: tuple[int, int]
+    most: int
+
+
+def _weights(
     channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, settings: Settings
-) -> tuple[int, NDArray[np.float64]]:
-    """The exponent that bounds a row's weight, and the margins to start from, given or estimated."""
+) -> _Weights:
+    """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
-    exponents = channel.total(LabelExponents(summary.rows, labels), everyone)
-    bits = step_bits(summary.rows)
-    sums = channel.total(LabelSums(summary.rows, labels, exponents, bits), everyone)
+    questions = [LabelExponents(summary.rows, labels), WholeWeights(summary.rows, labels)]
+    exponents, repeats = channel.totals(questions, everyone)
+    if not repeats.whole:
+        counting = CountWeights(exponents[0], whole=False)
+        channel.tell(counting)
+        return _Weights(summary.rows, exponents, counting.most)
+    if repeats.rows == summary.rows:
+        return _Weights(summary.rows, exponents, 1)
+    counting = CountWeights(exponents[0], whole=True)
+    channel.tell(counting)
+    return _Weights(repeats.rows, (0, repeats.target_exponent), counting.most)
+
+
+def _intercept(
+    channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
+) -> NDArray[np.float64]:
+    """The margins to start from, given or estimated."""
+    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows))
+    sums = channel.total(question, everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     outputs = settings.loss.outputs(len(labels or ()))
     if settings.base_score is not None:
-        return exponents[0], np.full(outputs, settings.loss.link(settings.base_score))
+        return np.full(outputs, settings.loss.link(settings.base_score))
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
-    return exponents[0], settings.loss.intercept(sums)
+    return settings.loss.intercept(sums)

@@ -108,7 +108,11 @@ class Boosting:
         self.begin, self.cuts = begin, cuts
         self.loss = loss_named(begin.objective)
         self.target = silo.targets(begin.labels)
-        weight = silo.weights()
+        # rows that count k times are k rows of weight 1
+        counting = silo.counting if silo.counting is not None and silo.counting.whole else None
+        self.repeats = None if counting is None else silo.counts()
+        self.word_rows = kernels.WORD_ROWS // (1 if counting is None else counting.most)
+        weight = None if counting is not None else silo.weights()
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
         self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
@@ -170,6 +174,8 @@ class Boosting:
 
         def fill(piece: Ranges) -> None:
             self.loss.kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
+            if self.repeats is not None:
+                kernels.repeat(self.words, self.repeats, piece)
             kernels.to_root(self.node, piece)
 
         self._pieces = pieces(silo.ranges, silo.threads.n)
@@ -216,7 +222,7 @@ class Boosting:
             wide = wide.reshape(len(build), 2, cuts.total_bins)
             kernels.grow_level(
                 self.bins, self.words[output], self.node[output], ranges, levels,
-                shape.walk(self.bins), slot_of, offsets, stride, packed, wide,
+                shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
             )  # fmt: skip
             return wide
 

@@ -120,7 +120,7 @@ def _empty(packed, wide, slot, low, high, stride, offsets):
 
 
 @njit(nogil=True, cache=True)
-def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, wide):
+def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, word_rows, packed, wide):
     """Add the n gathered rows to the accumulators, one feature group after the other."""
     a_group = bins.shape[2]
     n_features = offsets.shape[0] - 1
@@ -128,32 +128,32 @@ def _drain(bins, rows, slots, words, n, counts, since, offsets, stride, packed, 
     before = since.copy()
     counts[:] = 0
     for i in range(n):
-        counts[i // WORD_ROWS, slots[i]] += 1
+        counts[i // word_rows, slots[i]] += 1
     for group in range(bins.shape[0]):
         low, high = group * a_group, min((group + 1) * a_group, n_features)
         since[:] = before
-        for part in range(0, n, WORD_ROWS):
+        for part in range(0, n, word_rows):
             for slot in range(since.shape[0]):
-                more = counts[part // WORD_ROWS, slot]
-                if since[slot] + more > WORD_ROWS:
+                more = counts[part // word_rows, slot]
+                if since[slot] + more > word_rows:
                     _empty(packed, wide, slot, low, high, stride, offsets)
                     since[slot] = 0
                 since[slot] += more
-            to = slice(part, min(part + WORD_ROWS, n))
+            to = slice(part, min(part + word_rows, n))
             first, width = np.uint64(low * stride), np.uint64(high - low)
             _add(bins[group], rows[to], slots[to], words[to], first, width, np.uint64(stride), slot_size, packed)
 
 
 @njit(nogil=True, cache=True)
-def _sum_root(bins, words, ranges, offsets, stride, packed, wide):
+def _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide):
     """Add all rows of the ranges to one node: no list is needed."""
     a_group, n_features = bins.shape[2], offsets.shape[0] - 1
     step = np.uint64(stride)
     since = 0
     for r in range(ranges.shape[0]):
-        for start in range(ranges[r, 0], ranges[r, 1], WORD_ROWS):
-            end = min(start + WORD_ROWS, ranges[r, 1])
-            if since + end - start > WORD_ROWS:
+        for start in range(ranges[r, 0], ranges[r, 1], word_rows):
+            end = min(start + word_rows, ranges[r, 1])
+            if since + end - start > word_rows:
                 _empty(packed, wide, 0, 0, n_features, stride, offsets)
                 since = 0
             since += end - start
@@ -196,7 +196,7 @@ def _list(words, node, start, stop, slot_of, rows, slots, held):
 
 
 @njit(nogil=True, cache=True)
-def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide):
+def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide, word_rows=WORD_ROWS):
     """Move rows down to the nodes they belong to now, and sum the histograms of the nodes to be built.
 
     bins: uint8 or uint16 (groups, rows, features a group) IN
@@ -210,14 +210,15 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     stride: int IN; accumulators a feature
     packed: int64 (slots * groups * features a group * stride,) scratch, zeros in and out
     wide: int64 (slots, 2, bins) OUT, added to
+    word_rows: int IN; rows that an accumulator holds: fewer where words are multiples
     """
     if slot_of.shape[0] == 1:
-        _sum_root(bins, words, ranges, offsets, stride, packed, wide)
+        _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide)
         return
     rows = np.empty(LIST_ROWS, np.uint32)
     slots = np.empty(LIST_ROWS, np.int32)
     held = np.empty(LIST_ROWS, np.int64)
-    counts = np.zeros((LIST_ROWS // WORD_ROWS + 1, wide.shape[0]), np.int64)
+    counts = np.zeros((LIST_ROWS // word_rows + 1, wide.shape[0]), np.int64)
     since = np.zeros(wide.shape[0], np.int64)
     flat = bins.reshape(-1)
     n = 0
@@ -229,9 +230,9 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
             n += np.int64(_list(words, node, start, end, slot_of, rows[n:], slots[n:], held[n:]))
             start = end
             if n > LIST_ROWS // 2:
-                _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)
+                _drain(bins, rows, slots, held, n, counts, since, offsets, stride, word_rows, packed, wide)
                 n = 0
-    _drain(bins, rows, slots, held, n, counts, since, offsets, stride, packed, wide)
+    _drain(bins, rows, slots, held, n, counts, since, offsets, stride, word_rows, packed, wide)
     for slot in range(wide.shape[0]):
         if since[slot]:
             _empty(packed, wide, slot, 0, offsets.shape[0] - 1, stride, offsets)
@@ -265,3 +266,17 @@ def to_root(node, ranges):
     for k in range(node.shape[0]):
         for r in range(ranges.shape[0]):
             node[k, ranges[r, 0] : ranges[r, 1]] = 0
+
+
+@njit(nogil=True, cache=True)
+def repeat(words, counts, ranges):
+    """Let rows count several times: packed sums of equal words are their multiples.
+
+    words: int64 (outputs, rows) IN OUT
+    counts: int64 (rows,) IN
+    ranges: int64 (ranges, 2) IN
+    """
+    for k in range(words.shape[0]):
+        for r in range(ranges.shape[0]):
+            for i in range(ranges[r, 0], ranges[r, 1]):
+                words[k, i] *= counts[i]
