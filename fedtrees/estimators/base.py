@@ -120,7 +120,7 @@ class FedGBT(BaseEstimator):
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
-        eval_set: Sequence[tuple[Any, Any]] = (),
+        eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
     ) -> Self:
@@ -158,6 +158,7 @@ class FedGBT(BaseEstimator):
         self._check_parameters()
         if y is None:
             raise DataError("requires y to be passed, but the target y is None.")
+        eval_set = () if eval_set is None else eval_set
         weights = [None] * len(eval_set) if sample_weight_eval_set is None else list(sample_weight_eval_set)
         if len(weights) != len(eval_set):
             raise ParameterError(f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} in eval_set.")
@@ -245,12 +246,21 @@ class FedGBT(BaseEstimator):
             weighting=as_weighting(self.weighting),
             seed=_seed(self.random_state),
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
-            eval_metrics=self._metrics() or [metric_of(loss.name)],
+            eval_metrics=self._metrics_of(loss),
         )
+
+    def _metrics_of(self, loss: Loss) -> list[str]:
+        names = self._metrics() or [metric_of(loss.name)]
+        for name in names:
+            if not metric_named(name).fits(loss.name):
+                raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
+        return names
 
     def _metrics(self) -> list[str]:
         given = self.eval_metric
-        return [] if given is None else [given] if isinstance(given, str) else list(given)
+        if given is None:
+            return []
+        return [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else [str(given)]
 
     def _check_parameters(self) -> None:
         for name, (whole, low, high, closed) in _RANGES.items():

@@ -47,7 +47,10 @@ class Begin(Fact, frozen=True, eq=False):
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        if len(self.base_margin) != loss_named(self.objective).outputs(len(self.labels or ())):
+        loss, n_labels = loss_named(self.objective), len(self.labels or ())
+        if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
+            raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
+        if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
         silo.state = Boosting(silo, self, cuts)
 
