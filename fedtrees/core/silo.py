@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.features import read_features
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
-from fedtrees.core.table import Schema, Table, read_features, read_weight, without_weightless
-from fedtrees.core.target import labels_of, numbers_of, places_of, read_target
+from fedtrees.core.table import Schema, Table, read_weight, without_weightless
+from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
@@ -41,6 +43,11 @@ class Silo:
         Threads to answer with; None takes every core.
     eval_set : sequence of (X, y) or (X, y, sample_weight), optional
         Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
+        A fourth entry is the set's ``base_margin``.
+    base_margin : array-like (rows,) or (rows, outputs), optional
+        What each row's margin starts from, in place of the model's intercept. It never leaves the silo.
+    missing : float, default NaN
+        The number that stands for a missing value.
 
     Raises
     ------
@@ -66,17 +73,21 @@ class Silo:
         sample_weight: ArrayLike | None = None,
         n_jobs: int | None = None,
         eval_set: Sequence[tuple[Any, ...]] = (),
+        base_margin: ArrayLike | None = None,
+        missing: float = math.nan,
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
             raise ParameterError(f"a silo's name is a text, not {name!r}.")
-        values, schema = read_features(X, where)
+        values, schema = read_features(X, where, missing=missing)
         target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
-        target, weight, order = without_weightless(target, weight)
+        margin = read_margin(base_margin, len(values), where)
+        target, weight, margin, order = without_weightless(target, weight, margin)
         starts = np.array([0, len(target)], np.int64)
-        held_out = [read_held_out(own, schema, name, place) for place, own in enumerate(eval_set)]
-        self._hold(Table(schema, values, target, weight, [name], starts, order), Threads(n_jobs), held_out)
+        held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
+        table = Table(schema, values, target, weight, [name], starts, order, margin=margin)
+        self._hold(table, Threads(n_jobs), held_out)
 
     @classmethod
     def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
@@ -242,12 +253,25 @@ class Silo:
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
 
 
-def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int) -> Table:
+def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float) -> Table:
     """Read one silo's evaluation set, of the same columns as what it trains on."""
     where = f"silo {name!r}, eval_set {place}: "
-    if not isinstance(own, tuple | list) or len(own) not in (2, 3):
+    X, y, sample_weight, base_margin = apart(own, where)
+    values, _ = read_features(X, where, known=schema, missing=missing)
+    target = read_target(y, len(values), where)
+    weight = read_weight(sample_weight, len(values), where)
+    margin = read_margin(base_margin, len(values), where)
+    return Table(schema, values, target, weight, [name], np.array([0, len(values)], np.int64), margin=margin)
+
+
+def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any]:
+    """An evaluation set's X, y, sample weights and base margins; the last two may be left out.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 4:
         raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight).")
-    values, _ = read_features(own[0], where, known=schema)
-    target = read_target(own[1], len(values), where)
-    weight = read_weight(own[2] if len(own) == 3 else None, len(values), where)
-    return Table(schema, values, target, weight, [name], np.array([0, len(values)], np.int64))
+    X, y, sample_weight, base_margin = [*own, None, None][:4]
+    return X, y, sample_weight, base_margin

@@ -40,6 +40,34 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     return array
 
 
+def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    """An array as float32, itself where it is; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):  # infinity is refused where it is looked for
+        return array.astype(np.float32, copy=False)
+
+
+def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArray[np.float32] | None:
+    """Read what each row's margin starts from: float32 (rows, outputs); None stays None.
+
+    Raises
+    ------
+    DataError
+        If it is not finite numbers, one or one an output for every row.
+    """
+    if margin is None:
+        return None
+    given = plain_array(margin, f"{where}base_margin")
+    if given.dtype.kind not in "buif":
+        raise DataError(f"{where}base_margin holds {given.dtype}; give numbers.")
+    if given.ndim not in (1, 2) or len(given) != n_rows:
+        raise DataError(f"{where}base_margin has the shape {given.shape} and X has {n_rows} rows.")
+    values = as_float32(given.reshape(n_rows, -1 if given.size else 1))
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values).all(axis=1)))
+        raise DataError(f"{where}base_margin is NaN or infinite in row {row}; give finite numbers.")
+    return values
+
+
 def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
     """Read y as it is given, (rows,).
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
-from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import Schema, agree, read_features
+from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
+from fedtrees.estimators.model import IMPORTANCES, HoldsBooster, describe
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.progress import progress
 from fedtrees.export.xgboost import storable_base_margin, to_booster
@@ -34,7 +30,6 @@ from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
-    from sklearn.utils import Tags
 
 _LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
 
@@ -51,16 +46,9 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "verbose": (True, 0, math.inf, True),
 }
 
-_ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 
-
-class FedGBT(BaseEstimator):
+class FedGBT(HoldsBooster):
     """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
-
-    booster_: xgboost.Booster
-    ledger_: Ledger
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
 
     def __init__(
         self,
@@ -73,11 +61,13 @@ class FedGBT(BaseEstimator):
         gamma: float = 0.0,
         min_child_weight: float = 1.0,
         max_bin: int = 256,
+        missing: float = math.nan,
         base_score: float | None = None,
         objective: str | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         callbacks: Sequence[Any] | None = None,
+        importance_type: str | None = None,
         sampling: Any = 1.0,
         weighting: Any = "rows",
         random_state: Any = None,
@@ -92,11 +82,13 @@ class FedGBT(BaseEstimator):
         self.gamma = gamma
         self.min_child_weight = min_child_weight
         self.max_bin = max_bin
+        self.missing = missing
         self.base_score = base_score
         self.objective = objective
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.callbacks = callbacks
+        self.importance_type = importance_type
         self.sampling = sampling
         self.weighting = weighting
         self.random_state = random_state
@@ -104,9 +96,6 @@ class FedGBT(BaseEstimator):
         self.verbose = verbose
 
     # -- what a subclass says -------------------------------------------------------------------------------
-
-    _classifies: bool
-    _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
@@ -120,9 +109,11 @@ class FedGBT(BaseEstimator):
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
+        base_margin: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
+        base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -130,19 +121,24 @@ class FedGBT(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like (rows, features)
-            Numbers, booleans or pandas categories (read as their codes). Missing is NaN.
+        X : DataFrame, sparse matrix or array-like (rows, features)
+            Numbers, booleans or categories (read as their codes). Missing is NaN; of a sparse matrix, what it does not
+            hold, as XGBoost has it.
         y : array-like (rows,)
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
-            At least 0.
+            At least 0. A row of a small whole weight k trains like k rows, one of weight 0 like none.
+        base_margin : array-like (rows,) or (rows, outputs), optional
+            What each row's margin starts from, in place of the model's intercept; it stays in the silo, as y does.
         eval_set : sequence of (X, y), optional
             Rows to score on after every round, called ``validation_0`` and so on.
         eval_silos : sequence of array-like, optional
             The silo ids of their rows; scores are the same sums whoever holds them.
         sample_weight_eval_set : sequence of array-like, optional
             The weights of their rows.
+        base_margin_eval_set : sequence of array-like, optional
+            What their rows' margins start from.
 
         Returns
         -------
@@ -158,14 +154,13 @@ class FedGBT(BaseEstimator):
         self._check_parameters()
         if y is None:
             raise DataError("requires y to be passed, but the target y is None.")
-        eval_set = () if eval_set is None else eval_set
-        weights = [None] * len(eval_set) if sample_weight_eval_set is None else list(sample_weight_eval_set)
-        if len(weights) != len(eval_set):
-            raise ParameterError(f"sample_weight_eval_set has {len(weights)} entries for {len(eval_set)} in eval_set.")
+        held_out = list(eval_set or ())
+        weights = _one_a_set("sample_weight_eval_set", sample_weight_eval_set, len(held_out))
+        margins = _one_a_set("base_margin_eval_set", base_margin_eval_set, len(held_out))
         federation = LocalFederation.from_table(
             X, _column(y), silos, sample_weight,
-            eval_set=[_with_weight(own, weight) for own, weight in zip(eval_set, weights, strict=True)],
-            eval_silos=eval_silos, n_jobs=self.n_jobs,
+            eval_set=[_with(*own) for own in zip(held_out, weights, margins, strict=True)],
+            eval_silos=eval_silos, base_margin=base_margin, missing=self.missing, n_jobs=self.n_jobs,
         )  # fmt: skip
         try:
             return self.fit_federation(federation)
@@ -212,19 +207,6 @@ class FedGBT(BaseEstimator):
         self._hold(booster, schema)
         self._note(monitor)
         return self
-
-    def _note(self, monitor: Monitor | None) -> None:
-        """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
-        for name in ("evals_result_", "best_iteration", "best_score"):
-            self.__dict__.pop(name, None)
-        if monitor is not None and monitor.history:
-            self.evals_result_ = monitor.history
-        if monitor is not None and self.early_stopping_rounds is not None:
-            best, score = monitor.best_iteration, monitor.best_score
-            self.booster_.set_attr(best_iteration=str(best), best_score=str(score))
-        noted = self.booster_.attr("best_iteration")
-        if noted is not None:  # a callback may have sought it, too, or it came with a file
-            self.best_iteration, self.best_score = int(noted), float(self.booster_.attr("best_score") or math.nan)
 
     def _settings(self, loss: Loss, eval_sets: int) -> Settings:
         if self.early_stopping_rounds is not None and not eval_sets:
@@ -273,6 +255,10 @@ class FedGBT(BaseEstimator):
         known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
         if self.objective is not None and self.objective not in known:
             raise unknown_value("objective", self.objective, known)
+        if self.importance_type is not None and self.importance_type not in IMPORTANCES:
+            raise unknown_value("importance_type", self.importance_type, IMPORTANCES)
+        if isinstance(self.missing, bool) or not isinstance(self.missing, Real):
+            raise ParameterError(f"missing={self.missing!r}: give the number that stands for a missing value, or NaN.")
         for metric in self._metrics():
             metric_named(metric)
         patience = self.early_stopping_rounds
@@ -296,110 +282,8 @@ class FedGBT(BaseEstimator):
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )
-        about = {"schema": _describe(schema), "params": {"objective": loss.name}}
-        booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
+        describe(booster, schema, loss.name)
         return booster
-
-    def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
-        booster.set_param({"nthread": Threads(self.n_jobs).n})
-        self.booster_, self._schema = booster, schema
-        self.n_features_in_ = len(schema.names)
-        if schema.named:
-            self.feature_names_in_ = np.array(schema.names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    # -- predicting -----------------------------------------------------------------------------------------
-
-    def _predict(self, X: Any) -> NDArray[np.float32]:
-        check_is_fitted(self, "booster_")
-        values, _ = read_features(X, known=self._schema)
-        if len(values) == 0:
-            raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
-        best = getattr(self, "best_iteration", None)
-        rounds = (0, 0) if best is None else (0, best + 1)
-        prediction: NDArray[np.float32] = self.booster_.inplace_predict(
-            values, iteration_range=rounds, validate_features=False
-        )
-        return prediction
-
-    @property
-    def feature_importances_(self) -> NDArray[np.float32]:
-        """Each feature's mean gain over the splits it makes, as shares of their sum: float32 (features,).
-
-        As XGBoost's estimators have it for trees; `booster_.get_score` has the other kinds.
-        """
-        check_is_fitted(self, "booster_")
-        gains = self.booster_.get_score(importance_type="gain")
-        names = self.booster_.feature_names or [f"f{place}" for place in range(self.n_features_in_)]
-        mean = np.array([gains.get(name, 0.0) for name in names], np.float64)
-        return (mean / (mean.sum() or 1.0)).astype(np.float32)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-    # -- files ----------------------------------------------------------------------------------------------
-
-    def save_model(self, path: str | Path) -> None:
-        """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such folder.
-        """
-        check_is_fitted(self, "booster_")
-        if not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"{path}: there is no such folder.")
-        self.booster_.save_model(path)
-
-    def load_model(self, path: str | Path) -> Self:
-        """Read a model that `save_model`, or XGBoost itself, wrote.
-
-        Raises
-        ------
-        DataError
-            If the file holds no model, one that is not of this estimator's kind, or one of categorical splits.
-        FileNotFoundError
-        """
-        import xgboost
-
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: there is no such file.")
-        try:
-            booster = xgboost.Booster(model_file=str(path))
-        except (xgboost.core.XGBoostError, ValueError) as error:
-            raise DataError(f"{path}: not a model that XGBoost can read.") from error
-        about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
-        schema = _schema_of(booster, about, self._classifies)
-        objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-        if not objective.startswith(self._loads):
-            raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
-        if "c" in (booster.feature_types or ()):
-            raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
-        if hasattr(self, "ledger_"):
-            del self.ledger_  # of another model's training
-        self._hold(booster, schema)
-        self._note(None)
-        return self
-
-
-def _describe(schema: Schema) -> dict[str, Any]:
-    return {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
-
-
-def _schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool) -> Schema:
-    if "schema" in about:
-        return Schema(**about["schema"])
-    n = booster.num_features()
-    names = booster.feature_names or [f"f{i}" for i in range(n)]
-    labels = None
-    if classifies:
-        config = json.loads(booster.save_config())["learner"]["learner_model_param"]
-        labels = list(range(max(2, int(config["num_class"]))))
-    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels)
 
 
 def _column(y: ArrayLike) -> NDArray[Any]:
@@ -415,8 +299,16 @@ def _column(y: ArrayLike) -> NDArray[Any]:
     return values
 
 
-def _with_weight(own: tuple[Any, Any], weight: ArrayLike | None) -> tuple[Any, ...]:
-    return tuple(own) if weight is None else (*own, weight)
+def _one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
+    entries: list[ArrayLike | None] = [None] * sets if given is None else list(given)
+    if len(entries) != sets:
+        raise ParameterError(f"{what} has {len(entries)} entries for {sets} in eval_set.")
+    return entries
+
+
+def _with(own: Any, weight: ArrayLike | None, margin: ArrayLike | None) -> Any:
+    """An evaluation set as a federation takes it; what is no pair is refused there."""
+    return (*own, weight, margin) if isinstance(own, tuple | list) and len(own) == 2 else own
 
 
 def _is_seed(random_state: Any) -> bool:

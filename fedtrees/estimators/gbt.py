@@ -37,6 +37,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Sum of hessians that a child must have at the least.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
+    missing : float, default NaN
+        The number that stands for a missing value; NaN is missing whatever it says.
     base_score : float, optional
         What predictions start from, a probability of the second class of two; None estimates it.
     objective : str, optional
@@ -48,6 +50,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         predictions then end with the best round.
     callbacks : sequence of xgboost.callback.TrainingCallback, optional
         Called where XGBoost calls them; between rounds they may change the learning rate.
+    importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, optional
+        What `feature_importances_` are shares of; None is the mean gain.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
@@ -70,7 +74,9 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     feature_names_in_ : (features,)
         Where columns had names.
     feature_importances_ : float32 (features,)
-        Mean gain of each feature's splits, as shares.
+        What each feature's splits come to, as shares; see ``importance_type``.
+    intercept_ : float32 (1,) or (classes,)
+        The model's ``base_score``.
     evals_result_ : dict of str to dict of str to list of float
         Each evaluation set's metrics, round by round, where there are any.
     best_iteration, best_score : int and float
@@ -117,14 +123,51 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         super()._hold(booster, schema)
         self._labels = schema.labels or []
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Each class's probability, float32 (rows, classes)."""
-        second = self._predict(X)
+    @property
+    def n_classes_(self) -> int:
+        """How many classes there are."""
+        return len(self._labels)
+
+    def predict_proba(
+        self,
+        X: Any,
+        *,
+        base_margin: ArrayLike | None = None,
+        iteration_range: tuple[int, int] | None = None,
+        validate_features: bool = True,
+    ) -> NDArray[np.float32]:
+        """Each class's probability, float32 (rows, classes). See `predict` for the parameters."""
+        second = self._predict(X, base_margin, iteration_range, validate_features)
         return second if second.ndim == 2 else np.stack([1 - second, second], axis=1)
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class of each row."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        base_margin: ArrayLike | None = None,
+        iteration_range: tuple[int, int] | None = None,
+        validate_features: bool = True,
+    ) -> NDArray[Any]:
+        """The likeliest class of each row.
+
+        Parameters
+        ----------
+        X : DataFrame, sparse matrix or array-like (rows, features)
+        output_margin : bool, default False
+            Return margins instead: float32 (rows,), or (rows, classes) of three and more.
+        base_margin : array-like (rows,) or (rows, classes), optional
+            What each row's margin starts from, in place of the model's own.
+        iteration_range : (int, int), optional
+            The rounds whose trees count, the second not included; without, all, or those up to the best one.
+        validate_features : bool, default True
+            Whether columns must have the names they had in training.
+        """
+        if output_margin:
+            return self._predict(X, base_margin, iteration_range, validate_features, margin=True)
+        likeliest = self.predict_proba(
+            X, base_margin=base_margin, iteration_range=iteration_range, validate_features=validate_features
+        ).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
@@ -165,6 +208,14 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     def _loss(self, labels: list[Any] | None) -> Loss:
         return loss_named(self.objective or "reg:squarederror")
 
-    def predict(self, X: Any) -> NDArray[np.float32]:
-        """The predicted number of each row, float32 (rows,)."""
-        return self._predict(X)
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        base_margin: ArrayLike | None = None,
+        iteration_range: tuple[int, int] | None = None,
+        validate_features: bool = True,
+    ) -> NDArray[np.float32]:
+        """The predicted number of each row, float32 (rows,). See `FedGBTClassifier.predict` for the parameters."""
+        return self._predict(X, base_margin, iteration_range, validate_features, output_margin)

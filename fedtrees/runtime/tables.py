@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.features import read_features
+from fedtrees.core.silo import apart
 from fedtrees.core.table import (
     Schema,
     Table,
     agree,
-    read_features,
     read_weight,
     refuse_mixed_targets,
     without_weightless,
 )
-from fedtrees.core.target import plain_array, read_target
-from fedtrees.errors import DataError, ParameterError
+from fedtrees.core.target import plain_array, read_margin, read_target
+from fedtrees.errors import DataError, SchemaError
 
 
 def join_tables(tables: Sequence[Table]) -> Table:
@@ -41,29 +43,57 @@ def join_tables(tables: Sequence[Table]) -> Table:
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
     y = _join_whole(targets) if whole else np.concatenate(targets)
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
-    return Table(schema, features, y, weight, names, starts, joined=True)
+    return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables))
 
 
-def split_table(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
+def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:
+    """What margins start from, NaN in silos that leave that to the training."""
+    given = [table for table in tables if table.margin is not None and table.n_rows]
+    if not given:
+        return None
+    outputs = {table.names[0]: table.margin.shape[1] for table in given if table.margin is not None}
+    width = next(iter(outputs.values()))
+    for silo, own in outputs.items():
+        if own != width:
+            raise SchemaError(f"silo {silo!r}, unlike silo {next(iter(outputs))!r}: base_margin has {own} columns.")
+    empty = [np.full((table.n_rows, width), np.nan, np.float32) for table in tables]
+    return np.concatenate(
+        [
+            blank if table.margin is None or not table.n_rows else table.margin
+            for table, blank in zip(tables, empty, strict=True)
+        ]
+    )
+
+
+def split_table(
+    X: Any,
+    y: ArrayLike,
+    silos: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    base_margin: ArrayLike | None = None,
+    missing: float = math.nan,
+) -> Table:
     """Sort one table by a silo id a row, without a copy of X; None is one silo, called ``all``."""
     ids = None if silos is None else _read_ids(silos)
-    values, schema = read_features(X, silos=ids)
+    values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
     target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
-    target, weight, kept = without_weightless(target, weight)
+    target, weight, margin, kept = without_weightless(target, weight, read_margin(base_margin, n))
     if kept is not None and not len(kept):
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if ids is None:
-        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept)
+        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept, margin=margin)
     import pandas as pd
 
     codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
     if kept is not None:
         codes = codes[kept]
-    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, kept)
+    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, margin, kept)
 
 
-def split_held_out(table: Table, own: tuple[Any, ...], silos: ArrayLike | None, place: int) -> Table:
+def split_held_out(
+    table: Table, own: tuple[Any, ...], silos: ArrayLike | None, place: int, missing: float = math.nan
+) -> Table:
     """Sort an evaluation set, (X, y) or (X, y, sample_weight), by the silos of a table; None is the first of them.
 
     Raises
@@ -74,17 +104,16 @@ def split_held_out(table: Table, own: tuple[Any, ...], silos: ArrayLike | None, 
     import pandas as pd
 
     where = f"eval_set {place}: "
-    if not isinstance(own, tuple | list) or len(own) not in (2, 3):
-        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight).")
+    X, y, sample_weight, base_margin = apart(own, where)
     ids = None if silos is None else _read_ids(silos).astype(str)
-    values, _ = read_features(own[0], where, known=table.schema, silos=ids)
+    values, _ = read_features(X, where, known=table.schema, silos=ids, missing=missing)
     n = len(values)
-    target, weight = read_target(own[1], n, where), read_weight(own[2] if len(own) == 3 else None, n, where, silos=ids)
+    target, weight = read_target(y, n, where), read_weight(sample_weight, n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else pd.Index(table.names).get_indexer(pd.Index(ids))
     if (codes < 0).any():
         stranger = None if ids is None else str(ids[int(np.argmax(codes < 0))])
         raise DataError(f"{where}silo {stranger!r} holds no rows to train on.")
-    return _sorted(table.schema, values, target, weight, table.names, codes)
+    return _sorted(table.schema, values, target, weight, table.names, codes, read_margin(base_margin, n, where))
 
 
 def _sorted(
@@ -94,6 +123,7 @@ def _sorted(
     weight: NDArray[np.float32] | None,
     names: Sequence[str],
     codes: NDArray[np.integer],
+    margin: NDArray[np.float32] | None,
     kept: NDArray[np.uint32] | None = None,
 ) -> Table:
     """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
@@ -103,8 +133,9 @@ def _sorted(
     if (codes[1:] < codes[:-1]).any():
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
+        margin = None if margin is None else margin[order]
         order = order if kept is None else kept[order]
-    return Table(schema, values, target, weight, names, starts, order)
+    return Table(schema, values, target, weight, names, starts, order, margin=margin)
 
 
 def _join_whole(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -149,6 +180,7 @@ def part_table(table: Table) -> list[Table]:
         rows = slice(int(table.starts[place]), int(table.starts[place + 1]))
         X = table.X[rows] if table.order is None else table.X[table.order[rows]]
         weight = None if table.weight is None else table.weight[rows]
+        margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
-        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts))
+        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin))
     return parts

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
 from fedtrees.core.ring import Vector
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
@@ -118,7 +118,7 @@ class Boosting:
         weight = None if counting is not None else silo.weights()
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
-        self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
+        self.margin = self.start_of(silo.table)
         self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
@@ -132,6 +132,10 @@ class Boosting:
         self._pieces: list[Ranges] = []  # of those rows, one a thread
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
+
+    def start_of(self, table: Table) -> NDArray[np.float32]:
+        """What the margins of a table start from, float32 (outputs, rows)."""
+        return first_margin(table, self.begin.base_margin)
 
     def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
         """What is known of an evaluation set; a function of the facts, so it may be built late, and again."""
@@ -242,6 +246,23 @@ class Boosting:
         if len(self._kept.get((what, place), ())) < size:
             self._kept[what, place] = np.zeros(size, np.int64)
         return self._kept[what, place][:size]
+
+
+def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What margins start from, float32 (outputs, rows): each row's own where it has one.
+
+    Raises
+    ------
+    DataError
+        If rows start from other outputs than there are.
+    """
+    margin = np.repeat(base[:, None].astype(np.float32), table.n_rows, axis=1)
+    if table.margin is None or not table.n_rows:
+        return margin
+    if table.margin.shape[1] != len(base):
+        given = table.margin.shape[1]
+        raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
+    return np.where(np.isnan(table.margin.T), margin, table.margin.T)
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

@@ -1,0 +1,284 @@
+"""What a trained estimator has: an XGBoost model to predict with, to look into, to save and to read back."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fedtrees.core.features import read_features
+from fedtrees.core.ledger import Ledger
+from fedtrees.core.table import Schema
+from fedtrees.core.target import read_margin
+from fedtrees.core.threads import Threads
+from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.monitor import Monitor
+
+if TYPE_CHECKING:
+    import xgboost
+    from sklearn.utils import Tags
+
+IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
+_ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
+# of the constructor, what XGBoost's own training has no parameter for
+_OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
+_OURS |= {"sampling", "weighting", "verbose"}
+
+
+class HoldsBooster(BaseEstimator):
+    """An estimator whose model is an `xgboost.Booster`."""
+
+    booster_: xgboost.Booster
+    ledger_: Ledger
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    evals_result_: dict[str, dict[str, list[float]]]
+
+    # parameters of the constructor that are needed here
+    n_estimators: int
+    n_jobs: int | None
+    missing: float
+    importance_type: str | None
+    early_stopping_rounds: int | None
+
+    # -- what a subclass says -------------------------------------------------------------------------------
+
+    _classifies: bool
+    _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
+
+    # -- holding --------------------------------------------------------------------------------------------
+
+    def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
+        booster.set_param({"nthread": Threads(self.n_jobs).n})
+        self.booster_, self._schema = booster, schema
+        self.n_features_in_ = len(schema.names)
+        if schema.named:
+            self.feature_names_in_ = np.array(schema.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _note(self, monitor: Monitor | None) -> None:
+        """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
+        for name in ("evals_result_", "best_iteration", "best_score"):
+            self.__dict__.pop(name, None)
+        if monitor is not None and monitor.history:
+            self.evals_result_ = monitor.history
+        if monitor is not None and self.early_stopping_rounds is not None:
+            best, score = monitor.best_iteration, monitor.best_score
+            self.booster_.set_attr(best_iteration=str(best), best_score=str(score))
+        noted = self.booster_.attr("best_iteration")
+        if noted is not None:  # a callback may have sought it, too, or it came with a file
+            self.best_iteration, self.best_score = int(noted), float(self.booster_.attr("best_score") or math.nan)
+
+    # -- predicting -----------------------------------------------------------------------------------------
+
+    def _predict(
+        self,
+        X: Any,
+        base_margin: ArrayLike | None = None,
+        iteration_range: tuple[int, int] | None = None,
+        validate_features: bool = True,
+        margin: bool = False,
+    ) -> NDArray[np.float32]:
+        values = self._read(X, validate_features)
+        start = None if base_margin is None else read_margin(base_margin, len(values))
+        prediction: NDArray[np.float32] = self.booster_.inplace_predict(
+            values,
+            iteration_range=self._rounds(iteration_range),
+            predict_type="margin" if margin else "value",
+            validate_features=False,
+            base_margin=start,
+        )
+        return prediction
+
+    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
+        check_is_fitted(self, "booster_")
+        known = self._schema
+        if not validate_features:
+            known = Schema(known.names, known.kinds, known.categories, False, known.labels)
+        values, _ = read_features(X, known=known, missing=self.missing)
+        if len(values) == 0:
+            raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
+        return values
+
+    def _rounds(self, given: tuple[int, int] | None) -> tuple[int, int]:
+        """As XGBoost has it: what is not given, or ends at 0, ends with the best round where it was sought."""
+        rounds = self.booster_.num_boosted_rounds()
+        if given is None or (len(given) == 2 and given[1] == 0):
+            best = getattr(self, "best_iteration", None)
+            return (0, 0) if best is None else (0, best + 1)
+        if len(given) != 2 or not 0 <= given[0] < given[1] <= rounds:
+            raise ParameterError(f"iteration_range={given!r}: give (first, end) with 0 <= first < end <= {rounds}.")
+        return int(given[0]), int(given[1])
+
+    def apply(self, X: Any, iteration_range: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """The number of the leaf that each row reaches in each tree, float32 (rows, trees).
+
+        Parameters
+        ----------
+        X : DataFrame, sparse matrix or array-like (rows, features)
+        iteration_range : (int, int), optional
+            See `predict`.
+        """
+        import xgboost
+
+        matrix = xgboost.DMatrix(self._read(X), nthread=Threads(self.n_jobs).n)
+        first, end = self._rounds(iteration_range)
+        model = self.booster_[first:end] if first else self.booster_  # of some trees, leaves are told from the first on
+        leaves: NDArray[np.float32] = model.predict(
+            matrix, pred_leaf=True, iteration_range=(0, end - first), validate_features=False
+        )
+        return leaves.reshape(len(leaves), -1)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+    # -- looking into the model -----------------------------------------------------------------------------
+
+    def get_booster(self) -> xgboost.Booster:
+        """The model, as XGBoost's estimators have it.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self, "booster_")
+        return self.booster_
+
+    def get_num_boosting_rounds(self) -> int:
+        """Rounds that `fit` grows at the most."""
+        return self.n_estimators
+
+    def get_xgb_params(self) -> dict[str, Any]:
+        """The parameters that XGBoost's own training knows, by its names; what is None is left to it."""
+        params = self.get_params(deep=False)
+        return {name: value for name, value in params.items() if name not in _OURS and value is not None}
+
+    def evals_result(self) -> dict[str, dict[str, list[float]]]:
+        """Each evaluation set's metrics, round by round.
+
+        Raises
+        ------
+        ParameterError
+            If there was no evaluation set.
+        """
+        check_is_fitted(self, "booster_")
+        if not hasattr(self, "evals_result_"):
+            raise ParameterError("No evaluation result: fit had no eval_set.")
+        return self.evals_result_
+
+    @property
+    def intercept_(self) -> NDArray[np.float32]:
+        """The model's ``base_score``, in the units that XGBoost keeps it in: float32 (outputs,)."""
+        check_is_fitted(self, "booster_")
+        params = json.loads(self.booster_.save_config())["learner"]["learner_model_param"]
+        return np.atleast_1d(np.array(json.loads(params["base_score"]), np.float32))
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float32]:
+        """What each feature's splits come to, as shares of their sum: float32 (features,).
+
+        Raises
+        ------
+        ParameterError
+            For an unknown ``importance_type``.
+        """
+        check_is_fitted(self, "booster_")
+        kind = self.importance_type or "gain"
+        if kind not in IMPORTANCES:
+            raise unknown_value("importance_type", kind, IMPORTANCES)
+        scores = self.booster_.get_score(importance_type=kind)
+        names = self.booster_.feature_names or [f"f{place}" for place in range(self.n_features_in_)]
+        each = np.array([scores.get(name, 0.0) for name in names], np.float64)
+        return (each / (each.sum() or 1.0)).astype(np.float32)
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def save_model(self, path: str | Path) -> None:
+        """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        """
+        check_is_fitted(self, "booster_")
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"{path}: there is no such folder.")
+        self.booster_.save_model(path)
+
+    def load_model(self, path: str | Path) -> Self:
+        """Read a model that `save_model`, or XGBoost itself, wrote.
+
+        Raises
+        ------
+        DataError
+            If the file holds no model, one that is not of this estimator's kind, or one of categorical splits.
+        FileNotFoundError
+        """
+        booster = read_booster(path)
+        about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
+        schema = schema_of(booster, about, self._classifies)
+        objective = objective_of(booster)
+        if not objective.startswith(self._loads):
+            raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
+        if "c" in (booster.feature_types or ()):
+            raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
+        if hasattr(self, "ledger_"):
+            del self.ledger_  # of another model's training
+        self._hold(booster, schema)
+        self._note(None)
+        return self
+
+
+def read_booster(path: str | Path) -> xgboost.Booster:
+    """The model in a file.
+
+    Raises
+    ------
+    DataError
+        If XGBoost cannot read it.
+    FileNotFoundError
+    """
+    import xgboost
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file.")
+    try:
+        return xgboost.Booster(model_file=str(path))
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise DataError(f"{path}: not a model that XGBoost can read.") from error
+
+
+def objective_of(booster: xgboost.Booster) -> str:
+    """The name of a model's objective."""
+    name: str = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    return name
+
+
+def describe(booster: xgboost.Booster, schema: Schema, objective: str) -> None:
+    """Write into a model what fedtrees needs to know of it when it is read back."""
+    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
+    booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective}})})
+
+
+def schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool) -> Schema:
+    """The columns that a model was trained on, as far as it knows them."""
+    if "schema" in about:
+        return Schema(**about["schema"])
+    n = booster.num_features()
+    names = booster.feature_names or [f"f{i}" for i in range(n)]
+    labels = None
+    if classifies:
+        config = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        labels = list(range(max(2, int(config["num_class"]))))
+    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels)
