@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -51,6 +52,9 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "verbose": (True, 0, math.inf, True),
 }
 
+# parameters of some objectives
+_OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power")
+
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 
 
@@ -75,6 +79,10 @@ class FedGBT(BaseEstimator):
         max_bin: int = 256,
         base_score: float | None = None,
         objective: str | None = None,
+        scale_pos_weight: float | None = None,
+        max_delta_step: float | None = None,
+        huber_slope: float | None = None,
+        tweedie_variance_power: float | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -94,6 +102,10 @@ class FedGBT(BaseEstimator):
         self.max_bin = max_bin
         self.base_score = base_score
         self.objective = objective
+        self.scale_pos_weight = scale_pos_weight
+        self.max_delta_step = max_delta_step
+        self.huber_slope = huber_slope
+        self.tweedie_variance_power = tweedie_variance_power
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.callbacks = callbacks
@@ -110,6 +122,17 @@ class FedGBT(BaseEstimator):
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
+
+    def _loss_params(self, objective: str) -> dict[str, float]:
+        """The parameters of an objective that were set; XGBoost's defaults stand for others."""
+        own = [field.name for field in fields(LOSSES[objective])]
+        given = {name: getattr(self, name) for name in _OF_LOSSES if getattr(self, name) is not None}
+        unused = [name for name in given if name not in own and name != "max_delta_step"]
+        if unused:
+            import warnings
+
+            warnings.warn(f"{unused[0]} is not used by {objective}.", UserWarning, stacklevel=4)
+        return {name: float(value) for name, value in given.items() if name in own}
 
     # -- fitting --------------------------------------------------------------------------------------------
 
@@ -239,6 +262,7 @@ class FedGBT(BaseEstimator):
                 gamma=float(self.gamma),
                 min_child_weight=float(self.min_child_weight),
                 learning_rate=float(self.learning_rate),
+                max_delta_step=float(loss.params().get("max_delta_step", self.max_delta_step or 0.0)),
             ),
             base_score=self.base_score if self.base_score is None else float(self.base_score),
             sampler=as_sampler(self.sampling),
@@ -263,6 +287,10 @@ class FedGBT(BaseEstimator):
         known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
         if self.objective is not None and self.objective not in known:
             raise unknown_value("objective", self.objective, known)
+        for name in _OF_LOSSES:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
+                raise ParameterError(f"{name}={value!r}: give a number from 0, or None.")
         for metric in self._metrics():
             metric_named(metric)
         patience = self.early_stopping_rounds
@@ -283,14 +311,16 @@ class FedGBT(BaseEstimator):
             objective=loss.name,
             base_margin=ensemble.base_margin,
             n_classes=len(schema.labels or ()),
+            params=loss.params(),
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )
-        about = {"schema": _describe(schema), "params": {"objective": loss.name}}
+        about = {"schema": _describe(schema), "params": {"objective": loss.name, **loss.params()}}
         booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
         return booster
 
     def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
+        self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
         self.booster_, self._schema = booster, schema
         self.n_features_in_ = len(schema.names)
@@ -301,7 +331,7 @@ class FedGBT(BaseEstimator):
 
     # -- predicting -----------------------------------------------------------------------------------------
 
-    def _predict(self, X: Any) -> NDArray[np.float32]:
+    def _predict(self, X: Any, predict_type: str = "value") -> NDArray[np.float32]:
         check_is_fitted(self, "booster_")
         values, _ = read_features(X, known=self._schema)
         if len(values) == 0:
@@ -309,7 +339,7 @@ class FedGBT(BaseEstimator):
         best = getattr(self, "best_iteration", None)
         rounds = (0, 0) if best is None else (0, best + 1)
         prediction: NDArray[np.float32] = self.booster_.inplace_predict(
-            values, iteration_range=rounds, validate_features=False
+            values, iteration_range=rounds, predict_type=predict_type, validate_features=False
         )
         return prediction
 
