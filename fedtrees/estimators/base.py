@@ -53,7 +53,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
 }
 
 # parameters of some objectives
-_OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power")
+_OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha")
 
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 
@@ -83,6 +83,7 @@ class FedGBT(BaseEstimator):
         max_delta_step: float | None = None,
         huber_slope: float | None = None,
         tweedie_variance_power: float | None = None,
+        quantile_alpha: float | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -106,6 +107,7 @@ class FedGBT(BaseEstimator):
         self.max_delta_step = max_delta_step
         self.huber_slope = huber_slope
         self.tweedie_variance_power = tweedie_variance_power
+        self.quantile_alpha = quantile_alpha
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.callbacks = callbacks

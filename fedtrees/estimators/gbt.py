@@ -46,8 +46,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         What rows of the second class of two weigh more; None is 1.
     max_delta_step : float, optional
         The most that a leaf may say before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
-    huber_slope, tweedie_variance_power : float, optional
-        Parameters of ``reg:pseudohubererror`` and of ``reg:tweedie``; None is 1, and 1.5.
+    huber_slope, tweedie_variance_power, quantile_alpha : float, optional
+        Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5.
     eval_metric : str or sequence of str, optional
         What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective.
     early_stopping_rounds : int, optional
@@ -162,7 +162,8 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,
-    ``reg:logistic``, ``reg:gamma``, ``reg:tweedie`` and ``count:poisson``. See `FedGBTClassifier` for parameters and
+    ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror`` and
+    ``reg:quantileerror``. See `FedGBTClassifier` for parameters and
     attributes; ``base_score`` is here in the units of y.
 
     Examples

@@ -46,6 +46,7 @@ __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 SCHEMA = [3, 2, 0]  # the XGBoost whose schema this is
 ROOT_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
 
+
 @dataclass(frozen=True)
 class _Objective:
     """How XGBoost writes an objective, and the space it keeps ``base_score`` in."""
@@ -60,6 +61,8 @@ class _Objective:
             return {"name": name}
         counts = {"num_class": str(n_classes)} if self.multiclass else {}
         own = {key: repr(params.get(key, usual)) for key, usual in self.parameters.items()}
+        if "quantile_alpha" in own:  # XGBoost has a list of them
+            own["quantile_alpha"] = f"[{own['quantile_alpha']}]"
         return {"name": name, self.section: {**own, **counts}}
 
 
@@ -71,9 +74,11 @@ _OBJECTIVES = {
     "count:poisson": _Objective("poisson_regression_param", {"max_delta_step": 0.7}, LOG),
     "multi:softmax": _Objective("softmax_multiclass_param", multiclass=True),
     "multi:softprob": _Objective("softmax_multiclass_param", multiclass=True),
+    "reg:absoluteerror": _Objective(),
     "reg:gamma": _Objective("reg_loss_param", _WEIGHT, LOG),
     "reg:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
     "reg:pseudohubererror": _Objective("pseudo_huber_param", {"huber_slope": 1.0}),
+    "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": 0.5}),
     "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
     "reg:squaredlogerror": _Objective(),
     "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),

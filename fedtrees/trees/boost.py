@@ -19,6 +19,7 @@ from fedtrees.trees.boosting import Aim, Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.shelf import Shelf
@@ -114,13 +115,12 @@ def boost(
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
     base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
-    channel.tell(
-        Begin(loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params())
-    )
+    channel.tell(Begin(loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params()))
     plan = Plan(
         cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
     )
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
+    quantile = weights.quantile(loss)
     trees: list[Tree] = []
     ensemble = Ensemble(trees, cuts, base_margin)
     for round in range(settings.n_estimators):
@@ -131,6 +131,10 @@ def boost(
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         exponents = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
+        if quantile is not None:
+            grown = with_quantiles(
+                channel, cohort, grown, quantile, exponents, weights.most_counted, rule.learning_rate
+            )
         grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         channel.tell(Grown.of(grown))
         trees += grown
@@ -156,6 +160,17 @@ class _Weights:
     rows: int
     exponents: tuple[int, int]
     most: int
+    whole: bool = True
+
+    @property
+    def most_counted(self) -> int:
+        """What all rows count together, at the most."""
+        return self.rows * (1 if self.whole else self.most)
+
+    def quantile(self, loss: Loss) -> Quantile | None:
+        """What the loss's leaves say; None where they say no quantile."""
+        alpha = loss.leaf_quantile()
+        return None if alpha is None else Quantile(alpha, weighted=not self.whole)
 
 
 def _weights(
@@ -169,7 +184,7 @@ def _weights(
     if not repeats.whole:
         counting = CountWeights(exponents[0], whole=False)
         channel.tell(counting)
-        return _Weights(summary.rows, exponents, counting.most)
+        return _Weights(summary.rows, exponents, counting.most, whole=False)
     if repeats.rows == summary.rows:
         return _Weights(summary.rows, exponents, 1)
     counting = CountWeights(exponents[0], whole=True)
@@ -193,4 +208,7 @@ def _intercept(
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
+    quantile = weights.quantile(loss)
+    if quantile is not None:
+        return np.array([quantile_of_targets(channel, everyone, quantile, weights.most_counted)])
     return loss.newton(*start[0]) if start else loss.intercept(sums)

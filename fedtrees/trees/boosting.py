@@ -302,6 +302,27 @@ class Boosting:
             total += part
         return total
 
+    def residual_counts(
+        self, silo: Silo, output: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
+        log_keys: int, log_child: int,
+    ) -> Vector:  # fmt: skip
+        """What rows in some leaves miss their targets by, counted; see `loss_kernels.count_residuals`."""
+        levels, counts = self._levels(output, shape, silo.ranges), silo.counts()
+        walk, nothing = shape.walk(self.bins), np.zeros(len(shape.feature), np.float32)
+        unmoved = np.zeros(len(self.target), np.float32) if levels else self.margin[output]
+        each = np.ones(1, np.int64) if counts is None else counts
+
+        def count(piece: Ranges) -> Vector:
+            out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
+            if levels:
+                kernels.add_leaves(self.bins, self.node[output], piece, levels, walk, nothing, unmoved)
+            loss_kernels.count_residuals(
+                self.target, self.margin[output], each, self.node[output], piece, slot_of, low, log_keys, log_child, out
+            )
+            return out
+
+        return sum(silo.threads.map(count, self._pieces), np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64))
+
     def _scratch(self, what: str, place: int, size: int) -> Vector:
         """A thread's memory, at first zeros. Fresh memory would cost the system more time than the sums do."""
         if len(self._kept.get((what, place), ())) < size:

@@ -10,12 +10,13 @@ import numpy as np
 from numba import njit
 
 from fedtrees.core.elementary import exp, log
+from fedtrees.queries.kernels import key_of
 
 SMALLEST_HESSIAN = 1e-16
 LEAST_LOG_MARGIN = -1.0 + 1e-6  # XGBoost's: reg:squaredlogerror takes no margin for less
 
 # the losses of one margin a row
-LOGISTIC, HINGE, SQUARED, SQUARED_LOG, PSEUDO_HUBER, POISSON, GAMMA, TWEEDIE, QUANTILE = range(9)
+LOGISTIC, HINGE, SQUARED, SQUARED_LOG, PSEUDO_HUBER, POISSON, GAMMA, TWEEDIE, ABSOLUTE, QUANTILE = range(10)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -125,6 +126,8 @@ def _row(kind, a, p, y):
     elif kind == TWEEDIE:
         less, more = y * exp((1.0 - a) * p), exp((2.0 - a) * p)
         g, h = more - less, (a - 1.0) * less + (2.0 - a) * more
+    elif kind == ABSOLUTE:
+        g, h = np.float64(p > y) - np.float64(p < y), 1.0
     else:  # QUANTILE
         g = 1.0 - a if p > y else -a
         h = 1.0
@@ -188,3 +191,31 @@ def count_exponents(values, ranges, lowest, out):
             else:
                 fine = False
     return fine
+
+
+@njit(nogil=True, cache=True)
+def count_residuals(y, margin, counts, node, ranges, slot_of, low, log_keys, log_child, out):
+    """Count what rows miss their targets by, leaf by leaf, in the children of two intervals of keys a leaf.
+
+    y, margin: float32 (rows,) IN; keys are those of ``y - margin``, see `queries.kernels.key_of`
+    counts: int64 (rows,) or (1,) IN; what each row counts
+    node: uint32 (rows,) IN; the leaf that a row stands in
+    ranges: int64 (ranges, 2) IN; the rows to do
+    slot_of: int32 (nodes,) IN; the place of a leaf's intervals, -1 for none
+    low: uint32 (leaves, 2) IN; where the intervals start
+    log_keys, log_child: int IN; an interval has 2**log_keys keys, a child 2**log_child
+    out: int64 (leaves, 2, children) OUT, added to
+    """
+    step, keys = np.int64(counts.shape[0] > 1), np.int64(1) << np.int64(log_keys)
+    one = np.empty(1, np.float32)
+    bits = one.view(np.uint32)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            slot = slot_of[node[i]]
+            if slot >= 0:
+                one[0] = y[i] - margin[i]
+                key = np.int64(key_of(bits[0]))
+                for side in range(2):
+                    offset = key - np.int64(low[slot, side])
+                    if 0 <= offset < keys:
+                        out[slot, side, offset >> np.int64(log_child)] += counts[i * step]

@@ -12,10 +12,11 @@ from fedtrees.trees.losses.base import Bounds, Loss, Moves, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
+from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
-    Tweedie,
+    Tweedie, AbsoluteError, QuantileError,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 

@@ -108,6 +108,10 @@ class Loss:
         """
         return None
 
+    def leaf_quantile(self) -> float | None:
+        """Which quantile of what its rows miss their targets by a leaf says; None where it says a Newton step."""
+        return None
+
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """Gradients and hessians of the rows in the ranges, weights included, before any rounding.
 
