@@ -24,7 +24,21 @@ JIT = not config.DISABLE_JIT
 MOST_ROWS = 300 if JIT else 60
 LARGEST = np.finfo(np.float32).max
 
-CLASSES = {"binary:logistic": 2, "multi:softprob": 4, "reg:squarederror": 0}
+# how many classes each objective is for, 0 for numbers
+CLASSES = {
+    "binary:hinge": 2,
+    "binary:logistic": 2,
+    "binary:logitraw": 2,
+    "count:poisson": 0,
+    "multi:softmax": 4,
+    "multi:softprob": 4,
+    "reg:gamma": 0,
+    "reg:logistic": 0,
+    "reg:pseudohubererror": 0,
+    "reg:squarederror": 0,
+    "reg:squaredlogerror": 0,
+    "reg:tweedie": 0,
+}
 
 
 def examples(n: int) -> settings:
@@ -131,10 +145,28 @@ def _targets(rng: np.random.Generator, X: NDArray[np.float32], objective: str) -
     ranks = np.argsort(np.argsort(np.nan_to_num(X), axis=0), axis=0).sum(axis=1)
     signal = ranks / max(1, ranks.max()) + rng.normal(scale=0.2, size=n)
     if not classes:
-        return signal * 10.0 ** rng.integers(-6, 7) + rng.choice([0.0, 1.0, -1e5])
+        return numbers_for(objective, rng, signal)
     y = np.clip(np.floor(signal * classes), 0, classes - 1).astype(np.int64)
     y[:classes] = np.arange(classes)  # every class occurs
     return y
+
+
+def numbers_for(objective: str, rng: np.random.Generator, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers that follow a signal of about 0 to 1, of any magnitude that the objective allows."""
+    scale = 10.0 ** rng.integers(-6, 7)
+    match objective:
+        case "reg:logistic":
+            return np.clip(signal, 0, 1)
+        case "count:poisson":
+            return np.append(rng.poisson(np.exp(3 * signal[1:])), 1.0)
+        case "reg:gamma":
+            return scale * np.exp(3 * signal)
+        case "reg:tweedie":
+            return scale * np.append(np.exp(3 * signal[1:]) * rng.integers(0, 2, len(signal) - 1), 1.0)
+        case "reg:squaredlogerror":
+            return np.exp(3 * signal) - 1.5
+        case _:
+            return signal * scale + rng.choice([0.0, 1.0, -1e5])
 
 
 def _partition(rng: np.random.Generator, how: str, y: NDArray[Any], n_silos: int) -> NDArray[np.int64]:

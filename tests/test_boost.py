@@ -29,8 +29,10 @@ from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Scored
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
+from fedtrees.trees.losses import gradients as gradients_of
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.split import SplitRule, Units
 from fedtrees.trees.tree import Cuts
@@ -57,7 +59,7 @@ def facts(federation: Watched, kind: type) -> list[Any]:
     return [fact for fact in federation.log.facts if isinstance(fact, kind)]
 
 
-def grids(federation: Watched) -> list[tuple[int, int]]:
+def grids(federation: Watched) -> list[Grid]:
     """The exponents of each round's trees, from the questions for their roots."""
     questions = [query for call, _, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     return [query.exponents for query in questions if len(query.feature) == len(query.ends)]
@@ -79,14 +81,15 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     target, weight = target[rows], np.ones(len(rows)) if whole else weight[rows]
 
     def gradients(margin: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        g, h = loss.gradients(margin, target)
+        g, h = gradients_of(loss, margin, target)
         return g * weight, h * weight
 
     names = ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "learning_rate")
-    rule = SplitRule(*(problem.params[name] for name in names))
+    most = loss.params().get("max_delta_step", 0.0)
+    rule = SplitRule(*(problem.params[name] for name in names), max_delta_step=most)
     trees, _ = twins.boost(
         twins.codes(problem.X[rows], cuts), gradients, begin.base_margin, grids(federation),
-        (STATISTIC_BITS_G, STATISTIC_BITS_H), cuts, rule, Units.of, problem.params["max_depth"],
+        cuts, rule, Units.of, problem.params["max_depth"],
     )  # fmt: skip
     told = facts(federation, Grown)
     assert len(told) == problem.params["n_estimators"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedtrees import ProtocolError, Silo
 from fedtrees.core.query import Fact
 from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import GradientExponents, Histograms
 from fedtrees.trees.tree import LEAF
 
@@ -48,7 +49,7 @@ class Growing:
 
     def question(self, build: list[int]) -> Histograms:
         return Histograms(
-            rows=ROWS, features=FEATURES, bins=BINS, exponents=(0, -2),
+            rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, -2),
             ends=np.array([len(self.feature)], np.int32), **self.arrays(),
             build=np.array(build, np.int32), build_ends=np.array([len(build)], np.int32),
         )  # fmt: skip

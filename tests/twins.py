@@ -206,7 +206,8 @@ def leaf(g: int, h: int, rule: Any, units: Any) -> np.float32:
     if real_h <= 0 or real_h < rule.min_child_weight:
         return np.float32(0)
     soft = math.copysign(max(abs(real_g) - rule.reg_alpha, 0.0), real_g)
-    return np.float32(-soft / (real_h + rule.reg_lambda) * rule.learning_rate)
+    most = rule.max_delta_step or math.inf
+    return np.float32(max(-most, min(-soft / (real_h + rule.reg_lambda), most)) * rule.learning_rate)
 
 
 # -- training -----------------------------------------------------------------------------------------------
@@ -256,22 +257,22 @@ def boost(
     codes: Codes,
     gradients: Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.float64]]],
     base_margin: NDArray[np.float32],
-    grids: Sequence[tuple[int, int]],
-    bits: tuple[int, int],
+    grids: Sequence[tuple[int, int, int]],
     cuts: Any,
     rule: Any,
-    units_of: Callable[[tuple[int, int]], Any],
+    units_of: Callable[[Any], Any],
     max_depth: int,
 ) -> tuple[list[Grown], NDArray[np.float32]]:
-    """All trees, a round for each pair of exponents in ``grids``, and the margins they end at: (outputs, rows)."""
+    """All trees, a round for each (exponent, exponent, extra digits) in ``grids``, and the margins they end at: (outputs, rows)."""
     margin = np.tile(base_margin[:, None], len(codes))
     trees = []
-    for exponents in grids:
+    for grid in grids:
+        exponents, bits = grid[:2], (19 + grid[2], 20 + grid[2])
         g, h = gradients(margin)
         assert (np.abs(g) <= 2.0 ** exponents[0]).all() and (h <= 2.0 ** exponents[1]).all()
         for k in range(len(margin)):
             words = (quantised(part[k], e, n) for part, e, n in zip((g, h), exponents, bits, strict=True))
-            trees.append(grow(codes, *words, cuts, rule, units_of(exponents), max_depth))
+            trees.append(grow(codes, *words, cuts, rule, units_of(grid), max_depth))
             for row, node in enumerate(trees[-1].leaf_of):
                 margin[k, row] += trees[-1].value[node]
     return trees, margin

@@ -60,10 +60,15 @@ def exponent_counts(values: NDArray[np.floating]) -> Vector:
     exponent = np.where(np.abs(mantissa) == 0.5, exponent - 1, exponent)
     exponent = np.where(values == 0, LOWEST_EXPONENT, exponent)
     if exponent.max(initial=LOWEST_EXPONENT) > HIGHEST_EXPONENT or not np.isfinite(mantissa).all():
-        raise HeadroomError(
-            f"a target or gradient, times its sample weight, is beyond 2**{HIGHEST_EXPONENT}; scale y or weights down."
-        )
+        raise beyond_exponents()
     return np.bincount(np.maximum(exponent, LOWEST_EXPONENT) - LOWEST_EXPONENT, minlength=N_EXPONENTS).astype(np.int64)
+
+
+def beyond_exponents() -> HeadroomError:
+    """The error for a number that has no exponent here."""
+    return HeadroomError(
+        f"a target or gradient, times its sample weight, is beyond 2**{HIGHEST_EXPONENT}; scale y or weights down."
+    )
 
 
 def largest_exponent(counts: Vector) -> int:

@@ -193,3 +193,14 @@ def _comparable(table: Table) -> NDArray[Any]:
     if plain.dtype.kind == "O":
         raise DataError(f"silo {table.names[0]!r}: y holds whole numbers beyond 64 bits; make them texts.")
     return plain
+
+
+def check_rows(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
+    """Refuse a table some of whose rows are wrong.
+
+    Raises
+    ------
+    DataError
+        Naming the silo and the first such row.
+    """
+    _refuse(table, wrong, what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +47,9 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "verbose": (True, 0, math.inf, True),
 }
 
+# parameters of some objectives
+_OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha")
+
 
 class FedGBT(HoldsBooster):
     """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
@@ -64,6 +68,11 @@ class FedGBT(HoldsBooster):
         missing: float = math.nan,
         base_score: float | None = None,
         objective: str | None = None,
+        scale_pos_weight: float | None = None,
+        max_delta_step: float | None = None,
+        huber_slope: float | None = None,
+        tweedie_variance_power: float | None = None,
+        quantile_alpha: float | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         callbacks: Sequence[Any] | None = None,
@@ -85,6 +94,11 @@ class FedGBT(HoldsBooster):
         self.missing = missing
         self.base_score = base_score
         self.objective = objective
+        self.scale_pos_weight = scale_pos_weight
+        self.max_delta_step = max_delta_step
+        self.huber_slope = huber_slope
+        self.tweedie_variance_power = tweedie_variance_power
+        self.quantile_alpha = quantile_alpha
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.callbacks = callbacks
@@ -99,6 +113,17 @@ class FedGBT(HoldsBooster):
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
+
+    def _loss_params(self, objective: str) -> dict[str, float]:
+        """The parameters of an objective that were set; XGBoost's defaults stand for others."""
+        own = [field.name for field in fields(LOSSES[objective])]
+        given = {name: getattr(self, name) for name in _OF_LOSSES if getattr(self, name) is not None}
+        unused = [name for name in given if name not in own and name != "max_delta_step"]
+        if unused:
+            import warnings
+
+            warnings.warn(f"{unused[0]} is not used by {objective}.", UserWarning, stacklevel=4)
+        return {name: float(value) for name, value in given.items() if name in own}
 
     # -- fitting --------------------------------------------------------------------------------------------
 
@@ -222,6 +247,7 @@ class FedGBT(HoldsBooster):
                 gamma=float(self.gamma),
                 min_child_weight=float(self.min_child_weight),
                 learning_rate=float(self.learning_rate),
+                max_delta_step=float(loss.params().get("max_delta_step", self.max_delta_step or 0.0)),
             ),
             base_score=self.base_score if self.base_score is None else float(self.base_score),
             sampler=as_sampler(self.sampling),
@@ -259,6 +285,10 @@ class FedGBT(HoldsBooster):
             raise unknown_value("importance_type", self.importance_type, IMPORTANCES)
         if isinstance(self.missing, bool) or not isinstance(self.missing, Real):
             raise ParameterError(f"missing={self.missing!r}: give the number that stands for a missing value, or NaN.")
+        for name in _OF_LOSSES:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
+                raise ParameterError(f"{name}={value!r}: give a number from 0, or None.")
         for metric in self._metrics():
             metric_named(metric)
         patience = self.early_stopping_rounds
@@ -279,10 +309,11 @@ class FedGBT(HoldsBooster):
             objective=loss.name,
             base_margin=ensemble.base_margin,
             n_classes=len(schema.labels or ()),
+            params=loss.params(),
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )
-        describe(booster, schema, loss.name)
+        describe(booster, schema, loss.name, loss.params())
         return booster
 
 

@@ -20,7 +20,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     """A classifier of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The model is one ensemble that equals the one trained on the pooled rows, bit for bit, and it is an XGBoost model.
-    Losses: ``binary:logistic`` of two classes, ``multi:softprob`` of more, as Chen and Guestrin (2016) have them.
+    Losses: ``binary:logistic`` of two classes, ``multi:softprob`` of more, as Chen and Guestrin (2016) have them;
+    ``binary:logitraw``, ``binary:hinge`` and ``multi:softmax``, too.
 
     Parameters
     ----------
@@ -42,7 +43,13 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     base_score : float, optional
         What predictions start from, a probability of the second class of two; None estimates it.
     objective : str, optional
-        None chooses by the number of classes.
+        XGBoost's name; None chooses by the number of classes.
+    scale_pos_weight : float, optional
+        What rows of the second class of two weigh more; None is 1.
+    max_delta_step : float, optional
+        The most that a leaf may say before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
+    huber_slope, tweedie_variance_power, quantile_alpha : float, optional
+        Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5.
     eval_metric : str or sequence of str, optional
         What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective.
     early_stopping_rounds : int, optional
@@ -96,22 +103,21 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     """
 
     _classifies = True
-    _loads = ("binary:logistic", "multi:softprob")
+    _loads = ("binary:", "multi:")
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         if not labels:
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
         if len(labels) < 2:
             raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
-        if self.objective is None:
-            return loss_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
-        if self.objective == "binary:logistic" and len(labels) > 2:
-            raise ParameterError(f"objective='binary:logistic' is for two classes and y holds {len(labels)}.")
-        return loss_named(self.objective)
+        objective = self.objective or ("binary:logistic" if len(labels) == 2 else "multi:softprob")
+        if objective.startswith("binary:") and len(labels) > 2:
+            raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")
+        return loss_named(objective, self._loss_params(objective))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if self.base_score is not None and not 0 < self.base_score < 1 and self.objective != "multi:softprob":
+        if self.base_score is not None and not 0 < self.base_score < 1 and self.objective in (None, "binary:logistic"):
             raise ParameterError(f"base_score={self.base_score!r}: give a probability above 0 and below 1, or None.")
 
     @property
@@ -136,8 +142,20 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
     ) -> NDArray[np.float32]:
-        """Each class's probability, float32 (rows, classes). See `predict` for the parameters."""
-        second = self._predict(X, base_margin, iteration_range, validate_features)
+        """Each class's probability, float32 (rows, classes). See `predict` for the parameters.
+
+        Of ``binary:hinge``, 1 for the class it predicts.
+        """
+        check_is_fitted(self, "booster_")
+        # the Boosters of these predict a class, and a margin
+        margin = self._objective in ("multi:softmax", "binary:logitraw")
+        second = self._predict(X, base_margin, iteration_range, validate_features, margin)
+        if self._objective == "multi:softmax":
+            power = np.exp(second - second.max(axis=1, keepdims=True))
+            shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
+            return shares
+        if self._objective == "binary:logitraw":
+            second = (1 / (1 + np.exp(-second.astype(np.float64)))).astype(np.float32)
         return second if second.ndim == 2 else np.stack([1 - second, second], axis=1)
 
     def predict(
@@ -190,8 +208,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
 class FedGBTRegressor(RegressorMixin, FedGBT):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
-    The loss is ``reg:squarederror``. See `FedGBTClassifier` for parameters and attributes; ``base_score`` is here in
-    the units of y.
+    The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,
+    ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror`` and
+    ``reg:quantileerror``. See `FedGBTClassifier` for parameters and
+    attributes; ``base_score`` is here in the units of y.
 
     Examples
     --------
@@ -206,7 +226,16 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     _loads = ("reg:", "count:")
 
     def _loss(self, labels: list[Any] | None) -> Loss:
-        return loss_named(self.objective or "reg:squarederror")
+        objective = self.objective or "reg:squarederror"
+        return loss_named(objective, self._loss_params(objective))
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        score = self.base_score
+        if score is not None and self.objective == "reg:logistic" and not 0 < score < 1:
+            raise ParameterError(f"base_score={score!r}: give a share above 0 and below 1, or None.")
+        if score is not None and self.objective in ("count:poisson", "reg:gamma", "reg:tweedie") and not score > 0:
+            raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
     def predict(
         self,

@@ -55,6 +55,7 @@ class HoldsBooster(BaseEstimator):
     # -- holding --------------------------------------------------------------------------------------------
 
     def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
+        self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
         self.booster_, self._schema = booster, schema
         self.n_features_in_ = len(schema.names)
@@ -265,10 +266,10 @@ def objective_of(booster: xgboost.Booster) -> str:
     return name
 
 
-def describe(booster: xgboost.Booster, schema: Schema, objective: str) -> None:
+def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: dict[str, float]) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
     columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
-    booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective}})})
+    booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})
 
 
 def schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool) -> Schema:

@@ -17,9 +17,9 @@ The base margin
 ---------------
 XGBoost keeps ``base_score`` as a vector of decimals that read back exactly, in the objective's own space:
 margins for ``reg:squarederror`` and ``multi:softprob`` (one a class), but for ``binary:logistic`` a
-probability, from which comes ``-logf(1 / p - 1)`` in float32, ``p`` first clamped to [1e-6, 1 - 1e-6]. Most
-float32 margins are no such logarithm, and platforms disagree about the last bit of ``logf``. Training starts
-from `storable_base_margin`, the nearest margin that XGBoost comes back to on every platform.
+probability and for ``count:poisson`` a mean, from which come ``-logf(1 / p - 1)`` and ``logf(p)`` in float32.
+Most float32 margins are no such logarithm, and platforms disagree about the last bit of ``logf``. Training
+starts from `storable_base_margin`, the nearest margin that XGBoost comes back to on every platform.
 
 The encoding
 ------------
@@ -31,13 +31,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xgboost
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
@@ -45,34 +46,42 @@ __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 SCHEMA = [3, 2, 0]  # the XGBoost whose schema this is
 ROOT_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
 
-# XGBoost clamps the probability of a logistic objective's base_score to this distance from 0 and 1.
-LEAST_PROBABILITY = np.float32(1e-6)
-# How far around the wished probability to look, in steps of its last bit. One in three will do, but where a
-# step moves the logarithm by whole float32s neighbours round alike: the longest gap is 3,097 steps.
-SEARCH_STEPS = 4096
-# A logarithm this close to a float32, in units of its last bit, becomes that float32 in every logf whose
-# error is below 0.82 units: glibc's, musl's and ARM's is 0.818 at worst.
-CLEAR = 0.18
-
 
 @dataclass(frozen=True)
 class _Objective:
     """How XGBoost writes an objective, and the space it keeps ``base_score`` in."""
 
-    section: str
-    parameters: Mapping[str, str]
-    logit: bool = False  # base_score is a probability
+    section: str | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    link: Link | None = None  # base_score is in the units of predictions
     multiclass: bool = False  # a margin and a tree a round for every class
 
-    def as_json(self, name: str, n_classes: int) -> dict[str, object]:
+    def as_json(self, name: str, n_classes: int, params: Mapping[str, float]) -> dict[str, object]:
+        if self.section is None:
+            return {"name": name}
         counts = {"num_class": str(n_classes)} if self.multiclass else {}
-        return {"name": name, self.section: {**self.parameters, **counts}}
+        own = {key: repr(params.get(key, usual)) for key, usual in self.parameters.items()}
+        if "quantile_alpha" in own:  # XGBoost has a list of them
+            own["quantile_alpha"] = f"[{own['quantile_alpha']}]"
+        return {"name": name, self.section: {**own, **counts}}
 
 
+_WEIGHT = {"scale_pos_weight": 1.0}
 _OBJECTIVES = {
-    "binary:logistic": _Objective("reg_loss_param", {"scale_pos_weight": "1"}, logit=True),
-    "multi:softprob": _Objective("softmax_multiclass_param", {}, multiclass=True),
-    "reg:squarederror": _Objective("reg_loss_param", {"scale_pos_weight": "1"}),
+    "binary:hinge": _Objective(),
+    "binary:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
+    "binary:logitraw": _Objective("reg_loss_param", _WEIGHT),
+    "count:poisson": _Objective("poisson_regression_param", {"max_delta_step": 0.7}, LOG),
+    "multi:softmax": _Objective("softmax_multiclass_param", multiclass=True),
+    "multi:softprob": _Objective("softmax_multiclass_param", multiclass=True),
+    "reg:absoluteerror": _Objective(),
+    "reg:gamma": _Objective("reg_loss_param", _WEIGHT, LOG),
+    "reg:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
+    "reg:pseudohubererror": _Objective("pseudo_huber_param", {"huber_slope": 1.0}),
+    "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": 0.5}),
+    "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
+    "reg:squaredlogerror": _Objective(),
+    "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
 }
 
 
@@ -83,6 +92,7 @@ def to_booster(
     objective: str,
     base_margin: ArrayLike,
     n_classes: int = 0,
+    params: Mapping[str, float] | None = None,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
 ) -> xgboost.Booster:
@@ -94,11 +104,14 @@ def to_booster(
         In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next.
     cuts : Cuts
         What the trees' bins stand for.
-    objective : {"binary:logistic", "multi:softprob", "reg:squarederror"}
+    objective : str
+        XGBoost's name.
     base_margin : float32 (K,)
         The margin before the first tree, as `storable_base_margin` gives it.
     n_classes : int
-        K of ``multi:softprob``. The other objectives have a K of 1, whatever it says.
+        K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of 1, whatever it says.
+    params : dict of str to float, optional
+        The objective's own parameters, by XGBoost's names; XGBoost's defaults stand for others.
     feature_names, feature_types : sequence of str, optional
         One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``).
 
@@ -154,7 +167,7 @@ def to_booster(
                 "num_feature": str(cuts.n_features),
                 "num_target": "1",
             },
-            "objective": known.as_json(objective, n_classes),
+            "objective": known.as_json(objective, n_classes, params or {}),
         },
         "version": SCHEMA,
     }
@@ -194,10 +207,11 @@ def accumulate(base_margin: ArrayLike, leaf_values_in_order: ArrayLike) -> NDArr
 def storable_base_margin(objective: str, margin: ArrayLike) -> NDArray[np.float32]:
     """The nearest margin to start from that the exported Booster starts from too, on every platform.
 
-    Where XGBoost keeps margins this is ``margin`` itself. For ``binary:logistic`` it is a margin that comes
-    back from a float32 probability through XGBoost's own float32 arithmetic, without a doubtful rounding. It
-    is within 1e-3 of the wish between -13.8 and 7, mostly far nearer, and within 0.3 up to 13, as float32 is
-    coarse just below 1; further out the last one stands for all. Law: what came out goes in unchanged.
+    Where XGBoost keeps margins this is ``margin`` itself. Elsewhere it is a margin that comes back from a
+    float32 prediction through XGBoost's own float32 arithmetic, without a doubtful rounding. With a logistic
+    link it is within 1e-3 of the wish between -13.8 and 7, mostly far nearer, and within 0.3 up to 13, as
+    float32 is coarse just below 1; with a logarithm within 1e-3 from -87 to 88; further out the last one
+    stands for all. Law: what came out goes in unchanged.
 
     Parameters
     ----------
@@ -223,9 +237,10 @@ def storable_base_margin(objective: str, margin: ArrayLike) -> NDArray[np.float3
     wished = np.asarray(margin, dtype=np.float32)
     if not np.isfinite(wished).all():
         raise ParameterError(f"A base margin is finite, not {wished.tolist()}.")
-    if not _known(objective).logit:
+    link = _known(objective).link
+    if link is None:
         return wished
-    reached = [_nearest_logit(value)[1] for value in wished.ravel()]
+    reached = [link.nearest(value)[1] for value in wished.ravel()]
     return np.array(reached, dtype=np.float32).reshape(wished.shape)
 
 
@@ -249,28 +264,9 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
             f"XGBoost cannot store base_margin={margin.tolist()} for {objective}: "
             f"train from storable_base_margin(...), {reached.tolist()}."
         )
-    stored = [_nearest_logit(value)[0] for value in margin] if _known(objective).logit else margin
+    link = _known(objective).link
+    stored = margin if link is None else [link.nearest(value)[0] for value in margin]
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
-
-
-def _nearest_logit(wished: np.float32) -> tuple[np.float32, np.float32]:
-    """The probability, and its margin in XGBoost, whose margin is nearest to the one wished and beyond doubt.
-
-    The odds are IEEE arithmetic, the same everywhere; only the logarithm depends on the platform.
-    """
-    one = np.float32(1)
-    low, high = LEAST_PROBABILITY, one - LEAST_PROBABILITY
-    target = min(max(float(wished), -20.0), 20.0)  # beyond what can be stored, and near enough to tell apart
-    centre = np.clip(np.float32(1 / (1 + np.exp(-target))), low, high)
-    steps = np.arange(-SEARCH_STEPS, SEARCH_STEPS + 1, dtype=np.int32)
-    near = (centre.view(np.int32) + steps).view(np.float32)
-    near = near[(near >= low) & (near <= high)]
-    exact = -np.log((one / near - one).astype(np.float64))
-    margin = exact.astype(np.float32)
-    unit = np.spacing(np.nextafter(np.abs(margin), np.float32(0)))  # the finer one at a power of two
-    clear = np.abs(exact - margin) <= CLEAR * unit
-    best = np.argmin(np.where(clear, np.abs(margin.astype(np.float64) - target), np.inf))
-    return near[best], margin[best]
 
 
 def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int) -> dict[str, object]:

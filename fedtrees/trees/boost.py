@@ -15,11 +15,13 @@ from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
 from fedtrees.trees.binning import global_cuts
-from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.boosting import Aim, Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss
+from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Cuts, Tree
@@ -107,18 +109,18 @@ def boost(
     observer : Observer, optional
         Told of every round, and free to end the training.
     """
-    everyone = np.arange(n_silos)
+    everyone, loss = np.arange(n_silos), settings.loss
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
     base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
-    objective = settings.loss.name
-    channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
+    channel.tell(Begin(loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params()))
     plan = Plan(
         cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
     )
-    grids = Grids(settings.loss, weights.exponents[0], summary.rows * plan.outputs)
+    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
+    quantile = weights.quantile(loss)
     trees: list[Tree] = []
     ensemble = Ensemble(trees, cuts, base_margin)
     for round in range(settings.n_estimators):
@@ -129,7 +131,11 @@ def boost(
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         exponents = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
-        grids.learn(answers, grown, complete=len(cohort) == n_silos)
+        if quantile is not None:
+            grown = with_quantiles(
+                channel, cohort, grown, quantile, exponents, weights.most_counted, rule.learning_rate
+            )
+        grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
         channel.tell(Grown.of(grown))
@@ -157,19 +163,31 @@ class _Weights:
     rows: int
     exponents: tuple[int, int]
     most: int
+    whole: bool = True
+
+    @property
+    def most_counted(self) -> int:
+        """What all rows count together, at the most."""
+        return self.rows * (1 if self.whole else self.most)
+
+    def quantile(self, loss: Loss) -> Quantile | None:
+        """What the loss's leaves say; None where they say no quantile."""
+        alpha = loss.leaf_quantile()
+        return None if alpha is None else Quantile(alpha, weighted=not self.whole)
 
 
 def _weights(
     channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, settings: Settings
 ) -> _Weights:
     """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
+    channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
     questions = [LabelExponents(summary.rows, labels), WholeWeights(summary.rows, labels)]
     exponents, repeats = channel.totals(questions, everyone)
     if not repeats.whole:
         counting = CountWeights(exponents[0], whole=False)
         channel.tell(counting)
-        return _Weights(summary.rows, exponents, counting.most)
+        return _Weights(summary.rows, exponents, counting.most, whole=False)
     if repeats.rows == summary.rows:
         return _Weights(summary.rows, exponents, 1)
     counting = CountWeights(exponents[0], whole=True)
@@ -182,14 +200,18 @@ def _intercept(
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
     question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows))
-    sums = channel.total(question, everyone)
+    loss, outputs = settings.loss, settings.loss.outputs(len(labels or ()))
+    newton = NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0])
+    sums, *start = channel.totals([question, newton] if loss.starts_by_newton else [question], everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
-    outputs = settings.loss.outputs(len(labels or ()))
     if settings.base_score is not None:
-        return np.full(outputs, settings.loss.link(settings.base_score))
+        return np.full(outputs, loss.link(settings.base_score))
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
-    return settings.loss.intercept(sums)
+    quantile = weights.quantile(loss)
+    if quantile is not None:
+        return np.array([quantile_of_targets(channel, everyone, quantile, weights.most_counted)])
+    return loss.newton(*start[0]) if start else loss.intercept(sums)

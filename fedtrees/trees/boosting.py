@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
-from fedtrees.core.ring import Vector
-from fedtrees.errors import DataError, ProtocolError
+from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
+from fedtrees.errors import DataError, ParameterError, ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import kernels
+from fedtrees.trees import kernels, loss_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
-from fedtrees.trees.losses import loss_named, scales
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses import Loss, loss_named
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
@@ -22,6 +23,27 @@ if TYPE_CHECKING:
     from fedtrees.core.table import Table
 
 Ranges = NDArray[np.int64]
+
+
+class Aim(Fact, frozen=True, eq=False):
+    """What rows will be trained for, told before anything is asked of their targets: a loss may refuse some.
+
+    Parameters
+    ----------
+    objective : str
+    params : dict of str to float
+        The objective's own; see `losses.loss_named`.
+    labels : list, optional
+        The agreed class labels.
+    """
+
+    objective: str
+    params: dict[str, float]
+    labels: list[Any] | None
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        loss_of(self.objective, self.params).check(silo.table, silo.targets(self.labels))
 
 
 class Begin(Fact, frozen=True, eq=False):
@@ -34,6 +56,8 @@ class Begin(Fact, frozen=True, eq=False):
     base_margin : float32 (outputs,)
     values, offsets, missing
         The cut points; see `trees.tree.Cuts`.
+    params : dict of str to float
+        The objective's own; see `losses.loss_named`.
     """
 
     objective: str
@@ -42,12 +66,13 @@ class Begin(Fact, frozen=True, eq=False):
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
+    params: dict[str, float] = {}
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        loss, n_labels = loss_named(self.objective), len(self.labels or ())
+        loss, n_labels = loss_of(self.objective, self.params), len(self.labels or ())
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
@@ -103,30 +128,35 @@ class Boosting:
     node : uint32 (outputs, rows)
         The node of the growing tree that a row is known to have reached.
     words : int64 (outputs, rows)
-        Packed quantised gradients and hessians.
+        Packed quantised gradients and hessians; their high digits where the grid has more than a word holds.
+    low : int64 (outputs, rows) or (outputs, 0)
+        The other digits, packed likewise.
     """
 
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
         self.begin, self.cuts = begin, cuts
-        self.loss = loss_named(begin.objective)
+        self.loss = loss_of(begin.objective, begin.params)
         self.target = silo.targets(begin.labels)
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
         self.word_rows = kernels.WORD_ROWS // (1 if counting is None else counting.most)
         weight = None if counting is not None else silo.weights()
-        self.weight = np.ones(1, np.float32) if weight is None else weight
+        self.weight = self.loss.weighted(np.ones(1, np.float32) if weight is None else weight, self.target)
         self.bins = bin_table(silo.table, cuts, silo.threads)
         self.margin = self.start_of(silo.table)
         self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
+        self.low = np.zeros((outputs, 0), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
         self._kept: dict[tuple[str, int], Vector] = {}
         self._prepared: tuple[object, ...] = ()
+        self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
+        self._filled: tuple[object, ...] = ()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self._pieces: list[Ranges] = []  # of those rows, one a thread
@@ -171,18 +201,30 @@ class Boosting:
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
-    def prepare(self, silo: Silo, exponents: tuple[int, int]) -> None:
+    def prepare(self, silo: Silo, grid: Grid) -> None:
         """Compute and quantise the gradients of a new tree, and put the rows at its root; done once a tree."""
-        key = len(self.forest), exponents
+        key = len(self.forest), grid
         if key == self._prepared and silo.ranges is self._ranges:
             return
-        self.catch_up(silo)
-        scale_g, scale_h = scales(exponents)
+        if grid.extra and self.low.shape != self.words.shape:
+            self.low = np.zeros(self.words.shape, np.int64)
+        scale_g, scale_h = grid.scales()
+        kernel = None if grid.extra else self.loss.kernel
+        if kernel is None:
+            self._fill_statistics(silo)
+        else:
+            self.catch_up(silo)
 
         def fill(piece: Ranges) -> None:
-            self.loss.kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
-            if self.repeats is not None:
-                kernels.repeat(self.words, self.repeats, piece)
+            if kernel is not None:
+                kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
+            else:
+                for own in zip(*self.statistics, self.words, self.low, strict=True):
+                    g, h, words, low = own
+                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.extra, words, low)
+            for words in (self.words, self.low) if grid.extra else (self.words,):
+                if self.repeats is not None:
+                    kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
 
         self._pieces = pieces(silo.ranges, silo.threads.n)
@@ -191,13 +233,36 @@ class Boosting:
         self._prepared, self._ranges = key, silo.ranges
         self._walked = [None] * len(self.node)
 
-    def gradients(self, silo: Silo) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """The gradients and hessians of the rows asked, weights included, not quantised: (outputs, rows) each."""
+    def _fill_statistics(self, silo: Silo) -> None:
+        """Compute the gradients and hessians of the rows asked, not rounded: once for a tree, whoever needs them."""
+        key = len(self.forest), silo.silos_asked.tobytes()
+        if key == self._filled:
+            return
         self.catch_up(silo)
-        rows = silo.rows_asked()
-        weight = self.weight[rows] if len(self.weight) > 1 else self.weight
-        g, h = self.loss.gradients(self.margin[:, rows], self.target[rows])
-        return g * weight, h * weight
+        if self.statistics.shape[1:] != self.margin.shape:
+            self.statistics = np.zeros((2, *self.margin.shape))
+        g, h = self.statistics
+
+        def fill(piece: Ranges) -> None:
+            self.loss.statistics(self.margin, self.target, self.weight, piece, g, h)
+
+        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        self._filled = key
+
+    def exponent_counts(self, silo: Silo) -> Vector:
+        """The gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
+        self._fill_statistics(silo)
+
+        def count(piece: Ranges) -> Vector:
+            counts = np.zeros((2, N_EXPONENTS), np.int64)
+            for own, part in zip(counts, self.statistics, strict=True):
+                for output in part:
+                    if not loss_kernels.count_exponents(output, piece, LOWEST_EXPONENT, own):
+                        raise beyond_exponents()
+            return counts
+
+        parts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
+        return sum(parts, np.zeros((2, N_EXPONENTS), np.int64))
 
     # -- within a tree --------------------------------------------------------------------------------------
 
@@ -210,7 +275,7 @@ class Boosting:
         self._walked[output] = shape
         return shape.levels_below(walked)
 
-    def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32]) -> Vector:
+    def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32], extra: int) -> Vector:
         """The (G, H) of each bin of the nodes to build, of one output's tree: int64 (nodes, 2, bins)."""
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = np.full(len(shape.feature), -1, np.int32)
@@ -227,10 +292,13 @@ class Boosting:
             wide = self._scratch("wide", place, len(build) * 2 * cuts.total_bins)
             wide[:] = 0
             wide = wide.reshape(len(build), 2, cuts.total_bins)
-            kernels.grow_level(
-                self.bins, self.words[output], self.node[output], ranges, levels,
-                shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
-            )  # fmt: skip
+            # the digits of a second word are summed after those of the first, which have then moved rows to their nodes
+            for digits, down in ((self.words, levels), (self.low, 0))[: 2 if extra else 1]:
+                wide <<= extra
+                kernels.grow_level(
+                    self.bins, digits[output], self.node[output], ranges, down,
+                    shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
+                )  # fmt: skip
             return wide
 
         parts = silo.threads.map(fill, enumerate(self._pieces))
@@ -240,6 +308,27 @@ class Boosting:
         for part in parts[2:]:
             total += part
         return total
+
+    def residual_counts(
+        self, silo: Silo, output: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
+        log_keys: int, log_child: int,
+    ) -> Vector:  # fmt: skip
+        """What rows in some leaves miss their targets by, counted; see `loss_kernels.count_residuals`."""
+        levels, counts = self._levels(output, shape, silo.ranges), silo.counts()
+        walk, nothing = shape.walk(self.bins), np.zeros(len(shape.feature), np.float32)
+        unmoved = np.zeros(len(self.target), np.float32) if levels else self.margin[output]
+        each = np.ones(1, np.int64) if counts is None else counts
+
+        def count(piece: Ranges) -> Vector:
+            out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
+            if levels:
+                kernels.add_leaves(self.bins, self.node[output], piece, levels, walk, nothing, unmoved)
+            loss_kernels.count_residuals(
+                self.target, self.margin[output], each, self.node[output], piece, slot_of, low, log_keys, log_child, out
+            )
+            return out
+
+        return sum(silo.threads.map(count, self._pieces), np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64))
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
         """A thread's memory, at first zeros. Fresh memory would cost the system more time than the sums do."""
@@ -263,6 +352,20 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
     return np.where(np.isnan(table.margin.T), margin, table.margin.T)
+
+
+def loss_of(objective: str, params: dict[str, float]) -> Loss:
+    """The loss that a message names.
+
+    Raises
+    ------
+    ProtocolError
+        If this silo does not know it.
+    """
+    try:
+        return loss_named(objective, params)
+    except ParameterError as error:
+        raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.shelf import Places, Shelf
 from fedtrees.trees.split import SplitRule, Splits, Units, best_splits
@@ -104,7 +105,7 @@ class Frontier:
 
 
 def grow(
-    plan: Plan, channel: Channel, cohort: Cohort, exponents: tuple[int, int], riders: Sequence[Query] = ()
+    plan: Plan, channel: Channel, cohort: Cohort, exponents: Grid, riders: Sequence[Query] = ()
 ) -> tuple[list[Tree], list[object]]:
     """Grow one tree an output, a round a level, the first of which also carries the riders.
 
@@ -137,7 +138,7 @@ def grow(
 def _ask_for(
     plan: Plan,
     trees: list[GrowingTree],
-    exponents: tuple[int, int],
+    exponents: Grid,
     of_tree: NDArray[np.int32],
     build: NDArray[np.int32],
 ) -> Histograms:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
-from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
+from fedtrees.core.ring import N_EXPONENTS, Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.trees.kernels import STATISTIC_BITS_H
+from fedtrees.trees import kernels
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.tree import Shape
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Histograms(Query, frozen=True, eq=False):
         Rows of the federation.
     features, bins : int
         Features, and bins of all of them.
-    exponents : tuple of int
-        Of the gradient's and the hessian's grids.
+    exponents : Grid
+        What gradients and hessians are rounded to.
     ends : int32 (outputs,)
         Where each tree's nodes end.
     feature, bin, default_left, left
@@ -45,7 +46,7 @@ class Histograms(Query, frozen=True, eq=False):
     rows: int
     features: int
     bins: int
-    exponents: tuple[int, int]
+    exponents: Grid
     ends: NDArray[np.int32]
     feature: NDArray[np.int32]
     bin: NDArray[np.int32]
@@ -65,7 +66,7 @@ class Histograms(Query, frozen=True, eq=False):
 
     def bound(self) -> int:
         """See `Query`."""
-        return self.rows << STATISTIC_BITS_H
+        return self.rows << self.exponents.bits()
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -73,11 +74,13 @@ class Histograms(Query, frozen=True, eq=False):
         asked = self.features, self.bins, len(self.ends)
         if state is None or asked != (state.cuts.n_features, state.cuts.total_bins, len(state.margin)):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        if not 0 <= self.exponents.extra <= kernels.STATISTIC_BITS_G:
+            raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         state.prepare(silo, self.exponents)
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
         builds = np.split(self.build, self.build_ends[:-1])
         parts = [
-            state.histograms(silo, output, shape, build)
+            state.histograms(silo, output, shape, build, self.exponents.extra)
             for output, (shape, build) in enumerate(zip(shapes, builds, strict=True))
             if len(build)
         ]
@@ -89,7 +92,7 @@ class Histograms(Query, frozen=True, eq=False):
 
 
 class GradientExponents(Query, frozen=True, eq=False):
-    """The exponents that bound a row's gradient and hessian: two maxima, by a sum.
+    """How large rows' gradients and hessians are: counts by the exponents that bound them.
 
     Parameters
     ----------
@@ -116,8 +119,8 @@ class GradientExponents(Query, frozen=True, eq=False):
         state: Boosting | None = silo.state
         if state is None:
             raise ProtocolError("gradients were asked for before the cut points")
-        return np.concatenate([exponent_counts(part.ravel()) for part in state.gradients(silo)])
+        return state.exponent_counts(silo).reshape(-1)
 
-    def read(self, total: Vector) -> tuple[int, int]:
-        """The exponents of the gradient and the hessian."""
-        return largest_exponent(total[:N_EXPONENTS]), largest_exponent(total[N_EXPONENTS:])
+    def read(self, total: Vector) -> Vector:
+        """The counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `core.ring.exponent_counts`."""
+        return total.reshape(2, N_EXPONENTS)

@@ -1,7 +1,7 @@
 """Gradients of the losses, row by row, quantised and packed. Numba only; held to naive twins in the tests.
 
-Everything here is made of additions, multiplications and divisions, which IEEE 754 fixes to the bit. The library's exp
-is not: two machines may differ in its last bit, and two silos must not.
+Everything here is made of additions, multiplications, divisions and square roots, which IEEE 754 fixes to the bit, and
+of `core.elementary`, which is made of them.
 """
 
 from __future__ import annotations
@@ -9,33 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-LOG2_E = 1.4426950408889634
-LN2_HIGH = 0.6931471803691238
-LN2_LOW = 1.9082149292705877e-10
+from fedtrees.core.elementary import exp, log
+from fedtrees.queries.kernels import key_of
+
 SMALLEST_HESSIAN = 1e-16
+LEAST_LOG_MARGIN = -1.0 + 1e-6  # XGBoost's: reg:squaredlogerror takes no margin for less
 
-
-@njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def exp(x):
-    """Return e ** x within 2 units in the last place, the same bits on every machine; x is clipped to +-700."""
-    x = min(max(x, -700.0), 700.0)
-    k = np.floor(x * LOG2_E + 0.5)
-    r = (x - k * LN2_HIGH) - k * LN2_LOW  # Cody and Waite: |r| <= ln(2) / 2
-    # Taylor's series to the twelfth power: what is left out is below 2**-52 there
-    p = 1.0 / 479001600
-    p = p * r + 1.0 / 39916800
-    p = p * r + 1.0 / 3628800
-    p = p * r + 1.0 / 362880
-    p = p * r + 1.0 / 40320
-    p = p * r + 1.0 / 5040
-    p = p * r + 1.0 / 720
-    p = p * r + 1.0 / 120
-    p = p * r + 1.0 / 24
-    p = p * r + 1.0 / 6
-    p = p * r + 0.5
-    p = (p * r * r + r) + 1.0  # the large terms last: an error of a sum that is small is small
-    power = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
-    return p * power
+# the losses of one margin a row
+LOGISTIC, HINGE, SQUARED, SQUARED_LOG, PSEUDO_HUBER, POISSON, GAMMA, TWEEDIE, ABSOLUTE, QUANTILE = range(10)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -97,10 +78,144 @@ def softmax(margin, y, weight, ranges, scale_g, scale_h, words):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def squared(margin, y, weight, ranges, scale_g, scale_h, words):
-    """Half the squared error: g = w (margin - y), h = w; arguments as in `logistic`."""
+def softmax_statistics(margin, y, weight, ranges, g, h):
+    """`softmax`, before any rounding.
+
+    g, h: float64 (classes, rows) OUT; others as in `softmax`
+    """
+    classes, step = margin.shape[0], np.int64(weight.shape[0] > 1)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            largest = np.float64(margin[:, i].max())
+            total = 0.0
+            for k in range(classes):
+                g[k, i] = exp(np.float64(margin[k, i]) - largest)
+                total += g[k, i]
+            w = np.float64(weight[i * step])
+            for k in range(classes):
+                p = g[k, i] / total
+                g[k, i] = w * (p - 1.0 if y[i] == k else p)
+                h[k, i] = w * max(2.0 * p * (1.0 - p), SMALLEST_HESSIAN)
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _row(kind, a, p, y):
+    """The gradient and hessian of a row of weight 1, at margin p; a is the loss's parameter."""
+    if kind == LOGISTIC:
+        q = 1.0 / (1.0 + exp(-p))
+        g, h = q - y, max(q * (1.0 - q), SMALLEST_HESSIAN)
+    elif kind == HINGE:
+        sign = 2.0 * y - 1.0
+        within = p * sign < 1.0
+        g, h = (-sign, 1.0) if within else (0.0, 1.1754943508222875e-38)
+    elif kind == SQUARED:
+        g, h = p - y, 1.0
+    elif kind == SQUARED_LOG:
+        q = max(p, LEAST_LOG_MARGIN) + 1.0
+        over = log(q) - log(1.0 + y)
+        g, h = over / q, max((1.0 - over) / (q * q), 1e-6)
+    elif kind == PSEUDO_HUBER:
+        z = p - y
+        root = np.sqrt(1.0 + (z / a) * (z / a))
+        g, h = z / root, 1.0 / (root * root * root)
+    elif kind == POISSON:
+        g, h = exp(p) - y, exp(p + a)
+    elif kind == GAMMA:
+        ratio = y * exp(-p)
+        g, h = 1.0 - ratio, ratio
+    elif kind == TWEEDIE:
+        less, more = y * exp((1.0 - a) * p), exp((2.0 - a) * p)
+        g, h = more - less, (a - 1.0) * less + (2.0 - a) * more
+    elif kind == ABSOLUTE:
+        g, h = np.float64(p > y) - np.float64(p < y), 1.0
+    else:  # QUANTILE
+        g = 1.0 - a if p > y else -a
+        h = 1.0
+    return g, h
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def statistics(kind, parameter, margin, y, weight, ranges, g, h):
+    """Compute gradients and hessians, weights included, before any rounding.
+
+    kind: int IN; one of the codes above
+    parameter: float IN; max_delta_step, huber_slope, tweedie_variance_power or quantile_alpha, as the loss has it
+    margin: float32 (rows,) IN; y, weight, ranges: as in `logistic`
+    g, h: float64 (rows,) OUT
+    """
     step = np.int64(weight.shape[0] > 1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
             w = np.float64(weight[i * step])
-            words[0, i] = pack(w * (np.float64(margin[0, i]) - np.float64(y[i])), w, scale_g, scale_h)
+            slope, bend = _row(kind, parameter, np.float64(margin[i]), np.float64(y[i]))
+            g[i], h[i] = w * slope, w * bend
+
+
+@njit(nogil=True, cache=True)
+def pack_statistics(g, h, ranges, scale_g, scale_h, extra, words, low):
+    """Quantise gradients and hessians; what the words cannot hold goes to a second word.
+
+    g, h: float64 (rows,), ranges: int64 (ranges, 2) IN
+    scale_g, scale_h: float IN; of the grid with its extra digits
+    extra: int IN; the digits that go to the second word, 0 for none
+    words: int64 (rows,) OUT; the high digits, rounded down
+    low: int64 (rows,), or (0,) without extra digits, OUT; the low ones, from 0 to 2**extra - 1
+    """
+    half, more = np.int64(32), np.int64(extra)
+    mask = (np.int64(1) << more) - np.int64(1)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            own_g, own_h = np.int64(np.rint(g[i] * scale_g)), np.int64(np.rint(h[i] * scale_h))
+            words[i] = ((own_g >> more) << half) + (own_h >> more)
+            if extra:
+                low[i] = ((own_g & mask) << half) + (own_h & mask)
+
+
+@njit(nogil=True, cache=True)
+def count_exponents(values, ranges, lowest, out):
+    """Count values by the exponents that bound them, as `core.ring.exponent_counts` does. Returns whether all have one.
+
+    values: float64 (rows,), ranges: int64 (ranges, 2) IN
+    lowest: int IN; the first exponent
+    out: int64 (exponents,) OUT, added to
+    """
+    fine = True
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            bits = np.float64(values[i]).view(np.int64)
+            whole = (bits & np.int64(0xFFFFFFFFFFFFF)) == 0  # a power of two bounds itself
+            exponent = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1023) + np.int64(not whole)
+            at = max(exponent - lowest, np.int64(0))
+            if at < out.shape[0]:
+                out[at] += 1
+            else:
+                fine = False
+    return fine
+
+
+@njit(nogil=True, cache=True)
+def count_residuals(y, margin, counts, node, ranges, slot_of, low, log_keys, log_child, out):
+    """Count what rows miss their targets by, leaf by leaf, in the children of two intervals of keys a leaf.
+
+    y, margin: float32 (rows,) IN; keys are those of ``y - margin``, see `queries.kernels.key_of`
+    counts: int64 (rows,) or (1,) IN; what each row counts
+    node: uint32 (rows,) IN; the leaf that a row stands in
+    ranges: int64 (ranges, 2) IN; the rows to do
+    slot_of: int32 (nodes,) IN; the place of a leaf's intervals, -1 for none
+    low: uint32 (leaves, 2) IN; where the intervals start
+    log_keys, log_child: int IN; an interval has 2**log_keys keys, a child 2**log_child
+    out: int64 (leaves, 2, children) OUT, added to
+    """
+    step, keys = np.int64(counts.shape[0] > 1), np.int64(1) << np.int64(log_keys)
+    one = np.empty(1, np.float32)
+    bits = one.view(np.uint32)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            slot = slot_of[node[i]]
+            if slot >= 0:
+                one[0] = y[i] - margin[i]
+                key = np.int64(key_of(bits[0]))
+                for side in range(2):
+                    offset = key - np.int64(low[slot, side])
+                    if 0 <= offset < keys:
+                        out[slot, side, offset >> np.int64(log_child)] += counts[i * step]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.trees import kernels, split_kernels
+from fedtrees.trees import split_kernels
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class SplitRule:
     gamma: float = 0.0
     min_child_weight: float = 1.0
     learning_rate: float = 0.3
+    max_delta_step: float = 0.0  # none
 
     def leaf(self, g: NDArray[np.floating], h: NDArray[np.floating]) -> NDArray[np.float32]:
         """What leaves of these sums add to the margin, 0 where h is too small.
@@ -38,6 +39,8 @@ class SplitRule:
         enough = (h > 0) & (h >= self.min_child_weight)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = np.where(enough, -soft / (h + self.reg_lambda), 0.0)
+        if self.max_delta_step:
+            weight = np.clip(weight, -self.max_delta_step, self.max_delta_step)
         return (weight * self.learning_rate).astype(np.float32)
 
 
@@ -64,12 +67,10 @@ class Units:
     h: float
 
     @staticmethod
-    def of(exponents: tuple[int, int]) -> Units:
-        """The units of a grid; see `losses.scales`."""
-        return Units(
-            math.ldexp(1.0, exponents[0] - kernels.STATISTIC_BITS_G),
-            math.ldexp(1.0, exponents[1] - kernels.STATISTIC_BITS_H),
-        )
+    def of(grid: Grid) -> Units:
+        """The units of a grid."""
+        scale_g, scale_h = grid.scales()
+        return Units(1 / scale_g, 1 / scale_h)  # powers of two
 
 
 def best_splits(

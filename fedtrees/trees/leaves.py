@@ -1,0 +1,220 @@
+"""Leaves that say quantiles: exact, weighted, and over all silos, by counting.
+
+What a row misses its target by is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key at
+a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds the rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.query import Query
+from fedtrees.core.ring import Vector
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.ranks import KEY_BITS, float_of
+from fedtrees.trees import loss_kernels
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.tree import LEAF, Shape, Tree
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.boosting import Boosting
+
+MOST_COUNTS = 1 << 18  # in an answer, about
+MOST_BITS = 11  # of a key that a round finds: 32 take three rounds
+
+
+class ResidualRanks(Query, frozen=True, eq=False):
+    """How many rows of each leaf miss their targets by what falls in each part of two intervals of keys.
+
+    Parameters
+    ----------
+    most : int
+        What all rows count together, at the most.
+    exponents : Grid
+        As the trees' histograms were asked for.
+    ends, feature, bin, default_left, left
+        The grown trees, end to end; see `histogram.Histograms`.
+    low : uint32 (leaves, 2)
+        Where the intervals start, of every tree's leaves in order.
+    log_keys, log_child : int
+        An interval has ``2 ** log_keys`` keys, a part ``2 ** log_child``.
+    """
+
+    most: int
+    exponents: Grid
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    low: NDArray[np.uint32]
+    log_keys: int
+    log_child: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return len(self.low) * 2 << (self.log_keys - self.log_child)
+
+    def touches(self) -> int:
+        """See `Query`."""
+        return 2 * len(self.ends)
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.most
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state: Boosting | None = silo.state
+        if state is None or len(self.ends) != len(state.margin):
+            raise ProtocolError("leaves were asked for before the cut points, or of other outputs than they were for")
+        state.prepare(silo, self.exponents)
+        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        n_leaves = np.cumsum([np.count_nonzero(shape.feature == LEAF) for shape in shapes])
+        self._check(int(n_leaves[-1]))
+        lows = np.split(self.low, n_leaves[:-1])
+        parts = []
+        for output, (shape, low) in enumerate(zip(shapes, lows, strict=True)):
+            is_leaf = shape.feature == LEAF
+            slot_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
+            counts = state.residual_counts(silo, output, shape, slot_of, low, self.log_keys, self.log_child)
+            parts.append(counts.reshape(-1))
+        return np.concatenate(parts)
+
+    def _check(self, n_leaves: int) -> None:
+        fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
+        if not fine or self.low.shape != (n_leaves, 2):
+            raise ProtocolError("leaves were asked for that there are not, or in parts that are none")
+
+    def read(self, total: Vector) -> Vector:
+        """The counts, int64 (leaves, 2, parts)."""
+        return total.reshape(len(self.low), 2, -1)
+
+
+class TargetRanks(Query, frozen=True, eq=False):
+    """`ResidualRanks` of all rows together, from margins of 0: ranks of the targets. Asked before boosting begins."""
+
+    most: int
+    low: NDArray[np.uint32]
+    log_keys: int
+    log_child: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return len(self.low) * 2 << (self.log_keys - self.log_child)
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.most
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        if self.low.shape != (1, 2) or not 0 <= self.log_keys - self.log_child <= MOST_BITS:
+            raise ProtocolError("ranks of targets in parts that are none")
+        y, counts = silo.targets(None), silo.counts()
+        out = np.zeros((1, 2, 1 << (self.log_keys - self.log_child)), np.int64)
+        loss_kernels.count_residuals(
+            y, np.zeros(len(y), np.float32), np.ones(1, np.int64) if counts is None else counts,
+            np.zeros(len(y), np.uint32), silo.ranges, np.zeros(1, np.int32), self.low, self.log_keys, self.log_child, out,
+        )  # fmt: skip
+        return out.reshape(-1)
+
+    def read(self, total: Vector) -> Vector:
+        """The counts, int64 (1, 2, parts)."""
+        return total.reshape(1, 2, -1)
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """A quantile as XGBoost computes it.
+
+    Rows of equal weight, or that count as so many rows: between two neighbours, at ``alpha * (n + 1)``. Rows of other
+    weights: the first value up to which lies a share of ``alpha`` of the weight.
+
+    Attributes
+    ----------
+    alpha : float
+    weighted : bool
+        Whether rows have other weights.
+    """
+
+    alpha: float
+    weighted: bool
+
+    def ranks(self, n: int) -> tuple[int, int, float]:
+        """Of n rows or units of weight, two ranks from 0 on, and where between their values the quantile lies."""
+        if self.weighted:
+            rank = max(math.ceil(self.alpha * n), 1) - 1
+            return rank, rank, 0.0
+        x = self.alpha * (n + 1)
+        if n <= 1 or x <= 1:
+            return 0, 0, 0.0
+        if x >= n:
+            return n - 1, n - 1, 0.0
+        k = math.floor(x) - 1
+        return k, k + 1, (x - 1) - k
+
+    def search(self, leaves: int) -> Iterator[tuple[NDArray[np.uint32], int, int]]:
+        """Find the quantile of each leaf: yields intervals to count in, is sent the counts, and returns the values."""
+        low, before = np.zeros((leaves, 2), np.int64), np.zeros((leaves, 2), np.int64)
+        rank, between = np.zeros((leaves, 2), np.int64), np.zeros(leaves)
+        bits = max(4, min(MOST_BITS, (MOST_COUNTS // (2 * leaves)).bit_length() - 1))
+        width, total = KEY_BITS, np.zeros(leaves, np.int64)
+        while width:
+            child = max(0, width - bits)
+            counts = yield low.astype(np.uint32), width, child
+            if width == KEY_BITS:
+                total = counts[:, 0].sum(axis=1)
+                for leaf, n in enumerate(total.tolist()):
+                    rank[leaf, 0], rank[leaf, 1], between[leaf] = self.ranks(n)
+            upto = before[:, :, None] + np.cumsum(counts, axis=2)
+            part = np.minimum((upto <= rank[:, :, None]).sum(axis=2), counts.shape[2] - 1)
+            before = np.take_along_axis(upto - counts, part[:, :, None], axis=2)[:, :, 0]
+            low, width = low + (part << child), child
+        values = float_of(low).astype(np.float64)
+        found = values[:, 0] + between * (values[:, 1] - values[:, 0])
+        return np.where(total > 0, found, 0.0)
+
+
+def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, most: int) -> float:
+    """A quantile of the targets of all rows."""
+    search = quantile.search(1)
+    question = next(search)
+    try:
+        while True:
+            question = search.send(channel.total(TargetRanks(most, *question), everyone))
+    except StopIteration as found:
+        return float(found.value[0])
+
+
+def with_quantiles(
+    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, learning_rate: float
+) -> list[Tree]:
+    """The trees with leaves that say the quantile of what their rows miss their targets by.
+
+    As XGBoost's adaptive trees do, after it has grown them by gradients; three or four rounds.
+    """
+
+    def flat(name: str) -> NDArray[np.generic]:
+        return np.concatenate([getattr(tree, name) for tree in trees])
+
+    ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
+    grown = [flat(name) for name in ("feature", "bin", "default_left", "left")]
+    is_leaf, value = flat("feature") == LEAF, flat("value").copy()
+    search = quantile.search(int(np.count_nonzero(is_leaf)))
+    question = next(search)
+    try:
+        while True:
+            question = search.send(channel.total(ResidualRanks(most, grid, ends, *grown, *question), cohort))
+    except StopIteration as found:
+        value[is_leaf] = found.value.astype(np.float32) * np.float32(learning_rate)
+    return [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]

@@ -1,0 +1,53 @@
+"""Losses: a row's gradient and hessian, by XGBoost's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from fedtrees.core.ring import exponent_of
+from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses.base import Bounds, Loss, Moves, gradients
+from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
+from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
+from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
+from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
+
+_KINDS: tuple[type[Loss], ...] = (
+    Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
+    Tweedie, AbsoluteError, QuantileError,
+)  # fmt: skip
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
+
+
+def loss_named(name: str, params: Mapping[str, float] | None = None) -> Loss:
+    """The loss of an XGBoost objective's name.
+
+    Parameters
+    ----------
+    name : str
+    params : dict of str to float, optional
+        The objective's own parameters; XGBoost's defaults stand for others.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such objective (it names the nearest), or a parameter is none of its own or out of range.
+    """
+    if name not in LOSSES:
+        raise unknown_value("objective", name, LOSSES)
+    kind, given = LOSSES[name], dict(params or {})
+    own = [field.name for field in fields(kind)]
+    for parameter in given:
+        if parameter not in own:
+            raise ParameterError(f"{parameter} is no parameter of {name}.")
+    return kind(**given)
+
+
+def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
+    """The grid of gradients and hessians that are bounded, for rows of weight up to ``2 ** weight_exponent``."""
+    return Grid(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
+
+
+__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "gradients", "grid_of", "loss_named"]

@@ -1,0 +1,143 @@
+"""What a loss is: a row's gradient and hessian, what bounds them, and where margins start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.table import Table
+from fedtrees.core.target import check_rows
+from fedtrees.trees import loss_kernels
+
+Kernel = Callable[..., None]
+Margins = NDArray[np.floating]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ranges = NDArray[np.int64]
+
+SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32 after a bound was computed without
+ULP = 2.0**-23
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What no row exceeds, sample weight included.
+
+    Attributes
+    ----------
+    g, h : float
+        |gradient| and hessian.
+    weight, target : float
+        The weight itself, and weight times |target|.
+    """
+
+    g: float
+    h: float
+    weight: float
+    target: float
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How a round moves margins: by what each leaf says, and the sum of the hessians of the rows it says it to.
+
+    Attributes
+    ----------
+    by, hessian : float64 (leaves,)
+    """
+
+    by: Doubles
+    hessian: Doubles
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised. Every method is a function of its arguments alone; fields are XGBoost's parameters."""
+
+    name: ClassVar[str]
+    classification: ClassVar[bool] = False
+    code: ClassVar[int] = -1  # of its row in `loss_kernels`
+    kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
+    starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
+
+    def params(self) -> dict[str, float]:
+        """The parameters by XGBoost's names."""
+        return asdict(self)
+
+    def outputs(self, n_labels: int) -> int:
+        """Trees a round."""
+        return 1
+
+    def check(self, table: Table, y: Floats) -> None:
+        """Refuse targets that the loss has no value for.
+
+        Raises
+        ------
+        DataError
+            Naming silo and row.
+        """
+
+    def weighted(self, weight: Floats, y: Floats) -> Floats:
+        """The rows' weights, scaled by what the loss itself says of their targets: (rows,), or (1,) for one of all."""
+        return weight
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
+        raise NotImplementedError
+
+    def newton(self, g: Doubles, h: Doubles) -> Doubles:
+        """Where margins start, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
+        return -g / np.maximum(h, 1e-6)
+
+    def link(self, base_score: float) -> float:
+        """The margin of a base score, which is in the units of a prediction."""
+        return base_score
+
+    def bound(self) -> tuple[float, float] | None:
+        """The largest |gradient| and hessian of a row of weight 1, before `weighted`; None where the margins decide."""
+        return None
+
+    def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
+        """The largest |gradient| and hessian after a round, given those before it, where `bound` is None.
+
+        None where nothing useful can be said: the next round's are then asked for.
+        """
+        return None
+
+    def leaf_quantile(self) -> float | None:
+        """Which quantile of what its rows miss their targets by a leaf says; None where it says a Newton step."""
+        return None
+
+    def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
+        """Gradients and hessians of the rows in the ranges, weights included, before any rounding.
+
+        margin: (outputs, rows); y: (rows,); weight: (rows,) or (1,) IN; g, h: (outputs, rows) OUT
+        """
+        for k in range(len(margin)):
+            loss_kernels.statistics(self.code, self.parameter(k), margin[k], y, weight, ranges, g[k], h[k])
+
+    def parameter(self, output: int) -> float:
+        """The number that the row in `loss_kernels` depends on."""
+        return 0.0
+
+
+def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]:
+    """Gradients and hessians of rows of weight 1: float64 (outputs, rows) each.
+
+    Examples
+    --------
+    >>> from fedtrees.trees.losses import loss_named
+    >>> gradients(loss_named("reg:squarederror"), np.float32([[3.0]]), np.float32([1.0]))
+    (array([[2.]]), array([[1.]]))
+    """
+    g, h = np.empty(margin.shape), np.empty(margin.shape)
+    everything = np.array([[0, len(y)]], np.int64)
+    loss.statistics(np.asarray(margin), y, np.ones(1, np.float32), everything, g, h)
+    return g, h
+
+
+__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "check_rows", "gradients"]

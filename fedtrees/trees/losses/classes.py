@@ -1,0 +1,154 @@
+"""Losses of class labels, and of shares between 0 and 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtrees.core.table import Table
+from fedtrees.errors import ParameterError
+from fedtrees.trees import loss_kernels
+from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
+
+MOST_POSITIVE_WEIGHT = 2.0**64
+
+
+def log_odds(share: float) -> float:
+    """The margin of a probability."""
+    return math.log(share / (1 - share))
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """``binary:logistic``: margins start from the log-odds of the second class.
+
+    Parameters
+    ----------
+    scale_pos_weight : float, default 1.0
+        What rows of the second class weigh more.
+    """
+
+    name = "binary:logistic"
+    classification = True
+    code = loss_kernels.LOGISTIC
+    kernel = staticmethod(loss_kernels.logistic)
+    scale_pos_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale_pos_weight <= MOST_POSITIVE_WEIGHT:
+            given = f"scale_pos_weight={self.scale_pos_weight!r}"
+            raise ParameterError(f"{given}: give a number above 0 to {MOST_POSITIVE_WEIGHT}.")
+
+    def weighted(self, weight: Floats, y: Floats) -> Floats:
+        """See `Loss`."""
+        scale = np.float32(self.scale_pos_weight)
+        return weight if scale == 1 else np.where(y == 1, weight * scale, weight)
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        return np.log(self.scale_pos_weight * sums[1:] / sums[:1])
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return log_odds(base_score)
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        largest = max(1.0, float(np.float32(self.scale_pos_weight)))
+        return largest, largest / 4
+
+
+@dataclass(frozen=True)
+class LogitRaw(Logistic):
+    """``binary:logitraw``: predictions are margins, and as in XGBoost they start from the share of the second class."""
+
+    name = "binary:logitraw"
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        positive = self.scale_pos_weight * sums[1:]
+        share: Doubles = positive / (positive + sums[0])
+        return share
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return base_score
+
+
+@dataclass(frozen=True)
+class Share(Loss):
+    """``reg:logistic``: targets are shares from 0 to 1."""
+
+    name = "reg:logistic"
+    code = loss_kernels.LOGISTIC
+    kernel = staticmethod(loss_kernels.logistic)
+
+    def check(self, table: Table, y: Floats) -> None:
+        """See `Loss`."""
+        check_rows(table, (y < 0) | (y > 1), "a number that is not from 0 to 1; reg:logistic needs shares")
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        share = np.clip(sums[1:] / sums[:1], 1e-6, 1 - 1e-6)  # XGBoost's limits, where all are 0 or 1
+        return np.log(share / (1 - share))
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return log_odds(base_score)
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return 1.0, 0.25
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """``binary:hinge``: predictions are 0 or 1; margins start from the larger class, as XGBoost's do."""
+
+    name = "binary:hinge"
+    classification = True
+    code = loss_kernels.HINGE
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        return (sums[1:] > sums[:1]).astype(np.float64)
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return 1.0, 1.0
+
+
+@dataclass(frozen=True)
+class Softprob(Loss):
+    """``multi:softprob``: margins start from the logarithm of each class's share, less their mean."""
+
+    name = "multi:softprob"
+    classification = True
+    kernel = staticmethod(loss_kernels.softmax)
+
+    def outputs(self, n_labels: int) -> int:
+        """See `Loss`."""
+        return n_labels
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        logs = np.log(sums / sums.sum() + 1e-6)  # the constant is XGBoost's
+        centred: Doubles = logs - logs.mean()
+        return centred
+
+    def bound(self) -> tuple[float, float] | None:
+        """See `Loss`."""
+        return 1.0, 0.5
+
+    def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
+        """See `Loss`."""
+        loss_kernels.softmax_statistics(margin, y, weight, ranges, g, h)
+
+
+@dataclass(frozen=True)
+class Softmax(Softprob):
+    """``multi:softmax``: as ``multi:softprob``, but the Booster predicts the likeliest class."""
+
+    name = "multi:softmax"

@@ -1,0 +1,116 @@
+"""Losses with a logarithm for a link: counts, sizes, and sums of sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtrees.core.table import Table
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.trees import loss_kernels
+from fedtrees.trees.losses.base import SAFE, Bounds, Doubles, Floats, Loss, Moves, check_rows
+
+
+def _grown(moves: Moves, rate: float, hessian: float) -> float:
+    """The largest of hessians that grow by ``exp(rate * move)``: none is larger than its leaf's sum of them."""
+    with np.errstate(over="ignore"):
+        grown = np.minimum(moves.hessian, hessian) * np.exp(rate * moves.by)
+    return float(grown.max()) * SAFE
+
+
+@dataclass(frozen=True)
+class _LogLink(Loss):
+    """Predictions are e to the margin, and start from the mean."""
+
+    def check(self, table: Table, y: Floats) -> None:
+        """See `Loss`."""
+        check_rows(table, y < 0, f"a negative number; {self.name} needs 0 or more")
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        mean = float(sums[1] / sums[0])
+        if not mean > 0:
+            raise DataError(f"y is 0 in every row that has a weight; {self.name} needs one above 0.")
+        return np.array([math.log(mean)])
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return math.log(base_score)
+
+
+@dataclass(frozen=True)
+class PoissonLoss(_LogLink):
+    """``count:poisson``: g = exp(p) - y; XGBoost keeps its hessian, exp(p + max_delta_step), on the safe side.
+
+    Parameters
+    ----------
+    max_delta_step : float, default 0.7
+    """
+
+    name = "count:poisson"
+    code = loss_kernels.POISSON
+    max_delta_step: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_delta_step <= 80:  # e to more is beyond float32
+            raise ParameterError(f"max_delta_step={self.max_delta_step!r}: give a number from 0 to 80.")
+
+    def parameter(self, output: int) -> float:
+        """See `Loss`."""
+        return self.max_delta_step
+
+    def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
+        """See `Loss`."""
+        h = _grown(moves, 1.0, now.h)
+        return max(now.target, h * math.exp(-self.max_delta_step) * SAFE), h  # |a - b| <= max(a, b)
+
+
+@dataclass(frozen=True)
+class Gamma(_LogLink):
+    """``reg:gamma``: g = 1 - y exp(-p), h = y exp(-p), of targets above 0."""
+
+    name = "reg:gamma"
+    code = loss_kernels.GAMMA
+
+    def check(self, table: Table, y: Floats) -> None:
+        """See `Loss`."""
+        check_rows(table, y <= 0, "a number of 0 or less; reg:gamma needs more than 0")
+
+    def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
+        """See `Loss`."""
+        h = _grown(moves, -1.0, now.h)
+        return max(now.weight, h), h
+
+
+@dataclass(frozen=True)
+class Tweedie(_LogLink):
+    """``reg:tweedie``: between Poisson (1) and gamma (2).
+
+    Parameters
+    ----------
+    tweedie_variance_power : float, default 1.5
+        From 1 to below 2.
+    """
+
+    name = "reg:tweedie"
+    code = loss_kernels.TWEEDIE
+    tweedie_variance_power: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.tweedie_variance_power < 2:
+            given = f"tweedie_variance_power={self.tweedie_variance_power!r}"
+            raise ParameterError(f"{given}: give a number from 1 to below 2.")
+
+    def parameter(self, output: int) -> float:
+        """See `Loss`."""
+        return self.tweedie_variance_power
+
+    def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
+        """See `Loss`."""
+        # g = b - a and h = (r - 1) a + (2 - r) b, where a falls and b grows with the margin, neither below 0
+        r = self.tweedie_variance_power
+        falling, growing = _grown(moves, 1 - r, now.h), _grown(moves, 2 - r, now.h)
+        a = falling / (r - 1) if r > 1 else now.target * SAFE
+        return max(a, growing / (2 - r)), max(falling, growing)
