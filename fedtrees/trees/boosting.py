@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +44,7 @@ class Aim(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        loss_of(self.objective, self.params).check(silo.table, silo.targets(self.labels))
+        loss_of(self.objective, self.params, self.labels).check(silo.table, silo.targets(self.labels))
 
 
 class Begin(Fact, frozen=True, eq=False):
@@ -66,13 +67,13 @@ class Begin(Fact, frozen=True, eq=False):
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
-    params: dict[str, float] = {}
+    params: dict[str, float] = msgspec.field(default_factory=dict)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        if len(self.base_margin) != loss_of(self.objective, self.params).outputs(len(self.labels or ())):
+        if len(self.base_margin) != loss_of(self.objective, self.params, self.labels).outputs(len(self.labels or ())):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
         silo.state = Boosting(silo, self, cuts)
 
@@ -133,7 +134,7 @@ class Boosting:
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
         self.begin, self.cuts = begin, cuts
-        self.loss = loss_of(begin.objective, begin.params)
+        self.loss = loss_of(begin.objective, begin.params, begin.labels)
         self.target = silo.targets(begin.labels)
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
@@ -330,7 +331,7 @@ class Boosting:
         return self._kept[what, place][:size]
 
 
-def loss_of(objective: str, params: dict[str, float]) -> Loss:
+def loss_of(objective: str, params: dict[str, float], labels: list[Any] | None) -> Loss:
     """The loss that a message names.
 
     Raises
@@ -339,7 +340,7 @@ def loss_of(objective: str, params: dict[str, float]) -> Loss:
         If this silo does not know it.
     """
     try:
-        return loss_named(objective, params)
+        return loss_named(objective, params, classification=labels is not None)
     except ParameterError as error:
         raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
