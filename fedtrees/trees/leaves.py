@@ -1,7 +1,7 @@
 """Leaves that say quantiles: exact, weighted, and over all silos, by counting.
 
 What a row misses its target by is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key
-at a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds the rank.
+at a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds it.
 """
 
 from __future__ import annotations
