@@ -32,9 +32,11 @@ CLASSES = {
     "count:poisson": 0,
     "multi:softmax": 4,
     "multi:softprob": 4,
+    "reg:absoluteerror": 0,
     "reg:gamma": 0,
     "reg:logistic": 0,
     "reg:pseudohubererror": 0,
+    "reg:quantileerror": 0,
     "reg:squarederror": 0,
     "reg:squaredlogerror": 0,
     "reg:tweedie": 0,
@@ -164,7 +166,7 @@ def numbers_for(objective: str, rng: np.random.Generator, signal: NDArray[np.flo
         case "reg:tweedie":
             return scale * np.append(np.exp(3 * signal[1:]) * rng.integers(0, 2, len(signal) - 1), 1.0)
         case "reg:squaredlogerror":
-            return np.exp(3 * signal) - 1.5
+            return np.exp(3 * signal) - 0.9
         case _:
             return signal * scale + rng.choice([0.0, 1.0, -1e5])
 

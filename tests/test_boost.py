@@ -12,7 +12,7 @@ import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, model_bytes, problems
+from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, model_bytes, numbers_for, problems
 
 from fedtrees import (
     DataError,
@@ -24,6 +24,7 @@ from fedtrees import (
     Poisson,
     Silo,
 )
+from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.trees.boost import Ensemble, Settings, boost
@@ -39,13 +40,19 @@ from fedtrees.trees.tree import Cuts
 
 seeds = st.integers(0, 2**32 - 1)
 
+ADAPTIVE = ("reg:absoluteerror", "reg:quantileerror")
+UNBOUNDED = ("count:poisson", "reg:gamma", "reg:pseudohubererror", "reg:squarederror", "reg:tweedie")
+
 
 def simple(objective: str = "binary:logistic", rows: int = 200, **params: Any) -> Problem:
     """Rows from which trees of any depth can grow, in three silos."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, 3)).astype(np.float32)
     classes = CLASSES[objective]
-    y = rng.permutation(np.arange(rows) % classes) if classes else X.sum(axis=1) + rng.normal(size=rows)
+    signal = X.sum(axis=1) + rng.normal(size=rows)
+    y = rng.permutation(np.arange(rows) % classes) if classes else signal
+    if objective in ("count:poisson", "reg:gamma", "reg:logistic", "reg:squaredlogerror", "reg:tweedie"):
+        y = numbers_for(objective, rng, 1 / (1 + np.exp(-signal)))
     return Problem(X, y, None, np.arange(rows) % 3, 3, objective, {"n_jobs": 1, "min_child_weight": 0} | params)
 
 
@@ -84,12 +91,21 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
         g, h = gradients_of(loss, margin, target)
         return g * weight, h * weight
 
+    def quantile(margin: NDArray[np.float32], own: list[int]) -> float:
+        alpha = loss.leaf_quantile()
+        assert alpha is not None
+        residual = (target - margin)[own]
+        if whole:
+            return twins.quantile(residual.tolist(), alpha)
+        counts = np.maximum(1, np.rint(weight[own] * 2.0 ** (16 - exponent_of(weight.max())))).astype(int)
+        return twins.weighted_quantile(residual.tolist(), counts.tolist(), alpha)
+
     names = ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "learning_rate")
     most = loss.params().get("max_delta_step", 0.0)
     rule = SplitRule(*(problem.params[name] for name in names), max_delta_step=most)
     trees, _ = twins.boost(
         twins.codes(problem.X[rows], cuts), gradients, begin.base_margin, grids(federation),
-        cuts, rule, Units.of, problem.params["max_depth"],
+        cuts, rule, Units.of, problem.params["max_depth"], None if loss.leaf_quantile() is None else quantile,
     )  # fmt: skip
     told = facts(federation, Grown)
     assert len(told) == problem.params["n_estimators"]
@@ -112,12 +128,19 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
     growing = [kind for kind in kinds if kind.startswith("Histograms")]
     assert len(growing) == 4 * max_depth
     first = kinds.index(growing[0])
+    if objective in ADAPTIVE:  # quantiles of leaves take three rounds a tree, and so do those of the targets
+        assert kinds.count("ResidualRanks") == 12 and kinds.count("TargetRanks") == 3
+        return
+    if objective == "reg:squaredlogerror":  # nothing bounds its gradients but a look at them
+        assert kinds.count("GradientExponents") == 4
+        return
     # before the first tree: counts, weights, three to six rounds of ranks, labels, and what bounds gradients if need be
     assert kinds[0] == "Counts" and kinds[-len(growing) :] == growing
     setup = kinds[1:first]
-    assert setup[-1] == "GradientExponents" if objective == "reg:squarederror" else setup[-1] == "LabelSums"
+    assert (setup[-1] == "GradientExponents") == (objective in UNBOUNDED)
     assert 3 <= setup.count("Ranks") <= 6
-    assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents+WholeWeights", "LabelSums"]
+    sums = "LabelSums+NewtonSums" if objective == "reg:pseudohubererror" else "LabelSums"
+    assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents+WholeWeights", sums]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 9])
@@ -172,6 +195,10 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
             most = WORD_ROWS // state.word_rows  # a word is so many rows', and as many fewer are packed
             assert np.abs(state.words >> 32).max() <= most << STATISTIC_BITS_G
             assert (state.words & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
+            last = federation.calls[-1][0].queries[0]
+            if isinstance(last, Histograms) and not loss_named(problem.objective).bound():
+                g, h = state.statistics[:, :, federation.inner._fused.rows_asked()]
+                assert (np.abs(g) <= 2.0**last.exponents.g).all() and (h <= 2.0**last.exponents.h).all()
 
     federation = Watched(LocalFederation(problem.silos()), look)
     problem.estimator(sampling=sampling, learning_rate=learning_rate).fit_federation(federation)
@@ -204,16 +231,36 @@ def test_margins_start_where_the_weighted_rows_say(objective: str, weighted: boo
     problem.estimator().fit_federation(federation)
     (begin,) = facts(federation, Begin)
     shares = np.array([weight[problem.y == k].sum() for k in range(CLASSES[objective])]) / weight.sum()
-    expected = {
-        "binary:logistic": lambda: [np.log(shares[1] / shares[0])],
-        "multi:softprob": lambda: np.log(shares) - np.log(shares).mean(),
-        "reg:squarederror": lambda: [np.average(problem.y, weights=weight)],
-    }[objective]()
-    np.testing.assert_allclose(begin.base_margin, expected, atol=1e-3)
+    mean, y = np.average(problem.y, weights=weight), problem.y
+    match objective:
+        case "binary:logistic":
+            expected = [np.log(shares[1] / shares[0])]
+        case "binary:hinge":
+            expected = [float(shares[1] > shares[0])]
+        case "reg:logistic":
+            expected = [np.log(mean / (1 - mean))]
+        case "count:poisson" | "reg:gamma" | "reg:tweedie":
+            expected = [np.log(mean)]
+        case "multi:softprob" | "multi:softmax":
+            expected = np.log(shares) - np.log(shares).mean()
+        case "reg:squaredlogerror":
+            expected = [(weight * np.log1p(y)).sum() / (weight * np.maximum(1 + np.log1p(y), 1e-6)).sum()]
+        case "reg:pseudohubererror":
+            root = np.sqrt(1 + y * y)
+            expected = [(weight * y / root).sum() / (weight / root**3).sum()]
+        case "reg:absoluteerror" | "reg:quantileerror":
+            order = np.argsort(y)
+            above = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
+            expected = [y[order][above]] if weighted else [np.median(y)]
+        case _:
+            expected = [mean]
+    np.testing.assert_allclose(begin.base_margin, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_a_base_score_replaces_the_estimate() -> None:
-    for objective, score, margin in (("binary:logistic", 0.25, np.log(1 / 3)), ("reg:squarederror", 7.5, 7.5)):
+    log = {objective: (7.5, np.log(7.5)) for objective in ("count:poisson", "reg:gamma", "reg:tweedie")}
+    logit = {objective: (0.25, np.log(1 / 3)) for objective in ("binary:logistic", "reg:logistic")}
+    for objective, (score, margin) in (log | logit | {"reg:squarederror": (7.5, 7.5), "binary:hinge": (2, 2)}).items():
         _, federation = train(simple(objective, n_estimators=1), base_score=score)
         np.testing.assert_allclose(facts(federation, Begin)[0].base_margin, [margin], rtol=1e-6)
 

@@ -26,6 +26,7 @@ BEGIN = Begin(
     values=VALUES,
     offsets=np.arange(0, 4 * FEATURES + 1, 4),
     missing=np.array([True, False, True]),
+    params={},
 )
 BINS = 4 * FEATURES + 2
 

@@ -21,7 +21,7 @@ from fedtrees.export.xgboost import accumulate, storable_base_margin, to_booster
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 ROOT_PARENT = 2**31 - 1
-OBJECTIVES = {"binary:logistic": 1, "multi:softprob": 3, "reg:squarederror": 1}
+OBJECTIVES = {"binary:logistic": 1, "count:poisson": 1, "multi:softprob": 3, "reg:squarederror": 1}
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 

@@ -17,9 +17,10 @@ from test_ranks import cuts_over
 from fedtrees import LocalFederation, PlainChannel
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.query import Query
-from fedtrees.core.ring import exponent_of
+from fedtrees.core.ring import exponent_of, largest_exponent
 from fedtrees.core.threads import Threads
 from fedtrees.trees.boosting import Begin
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.histogram import GradientExponents, Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
@@ -35,7 +36,7 @@ rules = st.builds(
     gamma=st.sampled_from([0.0, 0.1]),
     min_child_weight=st.sampled_from([0.0, 1.0, 3.0]),
 )
-GRIDS = (3, 1)  # gradients up to 8, hessians up to 2
+GRIDS = Grid(3, 1)  # gradients up to 8, hessians up to 2
 
 
 class Listener(PlainChannel):
@@ -201,7 +202,12 @@ def test_riders_travel_with_the_first_question() -> None:
     assert channel.ledger.rounds == quiet.ledger.rounds and nothing == []
     assert [len(queries) for queries, _ in channel.heard] == [2] + [1] * (channel.ledger.rounds - 1)
     assert tree.value.tobytes() == plain.value.tobytes()
-    assert answers == [(exponent_of(float(np.abs(ground.y * ground.weight).max())), exponent_of(1.7))]
+    (counts,) = answers
+    assert counts.sum(axis=1).tolist() == [np.count_nonzero(ground.weight)] * 2
+    assert [largest_exponent(own) for own in counts] == [
+        exponent_of(float(np.abs(ground.y * ground.weight).max())),
+        exponent_of(1.7),
+    ]
 
 
 @pytest.mark.parametrize("outputs", [1, 3, 7])
@@ -215,12 +221,12 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), Shelf(cuts.total_bins))
-    trees, _ = grow(plan, channel, np.arange(3), (0, 0))
+    trees, _ = grow(plan, channel, np.arange(3), Grid(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself
     words = federation._fused.state.words
     codes = twins.codes(X[np.argsort(silos, kind="stable")], cuts)
     for k, tree in enumerate(trees):
-        twin = twins.grow(codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of((0, 0)), 4)
+        twin = twins.grow(codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of(Grid(0, 0)), 4)
         assert nodes_of(tree, cuts) == twin.nodes
         assert tree.value.tobytes() == np.array(twin.value).tobytes()

@@ -250,7 +250,7 @@ def with_the_same_bins(data: Scored, objective: str) -> tuple[NDArray[np.float32
 
 
 @pytest.mark.slow_without_jit
-@pytest.mark.parametrize("objective", sorted(CLASSES))
+@pytest.mark.parametrize("objective", sorted(MEASURES))  # the others: see test_objectives
 def test_with_the_same_bins_we_score_as_xgboost_does_on_generated_data(objective: str) -> None:
     scores_agree(generated(objective), objective)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from strategies import examples
 
 from fedtrees.core.threads import Threads
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.split import SMALLEST_GAIN, SplitRule, Splits, Units, best_splits
 from fedtrees.trees.tree import Cuts
@@ -173,7 +174,8 @@ def test_a_leaf_is_newtons_step() -> None:
     assert rule.leaf(np.array([8.0, -8.0, 1.0]), np.array([3.0, 3.0, 3.0])).tolist() == [-0.75, 0.75, 0.0]
 
 
-@given(g=st.integers(-149, 128), h=st.integers(-149, 128))
-def test_units_are_steps_of_the_grids(g: int, h: int) -> None:
-    units = Units.of((g, h))
-    assert units.g * 2**STATISTIC_BITS_G == 2.0**g and units.h * 2**STATISTIC_BITS_H == 2.0**h
+@given(g=st.integers(-149, 128), h=st.integers(-149, 128), extra=st.integers(0, 19))
+def test_units_are_steps_of_the_grids(g: int, h: int, extra: int) -> None:
+    units = Units.of(Grid(g, h, extra))
+    assert units.g * 2 ** (STATISTIC_BITS_G + extra) == 2.0**g
+    assert units.h * 2 ** (STATISTIC_BITS_H + extra) == 2.0**h

@@ -248,6 +248,24 @@ def grow(
     return Grown(nodes, value, [reached(row, nodes) for row in codes])
 
 
+def quantile(values: Sequence[float], alpha: float) -> float:
+    """Between two of the sorted values, at ``alpha * (n + 1)``."""
+    n, ordered = len(values), sorted(values)
+    at = min(max(alpha * (n + 1), 1), n)
+    k = min(int(at), n - 1)
+    return ordered[k - 1] + (at - k) * (ordered[min(k, n - 1)] - ordered[k - 1])
+
+
+def weighted_quantile(values: Sequence[float], weights: Sequence[int], alpha: float) -> float:
+    """The first of the sorted values up to which lies a share of ``alpha`` of the weight."""
+    upto = 0
+    for value, weight in sorted(zip(values, weights, strict=True)):
+        upto += weight
+        if upto >= alpha * sum(weights):
+            return value
+    raise AssertionError("no weight at all")
+
+
 def quantised(values: NDArray[np.float64], exponent: int, bits: int) -> NDArray[np.int64]:
     """Each value on the grid of 2 ** (exponent - bits), ties to even."""
     return np.array([round(math.ldexp(value, bits - exponent)) for value in values.tolist()], np.int64)
@@ -262,8 +280,13 @@ def boost(
     rule: Any,
     units_of: Callable[[Any], Any],
     max_depth: int,
+    quantile: Callable[[NDArray[np.float32], list[int]], float] | None = None,
 ) -> tuple[list[Grown], NDArray[np.float32]]:
-    """All trees, a round for each (exponent, exponent, extra digits) in ``grids``, and the margins they end at: (outputs, rows)."""
+    """All trees, a round for each grid, and the margins they end at: (outputs, rows).
+
+    A grid is the exponents that bound g and h, and how many digits it has more than the usual 19 and 20. Where a
+    ``quantile`` of margins and rows is given, it is what the leaf of those rows says, times the learning rate.
+    """
     margin = np.tile(base_margin[:, None], len(codes))
     trees = []
     for grid in grids:
@@ -273,6 +296,10 @@ def boost(
         for k in range(len(margin)):
             words = (quantised(part[k], e, n) for part, e, n in zip((g, h), exponents, bits, strict=True))
             trees.append(grow(codes, *words, cuts, rule, units_of(grid), max_depth))
+            tree = trees[-1]
+            for node in set(tree.leaf_of) if quantile else ():
+                own = [row for row, at in enumerate(tree.leaf_of) if at == node]
+                tree.value[node] = np.float32(quantile(margin[k], own)) * np.float32(rule.learning_rate)
             for row, node in enumerate(trees[-1].leaf_of):
                 margin[k, row] += trees[-1].value[node]
     return trees, margin

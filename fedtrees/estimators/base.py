@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +26,8 @@ from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.losses import LOSSES, Loss
+from fedtrees.trees.losses import LOSSES, Loss, register_objective
+from fedtrees.trees.losses.custom import custom_named
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class FedGBT(HoldsBooster):
         max_bin: int = 256,
         missing: float = math.nan,
         base_score: float | None = None,
-        objective: str | None = None,
+        objective: str | Callable[..., Any] | None = None,
         scale_pos_weight: float | None = None,
         max_delta_step: float | None = None,
         huber_slope: float | None = None,
@@ -114,9 +115,15 @@ class FedGBT(HoldsBooster):
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
 
+    def _objective_named(self, usual: str) -> str:
+        """The objective's name; a function is registered in this process."""
+        if self.objective is None or isinstance(self.objective, str):
+            return self.objective or usual
+        return register_objective(self.objective, classification=self._classifies)
+
     def _loss_params(self, objective: str) -> dict[str, float]:
         """The parameters of an objective that were set; XGBoost's defaults stand for others."""
-        own = [field.name for field in fields(LOSSES[objective])]
+        own = [field.name for field in fields(LOSSES[objective])] if objective in LOSSES else []
         given = {name: getattr(self, name) for name in _OF_LOSSES if getattr(self, name) is not None}
         unused = [name for name in given if name not in own and name != "max_delta_step"]
         if unused:
@@ -221,7 +228,7 @@ class FedGBT(HoldsBooster):
             monitor.callbacks.start()
             ensemble = boost(
                 channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
-                lambda margin: storable_base_margin(loss.name, margin), monitor,
+                lambda margin: storable_base_margin(loss.exported_as(len(margin)), margin), monitor,
             )  # fmt: skip
         monitor.callbacks.end()
         self.ledger_ = channel.ledger
@@ -279,16 +286,19 @@ class FedGBT(HoldsBooster):
                 span = f"{'from' if closed else 'above'} {low}" + ("" if high >= _LARGEST else f" to {high}")
                 raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
         known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
-        if self.objective is not None and self.objective not in known:
-            raise unknown_value("objective", self.objective, known)
+        given = self.objective
+        if isinstance(given, str) and given not in known and custom_named(given, self._classifies) is None:
+            raise unknown_value("objective", given, known)
+        if given is not None and not isinstance(given, str) and not callable(given):
+            raise ParameterError(f"objective={given!r}: give a name, or a function of y and margins.")
         if self.importance_type is not None and self.importance_type not in IMPORTANCES:
             raise unknown_value("importance_type", self.importance_type, IMPORTANCES)
         if isinstance(self.missing, bool) or not isinstance(self.missing, Real):
             raise ParameterError(f"missing={self.missing!r}: give the number that stands for a missing value, or NaN.")
         for name in _OF_LOSSES:
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
-                raise ParameterError(f"{name}={value!r}: give a number from 0, or None.")
+            own = getattr(self, name)
+            if own is not None and not (isinstance(own, Real) and 0 <= float(own) < math.inf):
+                raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
         for metric in self._metrics():
             metric_named(metric)
         patience = self.early_stopping_rounds
@@ -306,7 +316,7 @@ class FedGBT(HoldsBooster):
         booster: xgboost.Booster = to_booster(
             ensemble.trees,
             ensemble.cuts,
-            objective=loss.name,
+            objective=loss.exported_as(len(ensemble.base_margin)),
             base_margin=ensemble.base_margin,
             n_classes=len(schema.labels or ()),
             params=loss.params(),

@@ -42,8 +42,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         The number that stands for a missing value; NaN is missing whatever it says.
     base_score : float, optional
         What predictions start from, a probability of the second class of two; None estimates it.
-    objective : str, optional
-        XGBoost's name; None chooses by the number of classes.
+    objective : str or callable, optional
+        XGBoost's name, or a function of targets and margins, as XGBoost has it, that returns gradients and hessians row
+        by row (in this process only; see `fedtrees.trees.losses.register_objective`). None chooses by the number of
+        classes.
     scale_pos_weight : float, optional
         What rows of the second class of two weigh more; None is 1.
     max_delta_step : float, optional
@@ -110,10 +112,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
         if len(labels) < 2:
             raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
-        objective = self.objective or ("binary:logistic" if len(labels) == 2 else "multi:softprob")
+        objective = self._objective_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
         if objective.startswith("binary:") and len(labels) > 2:
             raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")
-        return loss_named(objective, self._loss_params(objective))
+        return loss_named(objective, self._loss_params(objective), self._classifies)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -226,8 +228,8 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     _loads = ("reg:", "count:")
 
     def _loss(self, labels: list[Any] | None) -> Loss:
-        objective = self.objective or "reg:squarederror"
-        return loss_named(objective, self._loss_params(objective))
+        objective = self._objective_named("reg:squarederror")
+        return loss_named(objective, self._loss_params(objective), self._classifies)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

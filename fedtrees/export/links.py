@@ -1,4 +1,4 @@
-"""XGBoost's links: which margin its float32 arithmetic makes of a ``base_score``, beyond doubt and on every platform."""
+"""XGBoost's links: which margin its float32 arithmetic makes of a ``base_score``, on every platform."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Link:
         return near[best], margin[best]
 
 
-# XGBoost clamps the probability of a logistic objective's base_score to 1e-6 from 0 and 1. The odds are IEEE arithmetic,
-# the same everywhere; only the logarithm depends on the platform.
+# XGBoost clamps the probability of a logistic objective's base_score to 1e-6 from 0 and 1. The odds are IEEE
+# arithmetic, the same everywhere; only the logarithm depends on the platform.
 LOGIT = Link(
     low=np.float32(1e-6),
     high=_ONE - np.float32(1e-6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +44,7 @@ class Aim(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        loss_of(self.objective, self.params).check(silo.table, silo.targets(self.labels))
+        loss_of(self.objective, self.params, self.labels).check(silo.table, silo.targets(self.labels))
 
 
 class Begin(Fact, frozen=True, eq=False):
@@ -66,13 +67,13 @@ class Begin(Fact, frozen=True, eq=False):
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
-    params: dict[str, float] = {}
+    params: dict[str, float] = msgspec.field(default_factory=dict)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        loss, n_labels = loss_of(self.objective, self.params), len(self.labels or ())
+        loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
@@ -136,7 +137,7 @@ class Boosting:
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
         self.begin, self.cuts = begin, cuts
-        self.loss = loss_of(begin.objective, begin.params)
+        self.loss = loss_of(begin.objective, begin.params, begin.labels)
         self.target = silo.targets(begin.labels)
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
@@ -354,7 +355,7 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
     return np.where(np.isnan(table.margin.T), margin, table.margin.T)
 
 
-def loss_of(objective: str, params: dict[str, float]) -> Loss:
+def loss_of(objective: str, params: dict[str, float], labels: list[Any] | None) -> Loss:
     """The loss that a message names.
 
     Raises
@@ -363,7 +364,7 @@ def loss_of(objective: str, params: dict[str, float]) -> Loss:
         If this silo does not know it.
     """
     try:
-        return loss_named(objective, params)
+        return loss_named(objective, params, classification=labels is not None)
     except ParameterError as error:
         raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 

@@ -1,15 +1,15 @@
 """Leaves that say quantiles: exact, weighted, and over all silos, by counting.
 
-What a row misses its target by is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key at
-a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds the rank.
+What a row misses its target by is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key
+at a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
     from fedtrees.core.silo import Silo
     from fedtrees.trees.boosting import Boosting
+
+Counter = Callable[[NDArray[np.uint32], int, int], Vector]  # of where intervals start, and the logs of their lengths
 
 MOST_COUNTS = 1 << 18  # in an answer, about
 MOST_BITS = 11  # of a key that a round finds: 32 take three rounds
@@ -124,7 +126,8 @@ class TargetRanks(Query, frozen=True, eq=False):
         out = np.zeros((1, 2, 1 << (self.log_keys - self.log_child)), np.int64)
         loss_kernels.count_residuals(
             y, np.zeros(len(y), np.float32), np.ones(1, np.int64) if counts is None else counts,
-            np.zeros(len(y), np.uint32), silo.ranges, np.zeros(1, np.int32), self.low, self.log_keys, self.log_child, out,
+            np.zeros(len(y), np.uint32), silo.ranges, np.zeros(1, np.int32), self.low, self.log_keys, self.log_child,
+            out,
         )  # fmt: skip
         return out.reshape(-1)
 
@@ -163,15 +166,15 @@ class Quantile:
         k = math.floor(x) - 1
         return k, k + 1, (x - 1) - k
 
-    def search(self, leaves: int) -> Iterator[tuple[NDArray[np.uint32], int, int]]:
-        """Find the quantile of each leaf: yields intervals to count in, is sent the counts, and returns the values."""
+    def search(self, leaves: int, count: Counter) -> NDArray[np.float64]:
+        """Find the quantile of each leaf, float64 (leaves,), by asking for counts; 0 where a leaf has no rows."""
         low, before = np.zeros((leaves, 2), np.int64), np.zeros((leaves, 2), np.int64)
         rank, between = np.zeros((leaves, 2), np.int64), np.zeros(leaves)
         bits = max(4, min(MOST_BITS, (MOST_COUNTS // (2 * leaves)).bit_length() - 1))
         width, total = KEY_BITS, np.zeros(leaves, np.int64)
         while width:
             child = max(0, width - bits)
-            counts = yield low.astype(np.uint32), width, child
+            counts = count(low.astype(np.uint32), width, child)
             if width == KEY_BITS:
                 total = counts[:, 0].sum(axis=1)
                 for leaf, n in enumerate(total.tolist()):
@@ -186,14 +189,13 @@ class Quantile:
 
 
 def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, most: int) -> float:
-    """A quantile of the targets of all rows."""
-    search = quantile.search(1)
-    question = next(search)
-    try:
-        while True:
-            question = search.send(channel.total(TargetRanks(most, *question), everyone))
-    except StopIteration as found:
-        return float(found.value[0])
+    """A quantile of the targets of all rows; three rounds."""
+
+    def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
+        counts: Vector = channel.total(TargetRanks(most, low, log_keys, log_child), everyone)
+        return counts
+
+    return float(quantile.search(1, count)[0])
 
 
 def with_quantiles(
@@ -203,18 +205,23 @@ def with_quantiles(
 
     As XGBoost's adaptive trees do, after it has grown them by gradients; three or four rounds.
     """
-
-    def flat(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(tree, name) for tree in trees])
-
     ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
-    grown = [flat(name) for name in ("feature", "bin", "default_left", "left")]
-    is_leaf, value = flat("feature") == LEAF, flat("value").copy()
-    search = quantile.search(int(np.count_nonzero(is_leaf)))
-    question = next(search)
-    try:
-        while True:
-            question = search.send(channel.total(ResidualRanks(most, grid, ends, *grown, *question), cohort))
-    except StopIteration as found:
-        value[is_leaf] = found.value.astype(np.float32) * np.float32(learning_rate)
+    feature = np.concatenate([tree.feature for tree in trees])
+    is_leaf, value = feature == LEAF, np.concatenate([tree.value for tree in trees])
+    grown: dict[str, Any] = {
+        "feature": feature,
+        "bin": np.concatenate([tree.bin for tree in trees]),
+        "default_left": np.concatenate([tree.default_left for tree in trees]),
+        "left": np.concatenate([tree.left for tree in trees]),
+    }
+
+    def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
+        question = ResidualRanks(
+            most=most, exponents=grid, ends=ends, low=low, log_keys=log_keys, log_child=log_child, **grown
+        )
+        counts: Vector = channel.total(question, cohort)
+        return counts
+
+    found = quantile.search(int(np.count_nonzero(is_leaf)), count)
+    value[is_leaf] = found.astype(np.float32) * np.float32(learning_rate)
     return [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]

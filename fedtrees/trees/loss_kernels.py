@@ -13,6 +13,7 @@ from fedtrees.core.elementary import exp, log
 from fedtrees.queries.kernels import key_of
 
 SMALLEST_HESSIAN = 1e-16
+SMALLEST_FLOAT = 1.1754943508222875e-38  # a float32's: to XGBoost, less is 0
 LEAST_LOG_MARGIN = -1.0 + 1e-6  # XGBoost's: reg:squaredlogerror takes no margin for less
 
 # the losses of one margin a row
@@ -107,7 +108,7 @@ def _row(kind, a, p, y):
     elif kind == HINGE:
         sign = 2.0 * y - 1.0
         within = p * sign < 1.0
-        g, h = (-sign, 1.0) if within else (0.0, 1.1754943508222875e-38)
+        g, h = (-sign, 1.0) if within else (0.0, SMALLEST_FLOAT)
     elif kind == SQUARED:
         g, h = p - y, 1.0
     elif kind == SQUARED_LOG:
@@ -148,7 +149,7 @@ def statistics(kind, parameter, margin, y, weight, ranges, g, h):
         for i in range(ranges[r, 0], ranges[r, 1]):
             w = np.float64(weight[i * step])
             slope, bend = _row(kind, parameter, np.float64(margin[i]), np.float64(y[i]))
-            g[i], h[i] = w * slope, w * bend
+            g[i], h[i] = w * slope, w * bend if bend >= SMALLEST_FLOAT else 0.0
 
 
 @njit(nogil=True, cache=True)

@@ -53,7 +53,7 @@ class NewtonSums(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        loss, y, weight = loss_of(self.objective, self.params), silo.targets(self.labels), silo.weights()
+        loss, y, weight = loss_of(self.objective, self.params, self.labels), silo.targets(self.labels), silo.weights()
         counts = silo.counts() if silo.counting is not None and silo.counting.whole else None
         rows = silo.rows_asked()
         y = y[rows]

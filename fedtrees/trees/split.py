@@ -41,7 +41,8 @@ class SplitRule:
             weight = np.where(enough, -soft / (h + self.reg_lambda), 0.0)
         if self.max_delta_step:
             weight = np.clip(weight, -self.max_delta_step, self.max_delta_step)
-        return (weight * self.learning_rate).astype(np.float32)
+        largest = np.finfo(np.float32).max
+        return np.clip(weight * self.learning_rate, -largest, largest).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
+from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
@@ -21,7 +22,7 @@ _KINDS: tuple[type[Loss], ...] = (
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
 
-def loss_named(name: str, params: Mapping[str, float] | None = None) -> Loss:
+def loss_named(name: str, params: Mapping[str, float] | None = None, classification: bool = False) -> Loss:
     """The loss of an XGBoost objective's name.
 
     Parameters
@@ -29,6 +30,8 @@ def loss_named(name: str, params: Mapping[str, float] | None = None) -> Loss:
     name : str
     params : dict of str to float, optional
         The objective's own parameters; XGBoost's defaults stand for others.
+    classification : bool, default False
+        Which of the functions registered under this name is meant, if any is; see `register_objective`.
 
     Raises
     ------
@@ -36,6 +39,9 @@ def loss_named(name: str, params: Mapping[str, float] | None = None) -> Loss:
         If there is no such objective (it names the nearest), or a parameter is none of its own or out of range.
     """
     if name not in LOSSES:
+        custom = custom_named(name, classification)
+        if custom is not None:
+            return custom
         raise unknown_value("objective", name, LOSSES)
     kind, given = LOSSES[name], dict(params or {})
     own = [field.name for field in fields(kind)]
@@ -50,4 +56,4 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
     return Grid(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
 
 
-__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "gradients", "grid_of", "loss_named"]
+__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "gradients", "grid_of", "loss_named", "register_objective"]

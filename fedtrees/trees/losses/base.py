@@ -72,6 +72,10 @@ class Loss:
         """Trees a round."""
         return 1
 
+    def exported_as(self, outputs: int) -> str:
+        """The objective that an exported model names: what predictions are made of margins."""
+        return self.name
+
     def check(self, table: Table, y: Floats) -> None:
         """Refuse targets that the loss has no value for.
 

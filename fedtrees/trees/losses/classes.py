@@ -48,7 +48,15 @@ class Logistic(Loss):
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
-        return np.log(self.scale_pos_weight * sums[1:] / sums[:1])
+        if self.scale_pos_weight == 1:
+            return self.of_share(sums[1:] / sums.sum())
+        more = self.scale_pos_weight * sums[1:]
+        step: Doubles = 2 * (more - sums[:1]) / (more + sums[:1])  # XGBoost then takes a Newton step from 0
+        return step
+
+    def of_share(self, share: Doubles) -> Doubles:
+        """The margin of a share of the second class."""
+        return np.log(share / (1 - share))
 
     def link(self, base_score: float) -> float:
         """See `Loss`."""
@@ -66,10 +74,8 @@ class LogitRaw(Logistic):
 
     name = "binary:logitraw"
 
-    def intercept(self, sums: Doubles) -> Doubles:
-        """See `Loss`."""
-        positive = self.scale_pos_weight * sums[1:]
-        share: Doubles = positive / (positive + sums[0])
+    def of_share(self, share: Doubles) -> Doubles:
+        """See `Logistic`."""
         return share
 
     def link(self, base_score: float) -> float:

@@ -64,13 +64,14 @@ class PseudoHuber(Loss):
 
     def parameter(self, output: int) -> float:
         """See `Loss`."""
-        return self.huber_slope
+        return float(np.float32(self.huber_slope))  # as XGBoost keeps it
 
     def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
         """See `Loss`."""
         # the ratio of s**2 + z**2 before and after z moves by m is largest at some z, where it is this
-        m = float(np.abs(moves.by).max()) / self.huber_slope
+        slope = self.parameter(0)
+        m = float(np.abs(moves.by).max()) / slope
         ratio = (m * m + 2 + m * math.sqrt(m * m + 4)) / 2
-        g = now.g + now.weight * m * self.huber_slope  # the slope of g is at most 1
-        g += (now.target + now.weight * self.huber_slope) * ULP
-        return min(g, now.weight * self.huber_slope), min(now.h * ratio**1.5 * SAFE, now.weight)
+        g = now.g + now.weight * m * slope  # the slope of g is at most 1
+        g += (now.target + now.weight * slope) * ULP
+        return min(g, now.weight * slope), min(now.h * ratio**1.5 * SAFE, now.weight)

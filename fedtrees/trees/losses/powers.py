@@ -59,12 +59,12 @@ class PoissonLoss(_LogLink):
 
     def parameter(self, output: int) -> float:
         """See `Loss`."""
-        return self.max_delta_step
+        return float(np.float32(self.max_delta_step))  # as XGBoost keeps it
 
     def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
         """See `Loss`."""
         h = _grown(moves, 1.0, now.h)
-        return max(now.target, h * math.exp(-self.max_delta_step) * SAFE), h  # |a - b| <= max(a, b)
+        return max(now.target, h * math.exp(-self.parameter(0)) * SAFE), h  # |a - b| <= max(a, b)
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class Tweedie(_LogLink):
 
     def parameter(self, output: int) -> float:
         """See `Loss`."""
-        return self.tweedie_variance_power
+        return float(np.float32(self.tweedie_variance_power))  # as XGBoost keeps it
 
     def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
         """See `Loss`."""
         # g = b - a and h = (r - 1) a + (2 - r) b, where a falls and b grows with the margin, neither below 0
-        r = self.tweedie_variance_power
+        r = self.parameter(0)
         falling, growing = _grown(moves, 1 - r, now.h), _grown(moves, 2 - r, now.h)
         a = falling / (r - 1) if r > 1 else now.target * SAFE
         return max(a, growing / (2 - r)), max(falling, growing)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.losses.base import Loss
@@ -45,7 +47,7 @@ class QuantileError(Loss):
 
     def parameter(self, output: int) -> float:
         """See `Loss`."""
-        return self.quantile_alpha
+        return float(np.float32(self.quantile_alpha))  # as XGBoost keeps it
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
