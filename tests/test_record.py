@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from fedtrees import ProtocolError
+from fedtrees.core.message import Request, What
 from fedtrees.core.query import Fact, Query
 from fedtrees.core.record import Record, decode, encode
 from fedtrees.core.table import Schema
@@ -234,3 +237,37 @@ def test_objects_do_not_travel() -> None:
 def test_two_records_of_one_name_are_refused_where_they_are_defined() -> None:
     with pytest.raises(TypeError, match=r"two records are named Counts: in fedtrees\.queries\.counts and in elsewhere"):
         type(Record)("Counts", (Record,), {"__module__": "elsewhere"}, frozen=True, eq=False)
+
+
+def test_a_silo_in_a_process_of_its_own_knows_every_kind() -> None:
+    """Kinds are found where they live, whatever was imported before."""
+    program = """
+import pkgutil, importlib, sys
+from fedtrees.core import record
+import fedtrees
+from fedtrees import Silo
+
+silo = Silo("mayo", [[1.0], [2.0]], [0, 1])
+assert "fedtrees.queries.ranks" not in sys.modules
+try:
+    record.decode(b"\\x92\\xa7Unknown\\x80", record.Record)
+except fedtrees.ProtocolError:
+    pass
+known = set(record._KINDS)
+for module in pkgutil.walk_packages(fedtrees.__path__, "fedtrees."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+unknown = set(record._KINDS) - known
+assert not unknown, unknown
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_such_a_silo_answers() -> None:
+    question = Request(bytes(16), 0, 0, 0, [], [Counts(1)]).encode()
+    program = f"""
+from fedtrees import Silo
+print(Silo("mayo", [[1.0], [2.0]], [0, 1]).answer({question!r})[0])
+"""
+    said = subprocess.run([sys.executable, "-c", program], check=True, timeout=120, capture_output=True, text=True)
+    assert said.stdout.strip() == str(int(What.ANSWER))
