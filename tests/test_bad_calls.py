@@ -254,7 +254,7 @@ NAMED: dict[str, tuple[Any, type[Exception], str]] = {
     "an array too wide": (np.zeros((6, 4)), SchemaError, "X has 4 features, but fedtrees is expecting 3 features"),
     "an array too narrow": (np.zeros((6, 2)), SchemaError, "X has 2 features, but fedtrees is expecting 3 features"),
     "1-D": (np.zeros(3), DataError, r"Expected 2D array, got 1D array of shape \(3,\)"),
-    "sparse": (scipy.sparse.eye(3, format="csr"), DataError, r"a sparse matrix is not read yet; pass X\.toarray\(\)"),
+    "sparse of another width": (scipy.sparse.eye(4), SchemaError, "X has 4 features, but fedtrees is expecting 3"),
     "no rows": (frame(0), DataError, r"Found array with 0 sample\(s\)"),
     "complex": (np.full((6, 3), 1j), DataError, "Complex data not supported"),
 }

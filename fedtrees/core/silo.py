@@ -105,6 +105,7 @@ class Silo:
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
         self.counting: CountWeights | None = None  # None: every row counts 1
+        self.inherited: Any = None  # the earlier model that the run goes on from
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
 
     @property
@@ -210,7 +211,7 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
-        self._weights, self.counting = self.table.weight, None
+        self._weights, self.counting, self.inherited = self.table.weight, None, None
 
     def answer(self, message: bytes) -> bytes:
         """Answer one request; the same request gets the same answer however often it comes."""

@@ -19,6 +19,7 @@ from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
@@ -44,6 +45,7 @@ class Settings:
     seed: int = 0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
+    inherited: Inherited | None = None  # what the training goes on from
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,10 @@ def boost(
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
-    base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
+    intercept = _intercept(channel, everyone, weights, labels, settings)
+    base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
+    if settings.inherited is not None:
+        channel.tell(settings.inherited)
     objective = settings.loss.name
     channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(

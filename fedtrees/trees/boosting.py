@@ -14,12 +14,14 @@ from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
+from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import loss_named, scales
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.core.table import Table
+    from fedtrees.core.threads import Threads
 
 Ranges = NDArray[np.int64]
 
@@ -115,7 +117,8 @@ class Boosting:
         weight = None if counting is not None else silo.weights()
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
-        self.margin = self.start_of(silo.table)
+        self.inherited: Inherited | None = silo.inherited
+        self.margin = self.start_of(silo.table, silo.threads)
         self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
@@ -129,9 +132,14 @@ class Boosting:
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
 
-    def start_of(self, table: Table) -> NDArray[np.float32]:
+    def start_of(self, table: Table, threads: Threads) -> NDArray[np.float32]:
         """What the margins of a table start from, float32 (outputs, rows)."""
-        return first_margin(table, self.begin.base_margin)
+        margin = first_margin(table, self.begin.base_margin)
+        if self.inherited is not None:
+            if self.inherited.outputs != len(margin):
+                raise ProtocolError("trees of an earlier model of other outputs")
+            self.inherited.add_to(margin, table, threads)
+        return margin
 
     def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
         """What is known of an evaluation set; a function of the facts, so it may be built late, and again."""
@@ -257,7 +265,7 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
     if table.margin.shape[1] != len(base):
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
-    return np.where(np.isnan(table.margin.T), margin, table.margin.T)
+    return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
