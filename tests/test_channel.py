@@ -104,6 +104,8 @@ class Crowded(LocalFederation):
         reply = super().sum(call, cohort)
         if self.kinds == ["Counts"]:
             reply.vector[0] = self.rows
+        if self.kinds[-1] == "WholeWeights":
+            reply.vector[call.queries[0].size() + 1] = self.rows
         return reply
 
 

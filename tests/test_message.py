@@ -126,9 +126,27 @@ def test_answers_of_several_queries_come_back(shapes: list[tuple[int, int, int]]
     body = pack_answers(queries, vectors, rows)
     assert len(body) == length(queries, rows)
     assert opened(queries, body) == [int(value) for vector in vectors for value in vector]
-    twice = np.concatenate([np.zeros(0, np.int64), *vectors])
-    add_answers(queries, body, "mayo", twice)
-    np.testing.assert_array_equal(twice, 2 * np.concatenate([np.zeros(0, np.int64), *vectors]))
+    none = -np.concatenate([np.zeros(0, np.int64), *vectors])
+    add_answers(queries, body, "mayo", none)
+    assert not none.any()
+
+
+def test_a_sum_beyond_the_bound_is_refused() -> None:
+    for largest, a_row in ((100, 2), (2**62, 2), (2**63 - 1, 2), (100, 1)):
+        query, vector = Some(40, largest, a_row), np.zeros(40, np.int64)
+        for value in (largest, -largest):
+            vector[3] = value
+            body, total = pack_answers([query], [vector], 1), np.zeros(40, np.int64)
+            add_answers([query], body, "a", total)
+            with pytest.raises(ProtocolError, match="silo 'b': its answer takes the sum beyond the bound of Some"):
+                add_answers([query], body, "b", total)
+            assert total.tolist() == vector.tolist()
+
+
+def test_counts_below_zero_are_refused() -> None:
+    body = pack_answers([Some(5, 2**40)], [np.array([5, 1, -7, 0, 0])], 3)
+    with pytest.raises(ProtocolError, match="silo 'a': an integer beyond the bound of Counts"):
+        add_answers([Counts(3)], body, "a", np.zeros(5, np.int64))
 
 
 def test_the_length_of_an_answer_says_nothing_of_the_values() -> None:

@@ -18,7 +18,7 @@ from fedtrees.core import elementary
 from fedtrees.core.ring import exponent_of
 from fedtrees.core.rng import stream
 from fedtrees.queries.metrics import METRICS, Area, Rows, area_under_precision, metric_named, metric_of
-from fedtrees.queries.sums import N_POWERS, bound_of_sums, restore_sum, sums_by_power
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -31,7 +31,7 @@ def test_a_sum_is_exact_and_does_not_depend_on_the_parts(values: list[float], da
     array = np.array(values, np.float32)
     total = sums_by_power(array)
     assert restore_sum(total) == float(sum(map(Fraction, values)))  # rounded once, at the end
-    assert total.shape == (N_POWERS,) and np.abs(total).max() <= bound_of_sums(len(values))
+    assert total.shape == (N_PLACES,) and np.abs(total).max() <= bound_of_sums(len(values))
     cut = data.draw(st.integers(0, len(values)))
     assert (sums_by_power(array[:cut]) + sums_by_power(array[cut:])).tolist() == total.tolist()
 

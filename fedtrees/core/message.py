@@ -121,7 +121,7 @@ def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: int)
     for query, vector in zip(queries, vectors, strict=True):
         if len(vector) != query.size():
             raise ProtocolError(f"{query.kind}: {len(vector)} integers where {query.size()} were asked for")
-        if _largest(vector) > query.bound():
+        if not _within(query, vector):
             raise ProtocolError(f"{query.kind}: an integer beyond the stated bound of {query.bound()}")
         entries = _entries(query, rows)
         parts.append(_FRAME.pack(entries))
@@ -176,7 +176,7 @@ def add_answers(queries: Sequence[Query], body: bytes, silo: str, total: Vector)
         if entries > size or end > len(body):
             raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes is not one to {query.kind}")
         integers = unpack(body[end - entries * width : end], width)
-        if _largest(integers) > query.bound():
+        if not _within(query, integers):
             raise ProtocolError(f"silo {silo!r}: an integer beyond the bound of {query.kind}, {query.bound()}")
         own = total[start : start + size]
         if entries < size:
@@ -185,16 +185,27 @@ def add_answers(queries: Sequence[Query], body: bytes, silo: str, total: Vector)
             rising = (places[1:used] > places[: max(used - 1, 0)]).all()
             if not rising or (places[:used] >= size).any() or integers[used:].any() or (places[used:] < _NOWHERE).any():
                 raise ProtocolError(f"silo {silo!r}: an answer to {query.kind} with places that there are not")
-            own[places[:used]] += integers[:used]
+            own[places[:used]] = _sum(query, own[places[:used]], integers[:used], silo)
         else:
-            own += integers
+            own[:] = _sum(query, own, integers, silo)
         at, start = end, start + size
     if at != len(body):
         raise ProtocolError(f"silo {silo!r}: an answer of {len(body)} bytes where {at} were asked for")
 
 
-def _largest(vector: Vector) -> int:
-    return max(int(vector.max()), -int(vector.min())) if len(vector) else 0
+def _within(query: Query, vector: Vector) -> bool:
+    return not len(vector) or (int(vector.max()) <= query.bound() and int(vector.min()) >= query.lowest())
+
+
+def _sum(query: Query, total: Vector, more: Vector, silo: str) -> Vector:
+    """Add a silo's integers, which are within the bound; so is the sum, where silos answer what they were asked."""
+    both = total + more
+    wrapped = ((total ^ both) & (more ^ both)) < 0  # both terms have the other sign
+    if wrapped.any() or not _within(query, both):
+        raise ProtocolError(
+            f"silo {silo!r}: its answer takes the sum beyond the bound of {query.kind}, {query.bound()}"
+        )
+    return both
 
 
 def open_reply(request: Request, data: bytes, silo: str) -> tuple[What, bytes]:

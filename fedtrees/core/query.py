@@ -35,6 +35,10 @@ class Query(Record, frozen=True, eq=False):
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
         raise NotImplementedError
 
+    def lowest(self) -> int:
+        """The lowest value of any coordinate; counts have no negative ones."""
+        return -self.bound()
+
     def ask(self, silo: Silo) -> Vector:
         """One silo's vector, int64 (size,)."""
         raise NotImplementedError

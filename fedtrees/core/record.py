@@ -5,6 +5,7 @@ A record names its kind, which is its class; reading one never runs anything but
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import msgspec
@@ -13,6 +14,11 @@ import numpy as np
 from fedtrees.errors import ProtocolError
 
 _KINDS: dict[str, type[Record]] = {}
+# where records live: a silo in a process of its own has imported none of them when it is first asked
+_HOMES = (
+    "fedtrees.core.table", "fedtrees.core.weighting", "fedtrees.queries.counts", "fedtrees.queries.ranks",
+    "fedtrees.trees.boosting", "fedtrees.trees.evaluation", "fedtrees.trees.histogram",
+)  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))
 
@@ -89,6 +95,9 @@ def decode(data: bytes, wanted: type[R]) -> R:
     """
     try:
         envelope = _envelopes.decode(data)
+        if envelope.kind not in _KINDS:
+            for home in _HOMES:
+                import_module(home)
         cls = _KINDS.get(envelope.kind)
         if cls is None or not issubclass(cls, wanted):
             raise ProtocolError(f"a {envelope.kind!r} where a {wanted.__name__} was expected; are the versions equal?")

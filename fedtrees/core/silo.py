@@ -17,7 +17,7 @@ from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.table import Schema, Table, read_weight, without_weightless
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
-from fedtrees.core.threads import Threads
+from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
 
@@ -63,6 +63,8 @@ class Silo:
     ['f0', 'f1']
     """
 
+    most_integers = 1 << 28  # an answer of more is refused: a question of a few bytes must not take all memory
+
     def __init__(
         self,
         name: str,
@@ -95,6 +97,7 @@ class Silo:
         return silo
 
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
+        self._turns = Turns()
         self.table = table
         self.held_out = held_out  # evaluation sets, of the same silos
         self.threads = threads
@@ -214,16 +217,31 @@ class Silo:
         self._weights, self.counting, self.inherited = self.table.weight, None, None
 
     def answer(self, message: bytes) -> bytes:
-        """Answer one request; the same request gets the same answer however often it comes."""
+        """Answer one request; the same request gets the same answer however often it comes, and from many threads.
+
+        Raises
+        ------
+        ProtocolError
+            For bytes that are no request, as there is nobody to reply to; all else is answered, refusals included.
+        """
         request = Request.decode(message)
+        with self._turns:
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> bytes:
         try:
             known = self.version if request.run == self.run else 0
             if request.since > known:
                 return reply(request, What.BEHIND, known.to_bytes(4, "little"))
             self.learn(request.run, request.since, request.facts)
+            size = sum(query.size() for query in request.queries)
+            if size > self.most_integers:
+                raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in request.queries]
             return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.n_asked))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
+            if not isinstance(error, FedTreesError):
+                self.forget()  # who knows how far it got: the facts will be heard again
             return self._refuse(request, error)
 
     def _refuse(self, request: Request, error: Exception) -> bytes:

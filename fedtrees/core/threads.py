@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from types import TracebackType
 from typing import TypeVar
 
@@ -33,6 +34,24 @@ def n_threads(n_jobs: int | None) -> int:
         raise ParameterError(f"n_jobs={n_jobs!r}: give a number of threads, -1 for all cores, or None.")
     n_jobs = int(n_jobs)
     return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+
+
+class Turns:
+    """A lock, for ``with`` blocks that must take turns; whoever copies or pickles its owner gets a new one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Turns], tuple[()]]:
+        return Turns, ()
 
 
 class Threads:

@@ -246,12 +246,21 @@ class FedGBT(HoldsBooster):
             weighting=as_weighting(self.weighting),
             seed=_seed(self.random_state),
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
-            eval_metrics=self._metrics() or [metric_of(loss.name)],
+            eval_metrics=self._metrics_of(loss),
         )
+
+    def _metrics_of(self, loss: Loss) -> list[str]:
+        names = self._metrics() or [metric_of(loss.name)]
+        for name in names:
+            if not metric_named(name).fits(loss.name):
+                raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
+        return names
 
     def _metrics(self) -> list[str]:
         given = self.eval_metric
-        return [] if given is None else [given] if isinstance(given, str) else list(given)
+        if given is None:
+            return []
+        return [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else [str(given)]
 
     def _check_parameters(self) -> None:
         for name, (whole, low, high, closed) in _RANGES.items():

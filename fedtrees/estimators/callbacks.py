@@ -50,6 +50,8 @@ class GrowingModel:
         for name, new in given.items():
             if name not in ("learning_rate", "eta"):
                 raise ParameterError(f"a callback may change learning_rate between rounds, and not {name!r}.")
+            if not 0 < float(new) <= 1e38:
+                raise ParameterError(f"a callback set the learning rate to {new!r}; give a number above 0.")
             self.learning_rate = float(new)
 
     def set_attr(self, **attributes: Any) -> None:
@@ -128,8 +130,10 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     ParameterError
         For what is no ``xgboost.callback.TrainingCallback``.
     """
-    if not callbacks:
+    if callbacks is None:
         return []
+    if not isinstance(callbacks, list | tuple):
+        raise ParameterError(f"callbacks={callbacks!r}: give a list of xgboost.callback.TrainingCallback.")
     from xgboost.callback import TrainingCallback
 
     for callback in callbacks:

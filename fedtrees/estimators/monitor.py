@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from fedtrees.errors import DataError
 from fedtrees.estimators.callbacks import Callbacks, GrowingModel
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.boost import Ensemble
@@ -73,6 +74,9 @@ class Monitor:
         if not scores:
             return False
         value = list(list(scores.values())[-1].values())[-1]
+        if self._patience is not None and math.isnan(value):
+            name = list(scores)[-1]
+            raise DataError(f"early stopping: the last metric of {name} is undefined (NaN) in round {round}.")
         if self.best_iteration is None or (value > self.best_score if self._maximise else value < self.best_score):
             self.best_iteration, self.best_score = round, value
         return self._patience is not None and round - self.best_iteration >= self._patience

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.query import Query
 from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent, quantise, restore
 from fedtrees.core.weighting import MOST_REPEATS
+from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
 
 if TYPE_CHECKING:
@@ -95,8 +96,14 @@ class Counts(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.most_rows
 
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
+        if self.features != silo.table.n_features:
+            raise ProtocolError(f"counts were asked for {self.features} features of {silo.table.n_features}")
         bits = Bits.of(silo.table, ordered=silo.cohort is not None)
 
         def count(piece: NDArray[np.int64]) -> Vector:
@@ -166,6 +173,10 @@ class WholeWeights(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows * MOST_REPEATS
 
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
@@ -201,6 +212,10 @@ class LabelExponents(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows
+
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedtrees.core.ring import Vector, quantise
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
-from fedtrees.queries.sums import N_POWERS, bound_of_sums, restore_sum, sums_by_power
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 Floats = NDArray[np.float32]
 
@@ -60,9 +60,13 @@ class Metric:
     name: str
     maximise = False
 
+    def fits(self, objective: str) -> bool:
+        """Whether it says anything of the predictions of this objective."""
+        raise NotImplementedError
+
     def size(self) -> int:
         """Integers a silo answers with."""
-        return 2 * N_POWERS
+        return 2 * N_PLACES
 
     def touches(self) -> int:
         """How many of them one row can make other than zero."""
@@ -90,6 +94,12 @@ class MeanOfRows(Metric):
     parameter: float = 0.0
     root: bool = False
 
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        if self.code in (kernels.LOGLOSS, kernels.ERROR):
+            return objective.startswith("binary:") or objective == "reg:logistic"
+        return not objective.startswith("multi:")
+
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
         out = np.empty(len(rows.y), np.float32)
@@ -99,7 +109,7 @@ class MeanOfRows(Metric):
     def read(self, total: Vector) -> float:
         """See `Metric`."""
         mean = _mean(total)
-        return math.sqrt(mean) if self.root else mean
+        return math.sqrt(mean) if self.root else mean  # a mean of squares: never negative, and NaN stays NaN
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,10 @@ class MeanOfClasses(Metric):
     """``mlogloss`` and ``merror``: of one margin for each class."""
 
     name: str
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective.startswith("multi:")
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
@@ -132,6 +146,14 @@ class Area(Metric):
     buckets = 1 << 16
     per_unit = 4096.0
     weight_bits = 20
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective.startswith("binary:")
+
+    def touches(self) -> int:
+        """See `Metric`."""
+        return 1
 
     def size(self) -> int:
         """See `Metric`."""
@@ -194,8 +216,8 @@ def _weighted(values: Floats, weight: Floats | None) -> Vector:
 
 
 def _mean(total: Vector) -> float:
-    mass = restore_sum(total[N_POWERS:])
-    return restore_sum(total[:N_POWERS]) / mass if mass else math.nan
+    mass = restore_sum(total[N_PLACES:])
+    return restore_sum(total[:N_PLACES]) / mass if mass else math.nan
 
 
 _SIMPLE: tuple[Metric, ...] = (
@@ -215,9 +237,9 @@ _SIMPLE: tuple[Metric, ...] = (
     Area("aucpr"),
 )
 METRICS = {metric.name: metric for metric in _SIMPLE}
-_WITH_PARAMETER: dict[str, Callable[[str, float], Metric]] = {
-    "error": lambda name, value: MeanOfRows(name, kernels.ERROR, value),
-    "tweedie-nloglik": lambda name, value: MeanOfRows(name, kernels.TWEEDIE, value),
+_WITH_PARAMETER: dict[str, tuple[float, float, Callable[[str, float], Metric]]] = {
+    "error": (-math.inf, math.inf, lambda name, value: MeanOfRows(name, kernels.ERROR, value)),
+    "tweedie-nloglik": (1, 2, lambda name, value: MeanOfRows(name, kernels.TWEEDIE, value)),
 }
 _OF_OBJECTIVE = {
     "binary:logistic": "logloss",
@@ -246,12 +268,18 @@ def metric_named(name: str) -> Metric:
     ParameterError
         If there is none; it names the nearest.
     """
+    if not isinstance(name, str):
+        raise ParameterError(f"eval_metric={name!r}: give the name of a metric, or several.")
     if name in METRICS:
         return METRICS[name]
     kind, at, value = name.partition("@")
     if at and kind in _WITH_PARAMETER:
         try:
-            return _WITH_PARAMETER[kind](name, float(value))
+            parameter = float(value)
         except ValueError:
             raise ParameterError(f"eval_metric={name!r}: what follows the @ is a number.") from None
+        low, high, make = _WITH_PARAMETER[kind]
+        if not low < parameter < high:
+            raise ParameterError(f"eval_metric={name!r}: what follows the @ lies between {low} and {high}.")
+        return make(name, parameter)
     raise unknown_value("eval_metric", name, [*METRICS, "tweedie-nloglik@1.5"])

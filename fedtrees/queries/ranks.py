@@ -65,6 +65,10 @@ class Ranks(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows
 
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         self._check(silo.table.n_features)

@@ -16,28 +16,46 @@ from fedtrees.core.ring import Vector
 MANTISSA_BITS = 24
 LOWEST = -149  # every float32 is a whole multiple of 2 ** -149
 N_POWERS = 278 - MANTISSA_BITS + 1
+N_PLACES = N_POWERS + 3  # behind the powers: how many are infinite, minus infinite, and NaN
 
 
 def sums_by_power(values: NDArray[np.float32]) -> Vector:
-    """The sum of finite float32 values as whole numbers, one for each power of two: int64 (N_POWERS,).
+    """The sum of float32 values as whole numbers, one for each power of two, and counts of those that are not finite.
 
     Law: the result of all rows is the sum of the results of any parts of them.
+
+    Parameters
+    ----------
+    values : float32 (rows,)
+
+    Returns
+    -------
+    int64 (N_PLACES,)
 
     Examples
     --------
     >>> restore_sum(sums_by_power(np.float32([0.5, 1e30, -1e30, 0.25])))
     0.75
     """
-    mantissa, exponent = np.frexp(values.astype(np.float64))
+    odd = ~np.isfinite(values)
+    strange, values = values[odd], values[~odd].astype(np.float64)
+    mantissa, exponent = np.frexp(values)
     power = np.maximum(exponent - MANTISSA_BITS, LOWEST) - LOWEST
     whole = np.ldexp(mantissa, exponent - LOWEST - power)
     # float64 adds whole numbers below 2**53 without rounding: that is half a billion rows
-    return np.bincount(power, weights=whole, minlength=N_POWERS).astype(np.int64)
+    sums = np.bincount(power, weights=whole, minlength=N_POWERS).astype(np.int64)
+    counts = [np.count_nonzero(own) for own in (strange == np.inf, strange == -np.inf, np.isnan(strange))]
+    return np.concatenate([sums, counts]).astype(np.int64)
 
 
 def restore_sum(total: Vector) -> float:
-    """The real number that sums by power stand for, rounded once."""
-    return math.fsum(math.ldexp(int(whole), power + LOWEST) for power, whole in enumerate(total) if whole)
+    """The real number that sums by power stand for, rounded once; infinite or NaN where a term was."""
+    infinite, minus_infinite, nan = total[N_POWERS:].tolist()
+    if nan or (infinite and minus_infinite):
+        return math.nan
+    if infinite or minus_infinite:
+        return math.inf if infinite else -math.inf
+    return math.fsum(math.ldexp(int(whole), power + LOWEST) for power, whole in enumerate(total[:N_POWERS]) if whole)
 
 
 def bound_of_sums(rows: int) -> int:

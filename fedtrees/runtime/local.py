@@ -15,7 +15,7 @@ from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, Table
-from fedtrees.core.threads import Threads
+from fedtrees.core.threads import Threads, Turns
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table
 from fedtrees.runtime.transport import InProcess, Postman
@@ -105,6 +105,7 @@ class LocalFederation:
         if mode not in ("fused", "faithful"):
             raise unknown_value("mode", mode, ["fused", "faithful"])
         self.mode = mode
+        self._turns = Turns()
         self.threads = Threads(n_jobs)
         self.eval_sets = len(held_out)
         self.names: Sequence[str] = table.names
@@ -130,19 +131,21 @@ class LocalFederation:
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""
-        if self.mode == "faithful":
-            return self._postman.sum(call, cohort)
-        down = self._bill(call, cohort)
-        return Reply(self._ask(call, cohort), down, self._bytes_up(call, cohort))
+        with self._turns:  # silos remember one run at a time: another one that goes on meanwhile waits for its turn
+            if self.mode == "faithful":
+                return self._postman.sum(call, cohort)
+            down = self._bill(call, cohort)
+            return Reply(self._ask(call, cohort), down, self._bytes_up(call, cohort))
 
     def gather(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""
-        if self.mode == "faithful":
-            return self._postman.gather(call, cohort)
-        down = self._bill(call, cohort)
-        vectors = [self._ask(call, cohort[place : place + 1]) for place in range(len(cohort))]
-        shape = (len(cohort), call.size())
-        return Reply(np.array(vectors, np.int64).reshape(shape), down, self._bytes_up(call, cohort))
+        with self._turns:
+            if self.mode == "faithful":
+                return self._postman.gather(call, cohort)
+            down = self._bill(call, cohort)
+            vectors = [self._ask(call, cohort[place : place + 1]) for place in range(len(cohort))]
+            shape = (len(cohort), call.size())
+            return Reply(np.array(vectors, np.int64).reshape(shape), down, self._bytes_up(call, cohort))
 
     def _ask(self, call: Call, cohort: Cohort) -> Vector:
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)

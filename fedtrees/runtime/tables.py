@@ -41,7 +41,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
     # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
     targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
-    y = np.concatenate(targets, dtype=np.int64, casting="unsafe") if whole else np.concatenate(targets)
+    y = _join_whole(targets) if whole else np.concatenate(targets)
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
     return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables))
 
@@ -138,6 +138,16 @@ def _sorted(
     return Table(schema, values, target, weight, names, starts, order, margin=margin)
 
 
+def _join_whole(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Whole numbers of several silos in one type that holds them all."""
+    large = any(len(y) and y.dtype.kind == "u" and y.max() > np.iinfo(np.int64).max for y in targets)
+    if not large:
+        return np.concatenate(targets, dtype=np.int64, casting="unsafe")
+    if any(len(y) and y.min() < 0 for y in targets):
+        raise DataError("y holds numbers below 0 and others beyond 63 bits; make labels texts, or numbers floats.")
+    return np.concatenate(targets, dtype=np.uint64, casting="unsafe")
+
+
 def _narrow(y: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers in as few bytes as they need."""
     if y.dtype.kind not in "iu" or not len(y):
@@ -155,7 +165,12 @@ def _read_ids(silos: ArrayLike) -> NDArray[Any]:
     missing = np.asarray(pd.isna(ids))
     if missing.any():
         raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")
-    return ids.astype(str) if ids.dtype.kind == "O" else ids
+    if ids.dtype.kind != "O":
+        return ids
+    texts = ids.astype(str)
+    if len(pd.unique(ids)) > len(pd.unique(pd.Series(texts, dtype=object))):
+        raise DataError("silos holds ids that differ and read the same, such as 1 and '1'; make them all texts.")
+    return texts
 
 
 def part_table(table: Table) -> list[Table]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import Bits, Summary, pieces
 from fedtrees.queries.kernels import SIGN
 from fedtrees.queries.ranks import KEY_BITS, Buckets, float_of, shift_of, shortest_between
@@ -84,20 +85,26 @@ def bin_table(
     """
     groups = -(-cuts.n_features // GROUP)
     a_group = -(-cuts.n_features // groups)
-    largest = int(cuts.n_bins.max()) if trained else int(cuts.n_values.max()) + 2
+    largest = int(cuts.n_bins.max()) if trained else min(int(cuts.n_values.max()) + 2, 1 << 16)
     slot_shift = shift_of(table.n_rows)
     keys, below, steps = _lookup(cuts, slot_shift, trained)
     bits = Bits.of(table)
     out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
 
-    def fill(piece: NDArray[np.int64]) -> None:
+    def fill(piece: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = np.zeros(cuts.n_features, np.int64)
         for start, stop in piece:
             kernels.bin_rows(
                 bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                keys, slot_shift, below, steps, cuts.n_values, a_group, out,
+                keys, slot_shift, below, steps, cuts.n_values, a_group, found, out,
             )  # fmt: skip
+        return found
 
-    threads.map(fill, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))
+    found = threads.map(fill, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))
+    beyond = trained and [f for part in found for f in np.flatnonzero(part >= cuts.n_bins)]
+    if beyond:
+        name = table.schema.names[beyond[0]]
+        raise ProtocolError(f"the cut points of column {name!r} leave no bin for some value, or for the missing")
     return out
 
 

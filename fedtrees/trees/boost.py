@@ -135,6 +135,8 @@ def boost(
         exponents = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
         grids.learn(answers, grown, complete=len(cohort) == n_silos)
+        if not all(np.isfinite(tree.value).all() for tree in grown):
+            raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
         channel.tell(Grown.of(grown))
         trees += grown
         scores = evaluation.score(channel, everyone)
@@ -147,7 +149,8 @@ def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
     summary: Summary = channel.total(Counts(n_features), everyone)
     if summary.rows == 0:
         raise DataError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row that counts."
+            "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row, or sample_weight is "
+            "zero in every row."
         )
     return summary
 

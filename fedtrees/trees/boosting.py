@@ -49,7 +49,10 @@ class Begin(Fact, frozen=True, eq=False):
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        if len(self.base_margin) != loss_named(self.objective).outputs(len(self.labels or ())):
+        loss, n_labels = loss_named(self.objective), len(self.labels or ())
+        if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
+            raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
+        if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
         silo.state = Boosting(silo, self, cuts)
 
@@ -129,6 +132,7 @@ class Boosting:
         self._prepared: tuple[object, ...] = ()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
+        self._pieces: list[Ranges] = []  # of those rows, one a thread
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
 
@@ -189,7 +193,8 @@ class Boosting:
                 kernels.repeat(self.words, self.repeats, piece)
             kernels.to_root(self.node, piece)
 
-        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        self._pieces = pieces(silo.ranges, silo.threads.n)
+        silo.threads.map(fill, self._pieces)
         self.placed[silo.silos_asked] = len(self.forest)
         self._prepared, self._ranges = key, silo.ranges
         self._walked = [None] * len(self.node)
@@ -236,7 +241,7 @@ class Boosting:
             )  # fmt: skip
             return wide
 
-        parts = silo.threads.map(fill, list(enumerate(pieces(silo.ranges, silo.threads.n))))
+        parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
             return np.zeros((len(build), 2, cuts.total_bins), np.int64)
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()

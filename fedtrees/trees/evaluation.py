@@ -50,6 +50,10 @@ class HeldOut(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.most_rows
 
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         tables = _held_out(silo, self.sets)
@@ -109,6 +113,8 @@ class Scores(Query, frozen=True, eq=False):
         tables = _held_out(silo, self.sets)
         if state is None or not 0 <= self.place < self.sets:
             raise ProtocolError("scores were asked for before the cut points, or of a set that there is not")
+        if not all(metric.fits(state.begin.objective) for metric in self._metrics()):
+            raise ProtocolError(f"{self.metrics} are not all metrics of {state.begin.objective}")
         own = state.evaluated(silo, self.place, tables[self.place])
         own.catch_up(silo, state.forest)
         asked = _asked(silo, own.table)

@@ -107,6 +107,10 @@ class GradientExponents(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows
 
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state

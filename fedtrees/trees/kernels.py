@@ -23,8 +23,9 @@ LOW_HALF = np.int64(0xFFFFFFFF)
 
 @njit(nogil=True, cache=True)
 def bin_rows(
-    bits, row_stride, column_stride, order, start, stop, keys, slot_shift, below, steps, last, features_a_group, out
-):
+    bits, row_stride, column_stride, order, start, stop, keys, slot_shift, below, steps, last, features_a_group,
+    largest, out,
+):  # fmt: skip
     """Find the bin of every value.
 
     bits, row_stride, column_stride, order, start, stop: as in `queries.kernels.count_missing` IN
@@ -33,6 +34,7 @@ def bin_rows(
     below: uint16 (features, slots) IN; how many cuts have upper bits below those of a slot
     steps: uint8 (features,) IN; halvings that find a value among the cuts of any one slot
     last: int64 (features,) IN; the bin for the missing
+    largest: int64 (features,) IN OUT; the largest bin that was found
     out: uint8 or uint16 (groups, rows, features_a_group) OUT
     """
     one = np.uint64(1)
@@ -50,7 +52,10 @@ def bin_rows(
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64(own[at + step - one] <= key)
                 # a value beyond the last cut, which training never has, is not taken for a missing one
-                out[group, i, place] = last[f] if is_missing(value) else at + np.uint64(at >= np.uint64(last[f]))
+                at = min(at + np.uint64(at >= np.uint64(last[f])), np.uint64(0xFFFF))
+                found = np.uint64(last[f]) if is_missing(value) else at
+                largest[f] = max(largest[f], np.int64(found))
+                out[group, i, place] = found
 
 
 @njit(nogil=True, cache=True, inline="always")

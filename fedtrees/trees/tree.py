@@ -167,7 +167,8 @@ class Shape:
         group, place = np.divmod(np.where(leaf, 0, self.feature).astype(np.int64), a_group)
         left = np.where(leaf, np.arange(len(leaf)), self.left).astype(np.int64)
         split, missing = np.where(leaf, NO_BIN, self.split), np.where(leaf, NO_BIN, self.missing)
-        question = (left << 33) | (np.int64(1) - self.default_left << 32) | (missing.astype(np.int64) << 16) | split
+        right = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # of the missing; a leaf has none
+        question = (left << 33) | (right << 32) | (missing.astype(np.int64) << 16) | split
         return (group * rows * a_group + place).astype(np.uint64), question.astype(np.uint64)
 
     def levels_below(self, walked: Shape | None) -> int:
@@ -197,7 +198,7 @@ def _shape(
 ) -> Shape:
     inner = feature >= 0
     below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
-    if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left + 1 >= len(feature)).any():
+    if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left >= len(feature) - 1).any():
         raise ProtocolError("a tree with a feature, or a child, that there is not")
     if (bin[inner] < 0).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
         raise ProtocolError("a tree that splits at a bin that there is not")
