@@ -35,8 +35,8 @@ class Silo:
     name : str
     X : DataFrame or array-like (rows, features)
         Numbers, booleans, or pandas categories. Missing is NaN.
-    y : array-like (rows,)
-        Class labels, or numbers.
+    y : array-like (rows,) or (rows, targets)
+        Class labels, or numbers; of a regression, several columns are several targets.
     sample_weight : array-like (rows,), optional
         At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
     n_jobs : int, optional
@@ -195,10 +195,10 @@ class Silo:
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
         own = self.table.schema
-        if not labels or own.labels is not None:
+        if labels and own.labels is not None:
             return own
-        present = labels_of(self.table)
-        return Schema(own.names, own.kinds, own.categories, own.named, present)
+        present = labels_of(self.table) if labels else own.labels
+        return Schema(own.names, own.kinds, own.categories, own.named, present, self.table.n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import LOSSES, Loss
+from fedtrees.trees.several import per_target
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class FedGBT(HoldsBooster):
         X : DataFrame, sparse matrix or array-like (rows, features)
             Numbers, booleans or categories (read as their codes). Missing is NaN; of a sparse matrix, what it does not
             hold, as XGBoost has it.
-        y : array-like (rows,)
+        y : array-like (rows,) or, of a regression, (rows, targets)
+            Several targets grow a tree each in every round, XGBoost's ``multi_strategy="one_output_per_tree"``.
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
@@ -197,7 +199,7 @@ class FedGBT(HoldsBooster):
             given = type(federation).__name__
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
-        loss = self._loss(schema.labels)
+        loss = per_target(self._loss(schema.labels), schema.targets)
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
         settings = self._settings(loss, getattr(federation, "eval_sets", 0))
         if earlier is not None:
@@ -298,6 +300,7 @@ class FedGBT(HoldsBooster):
             # an earlier model's own base score, which comes back as it is, will take this one's place
             base_margin=storable_base_margin(loss.name, ensemble.base_margin),
             n_classes=len(schema.labels or ()),
+            n_targets=1 if schema.labels else schema.targets,
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )

@@ -311,7 +311,7 @@ def objective_of(booster: xgboost.Booster) -> str:
 
 def describe(booster: xgboost.Booster, schema: Schema, objective: str) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
-    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
+    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels", "targets")}
     booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective}})})
 
 
@@ -322,7 +322,7 @@ def schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool)
     n = booster.num_features()
     names = booster.feature_names or [f"f{i}" for i in range(n)]
     labels = None
+    config = json.loads(booster.save_config())["learner"]["learner_model_param"]
     if classifies:
-        config = json.loads(booster.save_config())["learner"]["learner_model_param"]
         labels = list(range(max(2, int(config["num_class"]))))
-    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels)
+    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels, int(config["num_target"]))

@@ -111,9 +111,10 @@ def boost(
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
+    targets = _targets(labels, settings)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
-    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
+    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, targets)
     intercept = _intercept(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
@@ -155,6 +156,11 @@ def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
     return summary
 
 
+def _targets(labels: list[Any] | None, settings: Settings) -> int:
+    """Columns of y."""
+    return settings.loss.outputs(0) if labels is None else 1
+
+
 @dataclass(frozen=True)
 class _Weights:
     """How rows weigh: rows, each as often as it counts; what bounds its weight and its product with its target."""
@@ -169,7 +175,8 @@ def _weights(
 ) -> _Weights:
     """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
-    questions = [LabelExponents(summary.rows, labels), WholeWeights(summary.rows, labels)]
+    most = summary.rows * _targets(labels, settings)
+    questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
     exponents, repeats = channel.totals(questions, everyone)
     if not repeats.whole:
         counting = CountWeights(exponents[0], whole=False)
@@ -186,7 +193,8 @@ def _intercept(
     channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
-    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows))
+    targets = _targets(labels, settings)
+    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
     sums = channel.total(question, everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:

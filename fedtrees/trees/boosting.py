@@ -16,6 +16,7 @@ from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import loss_named, scales
+from fedtrees.trees.several import per_target
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Begin(Fact, frozen=True, eq=False):
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        loss, n_labels = loss_named(self.objective), len(self.labels or ())
+        n_labels, targets = len(self.labels or ()), len(self.base_margin) if self.labels is None else 1
+        loss = per_target(loss_named(self.objective), targets)
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        if silo.table.n_targets not in (0, targets):
+            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
         silo.state = Boosting(silo, self, cuts)
 
 
@@ -111,8 +115,10 @@ class Boosting:
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
         self.begin, self.cuts = begin, cuts
-        self.loss = loss_named(begin.objective)
+        self.loss = per_target(loss_named(begin.objective), outputs if begin.labels is None else 1)
         self.target = silo.targets(begin.labels)
+        if begin.labels is None and not rows:
+            self.target = np.zeros((0, outputs)[: 1 + (outputs > 1)], np.float32)  # of no column to speak of
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
