@@ -19,6 +19,7 @@ from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
@@ -44,6 +45,7 @@ class Settings:
     seed: int = 0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
+    inherited: Inherited | None = None  # what the training goes on from
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +111,14 @@ def boost(
     """
     everyone = np.arange(n_silos)
     summary = _summary(channel, everyone, n_features)
+    targets = _targets(labels, settings)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
-    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
-    base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
+    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, targets)
+    intercept = _intercept(channel, everyone, weights, labels, settings)
+    base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
+    if settings.inherited is not None:
+        channel.tell(settings.inherited)
     objective = settings.loss.name
     channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(
@@ -150,6 +156,11 @@ def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
     return summary
 
 
+def _targets(labels: list[Any] | None, settings: Settings) -> int:
+    """Columns of y."""
+    return settings.loss.outputs(0) if labels is None else 1
+
+
 @dataclass(frozen=True)
 class _Weights:
     """How rows weigh: rows, each as often as it counts; what bounds its weight and its product with its target."""
@@ -164,7 +175,8 @@ def _weights(
 ) -> _Weights:
     """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
-    questions = [LabelExponents(summary.rows, labels), WholeWeights(summary.rows, labels)]
+    most = summary.rows * _targets(labels, settings)
+    questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
     exponents, repeats = channel.totals(questions, everyone)
     if not repeats.whole:
         counting = CountWeights(exponents[0], whole=False)
@@ -181,7 +193,8 @@ def _intercept(
     channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
-    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows))
+    targets = _targets(labels, settings)
+    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
     sums = channel.total(question, everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:

@@ -14,12 +14,15 @@ from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
+from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import loss_named, scales
+from fedtrees.trees.several import per_target
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.core.table import Table
+    from fedtrees.core.threads import Threads
 
 Ranges = NDArray[np.int64]
 
@@ -47,11 +50,14 @@ class Begin(Fact, frozen=True, eq=False):
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
-        loss, n_labels = loss_named(self.objective), len(self.labels or ())
+        n_labels, targets = len(self.labels or ()), len(self.base_margin) if self.labels is None else 1
+        loss = per_target(loss_named(self.objective), targets)
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        if silo.table.n_targets not in (0, targets):
+            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
         silo.state = Boosting(silo, self, cuts)
 
 
@@ -109,8 +115,10 @@ class Boosting:
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
         self.begin, self.cuts = begin, cuts
-        self.loss = loss_named(begin.objective)
+        self.loss = per_target(loss_named(begin.objective), outputs if begin.labels is None else 1)
         self.target = silo.targets(begin.labels)
+        if begin.labels is None and not rows:
+            self.target = np.zeros((0, outputs)[: 1 + (outputs > 1)], np.float32)  # of no column to speak of
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
@@ -118,7 +126,8 @@ class Boosting:
         weight = None if counting is not None else silo.weights()
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
-        self.margin = self.start_of(silo.table)
+        self.inherited: Inherited | None = silo.inherited
+        self.margin = self.start_of(silo.table, silo.threads)
         self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
@@ -133,9 +142,14 @@ class Boosting:
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
 
-    def start_of(self, table: Table) -> NDArray[np.float32]:
+    def start_of(self, table: Table, threads: Threads) -> NDArray[np.float32]:
         """What the margins of a table start from, float32 (outputs, rows)."""
-        return first_margin(table, self.begin.base_margin)
+        margin = first_margin(table, self.begin.base_margin)
+        if self.inherited is not None:
+            if self.inherited.outputs != len(margin):
+                raise ProtocolError("trees of an earlier model of other outputs")
+            self.inherited.add_to(margin, table, threads)
+        return margin
 
     def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
         """What is known of an evaluation set; a function of the facts, so it may be built late, and again."""
@@ -262,7 +276,7 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
     if table.margin.shape[1] != len(base):
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
-    return np.where(np.isnan(table.margin.T), margin, table.margin.T)
+    return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
