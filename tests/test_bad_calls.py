@@ -81,6 +81,19 @@ MEANINGLESS: list[tuple[dict[str, Any], str]] = [
     ({"weighting": {"mayo": 0, "ucla": 0.0}}, "weighting: all weights are zero"),
     ({"objective": "binary:logistics"}, "objective='binary:logistics' is not known: did you mean 'binary:logistic'"),
     ({"objective": "reg:squarederror"}, "objective='reg:squarederror' is not known"),
+    ({"importance_type": "gains"}, "importance_type='gains' is not known: did you mean 'gain'"),
+    ({"importance_type": "total_covers"}, "importance_type='total_covers' is not known: did you mean 'total_cover'"),
+    ({"importance_type": 7}, "importance_type=7 is not known. Known: 'cover', 'gain'"),
+    ({"missing": None}, "missing=None: give the number that stands for a missing value, or NaN"),
+    ({"missing": "?"}, r"missing='\?': give the number that stands for a missing value, or NaN"),
+    ({"missing": True}, "missing=True: give the number that stands for a missing value, or NaN"),
+    ({"eval_metric": "loglos"}, "eval_metric='loglos' is not known: did you mean 'logloss'"),
+    ({"eval_metric": ["auc", "rsme"]}, "eval_metric='rsme' is not known: did you mean 'rmse'"),
+    ({"early_stopping_rounds": 0}, "early_stopping_rounds=0: give a whole number from 1, or None"),
+    ({"early_stopping_rounds": 2.5}, r"early_stopping_rounds=2\.5: give a whole number from 1, or None"),
+    ({"callbacks": [print]}, "callbacks: <built-in function print> is no xgboost.callback.TrainingCallback"),
+    ({"callbacks": print}, "callbacks=<built-in function print>: give a list of xgboost.callback"),
+    ({"eval_metric": 7}, "eval_metric='7' is not known. Known: 'auc'"),
 ]
 
 
@@ -117,7 +130,86 @@ def over_two(mode: str, estimator: Any = None, part: Part = GOOD) -> Callable[[]
 THREE = replace(GOOD, y=list("abcabc"))
 NOBODY = Part(frame(0), [])
 
+PAIR = (GOOD.X, GOOD.y)
+
+
+def held_out(*sets: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: FedGBTClassifier(n_jobs=1).fit(GOOD.X, GOOD.y, eval_set=list(sets), **options)
+
+
 SILENT: dict[str, Call] = {
+    "an evaluation set that is no pair": (held_out(GOOD.X), ParameterError, r"eval_set 0: give \(X, y\) or"),
+    "an evaluation set of one": (held_out(PAIR, (GOOD.X,)), ParameterError, r"eval_set 1: give \(X, y\) or"),
+    "an evaluation set without a list": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, eval_set=PAIR),
+        ParameterError,
+        r"eval_set 0: give \(X, y\) or",
+    ),
+    "an evaluation set of other columns": (
+        held_out((GOOD.X.drop(columns="sex"), GOOD.y)),
+        SchemaError,
+        "eval_set 0: .* column 'sex' is missing",
+    ),
+    "an evaluation set of fewer labels": (
+        held_out((GOOD.X, GOOD.y[:5])),
+        DataError,
+        "eval_set 0: y has the shape",
+    ),
+    "weights of another number of sets": (
+        held_out(PAIR, sample_weight_eval_set=[None, None]),
+        ParameterError,
+        "sample_weight_eval_set has 2 entries for 1 in eval_set",
+    ),
+    "margins of another number of sets": (
+        held_out(PAIR, base_margin_eval_set=[]),
+        ParameterError,
+        "base_margin_eval_set has 0 entries for 1 in eval_set",
+    ),
+    "silos of another number of sets": (
+        held_out(PAIR, eval_silos=[None, None]),
+        ParameterError,
+        "eval_silos has 2 entries for 1 evaluation sets",
+    ),
+    "silos of a set without silos to train": (
+        held_out(PAIR, eval_silos=[["mars"] * 6]),
+        DataError,
+        "eval_set 0: silo 'mars' holds no rows to train on",
+    ),
+    "patience without a set": (
+        lambda: fit(early_stopping_rounds=3),
+        ParameterError,
+        "early_stopping_rounds needs an eval_set",
+    ),
+    "margins too few": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, base_margin=[0.0] * 5),
+        DataError,
+        r"base_margin has the shape \(5,\) and X has 6 rows",
+    ),
+    "margins NaN": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, base_margin=at([0.0] * 6, 2, NAN)),
+        DataError,
+        "base_margin is NaN or infinite in row 2",
+    ),
+    "margins of texts": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, base_margin=["a"] * 6),
+        DataError,
+        "base_margin holds <U1; give numbers",
+    ),
+    "labels in two columns of numbers": (
+        lambda: FedGBTClassifier().fit(GOOD.X, np.zeros((6, 2))),
+        DataError,
+        "silo 'all': y has 2 columns; a classifier needs one label a row",
+    ),
+    "a model to go on from that is none": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, xgb_model=object()),
+        ParameterError,
+        "xgb_model: give a Booster, a fitted estimator or a path, not object",
+    ),
+    "a file to go on from that is not there": (
+        lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, xgb_model="nowhere.json"),
+        FileNotFoundError,
+        r"nowhere\.json: there is no such file",
+    ),
     "a loss of two for three": (
         lambda: fit(part=THREE, objective="binary:logistic"),
         ParameterError,
@@ -254,7 +346,7 @@ NAMED: dict[str, tuple[Any, type[Exception], str]] = {
     "an array too wide": (np.zeros((6, 4)), SchemaError, "X has 4 features, but fedtrees is expecting 3 features"),
     "an array too narrow": (np.zeros((6, 2)), SchemaError, "X has 2 features, but fedtrees is expecting 3 features"),
     "1-D": (np.zeros(3), DataError, r"Expected 2D array, got 1D array of shape \(3,\)"),
-    "sparse": (scipy.sparse.eye(3, format="csr"), DataError, r"a sparse matrix is not read yet; pass X\.toarray\(\)"),
+    "sparse of another width": (scipy.sparse.eye(4), SchemaError, "X has 4 features, but fedtrees is expecting 3"),
     "no rows": (frame(0), DataError, r"Found array with 0 sample\(s\)"),
     "complex": (np.full((6, 3), 1j), DataError, "Complex data not supported"),
 }

@@ -62,6 +62,7 @@ class Ground:
         ranks = np.argsort(np.argsort(np.nan_to_num(X), axis=0), axis=0).sum(axis=1) / (n * X.shape[1])
         self.y = np.clip(4 * ranks + rng.normal(size=n), -8, 8).astype(np.float32)
         self.weight = rng.choice([0.0, 0.5, 1.0, 1.7], n).astype(np.float32)
+        self.weight[0] = 1  # some row counts
         self.silos = rng.integers(0, 4, n)
 
     def grow(self, rule: SplitRule, max_depth: int, riders: Sequence[Query] = ()) -> tuple[Tree, Listener, list[Any]]:

@@ -35,8 +35,8 @@ class Silo:
     name : str
     X : DataFrame or array-like (rows, features)
         Numbers, booleans, or pandas categories. Missing is NaN.
-    y : array-like (rows,)
-        Class labels, or numbers.
+    y : array-like (rows,) or (rows, targets)
+        Class labels, or numbers; of a regression, several columns are several targets.
     sample_weight : array-like (rows,), optional
         At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
     n_jobs : int, optional
@@ -108,6 +108,7 @@ class Silo:
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
         self.counting: CountWeights | None = None  # None: every row counts 1
+        self.inherited: Any = None  # the earlier model that the run goes on from
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
 
     @property
@@ -194,10 +195,10 @@ class Silo:
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
         own = self.table.schema
-        if not labels or own.labels is not None:
+        if labels and own.labels is not None:
             return own
-        present = labels_of(self.table)
-        return Schema(own.names, own.kinds, own.categories, own.named, present)
+        present = labels_of(self.table) if labels else own.labels
+        return Schema(own.names, own.kinds, own.categories, own.named, present, self.table.n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
-        self._weights, self.counting = self.table.weight, None
+        self._weights, self.counting, self.inherited = self.table.weight, None, None
 
     def answer(self, message: bytes) -> bytes:
         """Answer one request; the same request gets the same answer however often it comes, and from many threads.

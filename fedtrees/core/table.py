@@ -28,6 +28,8 @@ class Schema(Record, frozen=True, eq=False):
         Whether the names are the table's own; an array's columns are called f0, f1, ...
     labels : list, optional
         The class labels that occur, sorted; asked for when training a classifier only.
+    targets : int
+        Columns of y; 0 where there is no row to tell.
     """
 
     names: list[str]
@@ -35,6 +37,7 @@ class Schema(Record, frozen=True, eq=False):
     categories: dict[str, list[Any]]
     named: bool
     labels: list[Any] | None = None
+    targets: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Table:
     schema : Schema
     X : float32 (rows, features)
         Missing is NaN.
-    y : (rows,)
+    y : (rows,) or (rows, targets)
         Labels or numbers, as they were given.
     weight : float32 (rows,) or None
     names : sequence of str (silos,)
@@ -81,6 +84,11 @@ class Table:
     def n_features(self) -> int:
         """Columns."""
         return int(self.X.shape[1])
+
+    @property
+    def n_targets(self) -> int:
+        """Columns of y; 0 where there is no row to tell."""
+        return int(self.y.shape[1]) if self.y.ndim == 2 else min(1, len(self.y))
 
     def silo_of(self, row: int) -> str:
         """The silo that holds a row."""
@@ -156,7 +164,15 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
                     "set it with pandas.CategoricalDtype in every silo."
                 )
     labels = None if first.labels is None else _all_labels(schemas)
-    return Schema(first.names, first.kinds, first.categories, first.named, labels)
+    return Schema(first.names, first.kinds, first.categories, first.named, labels, _all_targets(schemas))
+
+
+def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:
+    told = [(silo, schema.targets) for silo, schema in schemas if schema.targets] or [("", 1)]
+    for silo, targets in told:
+        if targets != told[0][1]:
+            raise SchemaError(f"silo {silo!r}, unlike silo {told[0][0]!r}: y has {targets} columns, not {told[0][1]}.")
+    return told[0][1]
 
 
 def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:

@@ -69,15 +69,16 @@ def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArr
 
 
 def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
-    """Read y as it is given, (rows,).
+    """Read y as it is given: (rows,), or (rows, targets) of numbers.
 
     Raises
     ------
     DataError
-        If it is not one value a row.
+        If it is not one value a row, or several numbers.
     """
     target = plain_array(y, f"{where}y")
-    if target.shape != (n_rows,):
+    several = target.ndim == 2 and len(target) == n_rows and target.shape[1] > 1 and target.dtype.kind in "iuf"
+    if target.shape != (n_rows,) and not several:
         raise DataError(f"{where}y has the shape {target.shape} and X has {n_rows} rows.")
     if target.dtype.kind not in "biufUO":
         raise DataError(f"{where}y holds {target.dtype}; make it text, numbers or booleans.")
@@ -109,7 +110,7 @@ def labels_of(table: Table) -> list[Any]:
 
 
 def numbers_of(table: Table) -> NDArray[np.float32]:
-    """The targets of a regression, float32 (rows,).
+    """The targets of a regression, float32 (rows,), or (rows, targets) with each target's values side by side.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def numbers_of(table: Table) -> NDArray[np.float32]:
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
     _refuse(table, ~np.isfinite(targets), "too large for float32; scale the target")
-    return targets
+    return np.asfortranarray(targets)
 
 
 def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
@@ -162,11 +163,12 @@ def _place(table: Table, row: int) -> str:
 
 def _refuse(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
     if wrong.any():
-        raise DataError(f"{_place(table, int(np.argmax(wrong)))}{what}.")
+        row = int(np.argmax(wrong if wrong.ndim == 1 else wrong.any(axis=1)))
+        raise DataError(f"{_place(table, row)}{what}.")
 
 
 def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
-    wrong: NDArray[np.bool_] = np.zeros(len(y), bool)
+    wrong: NDArray[np.bool_] = np.zeros(y.shape, bool)
     if y.dtype.kind == "f":
         wrong = ~np.isfinite(y)
     elif y.dtype.kind == "O":
@@ -179,6 +181,8 @@ def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
 def _comparable(table: Table) -> NDArray[Any]:
     """The labels as an array that sorts: numbers or booleans in an object array become what they are."""
     y = table.y
+    if y.ndim == 2:
+        raise DataError(f"silo {table.names[0]!r}: y has {y.shape[1]} columns; a classifier needs one label a row.")
     _refuse(table, _missing(y), "NaN, infinity or None; every row needs a label")
     if y.dtype.kind != "O" or not len(y):
         return y

@@ -19,9 +19,10 @@ from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
-from fedtrees.estimators.model import IMPORTANCES, HoldsBooster, describe
+from fedtrees.estimators.model import IMPORTANCES, HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.progress import progress
+from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
@@ -146,6 +147,7 @@ class FedGBT(HoldsBooster):
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
+        xgb_model: Any = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -156,7 +158,8 @@ class FedGBT(HoldsBooster):
         X : DataFrame, sparse matrix or array-like (rows, features)
             Numbers, booleans or categories (read as their codes). Missing is NaN; of a sparse matrix, what it does not
             hold, as XGBoost has it.
-        y : array-like (rows,)
+        y : array-like (rows,) or, of a regression, (rows, targets)
+            Several targets grow a tree each in every round, XGBoost's ``multi_strategy="one_output_per_tree"``.
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
@@ -171,6 +174,8 @@ class FedGBT(HoldsBooster):
             The weights of their rows.
         base_margin_eval_set : sequence of array-like, optional
             What their rows' margins start from.
+        xgb_model : xgboost.Booster, fitted estimator or path, optional
+            A model to go on from: its trees stay, and ``n_estimators`` new rounds follow them.
 
         Returns
         -------
@@ -195,12 +200,18 @@ class FedGBT(HoldsBooster):
             eval_silos=eval_silos, base_margin=base_margin, missing=self.missing, n_jobs=self.n_jobs,
         )  # fmt: skip
         try:
-            return self.fit_federation(federation)
+            return self.fit_federation(federation, xgb_model=xgb_model)
         finally:
             federation.close()
 
-    def fit_federation(self, federation: Federation) -> Self:
+    def fit_federation(self, federation: Federation, *, xgb_model: Any = None) -> Self:
         """Train over the silos of a federation, wherever they are.
+
+        Parameters
+        ----------
+        federation : Federation
+        xgb_model : xgboost.Booster, fitted estimator or path, optional
+            See `fit`; the silos hear of its trees.
 
         Returns
         -------
@@ -219,10 +230,15 @@ class FedGBT(HoldsBooster):
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
-        settings = self._settings(loss, getattr(federation, "eval_sets", 0))
+        earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
+        settings = self._settings(loss, schema, getattr(federation, "eval_sets", 0), earlier)
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
-            model = GrowingModel(lambda grown: self._export(grown, schema, loss), settings.rule.learning_rate)
+            model = GrowingModel(
+                lambda grown: self._export(grown, schema, loss, earlier),
+                settings.rule.learning_rate,
+                0 if earlier is None else earlier.rounds,
+            )
             callbacks = check_callbacks(self.callbacks)
             monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model)
             monitor.callbacks.start()
@@ -234,17 +250,18 @@ class FedGBT(HoldsBooster):
         self.ledger_ = channel.ledger
         if not ensemble.trees:
             raise ParameterError("callbacks: one of them ended the training before its first round.")
-        booster = self._export(ensemble, schema, loss)
+        booster = self._export(ensemble, schema, loss, earlier)
         booster.set_attr(**model.attributes)
         self._hold(booster, schema)
         self._note(monitor)
         return self
 
-    def _settings(self, loss: Loss, eval_sets: int) -> Settings:
+    def _settings(self, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
         if self.early_stopping_rounds is not None and not eval_sets:
             raise ParameterError("early_stopping_rounds needs an eval_set, in fit or in each Silo, to look at.")
         return Settings(
             loss=loss,
+            targets=1 if schema.labels else schema.targets,
             n_estimators=int(self.n_estimators),
             max_depth=int(self.max_depth),
             max_bin=int(self.max_bin),
@@ -262,6 +279,7 @@ class FedGBT(HoldsBooster):
             seed=_seed(self.random_state),
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics_of(loss),
+            inherited=None if earlier is None else earlier.trees,
         )
 
     def _metrics_of(self, loss: Loss) -> list[str]:
@@ -312,17 +330,22 @@ class FedGBT(HoldsBooster):
             given = f"random_state={self.random_state!r}"
             raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
 
-    def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss) -> xgboost.Booster:
+    def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
+        objective = loss.exported_as(len(ensemble.base_margin))
         booster: xgboost.Booster = to_booster(
             ensemble.trees,
             ensemble.cuts,
-            objective=loss.exported_as(len(ensemble.base_margin)),
-            base_margin=ensemble.base_margin,
+            objective=objective,
+            # an earlier model's own base score, which comes back as it is, will take this one's place
+            base_margin=storable_base_margin(objective, ensemble.base_margin),
             n_classes=len(schema.labels or ()),
+            n_targets=1 if schema.labels else schema.targets,
             params=loss.params(),
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )
+        if earlier is not None:
+            booster = earlier.with_new(booster)
         describe(booster, schema, loss.name, loss.params())
         return booster
 

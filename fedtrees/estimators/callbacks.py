@@ -23,9 +23,12 @@ class GrowingModel:
     export : callable
         Makes the Booster of an ensemble.
     learning_rate : float
+    before : int, default 0
+        Rounds of the model that training goes on from.
     """
 
-    def __init__(self, export: Callable[[Ensemble], xgboost.Booster], learning_rate: float):
+    def __init__(self, export: Callable[[Ensemble], xgboost.Booster], learning_rate: float, before: int = 0):
+        self.before = before
         self.learning_rate = learning_rate
         self.attributes: dict[str, str] = {}
         self._export = export
@@ -64,7 +67,7 @@ class GrowingModel:
 
     def num_boosted_rounds(self) -> int:
         """Rounds so far."""
-        return 0 if self._ensemble is None else self._ensemble.rounds
+        return self.before + (0 if self._ensemble is None else self._ensemble.rounds)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

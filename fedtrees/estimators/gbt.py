@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,9 @@ from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.trees.losses import Loss, loss_named
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class FedGBTClassifier(ClassifierMixin, FedGBT):
@@ -247,6 +250,15 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
-    ) -> NDArray[np.float32]:
-        """The predicted number of each row, float32 (rows,). See `FedGBTClassifier.predict` for the parameters."""
-        return self._predict(X, base_margin, iteration_range, validate_features, output_margin)
+    ) -> NDArray[np.floating]:
+        """The predicted number of each row, float32 (rows,); of several targets, float64 (rows, targets).
+
+        See `FedGBTClassifier.predict` for the parameters.
+        """
+        numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin)
+        return numbers if numbers.ndim == 1 else numbers.astype(np.float64)  # which scikit-learn asks for
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -19,6 +19,8 @@ from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.export.continued import Continued
+from fedtrees.trees.losses import Loss
 
 if TYPE_CHECKING:
     import xgboost
@@ -71,7 +73,7 @@ class HoldsBooster(BaseEstimator):
         if monitor is not None and monitor.history:
             self.evals_result_ = monitor.history
         if monitor is not None and self.early_stopping_rounds is not None:
-            best, score = monitor.best_iteration, monitor.best_score
+            best, score = monitor.model.before + (monitor.best_iteration or 0), monitor.best_score
             self.booster_.set_attr(best_iteration=str(best), best_score=str(score))
         noted = self.booster_.attr("best_iteration")
         if noted is not None:  # a callback may have sought it, too, or it came with a file
@@ -260,6 +262,48 @@ def read_booster(path: str | Path) -> xgboost.Booster:
         raise DataError(f"{path}: not a model that XGBoost can read.") from error
 
 
+def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
+    """The model that a training goes on from.
+
+    Parameters
+    ----------
+    given : xgboost.Booster, fitted estimator or path
+    schema : Schema
+        The columns of the rows to train on.
+    loss : Loss
+
+    Raises
+    ------
+    DataError
+        If the model is of other columns, classes or another objective.
+    ParameterError
+        For what is no model.
+    FileNotFoundError
+    """
+    import xgboost
+
+    if isinstance(given, str | Path):
+        given = read_booster(given)
+    elif hasattr(given, "get_booster"):
+        given = given.get_booster()
+    if not isinstance(given, xgboost.Booster):
+        raise ParameterError(f"xgb_model: give a Booster, a fitted estimator or a path, not {type(given).__name__}.")
+    earlier = Continued.read(given)
+    outputs = loss.outputs(len(schema.labels or ()), schema.targets)
+    if earlier.objective != loss.exported_as(outputs):
+        raise DataError(f"xgb_model: a model of {earlier.objective!r}, and this training is of {loss.name!r}.")
+    if earlier.trees.outputs != outputs:
+        raise DataError(f"xgb_model: a model of {earlier.trees.outputs} outputs, and this training has {outputs}.")
+    if earlier.trees.features != len(schema.names):
+        raise DataError(f"xgb_model: a model of {earlier.trees.features} features, and X has {len(schema.names)}.")
+    if schema.named and given.feature_names is not None and given.feature_names != schema.names:
+        raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
+    about = json.loads(given.attr(_ATTRIBUTE) or "{}").get("schema", {})
+    if about.get("labels", schema.labels) != schema.labels:
+        raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
+    return earlier
+
+
 def objective_of(booster: xgboost.Booster) -> str:
     """The name of a model's objective."""
     name: str = json.loads(booster.save_config())["learner"]["objective"]["name"]
@@ -268,7 +312,7 @@ def objective_of(booster: xgboost.Booster) -> str:
 
 def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: dict[str, float]) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
-    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels")}
+    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels", "targets")}
     booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})
 
 
@@ -279,7 +323,7 @@ def schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool)
     n = booster.num_features()
     names = booster.feature_names or [f"f{i}" for i in range(n)]
     labels = None
+    config = json.loads(booster.save_config())["learner"]["learner_model_param"]
     if classifies:
-        config = json.loads(booster.save_config())["learner"]["learner_model_param"]
         labels = list(range(max(2, int(config["num_class"]))))
-    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels)
+    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels, int(config["num_target"]))

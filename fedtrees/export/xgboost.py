@@ -92,6 +92,7 @@ def to_booster(
     objective: str,
     base_margin: ArrayLike,
     n_classes: int = 0,
+    n_targets: int = 1,
     params: Mapping[str, float] | None = None,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
@@ -109,7 +110,9 @@ def to_booster(
     base_margin : float32 (K,)
         The margin before the first tree, as `storable_base_margin` gives it.
     n_classes : int
-        K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of 1, whatever it says.
+        K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of ``n_targets``, whatever it says.
+    n_targets : int
+        Columns of y, a tree a round for each.
     params : dict of str to float, optional
         The objective's own parameters, by XGBoost's names; XGBoost's defaults stand for others.
     feature_names, feature_types : sequence of str, optional
@@ -146,7 +149,7 @@ def to_booster(
     """
     known = _known(objective)
     margin = np.asarray(base_margin, dtype=np.float32)
-    n_margins = n_classes if known.multiclass else 1
+    n_margins = n_classes if known.multiclass else n_targets
     if known.multiclass and n_classes < 2:
         raise ParameterError(f"{objective} needs n_classes of 2 or more, not {n_classes}.")
     if margin.shape != (n_margins,):
@@ -165,7 +168,7 @@ def to_booster(
                 "boost_from_average": "1",
                 "num_class": str(n_classes if known.multiclass else 0),
                 "num_feature": str(cuts.n_features),
-                "num_target": "1",
+                "num_target": str(1 if known.multiclass else n_targets),
             },
             "objective": known.as_json(objective, n_classes, params or {}),
         },

@@ -132,6 +132,10 @@ def _weights_and_targets(
     return None if weight is None else weight[rows], silo.targets(labels)[rows]
 
 
+def _times(weight: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+    return weight * target if target.ndim == 1 else weight[:, None] * target
+
+
 @dataclass(frozen=True)
 class Repeats:
     """What weights say of how often rows count.
@@ -181,10 +185,10 @@ class WholeWeights(Query, frozen=True, eq=False):
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
         if weight is None:
-            return np.concatenate([[0, len(target)], exponent_counts(target)]).astype(np.int64)
+            return np.concatenate([[0, len(target)], exponent_counts(target.ravel())]).astype(np.int64)
         whole = (weight == np.floor(weight)) & (weight >= 1) & (weight <= MOST_REPEATS)
         sums = [len(weight) - np.count_nonzero(whole), weight[whole].astype(np.int64).sum()]
-        return np.concatenate([sums, exponent_counts(target)]).astype(np.int64)
+        return np.concatenate([sums, exponent_counts(target.ravel())]).astype(np.int64)
 
     def read(self, total: Vector) -> Repeats:
         """See `Query`."""
@@ -221,10 +225,10 @@ class LabelExponents(Query, frozen=True, eq=False):
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
         if weight is None:
-            return np.concatenate([exponent_counts(ONE) * len(target), exponent_counts(target)])
+            return np.concatenate([exponent_counts(ONE) * len(target), exponent_counts(target.ravel())])
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
-            product = weight * target
-        return np.concatenate([exponent_counts(weight), exponent_counts(product)])
+            product = _times(weight, target)
+        return np.concatenate([exponent_counts(weight), exponent_counts(product.ravel())])
 
     def read(self, total: Vector) -> tuple[int, int]:
         """The exponents of the weight and of weight times target."""
@@ -243,16 +247,19 @@ class LabelSums(Query, frozen=True, eq=False):
         What `LabelExponents` read.
     bits : int
         Fineness of the grid; see `core.ring.step_bits`.
+    targets : int, default 1
+        Columns of y, where they are numbers.
     """
 
     rows: int
     labels: list[Any] | None
     exponents: tuple[int, int]
     bits: int
+    targets: int = 1
 
     def size(self) -> int:
         """See `Query`."""
-        return 2 if self.labels is None else len(self.labels)
+        return 1 + self.targets if self.labels is None else len(self.labels)
 
     def bound(self) -> int:
         """See `Query`."""
@@ -268,18 +275,20 @@ class LabelSums(Query, frozen=True, eq=False):
             if weight is None:
                 return np.bincount(target.astype(np.int64), minlength=len(self.labels)) * mass
             return np.array([mass[target == k].sum() for k in range(len(self.labels))])
-        product = quantise(target if weight is None else weight * target, self.exponents[1], self.bits)
-        return np.array([mass[0] * len(target) if weight is None else mass.sum(), product.sum()])
+        product = quantise(target if weight is None else _times(weight, target), self.exponents[1], self.bits)
+        all_mass = mass[0] * len(target) if weight is None else mass.sum()
+        return np.append(all_mass, product.reshape(len(target), self.targets).sum(axis=0)).astype(np.int64)
 
     def _ask_repeated(self, counts: NDArray[np.int64], target: NDArray[np.float32]) -> Vector:
         """What rows answer that count so often: exactly what as many equal rows would."""
         one = quantise(ONE, self.exponents[0], self.bits)[0]
         if self.labels is not None:
             return np.array([counts[target == k].sum() * one for k in range(len(self.labels))])
-        product = quantise(target, self.exponents[1], self.bits) * counts
-        return np.array([counts.sum() * one, product.sum()])
+        product = quantise(target, self.exponents[1], self.bits).reshape(len(target), self.targets) * counts[:, None]
+        return np.append(counts.sum() * one, product.sum(axis=0)).astype(np.int64)
 
     def read(self, total: Vector) -> NDArray[np.float64]:
         """The sums as real numbers."""
-        exponents = self.exponents if self.labels is None else (self.exponents[0],) * len(self.labels)
+        of_products = (self.exponents[1],) * self.targets
+        exponents = (self.exponents[0], *of_products) if self.labels is None else self.exponents[:1] * len(self.labels)
         return np.array([restore(t, e, self.bits) for t, e in zip(total, exponents, strict=True)])

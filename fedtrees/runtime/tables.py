@@ -32,7 +32,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
         If columns or targets are of different kinds.
     """
     names = [table.names[0] for table in tables]
-    schema = agree([(table.names[0], table.schema) for table in tables])
+    schema = agree([(table.names[0], told(table)) for table in tables])
     refuse_mixed_targets([(table.names[0], table.y) for table in tables])
     weight = None
     if any(table.weight is not None for table in tables):
@@ -44,6 +44,12 @@ def join_tables(tables: Sequence[Table]) -> Table:
     y = _join_whole(targets) if whole else np.concatenate(targets)
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
     return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables))
+
+
+def told(table: Table) -> Schema:
+    """A table's schema with the number of its targets."""
+    own = table.schema
+    return Schema(own.names, own.kinds, own.categories, own.named, own.labels, table.n_targets)
 
 
 def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:

@@ -19,6 +19,7 @@ from fedtrees.trees.boosting import Aim, Begin, Grown
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.newton import NewtonSums
@@ -36,6 +37,7 @@ class Settings:
     """What to boost. Names, meanings and defaults are XGBoost's where it has them."""
 
     loss: Loss
+    targets: int = 1  # columns of y
     n_estimators: int = 100
     max_depth: int = 6
     max_bin: int = 256
@@ -46,6 +48,7 @@ class Settings:
     seed: int = 0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
+    inherited: Inherited | None = None  # what the training goes on from
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +116,13 @@ def boost(
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
-    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
-    base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
+    evaluation = Evaluation.prepare(
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, settings.targets
+    )
+    intercept = _intercept(channel, everyone, weights, labels, settings)
+    base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
+    if settings.inherited is not None:
+        channel.tell(settings.inherited)
     channel.tell(Begin(loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params()))
     plan = Plan(
         cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
@@ -182,7 +190,8 @@ def _weights(
     """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
     channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
-    questions = [LabelExponents(summary.rows, labels), WholeWeights(summary.rows, labels)]
+    most = summary.rows * settings.targets
+    questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
     exponents, repeats = channel.totals(questions, everyone)
     if not repeats.whole:
         counting = CountWeights(exponents[0], whole=False)
@@ -199,8 +208,9 @@ def _intercept(
     channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
-    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows))
-    loss, outputs = settings.loss, settings.loss.outputs(len(labels or ()))
+    loss, targets = settings.loss, settings.targets
+    outputs = loss.outputs(len(labels or ()), targets)
+    question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
     newton = NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0])
     sums, *start = channel.totals([question, newton] if loss.starts_by_newton else [question], everyone)
     mass = sums.sum() if labels is not None else sums[0]
@@ -213,5 +223,5 @@ def _intercept(
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
     quantile = weights.quantile(loss)
     if quantile is not None:
-        return np.array([quantile_of_targets(channel, everyone, quantile, weights.most_counted)])
+        return quantile_of_targets(channel, everyone, quantile, weights.most_counted, targets)
     return loss.newton(*start[0]) if start else loss.intercept(sums)

@@ -16,12 +16,14 @@ from fedtrees.trees import kernels, loss_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.inherited import Inherited
+from fedtrees.trees.losses import Loss, column_of, loss_named
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.core.table import Table
+    from fedtrees.core.threads import Threads
 
 Ranges = NDArray[np.int64]
 
@@ -74,10 +76,13 @@ class Begin(Fact, frozen=True, eq=False):
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
         loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
+        targets = len(self.base_margin) if self.labels is None else 1
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
-        if len(self.base_margin) != loss.outputs(n_labels) or (self.objective.startswith("binary:") and n_labels > 2):
+        if len(self.base_margin) != loss.outputs(n_labels, targets) or (self.objective.startswith("binary:") and n_labels > 2):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        if silo.table.n_targets not in (0, targets):
+            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
         silo.state = Boosting(silo, self, cuts)
 
 
@@ -139,6 +144,8 @@ class Boosting:
         self.begin, self.cuts = begin, cuts
         self.loss = loss_of(begin.objective, begin.params, begin.labels)
         self.target = silo.targets(begin.labels)
+        if begin.labels is None and not rows:
+            self.target = np.zeros((0, outputs)[: 1 + (outputs > 1)], np.float32)  # of no column to speak of
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
@@ -146,7 +153,8 @@ class Boosting:
         weight = None if counting is not None else silo.weights()
         self.weight = self.loss.weighted(np.ones(1, np.float32) if weight is None else weight, self.target)
         self.bins = bin_table(silo.table, cuts, silo.threads)
-        self.margin = self.start_of(silo.table)
+        self.inherited: Inherited | None = silo.inherited
+        self.margin = self.start_of(silo.table, silo.threads)
         self.node = np.zeros((outputs, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.low = np.zeros((outputs, 0), np.int64)
@@ -164,9 +172,14 @@ class Boosting:
         self._walked: list[Shape | None] = [None] * outputs
         self._evaluated: dict[int, Evaluated] = {}
 
-    def start_of(self, table: Table) -> NDArray[np.float32]:
+    def start_of(self, table: Table, threads: Threads) -> NDArray[np.float32]:
         """What the margins of a table start from, float32 (outputs, rows)."""
-        return first_margin(table, self.begin.base_margin)
+        margin = first_margin(table, self.begin.base_margin)
+        if self.inherited is not None:
+            if self.inherited.outputs != len(margin):
+                raise ProtocolError("trees of an earlier model of other outputs")
+            self.inherited.add_to(margin, table, threads)
+        return margin
 
     def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
         """What is known of an evaluation set; a function of the facts, so it may be built late, and again."""
@@ -210,7 +223,7 @@ class Boosting:
         if grid.extra and self.low.shape != self.words.shape:
             self.low = np.zeros(self.words.shape, np.int64)
         scale_g, scale_h = grid.scales()
-        kernel = None if grid.extra else self.loss.kernel
+        kernel = None if grid.extra or self.target.ndim > 1 else self.loss.kernel
         if kernel is None:
             self._fill_statistics(silo)
         else:
@@ -317,7 +330,8 @@ class Boosting:
         """What rows in some leaves miss their targets by, counted; see `loss_kernels.count_residuals`."""
         levels, counts = self._levels(output, shape, silo.ranges), silo.counts()
         walk, nothing = shape.walk(self.bins), np.zeros(len(shape.feature), np.float32)
-        unmoved = np.zeros(len(self.target), np.float32) if levels else self.margin[output]
+        target = column_of(self.target, output)
+        unmoved = np.zeros(len(target), np.float32) if levels else self.margin[output]
         each = np.ones(1, np.int64) if counts is None else counts
 
         def count(piece: Ranges) -> Vector:
@@ -325,7 +339,7 @@ class Boosting:
             if levels:
                 kernels.add_leaves(self.bins, self.node[output], piece, levels, walk, nothing, unmoved)
             loss_kernels.count_residuals(
-                self.target, self.margin[output], each, self.node[output], piece, slot_of, low, log_keys, log_child, out
+                target, self.margin[output], each, self.node[output], piece, slot_of, low, log_keys, log_child, out
             )
             return out
 
@@ -352,7 +366,7 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
     if table.margin.shape[1] != len(base):
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
-    return np.where(np.isnan(table.margin.T), margin, table.margin.T)
+    return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
 def loss_of(objective: str, params: dict[str, float], labels: list[Any] | None) -> Loss:

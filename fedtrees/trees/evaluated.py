@@ -33,7 +33,7 @@ class Evaluated:
         self.objective = begin.objective
         self.target = numbers_of(table) if begin.labels is None else places_of(table, begin.labels)
         self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
-        self.margin = boosting.start_of(table)
+        self.margin = boosting.start_of(table, silo.threads)
         self.rounds = 0  # whose leaves the margins hold
 
     def catch_up(self, silo: Silo, forest: Forest) -> None:

@@ -119,7 +119,11 @@ class Scores(Query, frozen=True, eq=False):
         own.catch_up(silo, state.forest)
         asked = _asked(silo, own.table)
         weight = None if own.table.weight is None else own.table.weight[asked]
-        rows = Rows(own.objective, own.margin[:, asked], own.target[asked], weight, self.weight_exponent)
+        margin, target = own.margin[:, asked], own.target[asked]
+        if target.ndim == 2:  # every target of a row is a row of its own, as XGBoost has it
+            weight = None if weight is None else np.tile(weight, len(margin))
+            margin, target = margin.reshape(1, -1), target.T.ravel()
+        rows = Rows(own.objective, margin, target, weight, self.weight_exponent)
         return np.concatenate([metric.ask(rows) for metric in self._metrics()])
 
     def read(self, total: Vector) -> list[float]:
@@ -162,11 +166,19 @@ class Evaluation:
 
     @staticmethod
     def prepare(
-        channel: Channel, everyone: Cohort, names: Sequence[str], metrics: Sequence[str], labels: list[Any] | None
+        channel: Channel,
+        everyone: Cohort,
+        names: Sequence[str],
+        metrics: Sequence[str],
+        labels: list[Any] | None,
+        targets: int = 1,
     ) -> Evaluation:
         """Learn how large the sets are, in one round, and whether their targets are what is trained for."""
         sizes = channel.total(HeldOut(len(names), labels), everyone) if names else []
-        questions = [Scores(place, len(names), list(metrics), *size) for place, size in enumerate(sizes)]
+        questions = [
+            Scores(place, len(names), list(metrics), rows * targets, exponent)
+            for place, (rows, exponent) in enumerate(sizes)
+        ]
         return Evaluation(names, list(metrics), questions)
 
     def score(self, channel: Channel, everyone: Cohort) -> Scored:

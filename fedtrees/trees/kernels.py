@@ -285,3 +285,27 @@ def repeat(words, counts, ranges):
         for r in range(ranges.shape[0]):
             for i in range(ranges[r, 0], ranges[r, 1]):
                 words[k, i] *= counts[i]
+
+
+@njit(nogil=True, cache=True)
+def add_inherited(X, order, ranges, starts, output, feature, value, default_left, left, right, margin):
+    """Walk rows through trees over values, and add what their leaves say.
+
+    X: float32 (rows, features) IN
+    order: uint32 (rows,) or (0,) IN; where a row stands in X, itself when empty
+    ranges: int64 (ranges, 2) IN
+    starts, output: (trees,) IN; where a tree's nodes start, and whose margin it adds to
+    feature, value, default_left, left, right: (nodes,) IN; see `trees.inherited.Inherited`
+    margin: float32 (outputs, rows) IN OUT
+    """
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            row = order[i] if order.shape[0] else i
+            for tree in range(starts.shape[0]):
+                start = starts[tree]
+                at = start
+                while feature[at] >= 0:
+                    x = X[row, feature[at]]
+                    to_left = default_left[at] if np.isnan(x) else x < value[at]
+                    at = start + (left[at] if to_left else right[at])
+                margin[output[tree], i] += value[at]

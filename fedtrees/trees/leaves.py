@@ -21,6 +21,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses import column_of
 from fedtrees.trees.tree import LEAF, Shape, Tree
 
 if TYPE_CHECKING:
@@ -120,20 +121,23 @@ class TargetRanks(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        if self.low.shape != (1, 2) or not 0 <= self.log_keys - self.log_child <= MOST_BITS:
-            raise ProtocolError("ranks of targets in parts that are none")
         y, counts = silo.targets(None), silo.counts()
-        out = np.zeros((1, 2, 1 << (self.log_keys - self.log_child)), np.int64)
-        loss_kernels.count_residuals(
-            y, np.zeros(len(y), np.float32), np.ones(1, np.int64) if counts is None else counts,
-            np.zeros(len(y), np.uint32), silo.ranges, np.zeros(1, np.int32), self.low, self.log_keys, self.log_child,
-            out,
-        )  # fmt: skip
+        targets = 1 if y.ndim == 1 else y.shape[1]
+        fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
+        if not fine or self.low.shape[1:] != (2,) or (len(y) and len(self.low) != targets):
+            raise ProtocolError("ranks of targets that there are not, or in parts that are none")
+        out = np.zeros((len(self.low), 2, 1 << (self.log_keys - self.log_child)), np.int64)
+        root, each = np.zeros(len(y), np.uint32), np.ones(1, np.int64) if counts is None else counts
+        for k in range(len(self.low) if len(y) else 0):
+            loss_kernels.count_residuals(
+                column_of(y, k), np.zeros(len(y), np.float32), each, root, silo.ranges, np.zeros(1, np.int32),
+                self.low[k : k + 1], self.log_keys, self.log_child, out[k : k + 1],
+            )  # fmt: skip
         return out.reshape(-1)
 
     def read(self, total: Vector) -> Vector:
-        """The counts, int64 (1, 2, parts)."""
-        return total.reshape(1, 2, -1)
+        """The counts, int64 (targets, 2, parts)."""
+        return total.reshape(len(self.low), 2, -1)
 
 
 @dataclass(frozen=True)
@@ -188,14 +192,16 @@ class Quantile:
         return np.where(total > 0, found, 0.0)
 
 
-def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, most: int) -> float:
-    """A quantile of the targets of all rows; three rounds."""
+def quantile_of_targets(
+    channel: Channel, everyone: Cohort, quantile: Quantile, most: int, targets: int
+) -> NDArray[np.float64]:
+    """A quantile of each column of all rows' targets, float64 (targets,); three rounds."""
 
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
         counts: Vector = channel.total(TargetRanks(most, low, log_keys, log_child), everyone)
         return counts
 
-    return float(quantile.search(1, count)[0])
+    return quantile.search(targets, count)
 
 
 def with_quantiles(

@@ -8,7 +8,7 @@ from dataclasses import fields
 from fedtrees.core.ring import exponent_of
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.losses.base import Bounds, Loss, Moves, gradients
+from fedtrees.trees.losses.base import Bounds, Loss, Moves, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
@@ -56,4 +56,4 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
     return Grid(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
 
 
-__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "gradients", "grid_of", "loss_named", "register_objective"]
+__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "column_of", "gradients", "grid_of", "loss_named", "register_objective"]

@@ -68,9 +68,9 @@ class Loss:
         """The parameters by XGBoost's names."""
         return asdict(self)
 
-    def outputs(self, n_labels: int) -> int:
-        """Trees a round."""
-        return 1
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
+        """Trees a round: one for each column of y that is a number."""
+        return targets
 
     def exported_as(self, outputs: int) -> str:
         """The objective that an exported model names: what predictions are made of margins."""
@@ -119,14 +119,20 @@ class Loss:
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """Gradients and hessians of the rows in the ranges, weights included, before any rounding.
 
-        margin: (outputs, rows); y: (rows,); weight: (rows,) or (1,) IN; g, h: (outputs, rows) OUT
+        margin: (outputs, rows); y: (rows,) or (rows, targets); weight: (rows,) or (1,) IN; g, h: (outputs, rows) OUT
         """
         for k in range(len(margin)):
-            loss_kernels.statistics(self.code, self.parameter(k), margin[k], y, weight, ranges, g[k], h[k])
+            own = column_of(y, k)
+            loss_kernels.statistics(self.code, self.parameter(k), margin[k], own, weight, ranges, g[k], h[k])
 
     def parameter(self, output: int) -> float:
         """The number that the row in `loss_kernels` depends on."""
         return 0.0
+
+
+def column_of(y: Floats, output: int) -> Floats:
+    """The targets of an output: (rows,)."""
+    return y if y.ndim == 1 else y[:, output]
 
 
 def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]:
@@ -144,4 +150,4 @@ def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]
     return g, h
 
 
-__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "check_rows", "gradients"]
+__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "check_rows", "column_of", "gradients"]

@@ -134,7 +134,7 @@ class Softprob(Loss):
     classification = True
     kernel = staticmethod(loss_kernels.softmax)
 
-    def outputs(self, n_labels: int) -> int:
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
         """See `Loss`."""
         return n_labels
 

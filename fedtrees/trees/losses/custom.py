@@ -22,13 +22,13 @@ class CustomLoss(Loss):
 
     function: ClassVar[Function]
 
-    def outputs(self, n_labels: int) -> int:
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
         """See `Loss`."""
-        return n_labels if n_labels > 2 else 1
+        return n_labels if n_labels > 2 else targets
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`; XGBoost estimates nothing for a function, either."""
-        outputs = self.outputs(len(sums) if self.classification else 0)
+        outputs = self.outputs(len(sums)) if self.classification else len(sums) - 1
         return np.full(outputs, 0.0 if self.classification and outputs == 1 else 0.5)
 
     def exported_as(self, outputs: int) -> str:

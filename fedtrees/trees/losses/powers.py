@@ -30,10 +30,10 @@ class _LogLink(Loss):
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
-        mean = float(sums[1] / sums[0])
-        if not mean > 0:
+        mean: Doubles = sums[1:] / sums[0]
+        if not (mean > 0).all():
             raise DataError(f"y is 0 in every row that has a weight; {self.name} needs one above 0.")
-        return np.array([math.log(mean)])
+        return np.log(mean)
 
     def link(self, base_score: float) -> float:
         """See `Loss`."""

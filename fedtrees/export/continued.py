@@ -1,0 +1,135 @@
+"""An earlier XGBoost model that training goes on from, and the model that holds its trees and the new ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from fedtrees.errors import DataError
+from fedtrees.trees.inherited import Inherited
+
+
+@dataclass(frozen=True, eq=False)
+class Continued:
+    """An earlier model: as XGBoost writes it, and as silos hear of it.
+
+    Attributes
+    ----------
+    model : dict
+        XGBoost's JSON.
+    objective : str
+    trees : Inherited
+    rounds : int
+    """
+
+    model: dict[str, Any]
+    objective: str
+    trees: Inherited
+    rounds: int
+
+    @staticmethod
+    def read(booster: xgboost.Booster) -> Continued:
+        """Read a model.
+
+        Raises
+        ------
+        DataError
+            For a booster of other than plain trees, and for categorical splits.
+        """
+        model: dict[str, Any] = json.loads(booster.save_raw("json"))
+        learner = model["learner"]
+        kind = learner["gradient_booster"]["name"]
+        if kind != "gbtree":
+            raise DataError(f"xgb_model: a model of {kind!r}; only one of 'gbtree' can be continued.")
+        forest = learner["gradient_booster"]["model"]
+        if any(any(tree["split_type"]) for tree in forest["trees"]):
+            raise DataError("xgb_model: a model of categorical splits, which fedtrees does not make.")
+        if any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in forest["trees"]):
+            raise DataError("xgb_model: a model whose leaves hold vectors, which fedtrees does not make.")
+        if not forest["trees"]:
+            raise DataError("xgb_model: a model without trees.")
+        base_margin = _base_margin(model)
+        features = int(learner["learner_model_param"]["num_feature"])
+        rounds = len(forest["iteration_indptr"]) - 1
+        return Continued(model, learner["objective"]["name"], _inherited(forest, features, base_margin), rounds)
+
+    def with_new(self, booster: xgboost.Booster) -> xgboost.Booster:
+        """The model that holds the earlier trees, then those of ``booster``, whose names and attributes it takes.
+
+        Law: its margins start from the earlier model's and add the trees in this order, each in float32.
+        """
+        merged: dict[str, Any] = json.loads(booster.save_raw("json"))
+        learner, before = merged["learner"], self.model["learner"]
+        new, old = learner["gradient_booster"]["model"], before["gradient_booster"]["model"]
+        n_old = len(old["trees"])
+        for tree in new["trees"]:
+            tree["id"] += n_old
+        new["trees"] = old["trees"] + new["trees"]
+        new["tree_info"] = old["tree_info"] + new["tree_info"]
+        new["iteration_indptr"] = old["iteration_indptr"] + [n_old + end for end in new["iteration_indptr"][1:]]
+        new["gbtree_model_param"] = new["gbtree_model_param"] | {"num_trees": str(len(new["trees"]))}
+        learner["learner_model_param"]["base_score"] = before["learner_model_param"]["base_score"]
+        return _loaded(merged)
+
+
+def _loaded(model: dict[str, Any]) -> xgboost.Booster:
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(json.dumps(model).encode()))
+    return booster
+
+
+def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
+    """What XGBoost itself starts a model's margins from: those of the model with an empty leaf for each output."""
+    learner = model["learner"]
+    forest = learner["gradient_booster"]["model"]
+    params = learner["learner_model_param"]
+    outputs = max(1, int(params["num_class"]), int(params["num_target"]))
+    leaf = _stump(forest["trees"][0])
+    blank = {
+        **forest,
+        "trees": [{**leaf, "id": k} for k in range(outputs)],
+        "tree_info": list(range(outputs)),
+        "iteration_indptr": [0, outputs],
+        "gbtree_model_param": {**forest["gbtree_model_param"], "num_trees": str(outputs), "num_parallel_tree": "1"},
+    }
+    bare = {**learner, "gradient_booster": {**learner["gradient_booster"], "model": blank}, "attributes": {}}
+    booster = _loaded({**model, "learner": bare})
+    nothing = np.full((1, int(params["num_feature"])), np.nan, np.float32)
+    margin: NDArray[np.float32] = booster.inplace_predict(nothing, predict_type="margin", validate_features=False)
+    return margin.reshape(-1).astype(np.float32)
+
+
+def _stump(tree: dict[str, Any]) -> dict[str, Any]:
+    """A tree of one leaf that says 0, in the form of another."""
+    nodes = int(tree["tree_param"]["num_nodes"])
+    blank: dict[str, Any] = {"left_children": [-1], "right_children": [-1], "parents": [2**31 - 1]}
+    for name, column in tree.items():
+        if isinstance(column, list) and len(column) == nodes:
+            blank.setdefault(name, [type(column[0])()])  # a float stays one: XGBoost insists
+    return {**tree, **blank, "tree_param": {**tree["tree_param"], "num_nodes": "1"}}
+
+
+def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> Inherited:
+    trees = forest["trees"]
+
+    def column(name: str, dtype: Any) -> NDArray[Any]:
+        return np.concatenate([np.array(tree[name], dtype) for tree in trees])
+
+    left = column("left_children", np.int32)
+    feature = np.where(left < 0, -1, column("split_indices", np.int32)).astype(np.int32)
+    return Inherited(
+        features=features,
+        base_margin=base_margin,
+        ends=np.cumsum([len(tree["left_children"]) for tree in trees]).astype(np.int64),
+        output=np.array(forest["tree_info"], np.int32),
+        feature=feature,
+        value=column("split_conditions", np.float32),
+        default_left=column("default_left", np.bool_),
+        left=left,
+        right=column("right_children", np.int32),
+    )

@@ -1,0 +1,93 @@
+"""Trees of an earlier model that training goes on from: silos add them to their margins, row by row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Fact
+from fedtrees.core.table import Table
+from fedtrees.core.threads import Threads
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.counts import pieces
+from fedtrees.trees import kernels
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class Inherited(Fact, frozen=True, eq=False):
+    """Trees over values, not bins: the earlier model's cut points are not ours. Their arrays stand end to end.
+
+    Parameters
+    ----------
+    features : int
+    base_margin : float32 (outputs,)
+        What that model's margins start from.
+    ends : int64 (trees,)
+        Where each tree's nodes end.
+    output : int32 (trees,)
+        Whose margin a tree adds to.
+    feature : int32 (nodes,)
+        The feature a node asks for, -1 at a leaf.
+    value : float32 (nodes,)
+        Rows below it go left; at a leaf, what that adds to the margin.
+    default_left : bool (nodes,)
+    left, right : int32 (nodes,)
+        Children, numbered within their tree.
+    """
+
+    features: int
+    base_margin: NDArray[np.float32]
+    ends: NDArray[np.int64]
+    output: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    value: NDArray[np.float32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        self.check(silo.table.n_features)
+        silo.inherited = self
+
+    def check(self, n_features: int) -> None:
+        """Refuse what is no tree over so many features: kernels trust it.
+
+        Raises
+        ------
+        ProtocolError
+        """
+        arrays = (self.value, self.default_left, self.left, self.right)
+        sizes = np.diff(self.ends, prepend=0)
+        whole = len(self.ends) == len(self.output) and (sizes > 0).all() and int(sizes.sum()) == len(self.feature)
+        if not whole or any(len(array) != len(self.feature) for array in arrays) or self.features != n_features:
+            raise ProtocolError(f"trees of an earlier model that are not those of {n_features} features")
+        inner = self.feature >= 0
+        here = np.arange(len(self.feature)) - np.repeat(self.ends - sizes, sizes)
+        end = np.repeat(sizes, sizes)
+        children = (self.left, self.right)
+        lost = any(((child <= here) | (child >= end))[inner].any() for child in children)  # and no walk goes in circles
+        if lost or (self.feature >= n_features).any() or ((self.output < 0) | (self.output >= self.outputs)).any():
+            raise ProtocolError("a tree of an earlier model with a feature, child or output that there is not")
+
+    @property
+    def outputs(self) -> int:
+        """Margins of a row."""
+        return len(self.base_margin)
+
+    def add_to(self, margin: NDArray[np.float32], table: Table, threads: Threads) -> None:
+        """Add the leaves of a table's rows to their margins, float32 (outputs, rows), in the order of the trees."""
+        order = np.zeros(0, np.uint32) if table.order is None else table.order
+        starts = np.concatenate(([0], self.ends[:-1])).astype(np.int64)
+
+        def add(piece: NDArray[np.int64]) -> None:
+            kernels.add_inherited(
+                table.X, order, piece, starts, self.output, self.feature, self.value, self.default_left,
+                self.left, self.right, margin,
+            )  # fmt: skip
+
+        threads.map(add, pieces(np.array([[0, table.n_rows]], np.int64), threads.n))

@@ -1,0 +1,218 @@
+"""Training that goes on from an earlier model: whose trees stay, and whose margins are where the new ones start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, margins, problems
+
+from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
+from fedtrees.export.continued import Continued
+from fedtrees.trees.inherited import Inherited
+
+RNG = np.random.default_rng(0)
+X = np.round(RNG.normal(size=(300, 4)), 1).astype(np.float32)
+X[RNG.random(X.shape) < 0.1] = np.nan
+SIGNAL = np.nan_to_num(X[:, 0] + X[:, 1] * X[:, 2]) + RNG.normal(size=300) / 4
+TARGETS: dict[str, Any] = {
+    "binary:logistic": (SIGNAL > 0).astype(int),
+    "multi:softprob": np.digitize(SIGNAL, [-0.5, 0.5]),
+    "reg:squarederror": SIGNAL,
+}
+SILO = np.arange(300) % 3
+SMALL: dict[str, Any] = {"n_estimators": 3, "max_depth": 3, "n_jobs": 1}
+OBJECTIVES = list(TARGETS)
+
+
+def kinds(objective: str) -> tuple[Any, Any]:
+    if CLASSES[objective]:
+        return FedGBTClassifier, xgboost.XGBClassifier
+    return FedGBTRegressor, xgboost.XGBRegressor
+
+
+def boosters_of(theirs: Any) -> list[dict[str, Any]]:
+    model = json.loads(theirs.get_booster().save_raw("json"))["learner"]["gradient_booster"]["model"]
+    return list(model["trees"])
+
+
+# -- the laws -----------------------------------------------------------------------------------------------
+
+
+@examples(25)
+@given(problem=problems(most_silos=4), ours=st.booleans(), depth=st.integers(1, 4))
+def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_training(
+    problem: Problem, ours: bool, depth: int
+) -> None:
+    own, other = kinds(problem.objective)
+    first = own if ours else other
+    before = first(n_estimators=2, max_depth=depth).fit(problem.X, problem.y)
+    pooled = problem.estimator().fit(problem.X, problem.y, sample_weight=problem.weight, xgb_model=before)
+    for mode in ("fused", "faithful"):
+        silos = problem.silos()
+        federation = Watched(LocalFederation(silos, mode=mode))
+        apart = problem.estimator().fit_federation(federation, xgb_model=before)
+        assert apart.booster_.save_raw("ubj") == pooled.booster_.save_raw("ubj")
+        assert federation.log is not None
+        for silo in [federation.inner._fused] if mode == "fused" else silos:
+            if mode == "faithful":
+                silo.forget()  # what it lost, the facts bring back
+            bring_up_to_date(silo, federation.log)
+            table = silo.table
+            if table.n_rows:
+                rows = table.X if table.order is None else table.X[table.order]
+                assert silo.state.margin.tobytes() == margins(apart, rows).tobytes()
+
+
+# -- XGBoost ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_xgboost_goes_on_from_the_same_model_to_the_same_predictions(objective: str) -> None:
+    ours, theirs = kinds(objective)
+    y = TARGETS[objective]
+    before = theirs(**SMALL, tree_method="hist").fit(X, y)
+    own = ours(**SMALL).fit(X, y, SILO, xgb_model=before)
+    other = theirs(**SMALL, tree_method="hist").fit(X, y, xgb_model=before.get_booster())
+    assert own.booster_.num_boosted_rounds() == other.get_booster().num_boosted_rounds() == 6
+    np.testing.assert_allclose(own.predict(X, output_margin=True), other.predict(X, output_margin=True), atol=2e-5)
+    # the earlier trees are the earlier model's, to the last bit
+    assert boosters_of(own)[: len(boosters_of(before))] == boosters_of(before)
+    first = before.predict(X, output_margin=True)
+    assert own.predict(X, output_margin=True, iteration_range=(0, 3)).tobytes() == first.tobytes()
+    np.testing.assert_array_equal(own.intercept_, before.intercept_)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_half_the_rounds_and_then_the_others_are_all_of_them(objective: str) -> None:
+    ours, _ = kinds(objective)
+    y = TARGETS[objective]
+    whole = ours(**SMALL | {"n_estimators": 6}).fit(X, y)
+    half = ours(**SMALL).fit(X, y, SILO)
+    rest = ours(**SMALL).fit(X, y, SILO, xgb_model=half)
+    if objective != "reg:squarederror":  # whose grids are bounded by the rounds before
+        assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
+    np.testing.assert_allclose(rest.predict(X), whole.predict(X), rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_a_booster_and_an_estimator_are_the_same_model(tmp_path: Path) -> None:
+    y = TARGETS["binary:logistic"]
+    half = FedGBTClassifier(**SMALL).fit(X, y)
+    half.save_model(tmp_path / "half.ubj")
+    fits = [
+        FedGBTClassifier(**SMALL).fit(X, y, xgb_model=model)
+        for model in (half, half.booster_, tmp_path / "half.ubj", str(tmp_path / "half.ubj"))
+    ]
+    assert len({bytes(fit.booster_.save_raw("ubj")) for fit in fits}) == 1
+
+
+def test_evaluation_sets_and_early_stopping_count_from_the_first_round_of_all() -> None:
+    y = TARGETS["binary:logistic"]
+    half = FedGBTClassifier(**SMALL).fit(X[:200], y[:200])
+    held_out = [(X[200:], y[200:])]
+    options: dict[str, Any] = {**SMALL, "n_estimators": 60, "early_stopping_rounds": 3, "learning_rate": 0.9}
+    model = FedGBTClassifier(**options).fit(X[:200], y[:200], eval_set=held_out, xgb_model=half)
+    scores = model.evals_result()["validation_0"]["logloss"]
+    assert model.best_iteration == 3 + int(np.argmin(scores)) and len(scores) < 60
+    best = model.predict_proba(X[200:], iteration_range=(0, model.best_iteration + 1))
+    assert model.predict_proba(X[200:]).tobytes() == best.tobytes()
+    p = np.clip(best[np.arange(100), y[200:]].astype(np.float64), 1e-16, 1)
+    assert min(scores) == pytest.approx(-np.log(p).mean(), rel=1e-5)
+
+
+def test_a_margin_that_is_given_comes_before_the_earlier_trees() -> None:
+    y = TARGETS["reg:squarederror"]
+    margin = RNG.normal(size=300).astype(np.float32)
+    before = xgboost.XGBRegressor(**SMALL, tree_method="hist").fit(X, y)
+    own = FedGBTRegressor(**SMALL).fit(X, y, base_margin=margin, xgb_model=before)
+    other = xgboost.XGBRegressor(**SMALL, tree_method="hist").fit(
+        X, y, base_margin=margin, xgb_model=before.get_booster()
+    )
+    np.testing.assert_allclose(own.predict(X, base_margin=margin), other.predict(X, base_margin=margin), atol=2e-5)
+
+
+# -- what cannot be gone on from ----------------------------------------------------------------------------
+
+
+def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    y, classes = TARGETS["binary:logistic"], TARGETS["multi:softprob"]
+    frame = pd.DataFrame(np.nan_to_num(X), columns=list("abcd"))
+    dart = xgboost.train({"booster": "dart", "objective": "binary:logistic"}, xgboost.DMatrix(X, y), 2)
+    codes = frame.assign(a=pd.Categorical(np.arange(300) % 5))
+    trained = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(codes, np.arange(300) % 5 > 2)
+    texts = np.array(["no", "yes"])[y]
+    wrong: list[tuple[Any, str]] = [
+        (
+            FedGBTRegressor(**SMALL).fit(X, y),
+            "a model of 'reg:squarederror', and this training is of 'binary",
+        ),
+        (FedGBTClassifier(**SMALL).fit(X[:, :3], y), "a model of 3 features, and X has 4"),
+        (FedGBTClassifier(**SMALL).fit(X, texts), "a model of the classes .'no', 'yes'., and y holds .0, 1."),
+        (dart, "a model of 'dart'; only one of 'gbtree' can be continued"),
+        (trained, "a model of categorical splits"),
+    ]
+    for model, text in wrong:
+        with pytest.raises(DataError, match=f"^xgb_model: {text}"):
+            FedGBTClassifier(**SMALL).fit(X, y, xgb_model=model)
+    with pytest.raises(DataError, match="a model of 3 outputs, and this training has 4"):
+        FedGBTClassifier(**SMALL).fit(X, np.arange(300) % 4, xgb_model=FedGBTClassifier(**SMALL).fit(X, classes))
+    other = frame.set_axis(list("abce"), axis=1)
+    with pytest.raises(DataError, match=r"a model of the features \['a', 'b', 'c', 'd'\], and X has"):
+        FedGBTClassifier(**SMALL).fit(other, y, xgb_model=FedGBTClassifier(**SMALL).fit(frame, y))
+    with pytest.raises(ParameterError, match="xgb_model: give a Booster, a fitted estimator or a path, not int"):
+        FedGBTClassifier(**SMALL).fit(X, y, xgb_model=7)
+    with pytest.raises(FileNotFoundError):
+        FedGBTClassifier(**SMALL).fit(X, y, xgb_model=tmp_path / "nothing.json")
+
+
+def told(**other: Any) -> Inherited:
+    parts: dict[str, Any] = {
+        "features": 2,
+        "base_margin": np.zeros(1, np.float32),
+        "ends": np.array([3]),
+        "output": np.zeros(1, np.int32),
+        "feature": np.int32([1, -1, -1]),
+        "value": np.float32([0.5, 1, 2]),
+        "default_left": np.zeros(3, bool),
+        "left": np.int32([1, -1, -1]),
+        "right": np.int32([2, -1, -1]),
+    }
+    return Inherited(**parts | other)
+
+
+def test_a_silo_refuses_trees_that_would_lead_it_elsewhere() -> None:
+    silo = Silo("a", [[0.0, 0.0], [0.0, np.nan]], [0, 1])
+    told().apply(silo)
+    margin = np.zeros((1, 2), np.float32)
+    told().add_to(margin, silo.table, silo.threads)
+    assert margin.tolist() == [[1, 2]]
+    for other in (
+        {"features": 3},
+        {"feature": np.int32([2, -1, -1])},
+        {"left": np.int32([0, -1, -1])},
+        {"right": np.int32([3, -1, -1])},
+        {"ends": np.array([4])},
+        {"ends": np.array([0])},
+        {"ends": np.array([3, 3]), "output": np.zeros(2, np.int32)},
+        {"output": np.ones(1, np.int32)},
+        {"value": np.zeros(2, np.float32)},
+    ):
+        with pytest.raises(ProtocolError, match="of an earlier model"):
+            told(**other).apply(silo)
+
+
+def test_a_model_read_is_the_model_that_silos_hear_of() -> None:
+    model = xgboost.XGBClassifier(**SMALL, num_parallel_tree=2).fit(X, TARGETS["multi:softprob"])
+    earlier = Continued.read(model.get_booster())
+    assert (earlier.rounds, earlier.objective, len(earlier.trees.ends)) == (3, "multi:softprob", 18)
+    table = Silo("a", X, TARGETS["multi:softprob"]).table
+    margin = np.repeat(earlier.trees.base_margin[:, None], 300, axis=1)
+    earlier.trees.add_to(margin, table, Silo("b", X, SILO).threads)
+    assert margin.T.tobytes() == model.predict(X, output_margin=True).tobytes()
