@@ -132,8 +132,11 @@ def test_cells_that_are_no_numbers_are_errors_of_type_too() -> None:
 class Elsewhere:
     """A table that speaks Arrow, as those of polars do."""
 
+    columns: tuple[str, ...] = ()
+    dtypes: tuple[Any, ...] = ()
+
     def __init__(self, frame: pd.DataFrame):
-        self.frame, self.columns, self.dtypes = frame, list(frame.columns), list(frame.dtypes)
+        self.frame = frame
 
     def to_arrow(self) -> Elsewhere:
         return self
@@ -148,6 +151,24 @@ def arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = types.ModuleType("pyarrow")
     stand_in.types = types.SimpleNamespace(is_dictionary=lambda own: own == "dictionary")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyarrow", stand_in)
+
+
+class Lazy:
+    """A table that is not there yet."""
+
+    def collect(self) -> Elsewhere:
+        raise AssertionError
+
+    @property
+    def columns(self) -> list[str]:
+        raise AssertionError
+
+    dtypes = columns
+
+
+def test_a_lazy_table_is_not_computed_unasked() -> None:
+    with pytest.raises(DataError, match="X is a lazy table; collect it first"):
+        read_features(Lazy())
 
 
 @pytest.mark.usefixtures("arrow")

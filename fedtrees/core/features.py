@@ -65,7 +65,8 @@ def read_features(
 
 def is_frame(X: Any) -> bool:
     """Whether this is a table with columns: pandas', polars' or pyarrow's."""
-    return hasattr(X, "columns") and (hasattr(X, "dtypes") or hasattr(X, "column_names"))
+    kind = type(X)  # of which nothing is computed: a lazy table would
+    return hasattr(kind, "columns") and (hasattr(kind, "dtypes") or hasattr(kind, "column_names"))
 
 
 def as_pandas(X: Any, where: str) -> Any:
