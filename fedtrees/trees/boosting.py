@@ -79,7 +79,8 @@ class Begin(Fact, frozen=True, eq=False):
         targets = len(self.base_margin) if self.labels is None else 1
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
-        if len(self.base_margin) != loss.outputs(n_labels, targets) or (self.objective.startswith("binary:") and n_labels > 2):
+        too_many = self.objective.startswith("binary:") and n_labels > 2
+        if too_many or len(self.base_margin) != loss.outputs(n_labels, targets):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
         if silo.table.n_targets not in (0, targets):
             raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
