@@ -133,7 +133,7 @@ def test_cuts_that_are_none_of_this_table_are_refused(wrong: dict[str, Any]) -> 
         {"left": [2, LEAF, LEAF]},
         {"left": [-5, LEAF, LEAF]},
         {"bin": [4, 0, 0]},
-        {"bin": [-1, 0, 0]},
+        {"bin": [-2, 0, 0]},
         {"bin": [2, 0]},
         {"default_left": [False]},
     ],

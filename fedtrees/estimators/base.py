@@ -29,6 +29,8 @@ from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.columns import Columns
+from fedtrees.trees.constraints import Constraints, Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss
 from fedtrees.trees.split import SplitRule
 
@@ -41,12 +43,18 @@ _LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "n_estimators": (True, 1, math.inf, True),
-    "max_depth": (True, 1, 30, True),
+    "max_depth": (True, 0, 30, True),
+    "max_leaves": (True, 0, 2**30, True),
     "learning_rate": (False, 0, _LARGEST, False),
     "reg_lambda": (False, 0, _LARGEST, True),
     "reg_alpha": (False, 0, _LARGEST, True),
     "gamma": (False, 0, _LARGEST, True),
     "min_child_weight": (False, 0, _LARGEST, True),
+    "max_delta_step": (False, 0, _LARGEST, True),
+    "colsample_bytree": (False, 0, 1, False),
+    "colsample_bylevel": (False, 0, 1, False),
+    "colsample_bynode": (False, 0, 1, False),
+    "num_parallel_tree": (True, 1, 10_000, True),
     "max_bin": (True, 2, 65535, True),
     "verbose": (True, 0, math.inf, True),
 }
@@ -72,6 +80,15 @@ class FedGBT(BaseEstimator):
         reg_alpha: float = 0.0,
         gamma: float = 0.0,
         min_child_weight: float = 1.0,
+        max_delta_step: float = 0.0,
+        max_leaves: int = 0,
+        grow_policy: str = "depthwise",
+        num_parallel_tree: int = 1,
+        colsample_bytree: float = 1.0,
+        colsample_bylevel: float = 1.0,
+        colsample_bynode: float = 1.0,
+        monotone_constraints: Monotone = None,
+        interaction_constraints: Interactions = None,
         max_bin: int = 256,
         base_score: float | None = None,
         objective: str | None = None,
@@ -91,6 +108,15 @@ class FedGBT(BaseEstimator):
         self.reg_alpha = reg_alpha
         self.gamma = gamma
         self.min_child_weight = min_child_weight
+        self.max_delta_step = max_delta_step
+        self.max_leaves = max_leaves
+        self.grow_policy = grow_policy
+        self.num_parallel_tree = num_parallel_tree
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.monotone_constraints = monotone_constraints
+        self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
         self.base_score = base_score
         self.objective = objective
@@ -191,7 +217,7 @@ class FedGBT(BaseEstimator):
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
-        settings = self._settings(loss, getattr(federation, "eval_sets", 0))
+        settings = self._settings(loss, schema, getattr(federation, "eval_sets", 0))
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
             model = GrowingModel(lambda grown: self._export(grown, schema, loss), settings.rule.learning_rate)
@@ -225,9 +251,14 @@ class FedGBT(BaseEstimator):
         if noted is not None:  # a callback may have sought it, too, or it came with a file
             self.best_iteration, self.best_score = int(noted), float(self.booster_.attr("best_score") or math.nan)
 
-    def _settings(self, loss: Loss, eval_sets: int) -> Settings:
+    def _settings(self, loss: Loss, schema: Schema, eval_sets: int) -> Settings:
         if self.early_stopping_rounds is not None and not eval_sets:
             raise ParameterError("early_stopping_rounds needs an eval_set, in fit or in each Silo, to look at.")
+        seed, constraints = _seed(self.random_state), None
+        if self.monotone_constraints is not None or self.interaction_constraints is not None:
+            constraints = Constraints.of(self.monotone_constraints, self.interaction_constraints, schema.names)
+        shares = (float(own) for own in (self.colsample_bytree, self.colsample_bylevel, self.colsample_bynode))
+        columns = Columns(len(schema.names), seed, *shares)
         return Settings(
             loss=loss,
             n_estimators=int(self.n_estimators),
@@ -239,11 +270,17 @@ class FedGBT(BaseEstimator):
                 gamma=float(self.gamma),
                 min_child_weight=float(self.min_child_weight),
                 learning_rate=float(self.learning_rate),
+                max_delta_step=float(self.max_delta_step),
             ),
+            constraints=constraints,
+            columns=None if columns.all else columns,
+            max_leaves=int(self.max_leaves),
+            best_first=self.grow_policy == "lossguide",
+            parallel=int(self.num_parallel_tree),
             base_score=self.base_score if self.base_score is None else float(self.base_score),
             sampler=as_sampler(self.sampling),
             weighting=as_weighting(self.weighting),
-            seed=_seed(self.random_state),
+            seed=seed,
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics() or [metric_of(loss.name)],
         )
@@ -263,6 +300,8 @@ class FedGBT(BaseEstimator):
         known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
         if self.objective is not None and self.objective not in known:
             raise unknown_value("objective", self.objective, known)
+        if self.grow_policy not in ("depthwise", "lossguide"):
+            raise unknown_value("grow_policy", self.grow_policy, ["depthwise", "lossguide"])
         for metric in self._metrics():
             metric_named(metric)
         patience = self.early_stopping_rounds
@@ -283,6 +322,7 @@ class FedGBT(BaseEstimator):
             objective=loss.name,
             base_margin=ensemble.base_margin,
             n_classes=len(schema.labels or ()),
+            parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )

@@ -43,6 +43,7 @@ from fedtrees.trees.tree import LEAF, Cuts, Tree
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 
 SCHEMA = [3, 2, 0]  # the XGBoost whose schema this is
+LOWEST = np.finfo(np.float32).min  # no value lies below it
 ROOT_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
 
 # XGBoost clamps the probability of a logistic objective's base_score to this distance from 0 and 1.
@@ -83,6 +84,7 @@ def to_booster(
     objective: str,
     base_margin: ArrayLike,
     n_classes: int = 0,
+    parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
 ) -> xgboost.Booster:
@@ -91,7 +93,8 @@ def to_booster(
     Parameters
     ----------
     trees : sequence of Tree
-        In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next.
+        In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next; where rounds grow
+        several trees a class, those stand side by side.
     cuts : Cuts
         What the trees' bins stand for.
     objective : {"binary:logistic", "multi:softprob", "reg:squarederror"}
@@ -99,6 +102,8 @@ def to_booster(
         The margin before the first tree, as `storable_base_margin` gives it.
     n_classes : int
         K of ``multi:softprob``. The other objectives have a K of 1, whatever it says.
+    parallel : int, default 1
+        Trees a round and class.
     feature_names, feature_types : sequence of str, optional
         One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``).
 
@@ -138,15 +143,16 @@ def to_booster(
         raise ParameterError(f"{objective} needs n_classes of 2 or more, not {n_classes}.")
     if margin.shape != (n_margins,):
         raise ParameterError(f"base_margin has shape {margin.shape}; {objective} needs ({n_margins},).")
-    if not len(trees) or len(trees) % n_margins:
+    if not len(trees) or parallel < 1 or len(trees) % (n_margins * parallel):
         # Without a tree XGBoost forgets to put base_score through its link.
-        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {n_margins}.")
+        a_round = n_margins * parallel
+        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {a_round}.")
     model = {
         "learner": {
             "attributes": {},
             "feature_names": _one_a_feature("feature_names", feature_names, cuts),
             "feature_types": _one_a_feature("feature_types", feature_types, cuts),
-            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins), "name": "gbtree"},
+            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins, parallel), "name": "gbtree"},
             "learner_model_param": {
                 "base_score": _base_score(objective, margin),
                 "boost_from_average": "1",
@@ -273,12 +279,12 @@ def _nearest_logit(wished: np.float32) -> tuple[np.float32, np.float32]:
     return near[best], margin[best]
 
 
-def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int) -> dict[str, object]:
+def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
     return {
         "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
-        "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
-        "iteration_indptr": list(range(0, len(trees) + 1, n_margins)),
-        "tree_info": [tree % n_margins for tree in range(len(trees))],
+        "gbtree_model_param": {"num_parallel_tree": str(parallel), "num_trees": str(len(trees))},
+        "iteration_indptr": list(range(0, len(trees) + 1, n_margins * parallel)),
+        "tree_info": [tree // parallel % n_margins for tree in range(len(trees))],
         "trees": _trees(trees, cuts),
     }
 
@@ -329,7 +335,8 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
     parents = np.full(len(left), ROOT_PARENT)
     parents[child] = parents[child + 1] = here[inner]
     conditions = value.copy()  # XGBoost keeps a leaf's value where a split has its threshold
-    conditions[inner] = cuts.values[cuts.offsets[feature[inner]] + bins[inner]]
+    at = cuts.offsets[feature[inner]] + np.maximum(bins[inner], 0)
+    conditions[inner] = np.where(bins[inner] < 0, LOWEST, cuts.values[at])
     defaults = np.concatenate([tree.default_left for tree in trees])
     return {
         "base_weights": value.astype(np.float32),
@@ -356,7 +363,7 @@ def _check_nodes(
     """Refuse what XGBoost would follow blindly out of its arrays."""
     if ((feature < 0) | (feature >= cuts.n_features)).any():
         raise ParameterError(f"A node splits a feature outside of 0 .. {cuts.n_features - 1}.")
-    if ((bins < 0) | (bins >= cuts.n_values[feature])).any():
+    if ((bins < -1) | (bins >= cuts.n_values[feature])).any():
         raise ParameterError("A node splits at a bin that has no cut.")
     if ((left <= here) | (left + 1 >= size)).any():
         raise ParameterError("A node's children are not further on in its tree.")

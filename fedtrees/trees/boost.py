@@ -16,6 +16,8 @@ from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.columns import Columns
+from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import Evaluation, Scored
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
@@ -42,6 +44,11 @@ class Settings:
     sampler: Sampler = field(default_factory=FixedFraction)
     weighting: Weighting = field(default_factory=RowWeights)
     seed: int = 0
+    constraints: Constraints | None = None
+    columns: Columns | None = None
+    max_leaves: int = 0
+    best_first: bool = False
+    parallel: int = 1
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
 
@@ -55,16 +62,19 @@ class Ensemble:
     trees : list of Tree
     cuts : Cuts
     base_margin : float32 (outputs,)
+    parallel : int
+        Trees a round of each output, side by side.
     """
 
     trees: list[Tree]
     cuts: Cuts
     base_margin: NDArray[np.float32]
+    parallel: int = 1
 
     @property
     def rounds(self) -> int:
         """Rounds of boosting."""
-        return len(self.trees) // len(self.base_margin)
+        return len(self.trees) // (len(self.base_margin) * self.parallel)
 
 
 class Observer(Protocol):
@@ -114,21 +124,23 @@ def boost(
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
     base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
     objective = settings.loss.name
-    channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing))
+    channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, settings.parallel))
     plan = Plan(
-        cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
-    )
+        cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins),
+        settings.parallel, settings.max_leaves, settings.best_first, settings.constraints, settings.columns,
+    )  # fmt: skip
     grids = Grids(settings.loss, weights.exponents[0], summary.rows * plan.outputs)
     trees: list[Tree] = []
-    ensemble = Ensemble(trees, cuts, base_margin)
+    ensemble = Ensemble(trees, cuts, base_margin, settings.parallel)
     for round in range(settings.n_estimators):
         rule = observer.before(round, settings.rule) if observer else settings.rule
         if rule is None:
             break
-        plan = replace(plan, rule=rule)
+        # as in XGBoost, the trees of a forest share the learning rate
+        plan = replace(plan, rule=replace(rule, learning_rate=rule.learning_rate / settings.parallel))
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         exponents = grids.exponents(channel, cohort)
-        grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
+        grown, answers = grow(plan, channel, cohort, exponents, grids.riders(), round)
         grids.learn(answers, grown, complete=len(cohort) == n_silos)
         channel.tell(Grown.of(grown))
         trees += grown

@@ -34,6 +34,8 @@ class Begin(Fact, frozen=True, eq=False):
     base_margin : float32 (outputs,)
     values, offsets, missing
         The cut points; see `trees.tree.Cuts`.
+    parallel : int, default 1
+        Trees a round of each output.
     """
 
     objective: str
@@ -42,6 +44,7 @@ class Begin(Fact, frozen=True, eq=False):
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
+    parallel: int = 1
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -49,15 +52,17 @@ class Begin(Fact, frozen=True, eq=False):
         cuts.check(silo.table.n_features)
         if len(self.base_margin) != loss_named(self.objective).outputs(len(self.labels or ())):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        if self.parallel < 1:
+            raise ProtocolError(f"{self.parallel} trees a round")
         silo.state = Boosting(silo, self, cuts)
 
 
 class Grown(Fact, frozen=True, eq=False):
-    """A round's trees are finished, one an output; their arrays stand end to end.
+    """A round's trees are finished, those of an output side by side; their arrays stand end to end.
 
     Parameters
     ----------
-    ends : int32 (outputs,)
+    ends : int32 (trees,)
         Where each tree's nodes end.
     feature, bin, default_left, left, value
         See `trees.tree.Tree`.
@@ -80,7 +85,7 @@ class Grown(Fact, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state: Boosting | None = silo.state
-        if state is None or len(self.ends) != len(state.margin):
+        if state is None or len(self.ends) != state.trees:
             raise ProtocolError("trees before the cut points, or of other outputs than they were for")
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
         if len(self.value) != len(self.feature):
@@ -97,7 +102,7 @@ class Boosting:
     ----------
     bins : uint8 or uint16 (groups, rows, features a group)
     margin : float32 (outputs, rows)
-    node : uint32 (outputs, rows)
+    node : uint32 (trees, rows)
         The node of the growing tree that a row is known to have reached.
     words : int64 (outputs, rows)
         Packed quantised gradients and hessians.
@@ -105,6 +110,7 @@ class Boosting:
 
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
+        self.trees = outputs * begin.parallel  # a round
         self.begin, self.cuts = begin, cuts
         self.loss = loss_named(begin.objective)
         self.target = silo.targets(begin.labels)
@@ -116,7 +122,7 @@ class Boosting:
         self.weight = np.ones(1, np.float32) if weight is None else weight
         self.bins = bin_table(silo.table, cuts, silo.threads)
         self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
-        self.node = np.zeros((outputs, rows), np.uint32)
+        self.node = np.zeros((self.trees, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
@@ -127,7 +133,7 @@ class Boosting:
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self._pieces: list[Ranges] = []  # of those rows, one a thread
-        self._walked: list[Shape | None] = [None] * outputs
+        self._walked: list[Shape | None] = [None] * self.trees
         self._evaluated: dict[int, Evaluated] = {}
 
     def evaluated(self, silo: Silo, place: int, table: Table) -> Evaluated:
@@ -155,12 +161,12 @@ class Boosting:
 
     def _add_round(self, silo: Silo, ranges: Ranges, round: int) -> None:
         shapes, values = self.forest[round]
-        levels = [self._levels(output, shape, ranges) for output, shape in enumerate(shapes)]
+        levels = [self._levels(number, shape, ranges) for number, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)
-                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[k])
+                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self._output(k)])
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
@@ -194,24 +200,30 @@ class Boosting:
 
     # -- within a tree --------------------------------------------------------------------------------------
 
-    def _levels(self, output: int, shape: Shape, ranges: Ranges) -> int:
-        """Levels that rows have to go down in an output's tree; to its root first, where they walked another."""
-        walked = self._walked[output]
+    def _output(self, tree: int) -> int:
+        """The output that a round's tree belongs to."""
+        return tree // self.begin.parallel
+
+    def _levels(self, tree: int, shape: Shape, ranges: Ranges) -> int:
+        """Levels that rows have to go down in a round's tree; to its root first, where they walked another."""
+        walked = self._walked[tree]
         if walked is not None and not shape.extends(walked):
-            kernels.to_root(self.node[output : output + 1], ranges)
+            kernels.to_root(self.node[tree : tree + 1], ranges)
             walked = None
-        self._walked[output] = shape
+        self._walked[tree] = shape
         return shape.levels_below(walked)
 
-    def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32]) -> Vector:
-        """The (G, H) of each bin of the nodes to build, of one output's tree: int64 (nodes, 2, bins)."""
+    def histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None = None
+    ) -> Vector:
+        """The (G, H) of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, 2, bins)."""
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = np.full(len(shape.feature), -1, np.int32)
         if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
             raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
         slot_of[build] = np.arange(len(build))
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
-        levels = self._levels(output, shape, silo.ranges)
+        levels = self._levels(tree, shape, silo.ranges)
         scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
@@ -221,14 +233,17 @@ class Boosting:
             wide[:] = 0
             wide = wide.reshape(len(build), 2, cuts.total_bins)
             kernels.grow_level(
-                self.bins, self.words[output], self.node[output], ranges, levels,
+                self.bins, self.words[self._output(tree)], self.node[tree], ranges, levels,
                 shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
             )  # fmt: skip
             return wide
 
         parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
-            return np.zeros((len(build), 2, cuts.total_bins), np.int64)
+            parts = [np.zeros((len(build), 2, cuts.total_bins), np.int64)]
+        if columns is not None:
+            own = cuts.bins_of(columns)
+            parts = [part[:, :, own] for part in parts]
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
         for part in parts[2:]:
             total += part

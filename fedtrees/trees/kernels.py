@@ -177,7 +177,7 @@ def _descend(flat, features_a_group, node, start, stop, levels, tree):
             asked = question[at]
             b = np.uint64(flat[column[at] + i * a_group])
             is_missing = b == (asked >> np.uint64(16)) & low
-            right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b > asked & low)
+            right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b >= asked & low)
             node[i] = np.uint32((asked >> np.uint64(33)) + right)
 
 
