@@ -56,8 +56,8 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
     "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5, None]),
     **{
-        f"colsample_by{what}": ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1", None])
-        for what in ("tree", "level", "node")
+        name: ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1", None])
+        for name in ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")
     },
     "learning_rate": ("give a number above 0", [0, -0.1, NAN, INF, 1e300, "0.3", None]),
     "reg_lambda": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),

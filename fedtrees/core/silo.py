@@ -13,6 +13,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
+from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.table import Schema, Table, read_features, read_weight, without_weightless
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_target
 from fedtrees.core.threads import Threads
@@ -41,6 +42,9 @@ class Silo:
         Threads to answer with; None takes every core.
     eval_set : sequence of (X, y) or (X, y, sample_weight), optional
         Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
+    row_id : array-like (rows,), optional
+        Whole numbers or texts that name rows wherever they lie, for ``subsample``; without, a row is named by the silo
+        and its place there, and what is drawn depends on who holds it.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class Silo:
         sample_weight: ArrayLike | None = None,
         n_jobs: int | None = None,
         eval_set: Sequence[tuple[Any, ...]] = (),
+        row_id: ArrayLike | None = None,
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
@@ -71,10 +76,13 @@ class Silo:
         values, schema = read_features(X, where)
         target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
+        ids = read_row_ids(row_id, len(values), where)
         target, weight, order = without_weightless(target, weight)
+        ids = ids if ids is None or order is None else ids[order]
         starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place) for place, own in enumerate(eval_set)]
-        self._hold(Table(schema, values, target, weight, [name], starts, order), Threads(n_jobs), held_out)
+        table = Table(schema, values, target, weight, [name], starts, order, ids=ids)
+        self._hold(table, Threads(n_jobs), held_out)
 
     @classmethod
     def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.record import Record
+from fedtrees.core.row_ids import RowIds, placed_row_ids
 from fedtrees.core.target import is_text, plain_array
 from fedtrees.errors import DataError, DataTypeError, SchemaError
 
@@ -58,6 +59,8 @@ class Table:
         None where the rows stand in X as they are.
     joined : bool
         Whether the silos were read by themselves: their owners count rows from 0 each.
+    ids : uint64 (rows,) or None
+        What names a row wherever it lies; None where its place in its silo does.
     """
 
     schema: Schema
@@ -68,6 +71,11 @@ class Table:
     starts: NDArray[np.int64]
     order: NDArray[np.uint32] | None = None
     joined: bool = False
+    ids: RowIds | None = None
+
+    def row_ids(self) -> RowIds:
+        """What names each row: its id, or its silo and its place there."""
+        return placed_row_ids(self.names, self.starts) if self.ids is None else self.ids
 
     @property
     def n_rows(self) -> int:

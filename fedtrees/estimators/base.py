@@ -51,6 +51,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "gamma": (False, 0, _LARGEST, True),
     "min_child_weight": (False, 0, _LARGEST, True),
     "max_delta_step": (False, 0, _LARGEST, True),
+    "subsample": (False, 0, 1, False),
     "colsample_bytree": (False, 0, 1, False),
     "colsample_bylevel": (False, 0, 1, False),
     "colsample_bynode": (False, 0, 1, False),
@@ -84,6 +85,7 @@ class FedGBT(BaseEstimator):
         max_leaves: int = 0,
         grow_policy: str = "depthwise",
         num_parallel_tree: int = 1,
+        subsample: float = 1.0,
         colsample_bytree: float = 1.0,
         colsample_bylevel: float = 1.0,
         colsample_bynode: float = 1.0,
@@ -112,6 +114,7 @@ class FedGBT(BaseEstimator):
         self.max_leaves = max_leaves
         self.grow_policy = grow_policy
         self.num_parallel_tree = num_parallel_tree
+        self.subsample = subsample
         self.colsample_bytree = colsample_bytree
         self.colsample_bylevel = colsample_bylevel
         self.colsample_bynode = colsample_bynode
@@ -149,6 +152,7 @@ class FedGBT(BaseEstimator):
         eval_set: Sequence[tuple[Any, Any]] = (),
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
+        row_id: ArrayLike | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -169,6 +173,9 @@ class FedGBT(BaseEstimator):
             The silo ids of their rows; scores are the same sums whoever holds them.
         sample_weight_eval_set : sequence of array-like, optional
             The weights of their rows.
+        row_id : array-like (rows,), optional
+            Whole numbers or texts that name the rows, for ``subsample``: with them, the rows that a tree draws do not
+            depend on ``silos``. Without, a row is named by its silo and its place there.
 
         Returns
         -------
@@ -190,7 +197,7 @@ class FedGBT(BaseEstimator):
         federation = LocalFederation.from_table(
             X, _column(y), silos, sample_weight,
             eval_set=[_with_weight(own, weight) for own, weight in zip(eval_set, weights, strict=True)],
-            eval_silos=eval_silos, n_jobs=self.n_jobs,
+            eval_silos=eval_silos, row_id=row_id, n_jobs=self.n_jobs,
         )  # fmt: skip
         try:
             return self.fit_federation(federation)
@@ -277,6 +284,7 @@ class FedGBT(BaseEstimator):
             max_leaves=int(self.max_leaves),
             best_first=self.grow_policy == "lossguide",
             parallel=int(self.num_parallel_tree),
+            subsample=float(self.subsample),
             base_score=self.base_score if self.base_score is None else float(self.base_score),
             sampler=as_sampler(self.sampling),
             weighting=as_weighting(self.weighting),

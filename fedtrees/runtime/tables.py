@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.table import (
     Schema,
     Table,
@@ -41,26 +42,37 @@ def join_tables(tables: Sequence[Table]) -> Table:
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
     y = np.concatenate(targets, dtype=np.int64, casting="unsafe") if whole else np.concatenate(targets)
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
-    return Table(schema, features, y, weight, names, starts, joined=True)
+    ids = None
+    if any(table.ids is not None for table in tables):
+        ids = np.concatenate([table.row_ids() for table in tables])
+    return Table(schema, features, y, weight, names, starts, joined=True, ids=ids)
 
 
-def split_table(X: Any, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None) -> Table:
+def split_table(
+    X: Any,
+    y: ArrayLike,
+    silos: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    row_id: ArrayLike | None = None,
+) -> Table:
     """Sort one table by a silo id a row, without a copy of X; None is one silo, called ``all``."""
     ids = None if silos is None else _read_ids(silos)
     values, schema = read_features(X, silos=ids)
     n = len(values)
     target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
+    row_ids = read_row_ids(row_id, n)
     target, weight, kept = without_weightless(target, weight)
+    row_ids = row_ids if row_ids is None or kept is None else row_ids[kept]
     if kept is not None and not len(kept):
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if ids is None:
-        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept)
+        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept, ids=row_ids)
     import pandas as pd
 
     codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
     if kept is not None:
         codes = codes[kept]
-    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, kept)
+    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, kept, row_ids)
 
 
 def split_held_out(table: Table, own: tuple[Any, ...], silos: ArrayLike | None, place: int) -> Table:
@@ -95,6 +107,7 @@ def _sorted(
     names: Sequence[str],
     codes: NDArray[np.integer],
     kept: NDArray[np.uint32] | None = None,
+    ids: RowIds | None = None,
 ) -> Table:
     """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
@@ -103,8 +116,9 @@ def _sorted(
     if (codes[1:] < codes[:-1]).any():
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
+        ids = None if ids is None else ids[order]
         order = order if kept is None else kept[order]
-    return Table(schema, values, target, weight, names, starts, order)
+    return Table(schema, values, target, weight, names, starts, order, ids=ids)
 
 
 def _narrow(y: NDArray[Any]) -> NDArray[Any]:
@@ -135,5 +149,6 @@ def part_table(table: Table) -> list[Table]:
         X = table.X[rows] if table.order is None else table.X[table.order[rows]]
         weight = None if table.weight is None else table.weight[rows]
         starts = np.array([0, len(X)], np.int64)
-        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts))
+        ids = None if table.ids is None else table.ids[rows]
+        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts, ids=ids))
     return parts

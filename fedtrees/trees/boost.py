@@ -49,6 +49,7 @@ class Settings:
     max_leaves: int = 0
     best_first: bool = False
     parallel: int = 1
+    subsample: float = 1.0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
 
@@ -124,7 +125,12 @@ def boost(
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels)
     base_margin = storable(_intercept(channel, everyone, weights, labels, settings))
     objective = settings.loss.name
-    channel.tell(Begin(objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, settings.parallel))
+    channel.tell(
+        Begin(
+            objective, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, settings.parallel,
+            settings.subsample, settings.seed,
+        )
+    )  # fmt: skip
     plan = Plan(
         cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins),
         settings.parallel, settings.max_leaves, settings.best_first, settings.constraints, settings.columns,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
 from fedtrees.core.ring import Vector
+from fedtrees.core.rng import stream
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
@@ -36,6 +37,10 @@ class Begin(Fact, frozen=True, eq=False):
         The cut points; see `trees.tree.Cuts`.
     parallel : int, default 1
         Trees a round of each output.
+    subsample : float, default 1.0
+        The share of rows that a tree draws.
+    seed : int, default 0
+        Of these draws.
     """
 
     objective: str
@@ -45,6 +50,8 @@ class Begin(Fact, frozen=True, eq=False):
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
     parallel: int = 1
+    subsample: float = 1.0
+    seed: int = 0
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -52,8 +59,8 @@ class Begin(Fact, frozen=True, eq=False):
         cuts.check(silo.table.n_features)
         if len(self.base_margin) != loss_named(self.objective).outputs(len(self.labels or ())):
             raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
-        if self.parallel < 1:
-            raise ProtocolError(f"{self.parallel} trees a round")
+        if self.parallel < 1 or not 0 < self.subsample <= 1:
+            raise ProtocolError(f"{self.parallel} trees a round, of a share of {self.subsample} of the rows")
         silo.state = Boosting(silo, self, cuts)
 
 
@@ -124,6 +131,9 @@ class Boosting:
         self.margin = np.repeat(begin.base_margin[:, None].astype(np.float32), rows, axis=1)
         self.node = np.zeros((self.trees, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
+        self._ids = silo.table.row_ids() if begin.subsample < 1 else None
+        self._drawn = np.zeros(rows if begin.subsample < 1 else 0, np.int64)  # the words of the tree drawn for last
+        self._drawn_for = -1
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
@@ -187,7 +197,7 @@ class Boosting:
         self._pieces = pieces(silo.ranges, silo.threads.n)
         silo.threads.map(fill, self._pieces)
         self.placed[silo.silos_asked] = len(self.forest)
-        self._prepared, self._ranges = key, silo.ranges
+        self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
         self._walked = [None] * len(self.node)
 
     def gradients(self, silo: Silo) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -224,6 +234,7 @@ class Boosting:
         slot_of[build] = np.arange(len(build))
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self._levels(tree, shape, silo.ranges)
+        words = self._words(silo, tree)
         scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
@@ -233,7 +244,7 @@ class Boosting:
             wide[:] = 0
             wide = wide.reshape(len(build), 2, cuts.total_bins)
             kernels.grow_level(
-                self.bins, self.words[self._output(tree)], self.node[tree], ranges, levels,
+                self.bins, words, self.node[tree], ranges, levels,
                 shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
             )  # fmt: skip
             return wide
@@ -248,6 +259,24 @@ class Boosting:
         for part in parts[2:]:
             total += part
         return total
+
+    def _words(self, silo: Silo, tree: int) -> Vector:
+        """The words of a round's tree: those of its output, and 0 for the rows that it does not draw."""
+        words = self.words[self._output(tree)]
+        if self._ids is None or tree == self._drawn_for:
+            return words if self._ids is None else self._drawn
+        ids = self._ids
+        keys = stream(self.begin.seed, f"rows of tree {tree}", len(self.forest)).integers(
+            2**64, size=2, dtype=np.uint64
+        )
+        share = np.uint64(self.begin.subsample * 2.0**53)
+
+        def draw(piece: Ranges) -> None:
+            kernels.draw(words, ids, piece, keys, share, self._drawn)
+
+        silo.threads.map(draw, self._pieces)
+        self._drawn_for = tree
+        return self._drawn
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
         """A thread's memory, at first zeros. Fresh memory would cost the system more time than the sums do."""
