@@ -96,6 +96,7 @@ class Problem:
         See `FedGBTClassifier.fit`.
     silo : int64 (rows,)
         Whose each row is; there are ``n_silos``, not all of which need hold any.
+    row_id : int64 (rows,), optional
     """
 
     X: NDArray[np.float32]
@@ -105,6 +106,7 @@ class Problem:
     n_silos: int
     objective: str
     params: dict[str, Any]
+    row_id: NDArray[np.int64] | None = None
 
     def estimator(self, **other: Any) -> FedGBTClassifier | FedGBTRegressor:
         """An estimator of these parameters, or with some in their place."""
@@ -118,11 +120,13 @@ class Problem:
     def _silo(self, k: int) -> Silo:
         own = self.silo == k
         weight = None if self.weight is None else self.weight[own]
-        return Silo(f"silo {k}", self.X[own], self.y[own], weight, n_jobs=1)
+        ids = None if self.row_id is None else self.row_id[own]
+        return Silo(f"silo {k}", self.X[own], self.y[own], weight, n_jobs=1, row_id=ids)
 
     def pooled(self, **other: Any) -> bytes:
         """The model trained on one silo that holds everything."""
-        return model_bytes(self.estimator(**other).fit(self.X, self.y, sample_weight=self.weight))
+        model = self.estimator(**other).fit(self.X, self.y, sample_weight=self.weight, row_id=self.row_id)
+        return model_bytes(model)
 
     def federated(self, federation: Any = None, **other: Any) -> bytes:
         """The model trained over a federation: by default all silos in this process, fused."""
@@ -133,7 +137,8 @@ class Problem:
         """The same rows in another order."""
         order = rng.permutation(len(self.y))
         weight = None if self.weight is None else self.weight[order]
-        return replace(self, X=self.X[order], y=self.y[order], weight=weight, silo=self.silo[order])
+        ids = None if self.row_id is None else self.row_id[order]
+        return replace(self, X=self.X[order], y=self.y[order], weight=weight, silo=self.silo[order], row_id=ids)
 
 
 def model_bytes(model: FedGBTClassifier | FedGBTRegressor) -> bytes:

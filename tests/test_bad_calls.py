@@ -51,7 +51,14 @@ def regress(weight: Any = None, part: Part = NUMBERS, n_jobs: Any = 1, **options
 OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_bin": ("give a whole number from 2 to 65535", [1, 0, -1, 65536, 16.5, 256.0, "256", None, NAN, True]),
     "n_estimators": ("give a whole number from 1", [0, -5, 1.5, "10", None, INF, True]),
-    "max_depth": ("give a whole number from 1 to 30", [0, -1, 31, 2.5, None]),
+    "max_depth": ("give a whole number from 0 to 30", [-1, 31, 2.5, None]),
+    "max_leaves": ("give a whole number from 0 to 1073741824", [-1, 2.5, None, "31"]),
+    "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5, None]),
+    **{
+        name: ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1", None])
+        for name in ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")
+    },
     "learning_rate": ("give a number above 0", [0, -0.1, NAN, INF, 1e300, "0.3", None]),
     "reg_lambda": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
     "reg_alpha": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),

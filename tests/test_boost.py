@@ -28,8 +28,8 @@ from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.boosting import Begin, Grown
 from fedtrees.trees.evaluation import Scored
+from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS

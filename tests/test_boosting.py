@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedtrees import ProtocolError, Silo
 from fedtrees.core.query import Fact
-from fedtrees.trees.boosting import Begin, Grown
+from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import GradientExponents, Histograms
 from fedtrees.trees.tree import LEAF
@@ -135,7 +135,7 @@ def test_cuts_that_are_none_of_this_table_are_refused(wrong: dict[str, Any]) -> 
         {"left": [2, LEAF, LEAF]},
         {"left": [-5, LEAF, LEAF]},
         {"bin": [4, 0, 0]},
-        {"bin": [-1, 0, 0]},
+        {"bin": [-2, 0, 0]},
         {"bin": [2, 0]},
         {"default_left": [False]},
     ],

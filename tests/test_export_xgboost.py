@@ -419,7 +419,7 @@ def test_what_does_not_fit_is_refused(stump: SimpleNamespace, wrong: dict[str, o
         ("feature", 1, "feature outside"),
         ("feature", -2, "feature outside"),
         ("bin", 2, "no cut"),
-        ("bin", -1, "no cut"),
+        ("bin", -2, "no cut"),
         ("left", 0, "further on"),
         ("left", 2, "further on"),
     ],

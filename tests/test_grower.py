@@ -19,7 +19,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.query import Query
 from fedtrees.core.ring import exponent_of, largest_exponent
 from fedtrees.core.threads import Threads
-from fedtrees.trees.boosting import Begin
+from fedtrees.trees.facts import Begin
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.histogram import GradientExponents, Histograms

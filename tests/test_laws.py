@@ -35,7 +35,7 @@ from strategies import (
 )
 
 from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Silo
-from fedtrees.trees.boosting import Begin
+from fedtrees.trees.facts import Begin
 from fedtrees.trees.tree import Cuts
 
 seeds = st.integers(0, 2**32 - 1)

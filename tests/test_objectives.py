@@ -16,7 +16,7 @@ from strategies import CLASSES, Watched, examples, margins, model_bytes, numbers
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.trees import grids
-from fedtrees.trees.boosting import Aim, Begin
+from fedtrees.trees.facts import Aim, Begin
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.leaves import Quantile, ResidualRanks, TargetRanks
 from fedtrees.trees.losses import register_objective

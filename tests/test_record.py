@@ -22,7 +22,7 @@ from fedtrees.core.record import Record, decode, encode
 from fedtrees.core.table import Schema
 from fedtrees.core.weighting import RowWeights, SiloWeights, Weigh
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
-from fedtrees.trees.boosting import Grown
+from fedtrees.trees.facts import Grown
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 

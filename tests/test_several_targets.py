@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import Problem, Watched, bring_up_to_date, examples, problems
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, SchemaError, Silo
-from fedtrees.trees.boosting import Begin
+from fedtrees.trees.facts import Begin
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(300, 3)), 1).astype(np.float32)

@@ -15,7 +15,8 @@ from fedtrees.core.features import read_features
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
-from fedtrees.core.table import Schema, Table, read_weight, without_weightless
+from fedtrees.core.row_ids import read_row_ids
+from fedtrees.core.table import Schema, Table, kept_rows, of_rows, read_weight
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
@@ -48,6 +49,9 @@ class Silo:
         What each row's margin starts from, in place of the model's intercept. It never leaves the silo.
     missing : float, default NaN
         The number that stands for a missing value.
+    row_id : array-like (rows,), optional
+        Whole numbers or texts that name rows wherever they lie, for ``subsample``; without, a row is named by the silo
+        and its place there, and what is drawn depends on who holds it.
 
     Raises
     ------
@@ -75,6 +79,7 @@ class Silo:
         eval_set: Sequence[tuple[Any, ...]] = (),
         base_margin: ArrayLike | None = None,
         missing: float = math.nan,
+        row_id: ArrayLike | None = None,
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
@@ -82,11 +87,12 @@ class Silo:
         values, schema = read_features(X, where, missing=missing)
         target = read_target(y, len(values), where)
         weight = read_weight(sample_weight, len(values), where)
-        margin = read_margin(base_margin, len(values), where)
-        target, weight, margin, order = without_weightless(target, weight, margin)
+        margin, ids = read_margin(base_margin, len(values), where), read_row_ids(row_id, len(values), where)
+        kept = kept_rows(weight)
+        target, weight, margin, ids = (of_rows(own, kept) for own in (target, weight, margin, ids))
         starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
-        table = Table(schema, values, target, weight, [name], starts, order, margin=margin)
+        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids)
         self._hold(table, Threads(n_jobs), held_out)
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.record import Record
+from fedtrees.core.row_ids import RowIds, placed_row_ids
 from fedtrees.core.target import as_float32, is_text, plain_array
 from fedtrees.errors import DataError, SchemaError
 
@@ -63,6 +64,8 @@ class Table:
         Whether the silos were read by themselves: their owners count rows from 0 each.
     margin : float32 (rows, outputs) or None
         What each row's margin starts from; NaN, or None for all, where that is for the training to say.
+    ids : uint64 (rows,) or None
+        What names a row wherever it lies; None where its place in its silo does.
     """
 
     schema: Schema
@@ -74,6 +77,11 @@ class Table:
     order: NDArray[np.uint32] | None = None
     joined: bool = False
     margin: NDArray[np.float32] | None = None
+    ids: RowIds | None = None
+
+    def row_ids(self) -> RowIds:
+        """What names each row: its id, or its silo and its place there."""
+        return placed_row_ids(self.names, self.starts) if self.ids is None else self.ids
 
     @property
     def n_rows(self) -> int:
@@ -126,17 +134,17 @@ def read_weight(
     return values
 
 
-def without_weightless(
-    target: NDArray[Any], weight: NDArray[np.float32] | None, margin: NDArray[np.float32] | None
-) -> tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.uint32] | None]:
-    """Leave out the rows of weight 0: targets, weights, margins, and a `Table.order` to find the others' features by.
+def kept_rows(weight: NDArray[np.float32] | None) -> NDArray[np.uint32] | None:
+    """The rows that have a weight, for `Table.order`; None where all have.
 
     No cut point, no count of missing values and no label may come from a row that does not count.
     """
-    if weight is None or weight.all():
-        return target, weight, margin, None
-    order = np.flatnonzero(weight).astype(np.uint32)
-    return target[order], weight[order], None if margin is None else margin[order], order
+    return None if weight is None or weight.all() else np.flatnonzero(weight).astype(np.uint32)
+
+
+def of_rows(values: Any, rows: NDArray[np.integer] | None) -> Any:
+    """A column of some rows; of all where ``rows`` is None. No column stays none."""
+    return values if values is None or rows is None else values[rows]
 
 
 def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.channel import Federation, PlainChannel
@@ -17,40 +15,24 @@ from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
-from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
-from fedtrees.estimators.model import IMPORTANCES, HoldsBooster, describe, go_on_from
+from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.estimators.parameters import OF_LOSSES, check_parameters, metric_names, seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.queries.metrics import metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.columns import Columns
+from fedtrees.trees.constraints import Constraints, Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss, register_objective
-from fedtrees.trees.losses.custom import custom_named
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
-
-_LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
-
-# name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
-_RANGES: dict[str, tuple[bool, float, float, bool]] = {
-    "n_estimators": (True, 1, math.inf, True),
-    "max_depth": (True, 1, 30, True),
-    "learning_rate": (False, 0, _LARGEST, False),
-    "reg_lambda": (False, 0, _LARGEST, True),
-    "reg_alpha": (False, 0, _LARGEST, True),
-    "gamma": (False, 0, _LARGEST, True),
-    "min_child_weight": (False, 0, _LARGEST, True),
-    "max_bin": (True, 2, 65535, True),
-    "verbose": (True, 0, math.inf, True),
-}
-
-# parameters of some objectives
-_OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha")
 
 
 class FedGBT(HoldsBooster):
@@ -66,6 +48,15 @@ class FedGBT(HoldsBooster):
         reg_alpha: float = 0.0,
         gamma: float = 0.0,
         min_child_weight: float = 1.0,
+        max_leaves: int = 0,
+        grow_policy: str = "depthwise",
+        num_parallel_tree: int = 1,
+        subsample: float = 1.0,
+        colsample_bytree: float = 1.0,
+        colsample_bylevel: float = 1.0,
+        colsample_bynode: float = 1.0,
+        monotone_constraints: Monotone = None,
+        interaction_constraints: Interactions = None,
         max_bin: int = 256,
         missing: float = math.nan,
         base_score: float | None = None,
@@ -92,6 +83,15 @@ class FedGBT(HoldsBooster):
         self.reg_alpha = reg_alpha
         self.gamma = gamma
         self.min_child_weight = min_child_weight
+        self.max_leaves = max_leaves
+        self.grow_policy = grow_policy
+        self.num_parallel_tree = num_parallel_tree
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.monotone_constraints = monotone_constraints
+        self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
         self.missing = missing
         self.base_score = base_score
@@ -125,7 +125,7 @@ class FedGBT(HoldsBooster):
     def _loss_params(self, objective: str) -> dict[str, float]:
         """The parameters of an objective that were set; XGBoost's defaults stand for others."""
         own = [field.name for field in fields(LOSSES[objective])] if objective in LOSSES else []
-        given = {name: getattr(self, name) for name in _OF_LOSSES if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in OF_LOSSES if getattr(self, name) is not None}
         unused = [name for name in given if name not in own and name != "max_delta_step"]
         if unused:
             import warnings
@@ -148,6 +148,7 @@ class FedGBT(HoldsBooster):
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
         xgb_model: Any = None,
+        row_id: ArrayLike | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -176,6 +177,9 @@ class FedGBT(HoldsBooster):
             What their rows' margins start from.
         xgb_model : xgboost.Booster, fitted estimator or path, optional
             A model to go on from: its trees stay, and ``n_estimators`` new rounds follow them.
+        row_id : array-like (rows,), optional
+            Whole numbers or texts that name the rows, for ``subsample``: with them, the rows that a tree draws do not
+            depend on ``silos``. Without, a row is named by its silo and its place there.
 
         Returns
         -------
@@ -188,7 +192,7 @@ class FedGBT(HoldsBooster):
         ParameterError
             Naming the parameter, before anything is read.
         """
-        self._check_parameters()
+        check_parameters(self)
         if y is None:
             raise DataError("requires y to be passed, but the target y is None.")
         held_out = list(eval_set or ())
@@ -197,7 +201,7 @@ class FedGBT(HoldsBooster):
         federation = LocalFederation.from_table(
             X, _column(y), silos, sample_weight,
             eval_set=[_with(*own) for own in zip(held_out, weights, margins, strict=True)],
-            eval_silos=eval_silos, base_margin=base_margin, missing=self.missing, n_jobs=self.n_jobs,
+            eval_silos=eval_silos, base_margin=base_margin, missing=self.missing, row_id=row_id, n_jobs=self.n_jobs,
         )  # fmt: skip
         try:
             return self.fit_federation(federation, xgb_model=xgb_model)
@@ -224,7 +228,7 @@ class FedGBT(HoldsBooster):
         DataError, ParameterError
             See `fit`.
         """
-        self._check_parameters()
+        check_parameters(self)
         if not hasattr(federation, "schemas"):
             given = type(federation).__name__
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
@@ -259,6 +263,11 @@ class FedGBT(HoldsBooster):
     def _settings(self, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
         if self.early_stopping_rounds is not None and not eval_sets:
             raise ParameterError("early_stopping_rounds needs an eval_set, in fit or in each Silo, to look at.")
+        seed, constraints = seed_of(self.random_state), None
+        if self.monotone_constraints is not None or self.interaction_constraints is not None:
+            constraints = Constraints.of(self.monotone_constraints, self.interaction_constraints, schema.names)
+        shares = (float(own) for own in (self.colsample_bytree, self.colsample_bylevel, self.colsample_bynode))
+        columns = Columns(len(schema.names), seed, *shares)
         return Settings(
             loss=loss,
             targets=1 if schema.labels else schema.targets,
@@ -273,62 +282,27 @@ class FedGBT(HoldsBooster):
                 learning_rate=float(self.learning_rate),
                 max_delta_step=float(loss.params().get("max_delta_step", self.max_delta_step or 0.0)),
             ),
+            constraints=constraints,
+            columns=None if columns.all else columns,
+            max_leaves=int(self.max_leaves),
+            best_first=self.grow_policy == "lossguide",
+            parallel=int(self.num_parallel_tree),
+            subsample=float(self.subsample),
             base_score=self.base_score if self.base_score is None else float(self.base_score),
             sampler=as_sampler(self.sampling),
             weighting=as_weighting(self.weighting),
-            seed=_seed(self.random_state),
+            seed=seed,
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics_of(loss),
             inherited=None if earlier is None else earlier.trees,
         )
 
     def _metrics_of(self, loss: Loss) -> list[str]:
-        names = self._metrics() or [metric_of(loss.name)]
+        names = metric_names(self.eval_metric) or [metric_of(loss.name)]
         for name in names:
             if not metric_named(name).fits(loss.name):
                 raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
         return names
-
-    def _metrics(self) -> list[str]:
-        given = self.eval_metric
-        if given is None:
-            return []
-        return [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else [str(given)]
-
-    def _check_parameters(self) -> None:
-        for name, (whole, low, high, closed) in _RANGES.items():
-            value = getattr(self, name)
-            kind = Integral if whole else Real
-            fine = isinstance(value, kind) and (not isinstance(value, bool) or name == "verbose")
-            if not fine or not (low <= value <= high if closed else low < value <= high) or value == math.inf:
-                span = f"{'from' if closed else 'above'} {low}" + ("" if high >= _LARGEST else f" to {high}")
-                raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
-        known = [name for name, loss in LOSSES.items() if loss.classification == self._classifies]
-        given = self.objective
-        if isinstance(given, str) and given not in known and custom_named(given, self._classifies) is None:
-            raise unknown_value("objective", given, known)
-        if given is not None and not isinstance(given, str) and not callable(given):
-            raise ParameterError(f"objective={given!r}: give a name, or a function of y and margins.")
-        if self.importance_type is not None and self.importance_type not in IMPORTANCES:
-            raise unknown_value("importance_type", self.importance_type, IMPORTANCES)
-        if isinstance(self.missing, bool) or not isinstance(self.missing, Real):
-            raise ParameterError(f"missing={self.missing!r}: give the number that stands for a missing value, or NaN.")
-        for name in _OF_LOSSES:
-            own = getattr(self, name)
-            if own is not None and not (isinstance(own, Real) and 0 <= float(own) < math.inf):
-                raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
-        for metric in self._metrics():
-            metric_named(metric)
-        patience = self.early_stopping_rounds
-        if patience is not None and not (isinstance(patience, Integral) and patience > 0):
-            raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
-        base_score = self.base_score
-        if base_score is not None and not (isinstance(base_score, Real) and abs(base_score) <= _LARGEST):
-            raise ParameterError(f"base_score={base_score!r}: give a finite number, or None to estimate it.")
-        as_sampler(self.sampling), as_weighting(self.weighting), Threads(self.n_jobs), check_callbacks(self.callbacks)
-        if not _is_seed(self.random_state):
-            given = f"random_state={self.random_state!r}"
-            raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
 
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
         objective = loss.exported_as(len(ensemble.base_margin))
@@ -341,6 +315,7 @@ class FedGBT(HoldsBooster):
             n_classes=len(schema.labels or ()),
             n_targets=1 if schema.labels else schema.targets,
             params=loss.params(),
+            parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,
             feature_types=None,
         )
@@ -373,17 +348,3 @@ def _one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -
 def _with(own: Any, weight: ArrayLike | None, margin: ArrayLike | None) -> Any:
     """An evaluation set as a federation takes it; what is no pair is refused there."""
     return (*own, weight, margin) if isinstance(own, tuple | list) and len(own) == 2 else own
-
-
-def _is_seed(random_state: Any) -> bool:
-    whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    return whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)
-
-
-def _seed(random_state: Any) -> int:
-    """The run's seed; a generator is drawn from, so ask once a run."""
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31 - 1))
-    return 0 if random_state is None else int(random_state)

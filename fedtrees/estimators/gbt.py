@@ -120,11 +120,6 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")
         return loss_named(objective, self._loss_params(objective), self._classifies)
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.base_score is not None and not 0 < self.base_score < 1 and self.objective in (None, "binary:logistic"):
-            raise ParameterError(f"base_score={self.base_score!r}: give a probability above 0 and below 1, or None.")
-
     @property
     def classes_(self) -> NDArray[Any]:
         """The class labels, sorted."""
@@ -233,14 +228,6 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     def _loss(self, labels: list[Any] | None) -> Loss:
         objective = self._objective_named("reg:squarederror")
         return loss_named(objective, self._loss_params(objective), self._classifies)
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        score = self.base_score
-        if score is not None and self.objective == "reg:logistic" and not 0 < score < 1:
-            raise ParameterError(f"base_score={score!r}: give a share above 0 and below 1, or None.")
-        if score is not None and self.objective in ("count:poisson", "reg:gamma", "reg:tweedie") and not score > 0:
-            raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
     def predict(
         self,

@@ -29,7 +29,6 @@ Nothing is rounded or parsed, which also makes it several times faster than JSON
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,11 +38,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.export.links import LOG, LOGIT, Link
+from fedtrees.export.ubjson import write_ubjson
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 
 SCHEMA = [3, 2, 0]  # the XGBoost whose schema this is
+LOWEST = np.finfo(np.float32).min  # no value lies below it
 ROOT_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
 
 
@@ -94,6 +95,7 @@ def to_booster(
     n_classes: int = 0,
     n_targets: int = 1,
     params: Mapping[str, float] | None = None,
+    parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
 ) -> xgboost.Booster:
@@ -102,7 +104,8 @@ def to_booster(
     Parameters
     ----------
     trees : sequence of Tree
-        In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next.
+        In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next; where rounds grow
+        several trees a class, those stand side by side.
     cuts : Cuts
         What the trees' bins stand for.
     objective : str
@@ -115,6 +118,8 @@ def to_booster(
         Columns of y, a tree a round for each.
     params : dict of str to float, optional
         The objective's own parameters, by XGBoost's names; XGBoost's defaults stand for others.
+    parallel : int, default 1
+        Trees a round and class.
     feature_names, feature_types : sequence of str, optional
         One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``).
 
@@ -154,15 +159,16 @@ def to_booster(
         raise ParameterError(f"{objective} needs n_classes of 2 or more, not {n_classes}.")
     if margin.shape != (n_margins,):
         raise ParameterError(f"base_margin has shape {margin.shape}; {objective} needs ({n_margins},).")
-    if not len(trees) or len(trees) % n_margins:
+    if not len(trees) or parallel < 1 or len(trees) % (n_margins * parallel):
         # Without a tree XGBoost forgets to put base_score through its link.
-        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {n_margins}.")
+        a_round = n_margins * parallel
+        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {a_round}.")
     model = {
         "learner": {
             "attributes": {},
             "feature_names": _one_a_feature("feature_names", feature_names, cuts),
             "feature_types": _one_a_feature("feature_types", feature_types, cuts),
-            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins), "name": "gbtree"},
+            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins, parallel), "name": "gbtree"},
             "learner_model_param": {
                 "base_score": _base_score(objective, margin),
                 "boost_from_average": "1",
@@ -174,10 +180,8 @@ def to_booster(
         },
         "version": SCHEMA,
     }
-    parts: list[bytes] = []
-    _write_ubjson(model, parts)
     booster = xgboost.Booster()
-    booster.load_model(bytearray(b"".join(parts)))
+    booster.load_model(bytearray(write_ubjson(model)))
     return booster
 
 
@@ -272,12 +276,12 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
 
 
-def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int) -> dict[str, object]:
+def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
     return {
         "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
-        "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
-        "iteration_indptr": list(range(0, len(trees) + 1, n_margins)),
-        "tree_info": [tree % n_margins for tree in range(len(trees))],
+        "gbtree_model_param": {"num_parallel_tree": str(parallel), "num_trees": str(len(trees))},
+        "iteration_indptr": list(range(0, len(trees) + 1, n_margins * parallel)),
+        "tree_info": [tree // parallel % n_margins for tree in range(len(trees))],
         "trees": _trees(trees, cuts),
     }
 
@@ -328,7 +332,8 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
     parents = np.full(len(left), ROOT_PARENT)
     parents[child] = parents[child + 1] = here[inner]
     conditions = value.copy()  # XGBoost keeps a leaf's value where a split has its threshold
-    conditions[inner] = cuts.values[cuts.offsets[feature[inner]] + bins[inner]]
+    at = cuts.offsets[feature[inner]] + np.maximum(bins[inner], 0)
+    conditions[inner] = np.where(bins[inner] < 0, LOWEST, cuts.values[at])
     defaults = np.concatenate([tree.default_left for tree in trees])
     return {
         "base_weights": value.astype(np.float32),
@@ -355,41 +360,7 @@ def _check_nodes(
     """Refuse what XGBoost would follow blindly out of its arrays."""
     if ((feature < 0) | (feature >= cuts.n_features)).any():
         raise ParameterError(f"A node splits a feature outside of 0 .. {cuts.n_features - 1}.")
-    if ((bins < 0) | (bins >= cuts.n_values[feature])).any():
+    if ((bins < -1) | (bins >= cuts.n_values[feature])).any():
         raise ParameterError("A node splits at a bin that has no cut.")
     if ((left <= here) | (left + 1 >= size)).any():
         raise ParameterError("A node's children are not further on in its tree.")
-
-
-_MARKERS = {"f4": b"d", "i4": b"l", "i8": b"L", "u1": b"U"}
-
-
-def _write_ubjson(value: object, parts: list[bytes]) -> None:
-    """Append a value in UBJSON (draft 12): every length is an int64, arrays of numbers are typed."""
-    if isinstance(value, np.ndarray):
-        parts += (b"[$", _MARKERS[value.dtype.str[1:]], b"#", _int64(len(value)), value.tobytes())
-    elif isinstance(value, dict):
-        parts.append(b"{")
-        for key, item in value.items():
-            parts.append(_text(key))
-            _write_ubjson(item, parts)
-        parts.append(b"}")
-    elif isinstance(value, list):
-        parts += (b"[#", _int64(len(value)))
-        for item in value:
-            _write_ubjson(item, parts)
-    elif isinstance(value, str):
-        parts += (b"S", _text(value))
-    elif isinstance(value, int):
-        parts.append(_int64(value))
-    else:
-        raise TypeError(f"{type(value).__name__} has no place in an XGBoost model.")
-
-
-def _int64(value: int) -> bytes:
-    return struct.pack(">cq", b"L", value)
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return _int64(len(data)) + data

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.features import read_features
+from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
 from fedtrees.core.table import (
     Schema,
     Table,
     agree,
+    kept_rows,
+    of_rows,
     read_weight,
     refuse_mixed_targets,
-    without_weightless,
 )
 from fedtrees.core.target import plain_array, read_margin, read_target
 from fedtrees.errors import DataError, SchemaError
@@ -43,7 +45,10 @@ def join_tables(tables: Sequence[Table]) -> Table:
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
     y = _join_whole(targets) if whole else np.concatenate(targets)
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
-    return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables))
+    ids = None
+    if any(table.ids is not None for table in tables):
+        ids = np.concatenate([table.row_ids() for table in tables])
+    return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables), ids=ids)
 
 
 def told(table: Table) -> Schema:
@@ -78,23 +83,26 @@ def split_table(
     sample_weight: ArrayLike | None,
     base_margin: ArrayLike | None = None,
     missing: float = math.nan,
+    row_id: ArrayLike | None = None,
 ) -> Table:
     """Sort one table by a silo id a row, without a copy of X; None is one silo, called ``all``."""
     ids = None if silos is None else _read_ids(silos)
     values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
     target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
-    target, weight, margin, kept = without_weightless(target, weight, read_margin(base_margin, n))
+    margin, row_ids, kept = read_margin(base_margin, n), read_row_ids(row_id, n), kept_rows(weight)
     if kept is not None and not len(kept):
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
+    target, weight, margin, row_ids = (of_rows(own, kept) for own in (target, weight, margin, row_ids))
     if ids is None:
-        return Table(schema, values, target, weight, ["all"], np.array([0, len(target)], np.int64), kept, margin=margin)
+        starts = np.array([0, len(target)], np.int64)
+        return Table(schema, values, target, weight, ["all"], starts, kept, margin=margin, ids=row_ids)
     import pandas as pd
 
     codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
     if kept is not None:
         codes = codes[kept]
-    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, margin, kept)
+    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, margin, kept, row_ids)
 
 
 def split_held_out(
@@ -131,6 +139,7 @@ def _sorted(
     codes: NDArray[np.integer],
     margin: NDArray[np.float32] | None,
     kept: NDArray[np.uint32] | None = None,
+    ids: RowIds | None = None,
 ) -> Table:
     """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
@@ -140,8 +149,9 @@ def _sorted(
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
         margin = None if margin is None else margin[order]
+        ids = None if ids is None else ids[order]
         order = order if kept is None else kept[order]
-    return Table(schema, values, target, weight, names, starts, order, margin=margin)
+    return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids)
 
 
 def _join_whole(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -188,5 +198,6 @@ def part_table(table: Table) -> list[Table]:
         weight = None if table.weight is None else table.weight[rows]
         margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
-        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin))
+        ids = None if table.ids is None else table.ids[rows]
+        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin, ids=ids))
     return parts

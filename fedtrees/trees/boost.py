@@ -15,8 +15,10 @@ from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
 from fedtrees.trees.binning import global_cuts
-from fedtrees.trees.boosting import Aim, Begin, Grown
+from fedtrees.trees.columns import Columns
+from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import Evaluation, Scored
+from fedtrees.trees.facts import Aim, Begin, Grown
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
@@ -46,9 +48,22 @@ class Settings:
     sampler: Sampler = field(default_factory=FixedFraction)
     weighting: Weighting = field(default_factory=RowWeights)
     seed: int = 0
+    constraints: Constraints | None = None
+    columns: Columns | None = None
+    max_leaves: int = 0
+    best_first: bool = False
+    parallel: int = 1
+    subsample: float = 1.0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     inherited: Inherited | None = None  # what the training goes on from
+
+    def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
+        """How its trees grow."""
+        return Plan(
+            cuts, self.rule, self.max_depth, outputs, rows, threads, Shelf(cuts.total_bins), self.parallel,
+            self.max_leaves, self.best_first, self.constraints, self.columns,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +75,19 @@ class Ensemble:
     trees : list of Tree
     cuts : Cuts
     base_margin : float32 (outputs,)
+    parallel : int
+        Trees a round of each output, side by side.
     """
 
     trees: list[Tree]
     cuts: Cuts
     base_margin: NDArray[np.float32]
+    parallel: int = 1
 
     @property
     def rounds(self) -> int:
         """Rounds of boosting."""
-        return len(self.trees) // len(self.base_margin)
+        return len(self.trees) // (len(self.base_margin) * self.parallel)
 
 
 class Observer(Protocol):
@@ -123,26 +141,28 @@ def boost(
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
         channel.tell(settings.inherited)
-    channel.tell(Begin(loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params()))
-    plan = Plan(
-        cuts, settings.rule, settings.max_depth, len(base_margin), weights.rows, threads, Shelf(cuts.total_bins)
-    )
+    channel.tell(
+        Begin(
+            loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
+            settings.subsample, settings.seed,
+        )
+    )  # fmt: skip
+    plan = settings.plan(cuts, len(base_margin), weights.rows, threads)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
     quantile = weights.quantile(loss)
     trees: list[Tree] = []
-    ensemble = Ensemble(trees, cuts, base_margin)
+    ensemble = Ensemble(trees, cuts, base_margin, settings.parallel)
     for round in range(settings.n_estimators):
         rule = observer.before(round, settings.rule) if observer else settings.rule
         if rule is None:
             break
-        plan = replace(plan, rule=rule)
+        # as in XGBoost, the trees of a forest share the learning rate
+        plan = replace(plan, rule=replace(rule, learning_rate=rule.learning_rate / settings.parallel))
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         exponents = grids.exponents(channel, cohort)
-        grown, answers = grow(plan, channel, cohort, exponents, grids.riders())
+        grown, answers = grow(plan, channel, cohort, exponents, grids.riders(), round)
         if quantile is not None:
-            grown = with_quantiles(
-                channel, cohort, grown, quantile, exponents, weights.most_counted, rule.learning_rate
-            )
+            grown = with_quantiles(channel, cohort, grown, quantile, exponents, weights.most_counted, plan.rule)
         grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")

@@ -2,125 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact
 from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
-from fedtrees.errors import DataError, ParameterError, ProtocolError
+from fedtrees.core.rng import stream
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels, loss_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
-from fedtrees.trees.losses import Loss, column_of, loss_named
-from fedtrees.trees.tree import Cuts, Shape, Tree
+from fedtrees.trees.losses import column_of, loss_of
+from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.core.table import Table
     from fedtrees.core.threads import Threads
+    from fedtrees.trees.facts import Begin
 
 Ranges = NDArray[np.int64]
-
-
-class Aim(Fact, frozen=True, eq=False):
-    """What rows will be trained for, told before anything is asked of their targets: a loss may refuse some.
-
-    Parameters
-    ----------
-    objective : str
-    params : dict of str to float
-        The objective's own; see `losses.loss_named`.
-    labels : list, optional
-        The agreed class labels.
-    """
-
-    objective: str
-    params: dict[str, float]
-    labels: list[Any] | None
-
-    def apply(self, silo: Silo) -> None:
-        """See `Fact`."""
-        loss_of(self.objective, self.params, self.labels).check(silo.table, silo.targets(self.labels))
-
-
-class Begin(Fact, frozen=True, eq=False):
-    """Boosting begins: the loss, the agreed labels, and what the margins start from.
-
-    Parameters
-    ----------
-    objective : str
-    labels : list, optional
-    base_margin : float32 (outputs,)
-    values, offsets, missing
-        The cut points; see `trees.tree.Cuts`.
-    params : dict of str to float
-        The objective's own; see `losses.loss_named`.
-    """
-
-    objective: str
-    labels: list[Any] | None
-    base_margin: NDArray[np.float32]
-    values: NDArray[np.float32]
-    offsets: NDArray[np.int64]
-    missing: NDArray[np.bool_]
-    params: dict[str, float] = msgspec.field(default_factory=dict)
-
-    def apply(self, silo: Silo) -> None:
-        """See `Fact`."""
-        cuts = Cuts(self.values, self.offsets, self.missing)
-        cuts.check(silo.table.n_features)
-        loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
-        targets = len(self.base_margin) if self.labels is None else 1
-        if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
-            raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
-        too_many = self.objective.startswith("binary:") and n_labels > 2
-        if too_many or len(self.base_margin) != loss.outputs(n_labels, targets):
-            raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
-        if silo.table.n_targets not in (0, targets):
-            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
-        silo.state = Boosting(silo, self, cuts)
-
-
-class Grown(Fact, frozen=True, eq=False):
-    """A round's trees are finished, one an output; their arrays stand end to end.
-
-    Parameters
-    ----------
-    ends : int32 (outputs,)
-        Where each tree's nodes end.
-    feature, bin, default_left, left, value
-        See `trees.tree.Tree`.
-    """
-
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
-    value: NDArray[np.float32]
-
-    @staticmethod
-    def of(trees: list[Tree]) -> Grown:
-        """Put trees end to end."""
-        names = ("feature", "bin", "default_left", "left", "value")
-        ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
-        return Grown(ends, *(np.concatenate([getattr(tree, name) for tree in trees]) for name in names))
-
-    def apply(self, silo: Silo) -> None:
-        """See `Fact`."""
-        state: Boosting | None = silo.state
-        if state is None or len(self.ends) != len(state.margin):
-            raise ProtocolError("trees before the cut points, or of other outputs than they were for")
-        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
-        if len(self.value) != len(self.feature):
-            raise ProtocolError("trees whose arrays have other lengths than they say")
-        state.forest.append((shapes, np.split(self.value, self.ends[:-1])))
 
 
 class Boosting:
@@ -132,7 +37,7 @@ class Boosting:
     ----------
     bins : uint8 or uint16 (groups, rows, features a group)
     margin : float32 (outputs, rows)
-    node : uint32 (outputs, rows)
+    node : uint32 (trees, rows)
         The node of the growing tree that a row is known to have reached.
     words : int64 (outputs, rows)
         Packed quantised gradients and hessians; their high digits where the grid has more than a word holds.
@@ -142,6 +47,7 @@ class Boosting:
 
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
         rows, outputs = silo.table.n_rows, len(begin.base_margin)
+        self.trees = outputs * begin.parallel  # a round
         self.begin, self.cuts = begin, cuts
         self.loss = loss_of(begin.objective, begin.params, begin.labels)
         self.target = silo.targets(begin.labels)
@@ -156,9 +62,12 @@ class Boosting:
         self.bins = bin_table(silo.table, cuts, silo.threads)
         self.inherited: Inherited | None = silo.inherited
         self.margin = self.start_of(silo.table, silo.threads)
-        self.node = np.zeros((outputs, rows), np.uint32)
+        self.node = np.zeros((self.trees, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.low = np.zeros((outputs, 0), np.int64)
+        self._ids = silo.table.row_ids() if begin.subsample < 1 else None
+        self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
+        self._drawn_for = -1
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
@@ -170,7 +79,7 @@ class Boosting:
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self._pieces: list[Ranges] = []  # of those rows, one a thread
-        self._walked: list[Shape | None] = [None] * outputs
+        self._walked: list[Shape | None] = [None] * self.trees
         self._evaluated: dict[int, Evaluated] = {}
 
     def start_of(self, table: Table, threads: Threads) -> NDArray[np.float32]:
@@ -207,12 +116,12 @@ class Boosting:
 
     def _add_round(self, silo: Silo, ranges: Ranges, round: int) -> None:
         shapes, values = self.forest[round]
-        levels = [self._levels(output, shape, ranges) for output, shape in enumerate(shapes)]
+        levels = [self._levels(number, shape, ranges) for number, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)
-                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[k])
+                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self._output(k)])
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
@@ -245,7 +154,7 @@ class Boosting:
         self._pieces = pieces(silo.ranges, silo.threads.n)
         silo.threads.map(fill, self._pieces)
         self.placed[silo.silos_asked] = len(self.forest)
-        self._prepared, self._ranges = key, silo.ranges
+        self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
         self._walked = [None] * len(self.node)
 
     def _fill_statistics(self, silo: Silo) -> None:
@@ -281,24 +190,32 @@ class Boosting:
 
     # -- within a tree --------------------------------------------------------------------------------------
 
-    def _levels(self, output: int, shape: Shape, ranges: Ranges) -> int:
-        """Levels that rows have to go down in an output's tree; to its root first, where they walked another."""
-        walked = self._walked[output]
+    def _output(self, tree: int) -> int:
+        """The output that a round's tree belongs to."""
+        return tree // self.begin.parallel
+
+    def _levels(self, tree: int, shape: Shape, ranges: Ranges) -> int:
+        """Levels that rows have to go down in a round's tree; to its root first, where they walked another."""
+        walked = self._walked[tree]
         if walked is not None and not shape.extends(walked):
-            kernels.to_root(self.node[output : output + 1], ranges)
+            kernels.to_root(self.node[tree : tree + 1], ranges)
             walked = None
-        self._walked[output] = shape
+        self._walked[tree] = shape
         return shape.levels_below(walked)
 
-    def histograms(self, silo: Silo, output: int, shape: Shape, build: NDArray[np.int32], extra: int) -> Vector:
-        """The (G, H) of each bin of the nodes to build, of one output's tree: int64 (nodes, 2, bins)."""
+    def histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
+        extra: int,
+    ) -> Vector:  # fmt: skip
+        """The (G, H) of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, 2, bins)."""
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = np.full(len(shape.feature), -1, np.int32)
         if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
             raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
         slot_of[build] = np.arange(len(build))
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
-        levels = self._levels(output, shape, silo.ranges)
+        levels = self._levels(tree, shape, silo.ranges)
+        words = self._words(silo, tree, extra)
         scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
@@ -308,43 +225,71 @@ class Boosting:
             wide[:] = 0
             wide = wide.reshape(len(build), 2, cuts.total_bins)
             # the digits of a second word are summed after those of the first, which have then moved rows to their nodes
-            for digits, down in ((self.words, levels), (self.low, 0))[: 2 if extra else 1]:
+            for digits, down in zip(words, (levels, 0), strict=False):
                 wide <<= extra
                 kernels.grow_level(
-                    self.bins, digits[output], self.node[output], ranges, down,
+                    self.bins, digits, self.node[tree], ranges, down,
                     shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
                 )  # fmt: skip
             return wide
 
         parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
-            return np.zeros((len(build), 2, cuts.total_bins), np.int64)
+            parts = [np.zeros((len(build), 2, cuts.total_bins), np.int64)]
+        if columns is not None:
+            own = cuts.bins_of(columns)
+            parts = [part[:, :, own] for part in parts]
         total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
         for part in parts[2:]:
             total += part
         return total
 
     def residual_counts(
-        self, silo: Silo, output: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
+        self, silo: Silo, tree: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
         log_keys: int, log_child: int,
     ) -> Vector:  # fmt: skip
         """What rows in some leaves miss their targets by, counted; see `loss_kernels.count_residuals`."""
-        levels, counts = self._levels(output, shape, silo.ranges), silo.counts()
+        output, levels, counts = self._output(tree), self._levels(tree, shape, silo.ranges), silo.counts()
         walk, nothing = shape.walk(self.bins), np.zeros(len(shape.feature), np.float32)
         target = column_of(self.target, output)
         unmoved = np.zeros(len(target), np.float32) if levels else self.margin[output]
         each = np.ones(1, np.int64) if counts is None else counts
+        if self._ids is not None:
+            each = self._draw(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
 
         def count(piece: Ranges) -> Vector:
             out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
             if levels:
-                kernels.add_leaves(self.bins, self.node[output], piece, levels, walk, nothing, unmoved)
+                kernels.add_leaves(self.bins, self.node[tree], piece, levels, walk, nothing, unmoved)
             loss_kernels.count_residuals(
-                target, self.margin[output], each, self.node[output], piece, slot_of, low, log_keys, log_child, out
+                target, self.margin[output], each, self.node[tree], piece, slot_of, low, log_keys, log_child, out
             )
             return out
 
         return sum(silo.threads.map(count, self._pieces), np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64))
+
+    def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
+        """The words of a round's tree, by digits: those of its output, and 0 for the rows that it does not draw."""
+        output = self._output(tree)
+        words = [self.words[output], self.low[output]][: 2 if extra else 1]
+        if self._ids is None:
+            return words
+        if tree != self._drawn_for:
+            self._drawn = [self._draw(silo, tree, own) for own in words]
+            self._drawn_for = tree
+        return self._drawn
+
+    def _draw(self, silo: Silo, tree: int, words: Vector) -> Vector:
+        """The words of the rows that a round's tree draws, and 0 for all others: int64 (rows,)."""
+        round, out = len(self.forest), np.zeros(len(words), np.int64)
+        keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
+        share = np.uint64(self.begin.subsample * 2.0**53)
+
+        def draw(piece: Ranges) -> None:
+            kernels.draw(words, self._ids, piece, keys, share, out)
+
+        silo.threads.map(draw, self._pieces)
+        return out
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
         """A thread's memory, at first zeros. Fresh memory would cost the system more time than the sums do."""
@@ -368,20 +313,6 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
     return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
-
-
-def loss_of(objective: str, params: dict[str, float], labels: list[Any] | None) -> Loss:
-    """The loss that a message names.
-
-    Raises
-    ------
-    ProtocolError
-        If this silo does not know it.
-    """
-    try:
-        return loss_named(objective, params, classification=labels is not None)
-    except ParameterError as error:
-        raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

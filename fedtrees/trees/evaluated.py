@@ -34,6 +34,7 @@ class Evaluated:
         self.target = numbers_of(table) if begin.labels is None else places_of(table, begin.labels)
         self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
         self.margin = boosting.start_of(table, silo.threads)
+        self.parallel = begin.parallel
         self.rounds = 0  # whose leaves the margins hold
 
     def catch_up(self, silo: Silo, forest: Forest) -> None:
@@ -43,7 +44,8 @@ class Evaluated:
 
             def add(piece: NDArray[np.int64], shapes: Any = shapes, values: Any = values) -> None:
                 node = np.zeros(self.table.n_rows, np.uint32)
-                for shape, value, margin in zip(shapes, values, self.margin, strict=True):
+                for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
+                    margin = self.margin[k // self.parallel]
                     kernels.to_root(node[None], piece)
                     levels = shape.levels_below(None)
                     kernels.add_leaves(self.bins, node, piece, levels, shape.walk(self.bins), value, margin)

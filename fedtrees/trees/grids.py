@@ -100,6 +100,9 @@ def moves_of(trees: list[Tree], outputs: int, unit_h: float) -> Moves:
     if len(trees) == outputs:
         cover = [tree.cover[leaf].astype(np.float64) for tree, leaf in zip(trees, leaves, strict=True)]
         return Moves(np.concatenate(values), np.concatenate(cover) * (1 + 2.0**-20) + unit_h)
-    # a row is in a leaf of each of several trees: between the sums of the least and of the most they say
-    ends = np.array([sum(min(own.min(), 0.0) for own in values), sum(max(own.max(), 0.0) for own in values)])
-    return Moves(ends, np.full(2, np.inf))
+    # a row is in a leaf of each of its output's trees: between the sums of the least and of the most they say
+    each = len(trees) // outputs
+    of_output = [values[first : first + each] for first in range(0, len(trees), each)]
+    low = min(sum(min(own.min(), 0.0) for own in group) for group in of_output)
+    high = max(sum(max(own.max(), 0.0) for own in group) for group in of_output)
+    return Moves(np.array([low, high]), np.full(2, np.inf))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,15 +13,19 @@ from fedtrees.core.ring import N_EXPONENTS, Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.trees import kernels
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.tree import Shape
+from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 
+def _none() -> NDArray[np.int32]:
+    return np.zeros(0, np.int32)
+
+
 class Histograms(Query, frozen=True, eq=False):
-    """The sums of gradients and hessians in every bin of some nodes of the growing trees, one tree an output.
+    """The sums of gradients and hessians in every bin of some nodes of the growing trees.
 
     The question carries the trees as far as they have grown, so a silo that never heard of them can answer: its rows
     walk down from the root. Arrays of several trees stand end to end.
@@ -33,14 +38,20 @@ class Histograms(Query, frozen=True, eq=False):
         Features, and bins of all of them.
     exponents : Grid
         What gradients and hessians are rounded to.
-    ends : int32 (outputs,)
+    ends : int32 (trees,)
         Where each tree's nodes end.
     feature, bin, default_left, left
         See `trees.tree.Tree`.
     build : int32 (nodes,)
         The nodes to sum, numbered within their tree, tree after tree.
-    build_ends : int32 (outputs,)
+    build_ends : int32 (trees,)
         Where each tree's nodes to sum end.
+    columns : int32 (any,)
+        The features to sum of each tree, ascending, tree after tree; where ``column_ends`` is empty, all of all trees.
+    column_ends : int32 (trees,) or (0,)
+        Where each tree's features end.
+    column_bins : int32 (trees,) or (0,)
+        The bins of each tree's features.
     """
 
     rows: int
@@ -54,15 +65,26 @@ class Histograms(Query, frozen=True, eq=False):
     left: NDArray[np.int32]
     build: NDArray[np.int32]
     build_ends: NDArray[np.int32]
+    columns: NDArray[np.int32] = msgspec.field(default_factory=_none)
+    column_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
+    column_bins: NDArray[np.int32] = msgspec.field(default_factory=_none)
+
+    def nodes(self) -> NDArray[np.int32]:
+        """How many nodes of each tree are summed."""
+        return np.diff(self.build_ends, prepend=np.int32(0))
 
     def size(self) -> int:
         """See `Query`."""
-        return len(self.build) * 2 * self.bins
+        if not len(self.column_ends):
+            return len(self.build) * 2 * self.bins
+        return int(self.nodes().astype(np.int64) @ self.column_bins) * 2
 
     def touches(self) -> int:
         """See `Query`."""
-        trees = np.count_nonzero(np.diff(self.build_ends, prepend=0))  # a row is in one node of a tree
-        return int(trees) * 2 * self.features
+        trees = self.nodes() > 0  # a row is in one node of a tree
+        if not len(self.column_ends):
+            return int(np.count_nonzero(trees)) * 2 * self.features
+        return 2 * int(np.diff(self.column_ends, prepend=0)[trees].sum())
 
     def bound(self) -> int:
         """See `Query`."""
@@ -72,23 +94,50 @@ class Histograms(Query, frozen=True, eq=False):
         """See `Query`."""
         state: Boosting | None = silo.state
         asked = self.features, self.bins, len(self.ends)
-        if state is None or asked != (state.cuts.n_features, state.cuts.total_bins, len(state.margin)):
+        if state is None or asked != (state.cuts.n_features, state.cuts.total_bins, state.trees):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
         if not 0 <= self.exponents.extra <= kernels.STATISTIC_BITS_G:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         state.prepare(silo, self.exponents)
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
         builds = np.split(self.build, self.build_ends[:-1])
+        columns = self._columns(state.cuts)
         parts = [
-            state.histograms(silo, output, shape, build, self.exponents.extra)
-            for output, (shape, build) in enumerate(zip(shapes, builds, strict=True))
+            state.histograms(silo, number, shape, build, own, self.exponents.extra)
+            for number, (shape, build, own) in enumerate(zip(shapes, builds, columns, strict=True))
             if len(build)
         ]
         return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
 
+    def _columns(self, cuts: Cuts) -> list[NDArray[np.int32] | None]:
+        """The features asked of each tree; None for all."""
+        if not len(self.column_ends):
+            return [None] * len(self.ends)
+        columns: list[NDArray[np.int32] | None] = []
+        for own, bins in zip(np.split(self.columns, self.column_ends[:-1]), self.column_bins, strict=True):
+            inside = (own >= 0) & (own < cuts.n_features)
+            if not inside.all() or (own[1:] <= own[:-1]).any() or cuts.n_bins[own].sum() != bins:
+                raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
+            columns.append(own)
+        return columns
+
     def read(self, total: Vector) -> Vector:
-        """The sums, int64 (nodes, 2, bins)."""
-        return total.reshape(len(self.build), 2, self.bins)
+        """The sums: int64 (nodes, 2, bins) where all features were asked for, else flat; see `spread`."""
+        return total if len(self.column_ends) else total.reshape(len(self.build), 2, self.bins)
+
+
+def spread(question: Histograms, answer: Vector, cuts: Cuts) -> Vector:
+    """An answer with room for the bins of the features that were not asked for: int64 (nodes, 2, bins)."""
+    if not len(question.column_ends):
+        return answer
+    out = np.zeros((len(question.build), 2, question.bins), np.int64)
+    node, at = 0, 0
+    for n, own in zip(question.nodes().tolist(), np.split(question.columns, question.column_ends[:-1]), strict=True):
+        bins = cuts.bins_of(own)
+        size = n * 2 * len(bins)
+        out[node : node + n, :, bins] = answer[at : at + size].reshape(n, 2, len(bins))
+        node, at = node + n, at + size
+    return out
 
 
 class GradientExponents(Query, frozen=True, eq=False):

@@ -182,7 +182,7 @@ def _descend(flat, features_a_group, node, start, stop, levels, tree):
             asked = question[at]
             b = np.uint64(flat[column[at] + i * a_group])
             is_missing = b == (asked >> np.uint64(16)) & low
-            right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b > asked & low)
+            right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b >= asked & low)
             node[i] = np.uint32((asked >> np.uint64(33)) + right)
 
 
@@ -309,3 +309,30 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
                     to_left = default_left[at] if np.isnan(x) else x < value[at]
                     at = start + (left[at] if to_left else right[at])
                 margin[output[tree], i] += value[at]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _mixed(word):
+    """Mix the bits of a word: see `core.row_ids.mixed`."""
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def draw(words, ids, ranges, keys, share, out):
+    """Take the words of the rows that are drawn, and 0 for all others.
+
+    words: int64 (rows,), ids: uint64 (rows,) IN
+    ranges: int64 (ranges, 2) IN; the rows to do
+    keys: uint64 (2,) IN; what the draw is for
+    share: uint64 IN; of 2 ** 53
+    out: int64 (rows,) OUT
+    """
+    first, second = keys[0], keys[1]
+    for r in range(ranges.shape[0]):
+        rows = slice(ranges[r, 0], ranges[r, 1])
+        own, name, to = words[rows], ids[rows], out[rows]
+        for i in range(own.shape[0]):
+            chance = _mixed(_mixed(name[i] ^ first) + second) >> np.uint64(11)
+            to[i] = own[i] if chance < share else np.int64(0)

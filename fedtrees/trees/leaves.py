@@ -22,6 +22,7 @@ from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import column_of
+from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import LEAF, Shape, Tree
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        if state is None or len(self.ends) != len(state.margin):
+        if state is None or len(self.ends) != state.trees:
             raise ProtocolError("leaves were asked for before the cut points, or of other outputs than they were for")
         state.prepare(silo, self.exponents)
         shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
@@ -86,10 +87,10 @@ class ResidualRanks(Query, frozen=True, eq=False):
         self._check(int(n_leaves[-1]))
         lows = np.split(self.low, n_leaves[:-1])
         parts = []
-        for output, (shape, low) in enumerate(zip(shapes, lows, strict=True)):
+        for tree, (shape, low) in enumerate(zip(shapes, lows, strict=True)):
             is_leaf = shape.feature == LEAF
             slot_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
-            counts = state.residual_counts(silo, output, shape, slot_of, low, self.log_keys, self.log_child)
+            counts = state.residual_counts(silo, tree, shape, slot_of, low, self.log_keys, self.log_child)
             parts.append(counts.reshape(-1))
         return np.concatenate(parts)
 
@@ -205,7 +206,7 @@ def quantile_of_targets(
 
 
 def with_quantiles(
-    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, learning_rate: float
+    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, rule: SplitRule
 ) -> list[Tree]:
     """The trees with leaves that say the quantile of what their rows miss their targets by.
 
@@ -229,5 +230,5 @@ def with_quantiles(
         return counts
 
     found = quantile.search(int(np.count_nonzero(is_leaf)), count)
-    value[is_leaf] = found.astype(np.float32) * np.float32(learning_rate)
+    value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
     return [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]

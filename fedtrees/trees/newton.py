@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector, quantise, restore, step_bits
-from fedtrees.trees.boosting import loss_of
-from fedtrees.trees.losses import gradients
+from fedtrees.trees.losses import gradients, loss_of
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -24,7 +23,7 @@ class NewtonSums(Query, frozen=True, eq=False):
     Parameters
     ----------
     objective, params, labels
-        See `trees.boosting.Aim`.
+        See `trees.facts.Aim`.
     outputs : int
     rows : int
         Rows of the federation, each as often as it counts.

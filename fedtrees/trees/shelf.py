@@ -38,7 +38,7 @@ class Shelf:
         self.histograms[places] = roots
         return places
 
-    def divide(self, parents: Places, built: Vector, threads: Threads) -> Places:
+    def divide(self, parents: Places, built: Vector, threads: Threads, taken: Places | None = None) -> Places:
         """Part parents into the children that were built, and their siblings.
 
         A sibling's histogram is its parent's less the built child's, exactly, as they are integers. It takes the
@@ -47,8 +47,11 @@ class Shelf:
         Parameters
         ----------
         parents : int64 (pairs,)
-            Places; nothing else on the shelf is needed any more.
+            Places.
         built : int64 (pairs, 2, bins)
+        threads : Threads
+        taken : int64 (any,), optional
+            Places of what is still needed besides; nothing else is.
 
         Returns
         -------
@@ -56,8 +59,10 @@ class Shelf:
             The places of the built children.
         """
         pairs = len(parents)
-        self._make_room(2 * pairs)
+        self._make_room(2 * pairs + (0 if taken is None else len(taken)))
         is_free = np.ones(len(self.histograms), bool)
+        if taken is not None:
+            is_free[taken] = False
         is_free[parents] = False
         free = np.flatnonzero(is_free)[:pairs]
         step = max(1, -(-pairs // threads.n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,19 +31,64 @@ class SplitRule:
     learning_rate: float = 0.3
     max_delta_step: float = 0.0  # none
 
-    def leaf(self, g: NDArray[np.floating], h: NDArray[np.floating]) -> NDArray[np.float32]:
-        """What leaves of these sums add to the margin, 0 where h is too small.
+    @property
+    def largest_weight(self) -> float:
+        """The largest magnitude of a leaf before the learning rate."""
+        return self.max_delta_step or math.inf
 
-        Equation 5 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty.
+    def weight(
+        self, g: NDArray[np.floating], h: NDArray[np.floating], bounds: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float64]:
+        """The best leaf of these sums before the learning rate, 0 where h is too small.
+
+        Equation 5 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty, not above ``max_delta_step``,
+        and within ``bounds``, (leaves, 2), where they are given.
         """
         soft = np.sign(g) * np.maximum(np.abs(g) - self.reg_alpha, 0)
         enough = (h > 0) & (h >= self.min_child_weight)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = np.where(enough, -soft / (h + self.reg_lambda), 0.0)
-        if self.max_delta_step:
-            weight = np.clip(weight, -self.max_delta_step, self.max_delta_step)
+        weight = np.clip(weight, -self.largest_weight, self.largest_weight)
+        return weight if bounds is None else np.clip(weight, bounds[:, 0], bounds[:, 1])
+
+    def leaf(
+        self, g: NDArray[np.floating], h: NDArray[np.floating], bounds: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """What leaves of these sums add to the margin: `weight` times the learning rate, within a float32."""
         largest = np.finfo(np.float32).max
-        return np.clip(weight * self.learning_rate, -largest, largest).astype(np.float32)
+        return np.clip(self.weight(g, h, bounds) * self.learning_rate, -largest, largest).astype(np.float32)
+
+    def objective(
+        self, g: NDArray[np.floating], h: NDArray[np.floating], bounds: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """What leaves of bounded weights save, twice: -(2 g w + (h + lambda) w ** 2), without the L1 penalty.
+
+        XGBoost leaves that out where weights are bounded; so do we, to choose the same splits.
+        """
+        weight = self.weight(g, h, bounds).astype(np.float32).astype(np.float64)
+        return np.where(h > 0, -(2 * g * weight + (h + self.reg_lambda) * weight * weight), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What nodes may do beyond what the rule says.
+
+    Attributes
+    ----------
+    bounds : float64 (nodes, 2), optional
+        What their children's weights must lie within; None where they may be any.
+    before : float64 (nodes,), optional
+        What the nodes save as leaves, see `SplitRule.objective`; there where bounds are.
+    direction : int8 (features,), optional
+        1 where weights must not fall with a feature, -1 where they must not rise.
+    allowed : bool (nodes, features), optional
+        The features a node may ask for; None is all.
+    """
+
+    bounds: NDArray[np.float64] | None = None
+    before: NDArray[np.float64] | None = None
+    direction: NDArray[np.int8] | None = None
+    allowed: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +104,18 @@ class Splits:
     gain: NDArray[np.float64]
     left: Vector
     right: Vector
+
+    def take(self, which: NDArray[np.int64]) -> Splits:
+        """Those of some nodes."""
+        return Splits(
+            self.feature[which], self.bin[which], self.default_left[which], self.gain[which], self.left[which],
+            self.right[which],
+        )  # fmt: skip
+
+    def and_more(self, others: Splits) -> Splits:
+        """Both, these first."""
+        names = ("feature", "bin", "default_left", "gain", "left", "right")
+        return Splits(*(np.concatenate([getattr(self, name), getattr(others, name)]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -82,6 +140,7 @@ def best_splits(
     rule: SplitRule,
     units: Units,
     threads: Threads,
+    limits: Limits | None = None,
 ) -> Splits:
     """Find each node's best split.
 
@@ -95,17 +154,26 @@ def best_splits(
         Where among them each node's histogram stands.
     totals : int64 (nodes, 2)
         The nodes' own sums.
+    limits : Limits, optional
     """
+    limits = limits or Limits()
     nodes = len(totals)
     gain = np.zeros(nodes)
     feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
     default_left, left = np.zeros(nodes, bool), np.zeros((nodes, 2), np.int64)
 
+    layout = cuts.bin_offsets, cuts.n_values, cuts.missing
+    penalties = rule.reg_alpha, rule.reg_lambda, rule.min_child_weight
+    nobody = np.zeros((0, 2))
+    direction = np.zeros(cuts.n_features, np.int8) if limits.direction is None else limits.direction
+    bounds, before = (nobody, nobody[:, 0]) if limits.bounds is None else (limits.bounds, limits.before)
+    limited = rule.largest_weight, bounds, direction, before
+    allowed = np.zeros((0, 0), bool) if limits.allowed is None else limits.allowed
+
     def search(first: int) -> None:
         split_kernels.best_splits(
-            histograms, places, totals, first, min(first + step, nodes), cuts.bin_offsets, cuts.n_values, cuts.missing,
-            units.g, units.h, rule.reg_alpha, rule.reg_lambda, rule.min_child_weight,
-            gain, feature, split, default_left, left,
+            histograms, places, totals, first, min(first + step, nodes), layout, (units.g, units.h), penalties, limited,
+            allowed, gain, feature, split, default_left, left,
         )  # fmt: skip
 
     step = max(1, -(-nodes // threads.n))

@@ -57,6 +57,13 @@ class Cuts:
         """Bins of all features together."""
         return int(self.bin_offsets[-1])
 
+    def bins_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Where the bins of some features stand in a histogram of all, int64 (bins,)."""
+        starts, n_bins = self.bin_offsets[features], self.n_bins[features]
+        within = np.arange(n_bins.sum()) - np.repeat(np.cumsum(n_bins) - n_bins, n_bins)
+        bins: NDArray[np.int64] = np.repeat(starts, n_bins) + within
+        return bins
+
     def check(self, n_features: int) -> None:
         """Refuse cuts that are none for a table of so many features: kernels trust them.
 
@@ -92,7 +99,7 @@ class Tree:
     feature : int32 (nodes,)
         The feature a node asks for, ``LEAF`` where it asks none.
     bin : int32 (nodes,)
-        Rows of this bin or a lower one go left.
+        Rows of this bin or a lower one go left; at -1, only those that miss the feature do.
     default_left : bool (nodes,)
         Whether rows that miss the feature go left.
     left : int32 (nodes,)
@@ -159,16 +166,16 @@ class Shape:
         """What the kernels take to walk rows of such bins, (column, question): uint64 (nodes,) each.
 
         ``column`` is where the feature's bin of row 0 stands in the flat bins. ``question`` is one word: the left child
-        from bit 33 on, whether the missing go right at bit 32, the bin for the missing at 16 and the split at 0. A leaf
-        asks a question that every bin answers with the leaf itself, so that rows may ask it without harm.
+        from bit 33 on, whether the missing go right at bit 32, the bin for the missing at 16, the lowest to go right
+        at 0. A leaf asks a question that every bin answers with the leaf itself, so that rows may ask it without harm.
         """
         _, rows, a_group = bins.shape
         leaf = self.feature < 0
         group, place = np.divmod(np.where(leaf, 0, self.feature).astype(np.int64), a_group)
         left = np.where(leaf, np.arange(len(leaf)), self.left).astype(np.int64)
-        split, missing = np.where(leaf, NO_BIN, self.split), np.where(leaf, NO_BIN, self.missing)
-        right = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # of the missing; a leaf has none
-        question = (left << 33) | (right << 32) | (missing.astype(np.int64) << 16) | split
+        right, missing = np.where(leaf, NO_BIN, self.split + 1), np.where(leaf, NO_BIN, self.missing)
+        lost = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # whether they go right; a leaf has none
+        question = (left << 33) | (lost << 32) | (missing.astype(np.int64) << 16) | right
         return (group * rows * a_group + place).astype(np.uint64), question.astype(np.uint64)
 
     def levels_below(self, walked: Shape | None) -> int:
@@ -200,7 +207,7 @@ def _shape(
     below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
     if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left >= len(feature) - 1).any():
         raise ProtocolError("a tree with a feature, or a child, that there is not")
-    if (bin[inner] < 0).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
+    if (bin[inner] < -1).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
         raise ProtocolError("a tree that splits at a bin that there is not")
     missing = np.where(inner & cuts.missing[feature], cuts.n_values[feature], NO_BIN).astype(np.int32)
     return Shape(feature, bin, missing, default_left, left)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from fedtrees.core.ring import exponent_of
-from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.errors import ParameterError, ProtocolError, unknown_value
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
@@ -51,9 +52,26 @@ def loss_named(name: str, params: Mapping[str, float] | None = None, classificat
     return kind(**given)
 
 
+def loss_of(objective: str, params: Mapping[str, float], labels: list[Any] | None) -> Loss:
+    """The loss that a message names.
+
+    Raises
+    ------
+    ProtocolError
+        If this silo does not know it.
+    """
+    try:
+        return loss_named(objective, params, classification=labels is not None)
+    except ParameterError as error:
+        raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
+
+
 def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
     """The grid of gradients and hessians that are bounded, for rows of weight up to ``2 ** weight_exponent``."""
     return Grid(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
 
 
-__all__ = ["LOSSES", "Bounds", "Loss", "Moves", "column_of", "gradients", "grid_of", "loss_named", "register_objective"]
+__all__ = [
+    "LOSSES", "Bounds", "Loss", "Moves", "column_of", "gradients", "grid_of", "loss_named", "loss_of",
+    "register_objective",
+]  # fmt: skip

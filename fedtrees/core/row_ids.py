@@ -1,0 +1,82 @@
+"""What names a row wherever it lies: given ids as 64 bits, or the row's place in its silo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.target import plain_array
+from fedtrees.errors import DataError
+
+RowIds = NDArray[np.uint64]
+
+
+def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "") -> RowIds | None:
+    """Read row ids, whole numbers or texts, as 64 bits each; None stays None.
+
+    Parameters
+    ----------
+    row_id : array-like (rows,), optional
+        Rows of the same id are drawn together, or not at all.
+    n_rows : int
+    where : str
+        Named in errors.
+
+    Returns
+    -------
+    uint64 (rows,)
+        Of a text, a hash.
+
+    Raises
+    ------
+    DataError
+        If they are of another length, or neither whole numbers nor texts.
+
+    Examples
+    --------
+    >>> read_row_ids([7, -1], 2)
+    array([                   7, 18446744073709551615], dtype=uint64)
+    """
+    if row_id is None:
+        return None
+    given = plain_array(row_id, f"{where}row_id")
+    if given.shape != (n_rows,):
+        raise DataError(f"{where}row_id has the shape {given.shape} and X has {n_rows} rows.")
+    if given.dtype.kind == "O" and all(isinstance(value, str) for value in given):
+        given = given.astype(str)
+    if given.dtype.kind == "U" or not n_rows:
+        return _hash_texts(given.astype(str))
+    if given.dtype.kind not in "iu":
+        raise DataError(f"{where}row_id holds {given.dtype}; give whole numbers or texts, one a row.")
+    return given.astype(np.int64 if given.dtype.kind == "i" else np.uint64).view(np.uint64)
+
+
+def placed_row_ids(names: Sequence[str], starts: NDArray[np.int64]) -> RowIds:
+    """The ids of rows without any, uint64 (rows,): of each, its silo's name and its place there."""
+    rows = np.diff(starts)
+    digests = (blake2b(name.encode(), digest_size=8, person=b"fedtrees").digest() for name in names)
+    silos = np.array([int.from_bytes(digest, "little") for digest in digests], np.uint64)
+    places = np.arange(starts[-1]) - np.repeat(starts[:-1], rows)
+    ids: RowIds = mixed(np.repeat(silos, rows) + places.astype(np.uint64))
+    return ids
+
+
+def mixed(words: RowIds) -> RowIds:
+    """Mix the bits of 64-bit words, one to one; the last step of Steele, Lea and Flood's SplitMix64 (2014)."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def _hash_texts(texts: NDArray[Any]) -> RowIds:
+    if not len(texts):
+        return np.zeros(0, np.uint64)
+    codes = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("="))).view(np.uint32).reshape(len(texts), -1)
+    ids = np.full(len(texts), 0x9E3779B97F4A7C15, np.uint64)
+    for column in codes.T:  # a text is filled up with zeros, which are passed over
+        ids = np.where(column > 0, mixed(ids + column), ids)
+    return ids

@@ -1,0 +1,95 @@
+"""Which features a tree, a level and a node may ask for, drawn by keyed streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.rng import stream
+
+Features = NDArray[np.int64]  # places of features, ascending
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Shares of the features: a tree draws from all, each of its levels from the tree's, a node from its level's.
+
+    Law: a draw depends on the seed, the round, and the place of the tree, level or node alone.
+
+    Parameters
+    ----------
+    n_features : int
+    seed : int
+    bytree, bylevel, bynode : float
+        XGBoost's ``colsample_*``, above 0 and up to 1; at least one feature is always drawn.
+
+    Examples
+    --------
+    >>> drawn = Columns(n_features=10, seed=0, bytree=0.5, bylevel=0.5).of_tree(round=3, tree=0)
+    >>> len(drawn.level(0)), set(drawn.level(0)) <= set(drawn.tree)
+    (2, True)
+    """
+
+    n_features: int
+    seed: int
+    bytree: float = 1.0
+    bylevel: float = 1.0
+    bynode: float = 1.0
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing is left out anywhere."""
+        return self.bytree == self.bylevel == self.bynode == 1
+
+    def of_tree(self, round: int, tree: int) -> TreeColumns:
+        """The draws of a tree, numbered within its round."""
+        return TreeColumns(self, round, tree)
+
+    def draw(self, features: Features, share: float, round: int, purpose: str) -> Features:
+        """Draw a share of the features."""
+        if share == 1:
+            return features
+        n = max(1, int(np.float32(share) * np.float32(len(features))))  # XGBoost's arithmetic
+        return np.sort(stream(self.seed, f"columns of {purpose}", round).choice(features, n, replace=False))
+
+
+@dataclass(frozen=True, eq=False)
+class TreeColumns:
+    """What one tree draws; see `Columns`.
+
+    Attributes
+    ----------
+    tree : int64 (features,)
+        The tree's features.
+    """
+
+    columns: Columns
+    round: int
+    number: int
+    tree: Features = field(init=False)
+    _levels: dict[int, Features] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = self.columns
+        drawn = columns.draw(np.arange(columns.n_features), columns.bytree, self.round, f"tree {self.number}")
+        object.__setattr__(self, "tree", drawn)
+
+    def level(self, depth: int) -> Features:
+        """The features of the nodes at a depth, the root's being 0."""
+        if depth not in self._levels:
+            purpose = f"tree {self.number}, level {depth}"
+            self._levels[depth] = self.columns.draw(self.tree, self.columns.bylevel, self.round, purpose)
+        return self._levels[depth]
+
+    def node(self, depth: int, path: int) -> Features:
+        """The features of one node: ``path`` is 1 at the root, and 2 p and 2 p + 1 at the children of p."""
+        purpose = f"tree {self.number}, node {path}"
+        return self.columns.draw(self.level(depth), self.columns.bynode, self.round, purpose)
+
+    def below(self, depth: int, max_depth: int) -> Features:
+        """What the nodes at a depth, and all that may come below them, may ask for; a depth of 0 is no limit."""
+        if self.columns.bylevel == 1 or not max_depth:
+            return self.tree
+        return np.unique(np.concatenate([self.level(own) for own in range(depth, max_depth)]))

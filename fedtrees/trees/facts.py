@@ -1,0 +1,124 @@
+"""What silos are told while trees are boosted: what for, how it begins, and each round's trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Fact
+from fedtrees.errors import ProtocolError
+from fedtrees.trees.boosting import Boosting
+from fedtrees.trees.losses import loss_of
+from fedtrees.trees.tree import Cuts, Shape, Tree
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class Aim(Fact, frozen=True, eq=False):
+    """What rows will be trained for, told before anything is asked of their targets: a loss may refuse some.
+
+    Parameters
+    ----------
+    objective : str
+    params : dict of str to float
+        The objective's own; see `losses.loss_named`.
+    labels : list, optional
+        The agreed class labels.
+    """
+
+    objective: str
+    params: dict[str, float]
+    labels: list[Any] | None
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        loss_of(self.objective, self.params, self.labels).check(silo.table, silo.targets(self.labels))
+
+
+class Begin(Fact, frozen=True, eq=False):
+    """Boosting begins: the loss, the agreed labels, and what the margins start from.
+
+    Parameters
+    ----------
+    objective : str
+    labels : list, optional
+    base_margin : float32 (outputs,)
+    values, offsets, missing
+        The cut points; see `trees.tree.Cuts`.
+    params : dict of str to float
+        The objective's own; see `losses.loss_named`.
+    parallel : int, default 1
+        Trees a round of each output.
+    subsample : float, default 1.0
+        The share of rows that a tree draws.
+    seed : int, default 0
+        Of these draws.
+    """
+
+    objective: str
+    labels: list[Any] | None
+    base_margin: NDArray[np.float32]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    params: dict[str, float] = msgspec.field(default_factory=dict)
+    parallel: int = 1
+    subsample: float = 1.0
+    seed: int = 0
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        cuts = Cuts(self.values, self.offsets, self.missing)
+        cuts.check(silo.table.n_features)
+        loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
+        targets = len(self.base_margin) if self.labels is None else 1
+        if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
+            raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
+        too_many = self.objective.startswith("binary:") and n_labels > 2
+        if too_many or len(self.base_margin) != loss.outputs(n_labels, targets):
+            raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
+        if silo.table.n_targets not in (0, targets):
+            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
+        if self.parallel < 1 or not 0 < self.subsample <= 1:
+            raise ProtocolError(f"{self.parallel} trees a round, of a share of {self.subsample} of the rows")
+        silo.state = Boosting(silo, self, cuts)
+
+
+class Grown(Fact, frozen=True, eq=False):
+    """A round's trees are finished, those of an output side by side; their arrays stand end to end.
+
+    Parameters
+    ----------
+    ends : int32 (trees,)
+        Where each tree's nodes end.
+    feature, bin, default_left, left, value
+        See `trees.tree.Tree`.
+    """
+
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    @staticmethod
+    def of(trees: list[Tree]) -> Grown:
+        """Put trees end to end."""
+        names = ("feature", "bin", "default_left", "left", "value")
+        ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
+        return Grown(ends, *(np.concatenate([getattr(tree, name) for tree in trees]) for name in names))
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        state: Boosting | None = silo.state
+        if state is None or len(self.ends) != state.trees:
+            raise ProtocolError("trees before the cut points, or of other outputs than they were for")
+        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        if len(self.value) != len(self.feature):
+            raise ProtocolError("trees whose arrays have other lengths than they say")
+        state.forest.append((shapes, np.split(self.value, self.ends[:-1])))

@@ -1,0 +1,122 @@
+"""A tree while it grows, on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.trees.tree import LEAF, Tree
+
+if TYPE_CHECKING:
+    from fedtrees.trees.constraints import Constraints
+    from fedtrees.trees.split import SplitRule, Splits, Units
+
+
+class GrowingTree:
+    """A tree as far as it has grown, its nodes in the order in which they came; sums are exact integers.
+
+    Attributes
+    ----------
+    feature, bin, default_left, left, gain
+        See `trees.tree.Tree`.
+    sums : int64 (nodes, 2)
+    depth : int32 (nodes,)
+        0 at the root.
+    bounds : float32 (nodes, 2)
+        What the weights of a node's children must lie within.
+    parent : int32 (nodes,)
+        The root's is itself.
+    used : list of frozenset of int
+        The features asked on the way to a node; kept where interactions are constrained.
+    path : list of int
+        1 at the root, 2 p and 2 p + 1 at the children of p: a node's name whatever else has grown.
+    """
+
+    def __init__(self) -> None:
+        self.feature = np.full(1, LEAF, np.int32)
+        self.bin = np.zeros(1, np.int32)
+        self.default_left = np.zeros(1, bool)
+        self.left = np.full(1, LEAF, np.int32)
+        self.gain = np.zeros(1)
+        self.sums = np.zeros((1, 2), np.int64)
+        self.depth = np.zeros(1, np.int32)
+        self.parent = np.zeros(1, np.int32)
+        self.bounds = np.array([[-np.inf, np.inf]], np.float32)
+        self.used: list[frozenset[int]] = [frozenset()]
+        self.path = [1]
+
+    def split(self, nodes: NDArray[np.int32], splits: Splits) -> NDArray[np.int32]:
+        """Split nodes; returns the left children, their siblings stand beside them."""
+        first = len(self.feature)
+        left = (first + 2 * np.arange(len(nodes))).astype(np.int32)
+        self.feature[nodes], self.bin[nodes] = splits.feature, splits.bin
+        self.default_left[nodes], self.gain[nodes] = splits.default_left, splits.gain
+        self.left[nodes] = left
+        more = 2 * len(nodes)
+        self.feature = np.append(self.feature, np.full(more, LEAF, np.int32))
+        self.bin = np.append(self.bin, np.zeros(more, np.int32))
+        self.default_left = np.append(self.default_left, np.zeros(more, bool))
+        self.left = np.append(self.left, np.full(more, LEAF, np.int32))
+        self.gain = np.append(self.gain, np.zeros(more))
+        self.sums = np.concatenate([self.sums, np.stack([splits.left, splits.right], axis=1).reshape(more, 2)])
+        self.depth = np.append(self.depth, np.repeat(self.depth[nodes] + 1, 2))
+        self.parent = np.append(self.parent, np.repeat(nodes, 2))
+        return left
+
+    def constrain(self, nodes: NDArray[np.int32], constraints: Constraints, rule: SplitRule, units: Units) -> None:
+        """Hand on to the children of split nodes what they must keep to, as XGBoost does."""
+        if constraints.is_monotone:
+            own, left = self.bounds[nodes], self.left[nodes]
+            weights = [self.weight(child, own, rule, units) for child in (left, left + 1)]
+            middle = (weights[0] + weights[1]) / np.float32(2)
+            direction = constraints.direction[self.feature[nodes]]
+            low, high = own[:, 0], own[:, 1]
+            rises, falls = direction > 0, direction < 0
+            below = np.stack([np.where(falls, middle, low), np.where(rises, middle, high)], axis=1)
+            above = np.stack([np.where(rises, middle, low), np.where(falls, middle, high)], axis=1)
+            self.bounds = np.concatenate([self.bounds, np.stack([below, above], axis=1).reshape(-1, 2)])
+        if constraints.groups is not None:
+            for node in nodes.tolist():
+                self.used += [self.used[node] | {int(self.feature[node])}] * 2
+
+    def name(self, nodes: NDArray[np.int32]) -> None:
+        """Name the children of split nodes; see ``path``."""
+        for node in nodes.tolist():
+            self.path += [2 * self.path[node], 2 * self.path[node] + 1]
+
+    def weight(
+        self, nodes: NDArray[np.int32], bounds: NDArray[np.float32], rule: SplitRule, units: Units
+    ) -> NDArray[np.float32]:
+        """The weights of nodes within bounds."""
+        return rule.weight(self.sums[nodes, 0] * units.g, self.sums[nodes, 1] * units.h, bounds).astype(np.float32)
+
+    def kept(self, splits: list[int]) -> GrowingTree:
+        """The tree of these splits alone, its nodes in their order; each after its parent's."""
+        new = GrowingTree()
+        old = [0]
+        for node in splits:
+            old += [int(self.left[node]), int(self.left[node]) + 1]
+        place = {node: new_node for new_node, node in enumerate(old)}
+        for name in ("sums", "depth"):
+            setattr(new, name, getattr(self, name)[old])
+        new.parent = np.array([place[int(self.parent[node])] for node in old], np.int32)
+        new.bounds = self.bounds[old] if len(self.bounds) == len(self.feature) else self.bounds
+        inner = np.isin(old, splits)
+        new.feature = np.where(inner, self.feature[old], LEAF).astype(np.int32)
+        new.bin = np.where(inner, self.bin[old], 0).astype(np.int32)
+        new.default_left = self.default_left[old] & inner
+        new.gain = np.where(inner, self.gain[old], 0.0)
+        left = [place[int(self.left[node])] if split else LEAF for node, split in zip(old, inner, strict=True)]
+        new.left = np.array(left, np.int32)
+        return new
+
+    def finished(self, rule: SplitRule, units: Units) -> Tree:
+        """The tree with the values of its leaves."""
+        g, h = self.sums[:, 0] * units.g, self.sums[:, 1] * units.h
+        bounds = self.bounds[self.parent] if len(self.bounds) == len(self.feature) else None
+        value = rule.leaf(g, h, bounds)
+        # a gain squares the unit of y: it may be larger than what a model can say
+        gain, cover = (np.minimum(part, np.finfo(np.float32).max).astype(np.float32) for part in (self.gain, h))
+        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover)

@@ -1,0 +1,298 @@
+"""Bounded steps, monotone features, interactions, leaves and forests: as XGBoost has them, node for node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import twins
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import examples
+from test_split import UNITS, random_layout, random_node, seeds
+from xgboost_twin import few_values, same_trees, tables_of, trained
+
+from fedtrees import FedGBTRegressor
+from fedtrees.core.threads import Threads
+from fedtrees.errors import ParameterError
+from fedtrees.trees.best_first import best_first
+from fedtrees.trees.constraints import Constraints
+from fedtrees.trees.split import SMALLEST_GAIN, Limits, SplitRule, best_splits
+
+# -- as XGBoost ---------------------------------------------------------------------------------------------
+
+PARAMETERS: list[dict[str, Any]] = [
+    {"max_delta_step": 0.3},
+    {"max_delta_step": 0.3, "reg_alpha": 3.0},
+    {"max_delta_step": 0.01, "gamma": 0.1},
+    {"monotone_constraints": (1, -1, 0, 1)},
+    {"monotone_constraints": "(-1,0,0,0,1)", "reg_alpha": 2.0, "min_child_weight": 5.0},
+    {"monotone_constraints": (0, 1, -1, 0, 0), "max_delta_step": 0.5},
+    {"interaction_constraints": "[[0,2],[1,3,4]]"},
+    {"interaction_constraints": "[[0,1],[1,2]]", "max_depth": 6},
+    {"interaction_constraints": "[]"},
+    {"interaction_constraints": "[[0,1],[1,2]]", "monotone_constraints": (0, -1)},
+    {"max_depth": 3, "max_leaves": 5},
+    {"max_depth": 0, "max_leaves": 31},
+    {"max_depth": 0, "min_child_weight": 50.0},
+    {"max_leaves": 1},
+    {"grow_policy": "lossguide", "max_leaves": 9, "max_depth": 0},
+    {"grow_policy": "lossguide", "max_leaves": 12},
+    {"grow_policy": "lossguide", "max_leaves": 2},
+    {"grow_policy": "lossguide", "max_leaves": 1},
+    {"grow_policy": "lossguide"},
+    {"grow_policy": "lossguide", "max_leaves": 31, "max_depth": 0, "monotone_constraints": (1, 1, 1, 1, 1)},
+    {"grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0, "interaction_constraints": "[[0,1],[2,3,4]]"},
+    {"num_parallel_tree": 3, "max_depth": 3},
+]
+
+
+def targets(y: NDArray[np.float64], objective: str) -> NDArray[Any]:
+    if objective == "binary:logistic":
+        return (y > y.mean()).astype(int)
+    return np.digitize(y, np.quantile(y, [0.3, 0.7])) if objective == "multi:softprob" else y
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic", "multi:softprob"])
+@pytest.mark.parametrize("params", PARAMETERS, ids=str)
+def test_trees_are_those_of_xgboost_node_for_node(params: dict[str, Any], objective: str) -> None:
+    X, y, weight = few_values()
+    params = {"max_depth": 4, "objective": objective} | params
+    ours, theirs = trained(X, targets(y, objective), weight, 2, **params)
+    assert same_trees(ours, theirs) >= 2
+    plain = {name: value for name, value in params.items() if name in ("max_depth", "objective")}
+    default, _ = trained(X, targets(y, objective), weight, 2, **plain | {"max_depth": 4})
+    if params.get("grow_policy") != "lossguide" or "max_leaves" in params:  # to the end, the order changes no leaf
+        assert default.save_raw("json") != ours.save_raw("json")
+
+
+def test_a_forest_shares_the_learning_rate() -> None:
+    X, y, weight = few_values(300)
+    one = trained(X, y, weight, 2, max_depth=3)[0]
+    ours, theirs = trained(X, y, weight, 2, max_depth=3, num_parallel_tree=4)
+    assert ours.num_boosted_rounds() == theirs.num_boosted_rounds() == 2 and len(ours.get_dump()) == 8
+    matrix = xgboost.DMatrix(X)
+    assert ours.predict(matrix) == pytest.approx(one.predict(matrix), rel=1e-5)
+    assert ours.predict(matrix, iteration_range=(0, 1)) == pytest.approx(
+        theirs.predict(matrix, iteration_range=(0, 1)), rel=1e-3
+    )
+
+
+def test_many_leaves_take_few_rounds() -> None:
+    X, y, weight = few_values(3000)
+    model = FedGBTRegressor(1, n_jobs=1, grow_policy="lossguide", max_leaves=64, max_depth=0).fit(X, y, None, weight)
+    assert len(tables_of(model.booster_)) == 127
+    asked = int((model.ledger_.per_round()["kind"].str.contains("Histograms")).sum())
+    assert asked < 25  # one leaf at a time would take 63
+
+
+# -- documented examples ------------------------------------------------------------------------------------
+
+
+def example(n: int = 1000) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """XGBoost's tutorial on monotone constraints: one feature goes up, one goes down, both with waves."""
+    rng = np.random.default_rng(1994)
+    x1, x2 = rng.random(n), rng.random(n)
+    noise = rng.normal(0.0, 0.01, n)
+    return np.column_stack([x1, x2]), 5 * x1 + np.sin(10 * np.pi * x1) - 5 * x2 - np.cos(10 * np.pi * x2) + noise
+
+
+@pytest.mark.parametrize("how", [(1, -1), [1, -1], "(1,-1)", {"up": 1, "down": -1}], ids=str)
+def test_predictions_rise_and_fall_as_they_are_told(how: Any) -> None:
+    X, y = example()
+    frame = pd.DataFrame(X, columns=["up", "down"])
+    free = FedGBTRegressor(40, n_jobs=1).fit(frame, y)
+    model = FedGBTRegressor(40, n_jobs=1, monotone_constraints=how).fit(frame, y, silos=np.arange(len(y)) % 3)
+    grid = np.linspace(-0.1, 1.1, 200)
+    waves = 0
+    for held in (0.1, 0.5, 0.9):
+        rising = pd.DataFrame({"up": grid, "down": held})
+        falling = pd.DataFrame({"up": held, "down": grid})
+        assert (np.diff(model.predict(rising)) >= 0).all()
+        assert (np.diff(model.predict(falling)) <= 0).all()
+        waves += (np.diff(free.predict(rising)) < 0).sum()
+    assert waves > 0
+    theirs = xgboost.XGBRegressor(n_jobs=1, n_estimators=40, monotone_constraints=(1, -1)).fit(frame, y)
+    assert model.score(frame, y) == pytest.approx(theirs.score(frame, y), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "how", ["[[0, 2], [1, 3, 4], [5]]", [["a", "c"], ["b", "d", "e"], ["f"]], [[0, 2], [1, 3, 4], [5]]], ids=str
+)
+def test_only_features_of_a_group_meet_on_a_path(how: Any) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(600, 6)), columns=list("abcdef"))
+    y = (X["a"] * X["b"] + X["c"] * X["d"] + X["e"] * X["f"]).to_numpy()
+    model = FedGBTRegressor(10, n_jobs=1, interaction_constraints=how).fit(X, y)
+    groups = [{"a", "c"}, {"b", "d", "e"}, {"f"}]
+    met = paths(model.booster_)
+    assert len(met) > 10 and all(any(path <= group for group in groups) for path in met)
+    free = paths(FedGBTRegressor(10, n_jobs=1).fit(X, y).booster_)
+    assert not all(any(path <= group for group in groups) for path in free)
+
+
+def paths(booster: xgboost.Booster) -> list[set[str]]:
+    """The features asked on the way to each leaf."""
+    found: list[set[str]] = []
+    for _, tree in booster.trees_to_dataframe().groupby("Tree"):
+        nodes = tree.set_index("ID")
+
+        def walk(node: str, met: set[str], nodes: pd.DataFrame = nodes) -> None:
+            feature = nodes.loc[node, "Feature"]
+            if feature == "Leaf":
+                found.append(met)
+                return
+            for child in ("Yes", "No"):
+                walk(nodes.loc[node, child], met | {feature}, nodes)
+
+        walk(nodes.index[0], set())
+    return found
+
+
+# -- reading parameters -------------------------------------------------------------------------------------
+
+NAMES = ["age", "sex", "dose"]
+
+
+def test_directions_and_groups_are_read_in_all_their_forms() -> None:
+    for monotone in ((1, 0, -1), "(1,0,-1)", " ( 1, 0, -1 ) ", {"dose": -1, "age": 1}, np.array([1, 0, -1])):
+        assert Constraints.of(monotone, None, NAMES).direction.tolist() == [1, 0, -1]
+    assert Constraints.of((1,), None, NAMES).direction.tolist() == [1, 0, 0]
+    for interactions in ([["age", "dose"], ["sex"]], [[0, 2], [1]], "[[0, 2], [1]]", '[["age", "dose"], ["sex"]]'):
+        assert Constraints.of(None, interactions, NAMES).groups == (frozenset({0, 2}), frozenset({1}))
+    assert Constraints.of(None, None, NAMES).groups is None and Constraints.of(None, [], NAMES).groups == ()
+
+
+@pytest.mark.parametrize(
+    ("monotone", "interactions", "error"),
+    [
+        ((1, 2), None, "a direction is 1, 0 or -1, not 2"),
+        ((1, 0.5), None, "a direction is 1, 0 or -1, not 0.5"),
+        ((1, 0, 0, 0), None, "give a direction for each of 3 features"),
+        (1, None, "give a direction for each of 3 features"),
+        ("up", None, "write it like"),
+        ({"weight": 1}, None, "'weight' is none of the features"),
+        (None, "0, 1", "write it like"),
+        (None, [["age", "weight"]], "'weight' is none of the features"),
+        (None, [[0, 3]], "3 is none of the features"),
+        (None, [[0.5]], "0.5 is none of the features"),
+        (None, ["age"], "give a list of lists"),
+        (None, 7, "give a list of lists"),
+        (None, {"age": 1}, "give a list of lists"),
+    ],
+)
+def test_what_means_nothing_is_refused(monotone: Any, interactions: Any, error: str) -> None:
+    with pytest.raises(ParameterError, match=error):
+        Constraints.of(monotone, interactions, NAMES)
+
+
+def test_a_policy_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ParameterError, match="grow_policy='lossguided' is not known: did you mean 'lossguide'"):
+        FedGBTRegressor(grow_policy="lossguided").fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+# -- twins --------------------------------------------------------------------------------------------------
+
+rules = st.builds(
+    SplitRule,
+    reg_lambda=st.sampled_from([0.1, 1.0]),
+    reg_alpha=st.sampled_from([0.0, 0.3]),
+    min_child_weight=st.sampled_from([0.0, 0.5, 4.0]),
+    max_delta_step=st.sampled_from([0.0, 0.05, 0.7]),
+)
+
+
+def bounded_gain(
+    own: twins.Candidate, total: Sequence[int], rule: SplitRule, bounds: Sequence[float], direction: int
+) -> float | None:
+    """What a split saves, each weight within bounds; None where it may not be made."""
+    saved, weights = 0.0, []
+    for g, h in ((own.g, own.h), (total[0] - own.g, total[1] - own.h)):
+        real_g, real_h = g * UNITS.g, h * UNITS.h
+        if real_h <= 0 or real_h < rule.min_child_weight:
+            return None
+        soft = max(real_g - rule.reg_alpha, 0) + min(real_g + rule.reg_alpha, 0)
+        step = rule.max_delta_step or np.inf
+        weight = min(max(-soft / (real_h + rule.reg_lambda), -step), step)
+        weight = float(np.float32(min(max(weight, bounds[0]), bounds[1])))
+        saved -= 2 * real_g * weight + (real_h + rule.reg_lambda) * weight**2
+        weights.append(weight)
+    return saved if direction * (weights[1] - weights[0]) >= 0 else None
+
+
+@examples(150)
+@given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 4))
+def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, rule: SplitRule, n_nodes: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = random_layout(rng, few)
+    nodes = [random_node(rng, cuts.n_bins, int(rng.integers(0, 40)), few) for _ in range(n_nodes)]
+    histograms, totals = np.stack([sums for sums, _ in nodes]), np.array([total for _, total in nodes])
+    ends = [-np.inf, -0.5, -0.1], [-0.1, 0.0, 0.2, np.inf]
+    bounds = np.stack([rng.choice(end, n_nodes) for end in ends], axis=1)
+    direction = rng.integers(-1, 2, cuts.n_features).astype(np.int8)
+    allowed = rng.random((n_nodes, cuts.n_features)) < 0.7
+    before = rule.objective(totals[:, 0] * UNITS.g, totals[:, 1] * UNITS.h, bounds)
+    limits = Limits(bounds, before, direction, allowed)
+    splits = best_splits(histograms, np.arange(n_nodes), totals, cuts, rule, UNITS, Threads(1), limits)
+    for node, (sums, total) in enumerate(nodes):
+        best, found = 0.0, None
+        for own in [*twins.candidates(sums.tolist(), cuts), *missing_apart(sums, cuts)]:
+            saved = bounded_gain(own, total, rule, bounds[node], int(direction[own.feature]))
+            if saved is not None and allowed[node, own.feature] and saved - before[node] > best + 1e-9:
+                best, found = saved - before[node], own
+        assert splits.gain[node] == pytest.approx(best, abs=1e-6) or splits.feature[node] < 0
+        if best > SMALLEST_GAIN + 1e-6:
+            assert found is not None and splits.feature[node] >= 0
+            f, g, h = int(splits.feature[node]), *splits.left[node].tolist()
+            own = twins.Candidate(f, int(splits.bin[node]), bool(splits.default_left[node]), g, h)
+            assert allowed[node, f]
+            saved = bounded_gain(own, total, rule, bounds[node], int(direction[f]))
+            assert saved is not None and saved - before[node] == pytest.approx(best, abs=1e-6)
+
+
+def missing_apart(sums: NDArray[np.int64], cuts: Any) -> list[twins.Candidate]:
+    """The missing go left, all others right: told apart from its mirror image by a direction only."""
+    found = []
+    for f in np.flatnonzero(cuts.missing):
+        at = cuts.bin_offsets[f + 1] - 1
+        if sums[:, at].any():
+            found.append(twins.Candidate(int(f), -1, True, int(sums[0, at]), int(sums[1, at])))
+    return found
+
+
+@given(
+    seed=seeds,
+    max_leaves=st.integers(0, 12),
+    ask=st.integers(1, 3),
+)
+def test_splits_that_are_looked_at_ahead_leave_no_trace(seed: int, max_leaves: int, ask: int) -> None:
+    """A whole tree of gains is hidden; what is learnt piece by piece leads to the order of one leaf at a time."""
+    rng = np.random.default_rng(seed)
+    size = 63
+    gain = np.where(rng.random(size) < 0.7, rng.integers(1, 6, size), 0).astype(float)  # 0: no split
+    # one leaf at a time: the largest gain first, of equals the one that came first
+    expected, waiting, leaves = [], [(0, 0)] if gain[0] else [], 1
+    following = 1
+    while waiting and (not max_leaves or leaves < max_leaves):
+        number, node = min(waiting, key=lambda own: (-gain[own[1]], own[0]))
+        waiting.remove((number, node))
+        expected.append(node)
+        leaves += 1
+        for side, child in enumerate((2 * node + 1, 2 * node + 2)):
+            if child < size and gain[child]:
+                waiting.append((following + side, child))
+        following += 2
+    # here: some of the open ones are split, and only then is known what their children gain
+    left, known = np.full(size, -1, np.int32), {0: gain[0]} if gain[0] else {}
+    while (order := best_first(left, gain, known, max_leaves)).open:
+        for node in list(order.open)[:ask]:
+            del known[node]
+            left[node] = 2 * node + 1
+            known |= {child: gain[child] for child in (2 * node + 1, 2 * node + 2) if child < size and gain[child]}
+    assert order.split == expected
