@@ -53,7 +53,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "n_estimators": ("give a whole number from 1", [0, -5, 1.5, "10", None, INF, True]),
     "max_depth": ("give a whole number from 0 to 30", [-1, 31, 2.5, None]),
     "max_leaves": ("give a whole number from 0 to 1073741824", [-1, 2.5, None, "31"]),
-    "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1"]),
     "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5, None]),
     **{
         name: ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1", None])
@@ -269,6 +269,11 @@ SILENT: dict[str, Call] = {
         ParameterError,
         r"federation: give one, such as fedtrees\.LocalFederation\(silos\), and not a list",
     ),
+    "a weight for nobody": (
+        lambda: fit(["mayo", "ucla"] * 3, weighting={"mayo": 1, "ucla": 1, "maio": 1}),
+        ParameterError,
+        "weighting: there is no silo 'maio'; did you mean 'mayo'",
+    ),
 }
 
 COUNTED: dict[str, Call] = {
@@ -423,6 +428,32 @@ def test_a_model_of_another_kind_is_refused(objective: str, kind: Any, tmp_path:
     ) as caught:
         kind().load_model(path)
     clear(str(caught.value))
+
+
+def test_a_model_that_is_not_of_trees_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    table = xgboost.DMatrix(np.arange(6.0).reshape(6, 1), label=[0, 1] * 3)
+    xgboost.train({"objective": "binary:logistic", "booster": "gblinear"}, table, 1).save_model(path)
+    with pytest.raises(DataError, match=r"model\.json: a model of 'gblinear'; fedtrees reads those of 'gbtree'"):
+        FedGBTClassifier().load_model(path)
+
+
+@pytest.mark.parametrize("damaged", ["{", '{"schema": 3}', '{"schema": {"names": ["a"]}}', "[]"])
+def test_a_model_whose_notes_are_damaged_is_refused(damaged: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    model = fit(["a", "b"] * 3)
+    (note,) = model.booster_.attributes()
+    model.booster_.set_attr(**{note: damaged})
+    model.save_model(path)
+    with pytest.raises(DataError, match=r"model\.json: what fedtrees wrote into it of its columns is damaged"):
+        FedGBTClassifier().load_model(path)
+
+
+@pytest.mark.parametrize("name", ["model.xgb", "model", "model.JSON"])
+def test_a_model_of_another_ending_is_not_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"give a name that ends in \.json or \.ubj"):
+        fit(["a", "b"] * 3).save_model(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"hello", b'{"learner": 3}', b"\x00" * 50], ids=str)

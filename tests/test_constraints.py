@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,24 +207,6 @@ rules = st.builds(
 )
 
 
-def bounded_gain(
-    own: twins.Candidate, total: Sequence[int], rule: SplitRule, bounds: Sequence[float], direction: int
-) -> float | None:
-    """What a split saves, each weight within bounds; None where it may not be made."""
-    saved, weights = 0.0, []
-    for g, h in ((own.g, own.h), (total[0] - own.g, total[1] - own.h)):
-        real_g, real_h = g * UNITS.g, h * UNITS.h
-        if real_h <= 0 or real_h < rule.min_child_weight:
-            return None
-        soft = max(real_g - rule.reg_alpha, 0) + min(real_g + rule.reg_alpha, 0)
-        step = rule.max_delta_step or np.inf
-        weight = min(max(-soft / (real_h + rule.reg_lambda), -step), step)
-        weight = float(np.float32(min(max(weight, bounds[0]), bounds[1])))
-        saved -= 2 * real_g * weight + (real_h + rule.reg_lambda) * weight**2
-        weights.append(weight)
-    return saved if direction * (weights[1] - weights[0]) >= 0 else None
-
-
 @examples(150)
 @given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 4))
 def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, rule: SplitRule, n_nodes: int) -> None:
@@ -243,7 +224,7 @@ def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, 
     for node, (sums, total) in enumerate(nodes):
         best, found = 0.0, None
         for own in [*twins.candidates(sums.tolist(), cuts), *missing_apart(sums, cuts)]:
-            saved = bounded_gain(own, total, rule, bounds[node], int(direction[own.feature]))
+            saved = twins.bounded_gain(own, total, rule, UNITS, bounds[node], int(direction[own.feature]))
             if saved is not None and allowed[node, own.feature] and saved - before[node] > best + 1e-9:
                 best, found = saved - before[node], own
         assert splits.gain[node] == pytest.approx(best, abs=1e-6) or splits.feature[node] < 0
@@ -252,7 +233,7 @@ def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, 
             f, g, h = int(splits.feature[node]), *splits.left[node].tolist()
             own = twins.Candidate(f, int(splits.bin[node]), bool(splits.default_left[node]), g, h)
             assert allowed[node, f]
-            saved = bounded_gain(own, total, rule, bounds[node], int(direction[f]))
+            saved = twins.bounded_gain(own, total, rule, UNITS, bounds[node], int(direction[f]))
             assert saved is not None and saved - before[node] == pytest.approx(best, abs=1e-6)
 
 

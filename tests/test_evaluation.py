@@ -233,6 +233,15 @@ def test_xgboost_s_own_callbacks_work(tmp_path: Any, capsys: pytest.CaptureFixtu
     assert "validation_0-logloss" in capsys.readouterr().out
 
 
+def test_what_a_callback_returns_after_training_is_the_model() -> None:
+    """XGBoost's ``save_best`` cuts the rounds off that came after the best."""
+    stop = xgboost.callback.EarlyStopping(rounds=4, data_name="validation_0", metric_name="logloss", save_best=True)
+    fitted = model(n_estimators=80, callbacks=[stop]).fit(X, Y, eval_set=[(XV, YV)])
+    plain = model(n_estimators=80, early_stopping_rounds=4).fit(X, Y, eval_set=[(XV, YV)])
+    assert fitted.booster_.num_boosted_rounds() == plain.best_iteration + 1 < plain.booster_.num_boosted_rounds()
+    np.testing.assert_array_equal(fitted.predict_proba(XV), plain.predict_proba(XV))
+
+
 def test_what_a_callback_may_not_do_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"is no xgboost\.callback\.TrainingCallback"):
         model(callbacks=[print]).fit(X, Y)

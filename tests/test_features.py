@@ -219,3 +219,9 @@ def test_a_silo_has_a_marker_of_its_own() -> None:
 def test_a_code_of_a_category_is_no_marker() -> None:
     frame = pd.DataFrame({"sex": pd.Categorical(["f", "m"]), "n": [0.0, 1.0]})
     np.testing.assert_array_equal(read_features(frame, missing=0)[0], np.float32([[0, NAN], [1, 1]]))
+
+
+@pytest.mark.parametrize("name", ["", "a[1]", "age<30", "b]"])
+def test_a_name_that_xgboost_does_not_take_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="XGBoost takes no feature name"):
+        read_features(pd.DataFrame({"age": [1.0], name: [2.0]}))

@@ -188,13 +188,54 @@ def gain(
     return (gl * gl * hr + gr * gr * hl) / (hl * hr) - before
 
 
+def bounded_weight(g: float, h: float, rule: Any, bounds: Sequence[float] = (-math.inf, math.inf)) -> float:
+    """A leaf's weight, no larger than ``max_delta_step`` and within bounds; XGBoost's has 32 bits."""
+    soft = max(g - rule.reg_alpha, 0.0) + min(g + rule.reg_alpha, 0.0)
+    most = rule.max_delta_step or math.inf
+    weight = max(min(-soft / (h + rule.reg_lambda), most), -most)
+    return float(np.float32(max(min(weight, bounds[1]), bounds[0])))
+
+
+def bounded_gain(
+    own: Candidate,
+    total: tuple[int, int],
+    rule: Any,
+    units: Any,
+    bounds: Sequence[float] = (-math.inf, math.inf),
+    direction: int = 0,
+) -> float | None:
+    """What a split saves where weights are bounded, before the node's own is taken off; None where it is none."""
+    saved, weights = 0.0, []
+    for g, h in ((own.g, own.h), (total[0] - own.g, total[1] - own.h)):
+        real_g, real_h = g * units.g, h * units.h
+        if real_h <= 0 or real_h < rule.min_child_weight:
+            return None
+        weight = bounded_weight(real_g, real_h, rule, bounds)
+        saved = saved - (2 * real_g * weight + (real_h + rule.reg_lambda) * weight * weight)
+        weights.append(weight)
+    return saved if direction * (weights[1] - weights[0]) >= 0 else None
+
+
+def bounded_objective(total: tuple[int, int], rule: Any, units: Any) -> float:
+    """What a node saves as a leaf where weights are bounded."""
+    g, h = total[0] * units.g, total[1] * units.h
+    if h <= 0:
+        return 0.0
+    weight = bounded_weight(g, h, rule) if h >= rule.min_child_weight else 0.0
+    return -(2 * g * weight + (h + rule.reg_lambda) * weight * weight)
+
+
 def best_split(
     sums: Sequence[Sequence[int]], total: tuple[int, int], cuts: Any, rule: Any, units: Any
 ) -> tuple[float, Candidate | None]:
     """The first of the splits that gain most, and its gain; 0 and None where none gains."""
     best, chosen = 0.0, None
     for candidate in candidates(sums, cuts):
-        saved = gain(candidate, total, rule, units)
+        if rule.max_delta_step:
+            saved = bounded_gain(candidate, total, rule, units)
+            saved = None if saved is None else saved - bounded_objective(total, rule, units)
+        else:
+            saved = gain(candidate, total, rule, units)
         if saved is not None and saved > best:
             best, chosen = saved, candidate
     return best, chosen

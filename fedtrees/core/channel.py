@@ -24,6 +24,8 @@ from fedtrees.core.record import encode
 from fedtrees.core.ring import Vector
 from fedtrees.core.table import Schema
 
+__all__ = ["REPLY_HEAD", "Call", "Channel", "Federation", "Log", "PlainChannel", "Reply", "run_name"]
+
 
 class Log:
     """The facts of a run, in order: all that a silo needs to know.
@@ -171,6 +173,3 @@ class PlainChannel:
 def run_name(federation: Federation, seed: int, purpose: str) -> bytes:
     """Sixteen bytes that name a run: no two runs share them, of whatever process, or silos would mix their facts."""
     return blake2b(struct.pack("<q", seed % 2**63) + uuid4().bytes + purpose.encode(), digest_size=16).digest()
-
-
-__all__ = ["REPLY_HEAD", "Call", "Channel", "Federation", "Log", "PlainChannel", "Reply", "run_name"]

@@ -197,6 +197,11 @@ def _column_names(X: Any, where: str) -> list[str]:
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
     if twice:
         raise DataError(f"{where}column {min(twice)!r} stands twice; give every column its own name.")
+    for name in names:
+        if not name or set(name) & set("[]<"):
+            raise DataError(
+                f"{where}column {name!r}: XGBoost takes no feature name that is empty or has [, ] or < in it."
+            )
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ class RowWeights(msgspec.Struct, frozen=True, tag="rows"):
     Law: the factors are 1 under every partition.
     """
 
+    def check(self, names: Sequence[str]) -> None:
+        """Nothing to check: no silo is named."""
+
     def settled(self, rows: int, silos: int) -> RowWeights:
         """Nothing to settle: no factor depends on the federation's size."""
         return self
@@ -53,6 +57,20 @@ class SiloWeights(msgspec.Struct, frozen=True, tag="silos"):
     weights: dict[str, float] | None = None
     rows: int = 0
     silos: int = 0
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse weights of silos that there are not.
+
+        Raises
+        ------
+        ParameterError
+            Naming the first of them, and the nearest silo that there is.
+        """
+        unknown = sorted(set(self.weights or ()) - set(names))
+        if unknown:
+            near = get_close_matches(unknown[0], names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ParameterError(f"weighting: there is no silo {unknown[0]!r}{hint}")
 
     def settled(self, rows: int, silos: int) -> SiloWeights:
         """The same weighting, told how many rows the federation has and how many silos hold any."""

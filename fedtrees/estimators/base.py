@@ -236,6 +236,7 @@ class FedGBT(HoldsBooster):
         loss = self._loss(schema.labels)
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
         settings = self._settings(loss, schema, getattr(federation, "eval_sets", 0), earlier)
+        settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
             model = GrowingModel(
@@ -250,11 +251,11 @@ class FedGBT(HoldsBooster):
                 channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
                 lambda margin: storable_base_margin(loss.exported_as(len(margin)), margin), monitor,
             )  # fmt: skip
-        monitor.callbacks.end()
-        self.ledger_ = channel.ledger
         if not ensemble.trees:
             raise ParameterError("callbacks: one of them ended the training before its first round.")
-        booster = self._export(ensemble, schema, loss, earlier)
+        left = monitor.callbacks.end()
+        self.ledger_ = channel.ledger
+        booster: xgboost.Booster = self._export(ensemble, schema, loss, earlier) if left is model else left
         booster.set_attr(**model.attributes)
         self._hold(booster, schema)
         self._note(monitor)

@@ -35,6 +35,13 @@ class GrowingModel:
         self._ensemble: Ensemble | None = None
         self._booster: xgboost.Booster | None = None
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """A Booster's: some of XGBoost's callbacks ask, and it can do all that one can."""
+        import xgboost
+
+        return xgboost.Booster
+
     def grown(self, ensemble: Ensemble) -> None:
         """Take in a finished round."""
         self._ensemble, self._booster = ensemble, None
@@ -116,10 +123,14 @@ class Callbacks:
         ended = [callback.after_iteration(self.model, round, self._history) for callback in self._callbacks]
         return any(ended)
 
-    def end(self) -> None:
-        """After the last round."""
+    def end(self) -> Any:
+        """After the last round; returns the model, or the Booster that one of them would have in its place."""
+        model: Any = self.model
         for callback in self._callbacks:
-            callback.after_training(self.model)
+            model = callback.after_training(model)
+            if not hasattr(model, "num_boosted_rounds"):
+                raise ParameterError(f"callbacks: {callback!r} returned no model after training, but {model!r}.")
+        return model
 
 
 def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:

@@ -211,10 +211,14 @@ class HoldsBooster(BaseEstimator):
 
         Raises
         ------
+        ParameterError
+            For another ending.
         FileNotFoundError
             If there is no such folder.
         """
         check_is_fitted(self, "booster_")
+        if Path(path).suffix not in (".json", ".ubj"):
+            raise ParameterError(f"{path}: give a name that ends in .json or .ubj; XGBoost tells the format by it.")
         if not Path(path).absolute().parent.is_dir():
             raise FileNotFoundError(f"{path}: there is no such folder.")
         self.booster_.save_model(path)
@@ -229,13 +233,17 @@ class HoldsBooster(BaseEstimator):
         FileNotFoundError
         """
         booster = read_booster(path)
-        about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
-        schema = schema_of(booster, about, self._classifies)
         objective = objective_of(booster)
+        if booster_kind(booster) != "gbtree":
+            raise DataError(f"{path}: a model of {booster_kind(booster)!r}; fedtrees reads those of 'gbtree'.")
         if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
         if "c" in (booster.feature_types or ()):
             raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
+        try:
+            schema = schema_of(booster, json.loads(booster.attr(_ATTRIBUTE) or "null"), self._classifies)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: what fedtrees wrote into it of its columns is damaged: {error}") from error
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
         self._hold(booster, schema)
@@ -304,6 +312,12 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
     return earlier
 
 
+def booster_kind(booster: xgboost.Booster) -> str:
+    """What a model is made of: ``gbtree``, ``gblinear`` or ``dart``."""
+    name: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
+    return name
+
+
 def objective_of(booster: xgboost.Booster) -> str:
     """The name of a model's objective."""
     name: str = json.loads(booster.save_config())["learner"]["objective"]["name"]
@@ -316,11 +330,14 @@ def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: d
     booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})
 
 
-def schema_of(booster: xgboost.Booster, about: dict[str, Any], classifies: bool) -> Schema:
+def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
     """The columns that a model was trained on, as far as it knows them."""
-    if "schema" in about:
-        return Schema(**about["schema"])
     n = booster.num_features()
+    if about is not None:
+        schema = Schema(**about["schema"])
+        if len(schema.names) != n or len(schema.kinds) != n:
+            raise ValueError(f"{len(schema.names)} columns for {n} features")
+        return schema
     names = booster.feature_names or [f"f{i}" for i in range(n)]
     labels = None
     config = json.loads(booster.save_config())["learner"]["learner_model_param"]
