@@ -262,6 +262,10 @@ class Watched:
     def names(self) -> Sequence[str]:
         return self.inner.names
 
+    @property
+    def eval_sets(self) -> int:
+        return self.inner.eval_sets
+
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         return self.inner.schemas(labels)
 

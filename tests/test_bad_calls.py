@@ -100,7 +100,10 @@ MEANINGLESS: list[tuple[dict[str, Any], str]] = [
     ({"early_stopping_rounds": 2.5}, r"early_stopping_rounds=2\.5: give a whole number from 1, or None"),
     ({"callbacks": [print]}, "callbacks: <built-in function print> is no xgboost.callback.TrainingCallback"),
     ({"callbacks": print}, "callbacks=<built-in function print>: give a list of xgboost.callback"),
-    ({"eval_metric": 7}, "eval_metric='7' is not known. Known: 'auc'"),
+    ({"eval_metric": 7}, "eval_metric=7: give the name of a metric, or several"),
+    ({"validation_fraction": 0}, "validation_fraction=0: give a number above 0 and below 1"),
+    ({"validation_fraction": 1.0}, "validation_fraction=1.0: give a number above 0"),
+    ({"validation_fraction": "a tenth"}, "validation_fraction='a tenth': give a number above 0"),
 ]
 
 

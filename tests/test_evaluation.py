@@ -10,7 +10,7 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
 from strategies import examples
 
 from fedtrees import (
@@ -24,6 +24,7 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.rng import stream
+from fedtrees.queries.custom_metric import register_metric
 from fedtrees.trees.evaluation import HeldOut, Scores
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4
@@ -201,6 +202,50 @@ class Notes(xgboost.callback.TrainingCallback):
     def after_training(self, model: Any) -> Any:
         self.calls.append("end")
         return model
+
+
+def brier(y: Any, p: Any) -> Any:
+    return (y - p) ** 2
+
+
+def test_a_function_is_a_metric_if_it_says_something_of_each_row() -> None:
+    weight = stream(0, "weights").integers(1, 9, len(YV)).astype(float)
+    given: dict[str, Any] = {"eval_set": [(XV, YV)], "sample_weight_eval_set": [weight]}
+    fitted = model(eval_metric=["logloss", brier], early_stopping_rounds=3).fit(X, Y, np.arange(len(Y)) % 3, **given)
+    scores = fitted.evals_result_["validation_0"]["brier"]
+    expected = np.average(brier(YV, fitted.predict_proba(XV)[:, 1]), weights=weight)
+    assert scores[fitted.best_iteration] == pytest.approx(expected, rel=1e-5)
+    assert fitted.best_score == min(scores)
+
+
+def test_a_function_of_several_classes_gets_probabilities() -> None:
+    seen = []
+
+    def missed(y: Any, p: Any) -> Any:
+        seen.append(p.shape)
+        return 1 - p[np.arange(len(y)), y.astype(int)]
+
+    y = np.arange(len(Y)) % 4
+    fitted = model(eval_metric=missed).fit(X, y, eval_set=[(X, y)])
+    p = fitted.predict_proba(X)[np.arange(len(y)), y]
+    assert fitted.evals_result_["validation_0"]["missed"][-1] == pytest.approx((1 - p).mean(), rel=1e-5)
+    assert set(seen) == {(len(y), 4)}
+
+
+def test_a_function_that_averages_by_itself_is_refused() -> None:
+    with pytest.raises(
+        ParameterError, match=r"mean_absolute_error gave one number for .* return a number for each row"
+    ):
+        model(eval_metric=mean_absolute_error).fit(X, Y, eval_set=[(XV, YV)])
+
+
+def test_functions_of_one_name_are_told_apart() -> None:
+    first, second = (lambda y, p: p), (lambda y, p: 2 * p)
+    scores = model(eval_metric=[first, second]).fit(X, Y, eval_set=[(XV, YV)]).evals_result_["validation_0"]
+    (one, two) = scores.values()
+    np.testing.assert_allclose(2 * np.array(one), two)
+    with pytest.raises(ParameterError, match="'auc' is a metric of XGBoost's; give the function another name"):
+        register_metric(first, "auc")
 
 
 def test_callbacks_are_called_as_xgboost_calls_them() -> None:

@@ -65,6 +65,12 @@ def placed_row_ids(names: Sequence[str], starts: NDArray[np.int64]) -> RowIds:
     return ids
 
 
+def drawn(ids: RowIds, keys: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
+    """Whether rows are drawn, bool (rows,): each with a chance of ``share``, by its id and the draw's keys alone."""
+    chance = mixed(mixed(ids ^ keys[0]) + keys[1]) >> np.uint64(11)
+    return chance < np.uint64(share * 2.0**53)
+
+
 def mixed(words: RowIds) -> RowIds:
     """Mix the bits of 64-bit words, one to one; the last step of Steele, Lea and Flood's SplitMix64 (2014)."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -104,6 +104,7 @@ class Silo:
 
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
         self._turns = Turns()
+        self._given = table, held_out
         self.table = table
         self.held_out = held_out  # evaluation sets, of the same silos
         self.threads = threads
@@ -126,9 +127,12 @@ class Silo:
 
     def ask_only(self, cohort: Cohort | None) -> None:
         """Answer for these of the table's silos from now on; None for all. ``ranges`` are their rows."""
-        if cohort is self.cohort:
-            return
-        self.cohort = cohort
+        if cohort is not self.cohort:
+            self.cohort = cohort
+            self._find_ranges()
+
+    def _find_ranges(self) -> None:
+        cohort = self.cohort
         if cohort is None or len(cohort) == len(self.table.names):
             self.ranges = np.array([[0, self.table.n_rows]], np.int64)
             return
@@ -138,6 +142,13 @@ class Silo:
         first = np.concatenate(([True], ~joins)) if len(cohort) else np.zeros(0, bool)
         last = np.concatenate((~joins, [True])) if len(cohort) else np.zeros(0, bool)
         self.ranges = np.stack([starts[first], ends[last]], axis=1)
+
+    def hold_out(self, which: NDArray[np.bool_]) -> None:
+        """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
+        table, given = self._given
+        self.table, self.held_out = table.part(~which), [*given, table.part(which)]
+        self._weights, self._targets = self.table.weight, None
+        self._find_ranges()
 
     @property
     def silos_asked(self) -> Cohort:
@@ -200,11 +211,12 @@ class Silo:
 
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
-        own = self.table.schema
+        table, _ = self._given  # rows that a run held out are this silo's, too
+        own = table.schema
         if labels and own.labels is not None:
             return own
-        present = labels_of(self.table) if labels else own.labels
-        return Schema(own.names, own.kinds, own.categories, own.named, present, self.table.n_targets)
+        present = labels_of(table) if labels else own.labels
+        return Schema(own.names, own.kinds, own.categories, own.named, present, table.n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 
@@ -220,6 +232,9 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
+        if self.table is not self._given[0]:
+            self.table, self.held_out = self._given
+            self._find_ranges()
         self._weights, self.counting, self.inherited = self.table.weight, None, None
 
     def answer(self, message: bytes) -> bytes:
@@ -244,7 +259,7 @@ class Silo:
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in request.queries]
-            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.n_asked))
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self._given[0].n_rows))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,8 @@ class Table:
         Where each silo's rows start.
     order : uint32 (rows,) or None
         None where the rows stand in X as they are.
-    joined : bool
-        Whether the silos were read by themselves: their owners count rows from 0 each.
+    origins : int64 (silos,) or None
+        Where each silo's rows start in X if silos were read by themselves: their owners count rows from 0 each.
     margin : float32 (rows, outputs) or None
         What each row's margin starts from; NaN, or None for all, where that is for the training to say.
     ids : uint64 (rows,) or None
@@ -75,13 +75,24 @@ class Table:
     names: Sequence[str]
     starts: NDArray[np.int64]
     order: NDArray[np.uint32] | None = None
-    joined: bool = False
+    origins: NDArray[np.int64] | None = None
     margin: NDArray[np.float32] | None = None
     ids: RowIds | None = None
 
     def row_ids(self) -> RowIds:
         """What names each row: its id, or its silo and its place there."""
         return placed_row_ids(self.names, self.starts) if self.ids is None else self.ids
+
+    def part(self, which: NDArray[np.bool_]) -> Table:
+        """Some of the rows, of the same silos; X stays where it is."""
+        rows = np.flatnonzero(which)
+        starts = np.concatenate(([0], np.cumsum(which)))[self.starts]
+        order = rows.astype(np.uint32) if self.order is None else self.order[rows]
+        weight, margin = of_rows(self.weight, rows), of_rows(self.margin, rows)
+        # a row keeps its name: its place among the others is no longer the one it had
+        return replace(
+            self, y=self.y[rows], weight=weight, starts=starts, order=order, margin=margin, ids=self.row_ids()[rows]
+        )
 
     @property
     def n_rows(self) -> int:

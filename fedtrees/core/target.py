@@ -154,10 +154,9 @@ def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
 
 def _place(table: Table, row: int) -> str:
     """Where a row of a table stands, for an error: counted as the owner counts."""
-    if table.joined:
-        given = row - int(table.starts[np.searchsorted(table.starts, row, side="right") - 1])
-    else:
-        given = row if table.order is None else int(table.order[row])
+    given = row if table.order is None else int(table.order[row])
+    if table.origins is not None:
+        given -= int(table.origins[np.searchsorted(table.starts, row, side="right") - 1])
     return f"silo {table.silo_of(row)!r}: y, row {given}: "
 
 

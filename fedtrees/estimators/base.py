@@ -68,6 +68,7 @@ class FedGBT(HoldsBooster):
         quantile_alpha: float | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
+        validation_fraction: float | None = None,
         callbacks: Sequence[Any] | None = None,
         importance_type: str | None = None,
         sampling: Any = 1.0,
@@ -103,6 +104,7 @@ class FedGBT(HoldsBooster):
         self.quantile_alpha = quantile_alpha
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
+        self.validation_fraction = validation_fraction
         self.callbacks = callbacks
         self.importance_type = importance_type
         self.sampling = sampling
@@ -262,8 +264,11 @@ class FedGBT(HoldsBooster):
         return self
 
     def _settings(self, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
+        eval_sets += self.validation_fraction is not None
         if self.early_stopping_rounds is not None and not eval_sets:
-            raise ParameterError("early_stopping_rounds needs an eval_set, in fit or in each Silo, to look at.")
+            raise ParameterError(
+                "early_stopping_rounds needs an eval_set, in fit or in each Silo, or a validation_fraction, to look at."
+            )
         seed, constraints = seed_of(self.random_state), None
         if self.monotone_constraints is not None or self.interaction_constraints is not None:
             constraints = Constraints.of(self.monotone_constraints, self.interaction_constraints, schema.names)
@@ -295,6 +300,7 @@ class FedGBT(HoldsBooster):
             seed=seed,
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics_of(loss),
+            validation_share=float(self.validation_fraction or 0.0),
             inherited=None if earlier is None else earlier.trees,
         )
 

@@ -14,6 +14,7 @@ from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.estimators.callbacks import check_callbacks
 from fedtrees.estimators.model import IMPORTANCES
+from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import LOSSES
 from fedtrees.trees.losses.custom import custom_named
@@ -66,6 +67,9 @@ def check_parameters(estimator: Any) -> None:
         raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
     if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):
         raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
+    share: Any = estimator.validation_fraction
+    if share is not None and not (isinstance(share, Real) and 0 < float(share) < 1):
+        raise ParameterError(f"validation_fraction={share!r}: give a number above 0 and below 1, or None.")
     _check_base_score(estimator)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
     check_callbacks(estimator.callbacks)
@@ -115,10 +119,11 @@ def _check_choices(estimator: Any) -> None:
 
 
 def metric_names(given: Any) -> list[str]:
-    """The metrics of an ``eval_metric``; of None none."""
+    """The metrics of an ``eval_metric``, none of None; functions are registered in this process."""
     if given is None:
         return []
-    return [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else [str(given)]
+    each = given if isinstance(given, list | tuple) else [given]
+    return [register_metric(own) if callable(own) else own for own in each]
 
 
 def seed_of(random_state: Any) -> int:

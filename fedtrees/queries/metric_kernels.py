@@ -69,6 +69,22 @@ def exponential(margin, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def probabilities(margin, out):
+    """Compute the softmax of each row's margins.
+
+    margin: float32 (classes, rows) IN
+    out: float32 (classes, rows) OUT
+    """
+    for i in range(margin.shape[1]):
+        largest = np.float64(margin[:, i].max())
+        total = 0.0
+        for k in range(margin.shape[0]):
+            total += exp(np.float64(margin[k, i]) - largest)
+        for k in range(margin.shape[0]):
+            out[k, i] = exp(np.float64(margin[k, i]) - largest) / total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def add_classes(margin, y, loss, wrong):
     """Compute each row's cross-entropy, and whether another class is likelier than its own.
 

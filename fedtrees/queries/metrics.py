@@ -104,11 +104,11 @@ class MeanOfRows(Metric):
         """See `Metric`."""
         out = np.empty(len(rows.y), np.float32)
         kernels.add_rows(self.code, rows.prediction(), rows.y, self.parameter, out)
-        return _weighted(out, rows.weight)
+        return weighted_sums(out, rows.weight)
 
     def read(self, total: Vector) -> float:
         """See `Metric`."""
-        mean = _mean(total)
+        mean = mean_of_sums(total)
         return math.sqrt(mean) if self.root else mean  # a mean of squares: never negative, and NaN stays NaN
 
 
@@ -126,11 +126,11 @@ class MeanOfClasses(Metric):
         """See `Metric`."""
         loss, wrong = np.empty(len(rows.y), np.float32), np.empty(len(rows.y), np.float32)
         kernels.add_classes(rows.margin, rows.y, loss, wrong)
-        return _weighted(loss if self.name == "mlogloss" else wrong, rows.weight)
+        return weighted_sums(loss if self.name == "mlogloss" else wrong, rows.weight)
 
     def read(self, total: Vector) -> float:
         """See `Metric`."""
-        return _mean(total)
+        return mean_of_sums(total)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def area_under_precision(positive: NDArray[np.float64], negative: NDArray[np.flo
     return float(area.sum())
 
 
-def _weighted(values: Floats, weight: Floats | None) -> Vector:
+def weighted_sums(values: Floats, weight: Floats | None) -> Vector:
     """Sums by power of what rows add, and of what they weigh."""
     if weight is None:
         counts = sums_by_power(np.ones(1, np.float32)) * len(values)
@@ -215,7 +215,8 @@ def _weighted(values: Floats, weight: Floats | None) -> Vector:
     return np.concatenate([sums_by_power(values * weight), sums_by_power(weight)])
 
 
-def _mean(total: Vector) -> float:
+def mean_of_sums(total: Vector) -> float:
+    """The weighted mean that `weighted_sums` stand for; NaN where nothing weighs."""
     mass = restore_sum(total[N_PLACES:])
     return restore_sum(total[:N_PLACES]) / mass if mass else math.nan
 
@@ -237,6 +238,7 @@ _SIMPLE: tuple[Metric, ...] = (
     Area("aucpr"),
 )
 METRICS = {metric.name: metric for metric in _SIMPLE}
+CUSTOM: dict[str, Metric] = {}  # functions of the user's, see `queries.custom_metric`
 _WITH_PARAMETER: dict[str, tuple[float, float, Callable[[str, float], Metric]]] = {
     "error": (-math.inf, math.inf, lambda name, value: MeanOfRows(name, kernels.ERROR, value)),
     "tweedie-nloglik": (1, 2, lambda name, value: MeanOfRows(name, kernels.TWEEDIE, value)),
@@ -270,6 +272,8 @@ def metric_named(name: str) -> Metric:
     """
     if not isinstance(name, str):
         raise ParameterError(f"eval_metric={name!r}: give the name of a metric, or several.")
+    if name in CUSTOM:
+        return CUSTOM[name]
     if name in METRICS:
         return METRICS[name]
     kind, at, value = name.partition("@")

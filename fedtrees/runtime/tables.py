@@ -48,7 +48,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
-    return Table(schema, features, y, weight, names, starts, joined=True, margin=_join_margins(tables), ids=ids)
+    return Table(schema, features, y, weight, names, starts, origins=starts[:-1], margin=_join_margins(tables), ids=ids)
 
 
 def told(table: Table) -> Schema:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
+from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
 from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
@@ -56,6 +57,7 @@ class Settings:
     subsample: float = 1.0
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
+    validation_share: float = 0.0  # of the rows, held out as the last evaluation set
     inherited: Inherited | None = None  # what the training goes on from
 
     def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
@@ -130,7 +132,57 @@ def boost(
     observer : Observer, optional
         Told of every round, and free to end the training.
     """
-    everyone, loss = np.arange(n_silos), settings.loss
+    everyone = np.arange(n_silos)
+    start = _start(channel, everyone, n_features, labels, settings, threads, storable)
+    plan, grids, trees = start.plan, start.grids, list[Tree]()
+    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel)
+    for round in range(settings.n_estimators):
+        rule = observer.before(round, settings.rule) if observer else settings.rule
+        if rule is None:
+            break
+        # as in XGBoost, the trees of a forest share the learning rate
+        plan = replace(plan, rule=replace(rule, learning_rate=rule.learning_rate / settings.parallel))
+        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        grid = grids.exponents(channel, cohort)
+        grown, answers = grow(plan, channel, cohort, grid, grids.riders(), round)
+        if start.quantile is not None:
+            grown = with_quantiles(channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.rule)
+        grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
+        if not all(np.isfinite(tree.value).all() for tree in grown):
+            raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
+        channel.tell(Grown.of(grown))
+        trees += grown
+        scores = start.evaluation.score(channel, everyone)
+        if observer and observer.after(round, scores, ensemble):
+            break
+    return ensemble
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """What is known before the first tree."""
+
+    plan: Plan
+    grids: Grids
+    weights: _Weights
+    quantile: Quantile | None
+    evaluation: Evaluation
+    base_margin: NDArray[np.float32]
+
+
+def _start(
+    channel: Channel,
+    everyone: Cohort,
+    n_features: int,
+    labels: list[Any] | None,
+    settings: Settings,
+    threads: Threads,
+    storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
+) -> _Start:
+    """Learn how many rows there are, how they weigh, where to cut and where to start, and tell the silos."""
+    loss = settings.loss
+    if settings.validation_share:
+        channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
@@ -149,29 +201,7 @@ def boost(
     )  # fmt: skip
     plan = settings.plan(cuts, len(base_margin), weights.rows, threads)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
-    quantile = weights.quantile(loss)
-    trees: list[Tree] = []
-    ensemble = Ensemble(trees, cuts, base_margin, settings.parallel)
-    for round in range(settings.n_estimators):
-        rule = observer.before(round, settings.rule) if observer else settings.rule
-        if rule is None:
-            break
-        # as in XGBoost, the trees of a forest share the learning rate
-        plan = replace(plan, rule=replace(rule, learning_rate=rule.learning_rate / settings.parallel))
-        cohort = settings.sampler.draw(n_silos, settings.seed, round)
-        exponents = grids.exponents(channel, cohort)
-        grown, answers = grow(plan, channel, cohort, exponents, grids.riders(), round)
-        if quantile is not None:
-            grown = with_quantiles(channel, cohort, grown, quantile, exponents, weights.most_counted, plan.rule)
-        grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
-        if not all(np.isfinite(tree.value).all() for tree in grown):
-            raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
-        channel.tell(Grown.of(grown))
-        trees += grown
-        scores = evaluation.score(channel, everyone)
-        if observer and observer.after(round, scores, ensemble):
-            break
-    return ensemble
+    return _Start(plan, grids, weights, weights.quantile(loss), evaluation, base_margin)
 
 
 def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:

@@ -13,7 +13,7 @@ from fedtrees.core.query import Query
 from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
 from fedtrees.core.table import Table
 from fedtrees.core.target import numbers_of, places_of
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.metrics import Metric, Rows, metric_named
 
 if TYPE_CHECKING:
@@ -175,6 +175,9 @@ class Evaluation:
     ) -> Evaluation:
         """Learn how large the sets are, in one round, and whether their targets are what is trained for."""
         sizes = channel.total(HeldOut(len(names), labels), everyone) if names else []
+        for name, (rows, _) in zip(names, sizes, strict=True):
+            if not rows:
+                raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
         questions = [
             Scores(place, len(names), list(metrics), rows * targets, exponent)
             for place, (rows, exponent) in enumerate(sizes)

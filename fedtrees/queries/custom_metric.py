@@ -1,0 +1,98 @@
+"""Metrics that are a function of the user's. A function does not travel: what travels is the name it is known by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.errors import ParameterError
+from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.metrics import CUSTOM, METRICS, Metric, Rows, mean_of_sums, weighted_sums
+
+Function = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class CustomMetric(Metric):
+    """The weighted mean of what a function says of each row; see `register_metric`."""
+
+    name: str
+    function: Function
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return True
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        n = len(rows.y)
+        if not n:
+            return np.zeros(self.size(), np.int64)
+        values = np.asarray(self.function(rows.y, _predictions(rows)))
+        if values.shape != (n,):
+            given = "one number" if values.ndim == 0 else f"an array of the shape {values.shape}"
+            raise ParameterError(
+                f"eval_metric: {self.name} gave {given} for {n} rows. Silos add up what rows come to: return a number "
+                "for each row, and the metric is their weighted mean."
+            )
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the mean with it
+            return weighted_sums(values.astype(np.float32), rows.weight)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return mean_of_sums(total)
+
+
+def _predictions(rows: Rows) -> NDArray[np.float32]:
+    if len(rows.margin) == 1:
+        return rows.prediction()
+    out = np.empty_like(rows.margin)
+    kernels.probabilities(rows.margin, out)
+    return np.ascontiguousarray(out.T)
+
+
+def register_metric(function: Function, name: str | None = None) -> str:
+    """Make a function known as a metric in this process.
+
+    A federation's other processes score by it when they have registered theirs under the same name, and refuse
+    otherwise.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y_true, y_pred)`` returns a number for each row, float (rows,), of which the metric is the weighted
+        mean; less is better. ``y_true`` is float32 (rows,): numbers, or the places of labels among the sorted ones.
+        ``y_pred`` is what XGBoost's callables get: predictions, float32 (rows,), or probabilities, (rows, classes).
+    name : str, optional
+        By default the function's own.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> register_metric(lambda y, p: abs(y - p) > 10, "far off")
+    'far off'
+    """
+    called: str = name or str(getattr(function, "__name__", type(function).__name__))
+    own, number = called, 1
+    while name is None and (own in METRICS or not _is_of(function, own)):
+        number += 1
+        own = f"{called} {number}"
+    if own in METRICS:
+        raise ParameterError(f"{own!r} is a metric of XGBoost's; give the function another name.")
+    CUSTOM[own] = CustomMetric(own, function)
+    return own
+
+
+def _is_of(function: Function, name: str) -> bool:
+    """Whether a name is this function's, or nobody's."""
+    known = CUSTOM.get(name)
+    return known is None or (isinstance(known, CustomMetric) and known.function is function)
