@@ -31,7 +31,11 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     n_estimators : int, default 100
         Rounds of boosting; a round grows one tree, or one a class of three and more.
     max_depth : int, default 6
-        Levels of splits; each costs one message to a silo and back.
+        Levels of splits; each costs one message to a silo and back. 0 is no limit.
+    max_leaves : int, default 0
+        Leaves of a tree at the most; 0 is no limit.
+    grow_policy : {"depthwise", "lossguide"}, default "depthwise"
+        Whether the highest nodes are split first, or those that save the most; several of these share a message.
     learning_rate : float, default 0.3
     reg_lambda, reg_alpha : float, default 1.0 and 0.0
         L2 and L1 penalties on leaves.
@@ -39,6 +43,17 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Loss that a split must save at the least.
     min_child_weight : float, default 1.0
         Sum of hessians that a child must have at the least.
+    num_parallel_tree : int, default 1
+        Trees that a round grows of each output; with ``subsample`` and ``colsample_bynode`` they are a random forest.
+    subsample : float, default 1.0
+        The share of rows that a tree is grown from. Each row is drawn by its ``row_id``, see `fit`; without ids the
+        model depends on who holds a row.
+    colsample_bytree, colsample_bylevel, colsample_bynode : float, default 1.0
+        The shares of features that a tree, a level and a node may ask for; histograms of others are not sent.
+    monotone_constraints : sequence or dict by name, or str, optional
+        1 where predictions must not fall as a feature rises, -1 where they must not rise.
+    interaction_constraints : sequence of sequences, or str, optional
+        Groups of features, by place or name, that may meet on a path.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
     missing : float, default NaN
@@ -55,11 +70,16 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         The most that a leaf may say before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
     huber_slope, tweedie_variance_power, quantile_alpha : float, optional
         Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5.
-    eval_metric : str or sequence of str, optional
-        What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective.
+    eval_metric : str, callable or sequence of these, optional
+        What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective. A
+        function of targets and predictions that returns a number for each row is one, too; see
+        `fedtrees.queries.custom_metric.register_metric`.
     early_stopping_rounds : int, optional
         Ends training after so many rounds in which the last metric of the last evaluation set got no better;
         predictions then end with the best round.
+    validation_fraction : float, optional
+        A share of each silo's rows that is held out as the last evaluation set. As with ``subsample``, rows are drawn by
+        their ``row_id``.
     callbacks : sequence of xgboost.callback.TrainingCallback, optional
         Called where XGBoost calls them; between rounds they may change the learning rate.
     importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, optional
@@ -210,8 +230,8 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
 
     The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,
     ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror`` and
-    ``reg:quantileerror``. See `FedGBTClassifier` for parameters and
-    attributes; ``base_score`` is here in the units of y.
+    ``reg:quantileerror``. See `FedGBTClassifier` for parameters and attributes; ``base_score`` is here in the units of
+    y.
 
     Examples
     --------
