@@ -78,8 +78,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Ends training after so many rounds in which the last metric of the last evaluation set got no better;
         predictions then end with the best round.
     validation_fraction : float, optional
-        A share of each silo's rows that is held out as the last evaluation set. As with ``subsample``, rows are drawn by
-        their ``row_id``.
+        A share of each silo's rows that is held out as the last evaluation set. As with ``subsample``, rows are drawn
+        by their ``row_id``.
     callbacks : sequence of xgboost.callback.TrainingCallback, optional
         Called where XGBoost calls them; between rounds they may change the learning rate.
     importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, optional

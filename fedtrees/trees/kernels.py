@@ -311,12 +311,12 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
                 margin[output[tree], i] += value[at]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _mixed(word):
-    """Mix the bits of a word: see `core.row_ids.mixed`."""
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return word ^ (word >> np.uint64(31))
+@njit(nogil=True, cache=True)
+def _mixed(words):
+    """Mix the bits of words: see `core.row_ids.mixed`."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
 
 
 @njit(nogil=True, cache=True)
@@ -332,7 +332,8 @@ def draw(words, ids, ranges, keys, share, out):
     first, second = keys[0], keys[1]
     for r in range(ranges.shape[0]):
         rows = slice(ranges[r, 0], ranges[r, 1])
-        own, name, to = words[rows], ids[rows], out[rows]
+        own, to = words[rows], out[rows]
+        # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
+        chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
         for i in range(own.shape[0]):
-            chance = _mixed(_mixed(name[i] ^ first) + second) >> np.uint64(11)
-            to[i] = own[i] if chance < share else np.int64(0)
+            to[i] = own[i] if chance[i] < share else np.int64(0)
