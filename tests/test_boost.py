@@ -92,8 +92,7 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
         return g * weight, h * weight
 
     def quantile(margin: NDArray[np.float32], own: list[int]) -> float:
-        alpha = loss.leaf_quantile()
-        assert alpha is not None
+        (alpha,) = loss.leaf_quantiles(1)
         residual = (target - margin)[own]
         if whole:
             return twins.quantile(residual.tolist(), alpha)
@@ -105,7 +104,7 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     rule = SplitRule(*(problem.params[name] for name in names), max_delta_step=most)
     trees, _ = twins.boost(
         twins.codes(problem.X[rows], cuts), gradients, begin.base_margin, grids(federation),
-        cuts, rule, Units.of, problem.params["max_depth"], None if loss.leaf_quantile() is None else quantile,
+        cuts, rule, Units.of, problem.params["max_depth"], quantile if loss.leaf_quantiles(1) else None,
     )  # fmt: skip
     told = facts(federation, Grown)
     assert len(told) == problem.params["n_estimators"]

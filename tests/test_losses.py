@@ -59,7 +59,8 @@ def value(loss: Loss, margin: Doubles, y: NDArray[np.float32]) -> Doubles:
         case "reg:absoluteerror":
             return np.abs(p - y64)
         case "reg:quantileerror":
-            return np.maximum(params["quantile_alpha"] * (y64 - p), (params["quantile_alpha"] - 1) * (y64 - p))
+            (alpha,) = params["quantile_alpha"]
+            return np.maximum(alpha * (y64 - p), (alpha - 1) * (y64 - p))
         case _:
             return (p - y64) ** 2 / 2
 
@@ -92,7 +93,7 @@ def bend_of(loss: Loss, bend: Doubles, y: NDArray[np.float32], margin: Doubles) 
         return np.maximum(bend, 1e-6)
     if loss.name == "binary:hinge":
         return np.where((2 * y - 1) * margin[0] < 1, 1.0, 0.0)
-    return np.ones(len(y)) if loss.leaf_quantile() is not None else bend
+    return np.ones(len(y)) if loss.leaf_quantiles(1) else bend
 
 
 @given(loss=losses, seed=seeds, scale=st.sampled_from([0.1, 1.0, 3.0]))

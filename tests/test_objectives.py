@@ -233,7 +233,7 @@ def test_a_quantile_by_counting_is_that_of_the_sorted_values(
 
 @given(n=st.integers(1, 50), alpha=st.floats(0.001, 0.999))
 def test_a_weighted_quantile_is_the_first_value_with_enough_weight_up_to_it(n: int, alpha: float) -> None:
-    rank, same, between = Quantile(alpha, weighted=True).ranks(n)
+    rank, same, between = Quantile((alpha,), weighted=True).ranks(n)
     assert rank == same == int(np.searchsorted(np.arange(1, n + 1), alpha * n)) and between == 0
 
 
@@ -253,6 +253,7 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     for wrong in ({"low": np.zeros((2, 2), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
         with pytest.raises(ProtocolError, match="leaves were asked for"):
             ResidualRanks(most=50, exponents=grid, **{**fine, **wrong}, **tree).ask(silo)
+    for wrong in ({"low": np.zeros((1, 3), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
         with pytest.raises(ProtocolError, match="ranks of targets"):
             TargetRanks(most=50, **{**fine, **wrong}).ask(silo)
 

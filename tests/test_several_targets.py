@@ -113,5 +113,5 @@ def test_what_does_not_fit_is_refused() -> None:
             FedGBTRegressor(**SMALL).fit_federation(LocalFederation([two, three], mode=mode))
     empty = np.zeros(0, np.float32)
     begin = Begin("reg:squarederror", None, np.zeros(2, np.float32), empty, np.zeros(4, np.int64), np.ones(3, bool))
-    with pytest.raises(ProtocolError, match="margins of 2 targets, and y has 3 columns"):
+    with pytest.raises(ProtocolError, match="margins of 2 outputs are not those of reg:squarederror of 3 targets"):
         begin.apply(three)

@@ -19,16 +19,16 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, check_parameters, metric_names, seed_of
+from fedtrees.estimators.parameters import OF_LOSSES, as_numbers, check_parameters, metric_names, seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
-from fedtrees.queries.metrics import metric_named, metric_of
+from fedtrees.queries.metrics import METRICS, metric_named, metric_of
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.constraints import Constraints, Interactions, Monotone
-from fedtrees.trees.losses import LOSSES, Loss, register_objective
+from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class FedGBT(HoldsBooster):
         max_delta_step: float | None = None,
         huber_slope: float | None = None,
         tweedie_variance_power: float | None = None,
-        quantile_alpha: float | None = None,
+        quantile_alpha: float | Sequence[float] | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         validation_fraction: float | None = None,
@@ -124,7 +124,7 @@ class FedGBT(HoldsBooster):
             return self.objective or usual
         return register_objective(self.objective, classification=self._classifies)
 
-    def _loss_params(self, objective: str) -> dict[str, float]:
+    def _loss_params(self, objective: str) -> Params:
         """The parameters of an objective that were set; XGBoost's defaults stand for others."""
         own = [field.name for field in fields(LOSSES[objective])] if objective in LOSSES else []
         given = {name: getattr(self, name) for name in OF_LOSSES if getattr(self, name) is not None}
@@ -133,7 +133,7 @@ class FedGBT(HoldsBooster):
             import warnings
 
             warnings.warn(f"{unused[0]} is not used by {objective}.", UserWarning, stacklevel=4)
-        return {name: float(value) for name, value in given.items() if name in own}
+        return {name: as_numbers(value) for name, value in given.items() if name in own}
 
     # -- fitting --------------------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class FedGBT(HoldsBooster):
                 gamma=float(self.gamma),
                 min_child_weight=float(self.min_child_weight),
                 learning_rate=float(self.learning_rate),
-                max_delta_step=float(loss.params().get("max_delta_step", self.max_delta_step or 0.0)),
+                max_delta_step=float(getattr(loss, "max_delta_step", self.max_delta_step or 0.0)),
             ),
             constraints=constraints,
             columns=None if columns.all else columns,
@@ -299,15 +299,17 @@ class FedGBT(HoldsBooster):
             weighting=as_weighting(self.weighting),
             seed=seed,
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
-            eval_metrics=self._metrics_of(loss),
+            eval_metrics=self._metrics_of(loss, schema.targets),
             validation_share=float(self.validation_fraction or 0.0),
             inherited=None if earlier is None else earlier.trees,
         )
 
-    def _metrics_of(self, loss: Loss) -> list[str]:
+    def _metrics_of(self, loss: Loss, targets: int) -> list[str]:
         names = metric_names(self.eval_metric) or [metric_of(loss.name)]
+        several = loss.outputs(0, targets) > targets and not self._classifies
         for name in names:
-            if not metric_named(name).fits(loss.name):
+            # of several quantiles, one says little by itself
+            if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != metric_of(loss.name)):
                 raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
         return names
 
@@ -320,7 +322,7 @@ class FedGBT(HoldsBooster):
             # an earlier model's own base score, which comes back as it is, will take this one's place
             base_margin=storable_base_margin(objective, ensemble.base_margin),
             n_classes=len(schema.labels or ()),
-            n_targets=1 if schema.labels else schema.targets,
+            n_targets=1 if schema.labels else len(ensemble.base_margin),
             params=loss.params(),
             parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,

@@ -69,7 +69,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     max_delta_step : float, optional
         The most that a leaf may say before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
     huber_slope, tweedie_variance_power, quantile_alpha : float, optional
-        Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5.
+        Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5. Of
+        several quantiles, each is a column of the predictions.
     eval_metric : str, callable or sequence of these, optional
         What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective. A
         function of targets and predictions that returns a number for each row is one, too; see

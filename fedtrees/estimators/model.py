@@ -20,7 +20,7 @@ from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.export.continued import Continued
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import Loss, Params
 
 if TYPE_CHECKING:
     import xgboost
@@ -324,7 +324,7 @@ def objective_of(booster: xgboost.Booster) -> str:
     return name
 
 
-def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: dict[str, float]) -> None:
+def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: Params) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
     columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels", "targets")}
     booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})

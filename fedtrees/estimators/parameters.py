@@ -59,7 +59,8 @@ def check_parameters(estimator: Any) -> None:
     _check_choices(estimator)
     for name in OF_LOSSES:
         own = getattr(estimator, name)
-        if own is not None and not (isinstance(own, Real) and 0 <= float(own) < math.inf):
+        each = own if name == "quantile_alpha" and isinstance(own, list | tuple | np.ndarray) else [own]
+        if own is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
             raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
     missing: Any = estimator.missing
     patience: Any = estimator.early_stopping_rounds
@@ -124,6 +125,11 @@ def metric_names(given: Any) -> list[str]:
         return []
     each = given if isinstance(given, list | tuple) else [given]
     return [register_metric(own) if callable(own) else own for own in each]
+
+
+def as_numbers(value: Any) -> float | list[float]:
+    """A parameter as plain numbers."""
+    return [float(one) for one in value] if isinstance(value, list | tuple | np.ndarray) else float(value)
 
 
 def seed_of(random_state: Any) -> int:

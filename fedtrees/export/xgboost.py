@@ -29,7 +29,8 @@ Nothing is rounded or parsed, which also makes it several times faster than JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.export.ubjson import write_ubjson
+from fedtrees.trees.losses import Params
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
@@ -53,21 +55,23 @@ class _Objective:
     """How XGBoost writes an objective, and the space it keeps ``base_score`` in."""
 
     section: str | None = None
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Params = field(default_factory=dict)
     link: Link | None = None  # base_score is in the units of predictions
     multiclass: bool = False  # a margin and a tree a round for every class
 
-    def as_json(self, name: str, n_classes: int, params: Mapping[str, float]) -> dict[str, object]:
+    def as_json(self, name: str, n_classes: int, params: Params) -> dict[str, object]:
         if self.section is None:
             return {"name": name}
         counts = {"num_class": str(n_classes)} if self.multiclass else {}
-        own = {key: repr(params.get(key, usual)) for key, usual in self.parameters.items()}
-        if "quantile_alpha" in own:  # XGBoost has a list of them
-            own["quantile_alpha"] = f"[{own['quantile_alpha']}]"
+        given = {key: params.get(key, usual) for key, usual in self.parameters.items()}
+        own = {
+            key: json.dumps(value, separators=(",", ":")) if isinstance(value, list) else repr(value)
+            for key, value in given.items()
+        }
         return {"name": name, self.section: {**own, **counts}}
 
 
-_WEIGHT = {"scale_pos_weight": 1.0}
+_WEIGHT: Params = {"scale_pos_weight": 1.0}
 _OBJECTIVES = {
     "binary:hinge": _Objective(),
     "binary:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
@@ -79,7 +83,7 @@ _OBJECTIVES = {
     "reg:gamma": _Objective("reg_loss_param", _WEIGHT, LOG),
     "reg:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
     "reg:pseudohubererror": _Objective("pseudo_huber_param", {"huber_slope": 1.0}),
-    "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": 0.5}),
+    "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": [0.5]}),
     "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
     "reg:squaredlogerror": _Objective(),
     "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
@@ -94,7 +98,7 @@ def to_booster(
     base_margin: ArrayLike,
     n_classes: int = 0,
     n_targets: int = 1,
-    params: Mapping[str, float] | None = None,
+    params: Params | None = None,
     parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
@@ -115,8 +119,8 @@ def to_booster(
     n_classes : int
         K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of ``n_targets``, whatever it says.
     n_targets : int
-        Columns of y, a tree a round for each.
-    params : dict of str to float, optional
+        Columns of y, or quantiles of it: a tree a round for each.
+    params : dict of str to float, or to list of float, optional
         The objective's own parameters, by XGBoost's names; XGBoost's defaults stand for others.
     parallel : int, default 1
         Trees a round and class.

@@ -51,6 +51,8 @@ class CustomMetric(Metric):
 def _predictions(rows: Rows) -> NDArray[np.float32]:
     if len(rows.margin) == 1:
         return rows.prediction()
+    if not rows.objective.startswith("multi:"):
+        return np.ascontiguousarray(rows.margin.T)
     out = np.empty_like(rows.margin)
     kernels.probabilities(rows.margin, out)
     return np.ascontiguousarray(out.T)

@@ -11,6 +11,7 @@ SMALLEST = 1e-16  # XGBoost's: no probability is taken for less
 
 # the metrics of one margin a row; of margins, what XGBoost predicts is meant
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
+PINBALL, PSEUDO_HUBER = 10, 11
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -20,7 +21,7 @@ def add_rows(metric, prediction, y, parameter, out):
     metric: int IN; one of the codes above
     prediction: float32 (rows,) IN; in the units of the objective's predictions, as `predicted` writes them
     y: float32 (rows,) IN
-    parameter: float IN; the threshold of ERROR, the power of TWEEDIE
+    parameter: float IN; ERROR's threshold, TWEEDIE's power, PINBALL's quantile, PSEUDO_HUBER's slope
     out: float32 (rows,) OUT
     """
     for i in range(out.shape[0]):
@@ -47,6 +48,11 @@ def add_rows(metric, prediction, y, parameter, out):
         elif metric == GAMMA_DEVIANCE:
             p, t = p + 1e-6, t + 1e-6
             value = 2.0 * (log(p / t) + t / p - 1.0)
+        elif metric == PINBALL:
+            value = parameter * (t - p) if t >= p else (parameter - 1.0) * (t - p)
+        elif metric == PSEUDO_HUBER:
+            z = (p - t) / parameter
+            value = parameter * parameter * (np.sqrt(1.0 + z * z) - 1.0)
         else:
             p = max(p, SMALLEST)
             value = -t * exp((1.0 - parameter) * log(p)) / (1.0 - parameter)

@@ -7,8 +7,9 @@ partition of the rows. The area under a curve is read off histograms of scores; 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class Rows:
     weight : float32 (rows,) or None
     weight_exponent : int
         With every weight at most ``2 ** weight_exponent``.
+    params : dict of str to float, or to list of float
+        The objective's own.
     """
 
     objective: str
@@ -43,6 +46,7 @@ class Rows:
     y: Floats
     weight: Floats | None
     weight_exponent: int
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def prediction(self) -> Floats:
         """What XGBoost predicts from the margins of one output, float32 (rows,)."""
@@ -110,6 +114,52 @@ class MeanOfRows(Metric):
         """See `Metric`."""
         mean = mean_of_sums(total)
         return math.sqrt(mean) if self.root else mean  # a mean of squares: never negative, and NaN stays NaN
+
+
+@dataclass(frozen=True)
+class PseudoHuberLoss(Metric):
+    """``mphe``: by the objective's ``huber_slope``."""
+
+    name = "mphe"
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return not objective.startswith("multi:")
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        out = np.empty(len(rows.y), np.float32)
+        slope = float(rows.params.get("huber_slope", 1.0))
+        kernels.add_rows(kernels.PSEUDO_HUBER, rows.prediction(), rows.y, slope, out)
+        return weighted_sums(out, rows.weight)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return mean_of_sums(total)
+
+
+@dataclass(frozen=True)
+class PinballLoss(Metric):
+    """``quantile``: the mean over rows and over the objective's quantiles, each of which has an output."""
+
+    name = "quantile"
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective == "reg:quantileerror"
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        alphas, out = rows.params["quantile_alpha"], np.empty(len(rows.y), np.float32)
+        total = np.zeros(self.size(), np.int64)
+        for margin, alpha in zip(rows.margin, alphas, strict=True):
+            kernels.add_rows(kernels.PINBALL, margin, rows.y, alpha, out)
+            total += weighted_sums(out, rows.weight)
+        return total
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return mean_of_sums(total)
 
 
 @dataclass(frozen=True)
@@ -232,6 +282,8 @@ _SIMPLE: tuple[Metric, ...] = (
     MeanOfRows("poisson-nloglik", kernels.POISSON),
     MeanOfRows("gamma-nloglik", kernels.GAMMA),
     MeanOfRows("gamma-deviance", kernels.GAMMA_DEVIANCE),
+    PseudoHuberLoss(),
+    PinballLoss(),
     MeanOfClasses("mlogloss"),
     MeanOfClasses("merror"),
     Area("auc"),
@@ -251,6 +303,8 @@ _OF_OBJECTIVE = {
     "multi:softmax": "mlogloss",
     "reg:squaredlogerror": "rmsle",
     "reg:absoluteerror": "mae",
+    "reg:pseudohubererror": "mphe",
+    "reg:quantileerror": "quantile",
     "count:poisson": "poisson-nloglik",
     "reg:gamma": "gamma-nloglik",
     "reg:tweedie": "tweedie-nloglik@1.5",

@@ -186,9 +186,8 @@ def _start(
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
-    evaluation = Evaluation.prepare(
-        channel, everyone, settings.eval_names, settings.eval_metrics, labels, settings.targets
-    )
+    outputs = loss.outputs(len(labels or ()), settings.targets)
+    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs)
     intercept = _intercept(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
@@ -201,7 +200,7 @@ def _start(
     )  # fmt: skip
     plan = settings.plan(cuts, len(base_margin), weights.rows, threads)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
-    return _Start(plan, grids, weights, weights.quantile(loss), evaluation, base_margin)
+    return _Start(plan, grids, weights, weights.quantile(loss, plan.outputs), evaluation, base_margin)
 
 
 def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
@@ -228,10 +227,10 @@ class _Weights:
         """What all rows count together, at the most."""
         return self.rows * (1 if self.whole else self.most)
 
-    def quantile(self, loss: Loss) -> Quantile | None:
+    def quantile(self, loss: Loss, outputs: int) -> Quantile | None:
         """What the loss's leaves say; None where they say no quantile."""
-        alpha = loss.leaf_quantile()
-        return None if alpha is None else Quantile(alpha, weighted=not self.whole)
+        alphas = loss.leaf_quantiles(outputs)
+        return Quantile(alphas, weighted=not self.whole) if alphas else None
 
 
 def _weights(
@@ -271,7 +270,7 @@ def _intercept(
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
-    quantile = weights.quantile(loss)
+    quantile = weights.quantile(loss, outputs)
     if quantile is not None:
-        return quantile_of_targets(channel, everyone, quantile, weights.most_counted, targets)
+        return quantile_of_targets(channel, everyone, quantile, weights.most_counted)
     return loss.newton(*start[0]) if start else loss.intercept(sums)

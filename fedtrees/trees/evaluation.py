@@ -123,7 +123,7 @@ class Scores(Query, frozen=True, eq=False):
         if target.ndim == 2:  # every target of a row is a row of its own, as XGBoost has it
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
-        rows = Rows(own.objective, margin, target, weight, self.weight_exponent)
+        rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params)
         return np.concatenate([metric.ask(rows) for metric in self._metrics()])
 
     def read(self, total: Vector) -> list[float]:
@@ -171,7 +171,7 @@ class Evaluation:
         names: Sequence[str],
         metrics: Sequence[str],
         labels: list[Any] | None,
-        targets: int = 1,
+        outputs: int = 1,
     ) -> Evaluation:
         """Learn how large the sets are, in one round, and whether their targets are what is trained for."""
         sizes = channel.total(HeldOut(len(names), labels), everyone) if names else []
@@ -179,7 +179,7 @@ class Evaluation:
             if not rows:
                 raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
         questions = [
-            Scores(place, len(names), list(metrics), rows * targets, exponent)
+            Scores(place, len(names), list(metrics), rows * outputs, exponent)
             for place, (rows, exponent) in enumerate(sizes)
         ]
         return Evaluation(names, list(metrics), questions)

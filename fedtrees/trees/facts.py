@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedtrees.core.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.boosting import Boosting
-from fedtrees.trees.losses import loss_of
+from fedtrees.trees.losses import Params, loss_of
 from fedtrees.trees.tree import Cuts, Shape, Tree
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ class Aim(Fact, frozen=True, eq=False):
     Parameters
     ----------
     objective : str
-    params : dict of str to float
+    params : dict of str to float, or to list of float
         The objective's own; see `losses.loss_named`.
     labels : list, optional
         The agreed class labels.
     """
 
     objective: str
-    params: dict[str, float]
+    params: Params
     labels: list[Any] | None
 
     def apply(self, silo: Silo) -> None:
@@ -49,7 +49,7 @@ class Begin(Fact, frozen=True, eq=False):
     base_margin : float32 (outputs,)
     values, offsets, missing
         The cut points; see `trees.tree.Cuts`.
-    params : dict of str to float
+    params : dict of str to float, or to list of float
         The objective's own; see `losses.loss_named`.
     parallel : int, default 1
         Trees a round of each output.
@@ -65,7 +65,7 @@ class Begin(Fact, frozen=True, eq=False):
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
-    params: dict[str, float] = msgspec.field(default_factory=dict)
+    params: Params = msgspec.field(default_factory=dict)
     parallel: int = 1
     subsample: float = 1.0
     seed: int = 0
@@ -75,14 +75,16 @@ class Begin(Fact, frozen=True, eq=False):
         cuts = Cuts(self.values, self.offsets, self.missing)
         cuts.check(silo.table.n_features)
         loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
-        targets = len(self.base_margin) if self.labels is None else 1
+        targets = max(1, silo.table.n_targets) if self.labels is None else 1
         if loss.classification != (self.labels is not None) or (loss.classification and n_labels < 2):
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         too_many = self.objective.startswith("binary:") and n_labels > 2
-        if too_many or len(self.base_margin) != loss.outputs(n_labels, targets):
-            raise ProtocolError(f"margins of {len(self.base_margin)} outputs are not those of {self.objective}")
-        if silo.table.n_targets not in (0, targets):
-            raise ProtocolError(f"margins of {targets} targets, and y has {silo.table.n_targets} columns")
+        unlike = silo.table.n_rows and len(self.base_margin) != loss.outputs(n_labels, targets)  # none tells no columns
+        if too_many or unlike:
+            given = f"{targets} targets" if self.labels is None else f"{n_labels} labels"
+            raise ProtocolError(
+                f"margins of {len(self.base_margin)} outputs are not those of {self.objective} of {given}"
+            )
         if self.parallel < 1 or not 0 < self.subsample <= 1:
             raise ProtocolError(f"{self.parallel} trees a round, of a share of {self.subsample} of the rows")
         silo.state = Boosting(silo, self, cuts)

@@ -123,9 +123,8 @@ class TargetRanks(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         y, counts = silo.targets(None), silo.counts()
-        targets = 1 if y.ndim == 1 else y.shape[1]
         fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
-        if not fine or self.low.shape[1:] != (2,) or (len(y) and len(self.low) != targets):
+        if not fine or self.low.shape[1:] != (2,) or (y.ndim == 2 and len(self.low) != y.shape[1]):
             raise ProtocolError("ranks of targets that there are not, or in parts that are none")
         out = np.zeros((len(self.low), 2, 1 << (self.log_keys - self.log_child)), np.int64)
         root, each = np.zeros(len(y), np.uint32), np.ones(1, np.int64) if counts is None else counts
@@ -137,7 +136,7 @@ class TargetRanks(Query, frozen=True, eq=False):
         return out.reshape(-1)
 
     def read(self, total: Vector) -> Vector:
-        """The counts, int64 (targets, 2, parts)."""
+        """The counts, int64 (outputs, 2, parts)."""
         return total.reshape(len(self.low), 2, -1)
 
 
@@ -150,20 +149,22 @@ class Quantile:
 
     Attributes
     ----------
-    alpha : float
+    alphas : tuple of float
+        Of each output.
     weighted : bool
         Whether rows have other weights.
     """
 
-    alpha: float
+    alphas: tuple[float, ...]
     weighted: bool
 
-    def ranks(self, n: int) -> tuple[int, int, float]:
+    def ranks(self, n: int, output: int = 0) -> tuple[int, int, float]:
         """Of n rows or units of weight, two ranks from 0 on, and where between their values the quantile lies."""
+        alpha = self.alphas[output]
         if self.weighted:
-            rank = max(math.ceil(self.alpha * n), 1) - 1
+            rank = max(math.ceil(alpha * n), 1) - 1
             return rank, rank, 0.0
-        x = self.alpha * (n + 1)
+        x = alpha * (n + 1)
         if n <= 1 or x <= 1:
             return 0, 0, 0.0
         if x >= n:
@@ -171,8 +172,12 @@ class Quantile:
         k = math.floor(x) - 1
         return k, k + 1, (x - 1) - k
 
-    def search(self, leaves: int, count: Counter) -> NDArray[np.float64]:
-        """Find the quantile of each leaf, float64 (leaves,), by asking for counts; 0 where a leaf has no rows."""
+    def search(self, output_of: NDArray[np.integer], count: Counter) -> NDArray[np.float64]:
+        """Find the quantile of each leaf, float64 (leaves,), by asking for counts; 0 where a leaf has no rows.
+
+        output_of: int (leaves,); the output that a leaf speaks of
+        """
+        leaves = len(output_of)
         low, before = np.zeros((leaves, 2), np.int64), np.zeros((leaves, 2), np.int64)
         rank, between = np.zeros((leaves, 2), np.int64), np.zeros(leaves)
         bits = max(4, min(MOST_BITS, (MOST_COUNTS // (2 * leaves)).bit_length() - 1))
@@ -183,7 +188,7 @@ class Quantile:
             if width == KEY_BITS:
                 total = counts[:, 0].sum(axis=1)
                 for leaf, n in enumerate(total.tolist()):
-                    rank[leaf, 0], rank[leaf, 1], between[leaf] = self.ranks(n)
+                    rank[leaf, 0], rank[leaf, 1], between[leaf] = self.ranks(n, int(output_of[leaf]))
             upto = before[:, :, None] + np.cumsum(counts, axis=2)
             part = np.minimum((upto <= rank[:, :, None]).sum(axis=2), counts.shape[2] - 1)
             before = np.take_along_axis(upto - counts, part[:, :, None], axis=2)[:, :, 0]
@@ -193,16 +198,14 @@ class Quantile:
         return np.where(total > 0, found, 0.0)
 
 
-def quantile_of_targets(
-    channel: Channel, everyone: Cohort, quantile: Quantile, most: int, targets: int
-) -> NDArray[np.float64]:
-    """A quantile of each column of all rows' targets, float64 (targets,); three rounds."""
+def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, most: int) -> NDArray[np.float64]:
+    """The quantile of all rows' targets that each output speaks of, float64 (outputs,); three rounds."""
 
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
         counts: Vector = channel.total(TargetRanks(most, low, log_keys, log_child), everyone)
         return counts
 
-    return quantile.search(targets, count)
+    return quantile.search(np.arange(len(quantile.alphas)), count)
 
 
 def with_quantiles(
@@ -229,6 +232,8 @@ def with_quantiles(
         counts: Vector = channel.total(question, cohort)
         return counts
 
-    found = quantile.search(int(np.count_nonzero(is_leaf)), count)
+    each = len(trees) // len(quantile.alphas)  # trees of an output, side by side
+    output_of = np.repeat(np.arange(len(trees)) // each, np.diff(ends, prepend=0))
+    found = quantile.search(output_of[is_leaf], count)
     value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
     return [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector, quantise, restore, step_bits
-from fedtrees.trees.losses import gradients, loss_of
+from fedtrees.trees.losses import Params, gradients, loss_of
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -32,7 +32,7 @@ class NewtonSums(Query, frozen=True, eq=False):
     """
 
     objective: str
-    params: dict[str, float]
+    params: Params
     labels: list[Any] | None
     outputs: int
     rows: int

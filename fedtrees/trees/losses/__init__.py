@@ -9,7 +9,7 @@ from typing import Any
 from fedtrees.core.ring import exponent_of
 from fedtrees.errors import ParameterError, ProtocolError, unknown_value
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.losses.base import Bounds, Loss, Moves, column_of, gradients
+from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
@@ -23,13 +23,13 @@ _KINDS: tuple[type[Loss], ...] = (
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
 
-def loss_named(name: str, params: Mapping[str, float] | None = None, classification: bool = False) -> Loss:
+def loss_named(name: str, params: Mapping[str, Any] | None = None, classification: bool = False) -> Loss:
     """The loss of an XGBoost objective's name.
 
     Parameters
     ----------
     name : str
-    params : dict of str to float, optional
+    params : dict of str to float, or to list of float, optional
         The objective's own parameters; XGBoost's defaults stand for others.
     classification : bool, default False
         Which of the functions registered under this name is meant, if any is; see `register_objective`.
@@ -52,7 +52,7 @@ def loss_named(name: str, params: Mapping[str, float] | None = None, classificat
     return kind(**given)
 
 
-def loss_of(objective: str, params: Mapping[str, float], labels: list[Any] | None) -> Loss:
+def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None) -> Loss:
     """The loss that a message names.
 
     Raises
@@ -72,6 +72,6 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
 
 
 __all__ = [
-    "LOSSES", "Bounds", "Loss", "Moves", "column_of", "gradients", "grid_of", "loss_named", "loss_of",
+    "LOSSES", "Bounds", "Loss", "Moves", "Params", "column_of", "gradients", "grid_of", "loss_named", "loss_of",
     "register_objective",
 ]  # fmt: skip

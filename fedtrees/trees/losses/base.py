@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ranges = NDArray[np.int64]
 
+Params = dict[str, float | list[float]]  # by XGBoost's names
+
 SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32 after a bound was computed without
 ULP = 2.0**-23
 
@@ -64,12 +66,18 @@ class Loss:
     kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
 
-    def params(self) -> dict[str, float]:
+    def params(self) -> Params:
         """The parameters by XGBoost's names."""
         return asdict(self)
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """Trees a round: one for each column of y that is a number."""
+        """Trees a round: one for each column of y that is a number.
+
+        Raises
+        ------
+        ParameterError
+            If the loss is not for so many.
+        """
         return targets
 
     def exported_as(self, outputs: int) -> str:
@@ -112,9 +120,9 @@ class Loss:
         """
         return None
 
-    def leaf_quantile(self) -> float | None:
-        """Which quantile of what its rows miss their targets by a leaf says; None where it says a Newton step."""
-        return None
+    def leaf_quantiles(self, outputs: int) -> tuple[float, ...]:
+        """Of each output, which quantile of what its rows miss their targets by a leaf says; none for Newton steps."""
+        return ()
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """Gradients and hessians of the rows in the ranges, weights included, before any rounding.
@@ -150,4 +158,4 @@ def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]
     return g, h
 
 
-__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "check_rows", "column_of", "gradients"]
+__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "Params", "check_rows", "column_of", "gradients"]

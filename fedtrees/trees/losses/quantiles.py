@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
-from fedtrees.trees.losses.base import Loss
+from fedtrees.trees.losses.base import Loss, Params
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class AbsoluteError(Loss):
         """See `Loss`."""
         return 1.0, 1.0
 
-    def leaf_quantile(self) -> float | None:
+    def leaf_quantiles(self, outputs: int) -> tuple[float, ...]:
         """See `Loss`."""
-        return 0.5
+        return (0.5,) * outputs
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,45 @@ class QuantileError(Loss):
 
     Parameters
     ----------
-    quantile_alpha : float
-        Above 0 and below 1.
+    quantile_alpha : float or sequence of float
+        Above 0 and below 1; of several, each has an output and a tree a round.
     """
 
     name = "reg:quantileerror"
     code = loss_kernels.QUANTILE
-    quantile_alpha: float = 0.5
+    quantile_alpha: float | Sequence[float] = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.quantile_alpha < 1:
-            raise ParameterError(f"quantile_alpha={self.quantile_alpha!r}: give a number above 0 and below 1.")
+        if not self.alphas or not all(0 < alpha < 1 for alpha in self.alphas):
+            given = f"quantile_alpha={self.quantile_alpha!r}"
+            raise ParameterError(f"{given}: give a number above 0 and below 1, or several.")
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """One an output."""
+        own = self.quantile_alpha
+        return tuple(own) if isinstance(own, Sequence) else (own,)
+
+    def params(self) -> Params:
+        """See `Loss`."""
+        return {"quantile_alpha": list(self.alphas)}
+
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
+        """See `Loss`."""
+        if targets > 1 and len(self.alphas) > 1:
+            raise ParameterError(
+                f"quantile_alpha: {len(self.alphas)} quantiles of {targets} targets; give one of them."
+            )
+        return max(targets, len(self.alphas))
 
     def parameter(self, output: int) -> float:
         """See `Loss`."""
-        return float(np.float32(self.quantile_alpha))  # as XGBoost keeps it
+        return float(np.float32(self.alphas[output % len(self.alphas)]))  # as XGBoost keeps it
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
         return 1.0, 1.0
 
-    def leaf_quantile(self) -> float | None:
+    def leaf_quantiles(self, outputs: int) -> tuple[float, ...]:
         """See `Loss`."""
-        return self.quantile_alpha
+        return self.alphas * (outputs // len(self.alphas))
