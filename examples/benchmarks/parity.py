@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import reference_data as data
 import xgboost
 from numpy.typing import NDArray
@@ -45,6 +46,15 @@ def diabetes() -> Reference:
     """442 patients; how a year went, a number; five clinics drawn by lot."""
     X, y = datasets.load_diabetes(return_X_y=True, as_frame=True, scaled=False)
     return _apart(X.astype(np.float32), y.to_numpy())
+
+
+def claims() -> Reference:
+    """20,000 insurance claims, drawn: sizes from cents to millions, most of them small; twelve branches."""
+    rng = stream(0, "claims")
+    X = pd.DataFrame(rng.normal(size=(20_000, 6)).astype(np.float32), columns=list("abcdef"))
+    size = np.exp(1.5 * X.a + X.b * (X.c > 0) - 0.5 * X.d + 2.0 * rng.normal(size=len(X)))
+    branch = np.minimum(np.floor(rng.exponential(2.0, len(X))), 11).astype(int).astype(str)
+    return Reference(X, size.to_numpy().astype(np.float64), branch, rng.random(len(X)) < 0.75)
 
 
 def _apart(X: Any, y: Array) -> Reference:
@@ -79,6 +89,7 @@ RMSLE = Score("RMSLE", metrics.root_mean_squared_log_error, 0.005)
 MAE = Score("MAE", metrics.mean_absolute_error, 0.005)
 POISSON = Score("Poisson deviance", metrics.mean_poisson_deviance, 0.005)
 GAMMA = Score("gamma deviance", metrics.mean_gamma_deviance, 0.005)
+PINBALL = Score("pinball loss at 0.9", lambda y, p: metrics.mean_pinball_loss(y, p, alpha=0.9), 0.005)
 TWEEDIE = Score("Tweedie deviance", lambda y, p: metrics.mean_tweedie_deviance(y, p, power=1.5), 0.005)
 
 
@@ -114,6 +125,11 @@ CASES = [
     Case("reg:gamma", data.diamonds, GAMMA),
     Case("reg:tweedie", data.communities_crime, TWEEDIE),
     Case("count:poisson", data.communities_crime, POISSON, target=np.round),
+    Case("reg:squarederror", claims, RMSE),
+    Case("reg:gamma", claims, GAMMA),
+    Case("reg:tweedie", claims, TWEEDIE, target=lambda y: np.where(y < 1, 0, y)),
+    Case("count:poisson", claims, POISSON, target=np.round),
+    Case("reg:quantileerror", data.diamonds, PINBALL, params={"quantile_alpha": 0.9}),
 ]
 
 
