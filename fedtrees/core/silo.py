@@ -116,6 +116,7 @@ class Silo:
         self._weights = table.weight
         self.counting: CountWeights | None = None  # None: every row counts 1
         self.inherited: Any = None  # the earlier model that the run goes on from
+        self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
 
     @property
@@ -176,7 +177,8 @@ class Silo:
         """
         key = list(labels) if labels is not None else None
         if self._targets is None or self._targets[0] != key:
-            self._targets = key, numbers_of(self.table) if key is None else places_of(self.table, key)
+            numbers = numbers_of(self.table, self.open_above) if key is None else places_of(self.table, key)
+            self._targets = key, numbers
         return self._targets[1]
 
     def weigh(self, factors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
@@ -235,7 +237,7 @@ class Silo:
         if self.table is not self._given[0]:
             self.table, self.held_out = self._given
             self._find_ranges()
-        self._weights, self.counting, self.inherited = self.table.weight, None, None
+        self._weights, self.counting, self.inherited, self.open_above = self.table.weight, None, None, False
 
     def answer(self, message: bytes) -> bytes:
         """Answer one request; the same request gets the same answer however often it comes, and from many threads.

@@ -109,8 +109,14 @@ def labels_of(table: Table) -> list[Any]:
     return [value.item() for value in labels]
 
 
-def numbers_of(table: Table) -> NDArray[np.float32]:
+def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
     """The targets of a regression, float32 (rows,), or (rows, targets) with each target's values side by side.
+
+    Parameters
+    ----------
+    table : Table
+    open_above : bool, default False
+        Whether two columns are bounds of a number, the upper of which may be infinite.
 
     Raises
     ------
@@ -118,7 +124,10 @@ def numbers_of(table: Table) -> NDArray[np.float32]:
         For numbers that are missing, infinite or too large for float32, and for anything that is no number.
     """
     y = table.y
-    _refuse(table, _missing(y), "NaN, infinity or None; every row needs a target")
+    missing = _missing(y)
+    if open_above and y.ndim == 2 and y.dtype.kind == "f":
+        missing[:, 1:] &= y[:, 1:] != np.inf
+    _refuse(table, missing, "NaN, infinity or None; every row needs a target")
     if y.dtype.kind in "UO":
         _refuse(table, np.array([isinstance(value, str) for value in y], bool), "a text; a regressor needs numbers")
     try:
@@ -126,7 +135,7 @@ def numbers_of(table: Table) -> NDArray[np.float32]:
             targets = y.astype(np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
-    _refuse(table, ~np.isfinite(targets), "too large for float32; scale the target")
+    _refuse(table, np.isinf(targets) & ~np.isinf(y.astype(np.float64)), "too large for float32; scale the target")
     return np.asfortranarray(targets)
 
 

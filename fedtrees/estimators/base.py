@@ -19,7 +19,7 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_numbers, check_parameters, metric_names, seed_of
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, metric_names, seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
@@ -66,6 +66,8 @@ class FedGBT(HoldsBooster):
         huber_slope: float | None = None,
         tweedie_variance_power: float | None = None,
         quantile_alpha: float | Sequence[float] | None = None,
+        aft_loss_distribution: str | None = None,
+        aft_loss_distribution_scale: float | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         validation_fraction: float | None = None,
@@ -102,6 +104,8 @@ class FedGBT(HoldsBooster):
         self.huber_slope = huber_slope
         self.tweedie_variance_power = tweedie_variance_power
         self.quantile_alpha = quantile_alpha
+        self.aft_loss_distribution = aft_loss_distribution
+        self.aft_loss_distribution_scale = aft_loss_distribution_scale
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.validation_fraction = validation_fraction
@@ -133,7 +137,7 @@ class FedGBT(HoldsBooster):
             import warnings
 
             warnings.warn(f"{unused[0]} is not used by {objective}.", UserWarning, stacklevel=4)
-        return {name: as_numbers(value) for name, value in given.items() if name in own}
+        return {name: as_plain(value) for name, value in given.items() if name in own}
 
     # -- fitting --------------------------------------------------------------------------------------------
 

@@ -71,6 +71,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     huber_slope, tweedie_variance_power, quantile_alpha : float, optional
         Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5. Of
         several quantiles, each is a column of the predictions.
+    aft_loss_distribution, aft_loss_distribution_scale : str and float, optional
+        Parameters of ``survival:aft``: "normal", "logistic" or "extreme", and a scale; None is "normal" and 1.
     eval_metric : str, callable or sequence of these, optional
         What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective. A
         function of targets and predictions that returns a number for each row is one, too; see
@@ -230,9 +232,10 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,
-    ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror`` and
-    ``reg:quantileerror``. See `FedGBTClassifier` for parameters and attributes; ``base_score`` is here in the units of
-    y.
+    ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror``, ``reg:quantileerror``
+    and ``survival:aft``, whose y has two columns, the lower and the upper bound of a time (equal where it is known,
+    an infinite upper one where it is not over yet). See `FedGBTClassifier` for parameters and attributes;
+    ``base_score`` is here in the units of y.
 
     Examples
     --------
@@ -244,7 +247,7 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     """
 
     _classifies = False
-    _loads = ("reg:", "count:")
+    _loads = ("reg:", "count:", "survival:")
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         objective = self._objective_named("reg:squarederror")

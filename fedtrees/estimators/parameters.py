@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.distributions import DISTRIBUTIONS
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
@@ -40,11 +41,14 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "verbose": (True, 0, math.inf, True),
 }
 _OF_SHARES = ("binary:logistic", "reg:logistic")
-_ABOVE_ZERO = ("count:poisson", "reg:gamma", "reg:tweedie")
+_ABOVE_ZERO = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft")
 GROW_POLICIES = ("depthwise", "lossguide")
 
 # parameters of some objectives; None leaves them to the objective
-OF_LOSSES = ("scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha")
+OF_LOSSES = (
+    "scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha",
+    "aft_loss_distribution", "aft_loss_distribution_scale",
+)  # fmt: skip
 
 
 def check_parameters(estimator: Any) -> None:
@@ -57,11 +61,7 @@ def check_parameters(estimator: Any) -> None:
     """
     _check_ranges(estimator)
     _check_choices(estimator)
-    for name in OF_LOSSES:
-        own = getattr(estimator, name)
-        each = own if name == "quantile_alpha" and isinstance(own, list | tuple | np.ndarray) else [own]
-        if own is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
-            raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
+    _check_of_losses(estimator)
     missing: Any = estimator.missing
     patience: Any = estimator.early_stopping_rounds
     if isinstance(missing, bool) or not isinstance(missing, Real):
@@ -77,6 +77,18 @@ def check_parameters(estimator: Any) -> None:
     if not _is_seed(estimator.random_state):
         given = f"random_state={estimator.random_state!r}"
         raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
+
+
+def _check_of_losses(estimator: Any) -> None:
+    for name in OF_LOSSES:
+        own = getattr(estimator, name)
+        if name == "aft_loss_distribution":
+            if own is not None and own not in DISTRIBUTIONS:
+                raise unknown_value(name, own, DISTRIBUTIONS)
+            continue
+        each = own if name == "quantile_alpha" and isinstance(own, list | tuple | np.ndarray) else [own]
+        if own is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
+            raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
 
 
 def _check_base_score(estimator: Any) -> None:
@@ -127,8 +139,10 @@ def metric_names(given: Any) -> list[str]:
     return [register_metric(own) if callable(own) else own for own in each]
 
 
-def as_numbers(value: Any) -> float | list[float]:
-    """A parameter as plain numbers."""
+def as_plain(value: Any) -> float | list[float] | str:
+    """A parameter as plain numbers, or the text that it is."""
+    if isinstance(value, str):
+        return value
     return [float(one) for one in value] if isinstance(value, list | tuple | np.ndarray) else float(value)
 
 

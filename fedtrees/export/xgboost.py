@@ -65,13 +65,14 @@ class _Objective:
         counts = {"num_class": str(n_classes)} if self.multiclass else {}
         given = {key: params.get(key, usual) for key, usual in self.parameters.items()}
         own = {
-            key: json.dumps(value, separators=(",", ":")) if isinstance(value, list) else repr(value)
+            key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             for key, value in given.items()
         }
         return {"name": name, self.section: {**own, **counts}}
 
 
 _WEIGHT: Params = {"scale_pos_weight": 1.0}
+_NOISE: Params = {"aft_loss_distribution": "normal", "aft_loss_distribution_scale": 1.0}
 _OBJECTIVES = {
     "binary:hinge": _Objective(),
     "binary:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
@@ -86,6 +87,7 @@ _OBJECTIVES = {
     "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": [0.5]}),
     "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
     "reg:squaredlogerror": _Objective(),
+    "survival:aft": _Objective("aft_loss_param", _NOISE, LOG),
     "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
 }
 

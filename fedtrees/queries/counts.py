@@ -128,8 +128,9 @@ ONE = np.ones(1, np.float32)  # the weight of each row, where weights are None
 def _weights_and_targets(
     silo: Silo, labels: list[Any] | None
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-    rows, weight = silo.rows_asked(), silo.weights()
-    return None if weight is None else weight[rows], silo.targets(labels)[rows]
+    rows, weight, target = silo.rows_asked(), silo.weights(), silo.targets(labels)
+    target = target[:, 0] if silo.open_above and target.ndim == 2 else target  # the lower bound, which is finite
+    return None if weight is None else weight[rows], target[rows]
 
 
 def _times(weight: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:

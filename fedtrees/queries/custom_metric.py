@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fedtrees.core.ring import Vector
 from fedtrees.errors import ParameterError
 from fedtrees.queries import metric_kernels as kernels
-from fedtrees.queries.metrics import CUSTOM, METRICS, Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.metrics import CUSTOM, METRICS
 
 Function = Callable[[Any, Any], Any]
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from fedtrees.core.distributions import distribution
 from fedtrees.core.elementary import exp, log, log_gamma
 
-SMALLEST = 1e-16  # XGBoost's: no probability is taken for less
+# XGBoost's: nothing is taken for less
+SMALLEST = 1e-16  # of probabilities
+LEAST_LIKELIHOOD = 1e-12  # of times
 
 # the metrics of one margin a row; of margins, what XGBoost predicts is meant
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
@@ -123,3 +126,26 @@ def add_scores(margin, y, weight, lowest, per_unit, out):
     for i in range(margin.shape[0]):
         bucket = min(max(np.floor((np.float64(margin[i]) - lowest) * per_unit), 0.0), last)
         out[np.int64(y[i]), np.int64(bucket)] += weight[i * step]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_failure_times(kind, scale, margin, lower, upper, out):
+    """Compute minus the logarithm of each row's likelihood; equation 3 of Barnwal, Cho and Hocking (2020).
+
+    kind, scale: as in `core.distributions`
+    margin, lower, upper: float32 (rows,) IN
+    out: float32 (rows,) OUT
+    """
+    for i in range(out.shape[0]):
+        p, low, high = np.float64(margin[i]), np.float64(lower[i]), np.float64(upper[i])
+        if low == high:
+            _, density, _, _ = distribution(kind, (log(low) - p) / scale)
+            likelihood = density / (scale * low)
+        else:
+            below_u, below_l = 1.0, 0.0
+            if not np.isinf(high):
+                below_u, _, _, _ = distribution(kind, (log(high) - p) / scale)
+            if low > 0.0:
+                below_l, _, _, _ = distribution(kind, (log(low) - p) / scale)
+            likelihood = below_u - below_l
+        out[i] = np.float32(-log(max(likelihood, LEAST_LIKELIHOOD)))

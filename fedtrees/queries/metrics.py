@@ -7,9 +7,8 @@ partition of the rows. The area under a curve is read off histograms of scores; 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,76 +16,8 @@ from numpy.typing import NDArray
 from fedtrees.core.ring import Vector, quantise
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
-from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
-
-Floats = NDArray[np.float32]
-
-_LOGISTIC = ("binary:logistic", "binary:logitraw", "reg:logistic")
-_EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows a metric is of, as a silo sees them.
-
-    Attributes
-    ----------
-    objective : str
-    margin : float32 (outputs, rows)
-    y : float32 (rows,)
-    weight : float32 (rows,) or None
-    weight_exponent : int
-        With every weight at most ``2 ** weight_exponent``.
-    params : dict of str to float, or to list of float
-        The objective's own.
-    """
-
-    objective: str
-    margin: Floats
-    y: Floats
-    weight: Floats | None
-    weight_exponent: int
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    def prediction(self) -> Floats:
-        """What XGBoost predicts from the margins of one output, float32 (rows,)."""
-        out: Floats = self.margin[0].copy()
-        if self.objective not in _LOGISTIC + _EXPONENTIAL:
-            return out
-        transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential
-        transform(self.margin[0], out)
-        return out
-
-
-class Metric:
-    """A number that says how good predictions are."""
-
-    name: str
-    maximise = False
-
-    def fits(self, objective: str) -> bool:
-        """Whether it says anything of the predictions of this objective."""
-        raise NotImplementedError
-
-    def size(self) -> int:
-        """Integers a silo answers with."""
-        return 2 * N_PLACES
-
-    def touches(self) -> int:
-        """How many of them one row can make other than zero."""
-        return 2
-
-    def bound(self, rows: int) -> int:
-        """The largest magnitude of one, over so many rows."""
-        return bound_of_sums(rows)
-
-    def ask(self, rows: Rows) -> Vector:
-        """One silo's integers."""
-        raise NotImplementedError
-
-    def read(self, total: Vector) -> float:
-        """The metric."""
-        raise NotImplementedError
+from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy
 
 
 @dataclass(frozen=True)
@@ -102,7 +33,7 @@ class MeanOfRows(Metric):
         """See `Metric`."""
         if self.code in (kernels.LOGLOSS, kernels.ERROR):
             return objective.startswith("binary:") or objective == "reg:logistic"
-        return not objective.startswith("multi:")
+        return not objective.startswith(("multi:", "survival:"))
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
@@ -124,7 +55,7 @@ class PseudoHuberLoss(Metric):
 
     def fits(self, objective: str) -> bool:
         """See `Metric`."""
-        return not objective.startswith("multi:")
+        return not objective.startswith(("multi:", "survival:"))
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
@@ -257,20 +188,6 @@ def area_under_precision(positive: NDArray[np.float64], negative: NDArray[np.flo
     return float(area.sum())
 
 
-def weighted_sums(values: Floats, weight: Floats | None) -> Vector:
-    """Sums by power of what rows add, and of what they weigh."""
-    if weight is None:
-        counts = sums_by_power(np.ones(1, np.float32)) * len(values)
-        return np.concatenate([sums_by_power(values), counts])
-    return np.concatenate([sums_by_power(values * weight), sums_by_power(weight)])
-
-
-def mean_of_sums(total: Vector) -> float:
-    """The weighted mean that `weighted_sums` stand for; NaN where nothing weighs."""
-    mass = restore_sum(total[N_PLACES:])
-    return restore_sum(total[:N_PLACES]) / mass if mass else math.nan
-
-
 _SIMPLE: tuple[Metric, ...] = (
     MeanOfRows("logloss", kernels.LOGLOSS),
     MeanOfRows("error", kernels.ERROR, 0.5),
@@ -283,6 +200,8 @@ _SIMPLE: tuple[Metric, ...] = (
     MeanOfRows("gamma-nloglik", kernels.GAMMA),
     MeanOfRows("gamma-deviance", kernels.GAMMA_DEVIANCE),
     PseudoHuberLoss(),
+    FailureTimeLoss(),
+    IntervalAccuracy(),
     PinballLoss(),
     MeanOfClasses("mlogloss"),
     MeanOfClasses("merror"),
@@ -304,6 +223,7 @@ _OF_OBJECTIVE = {
     "reg:squaredlogerror": "rmsle",
     "reg:absoluteerror": "mae",
     "reg:pseudohubererror": "mphe",
+    "survival:aft": "aft-nloglik",
     "reg:quantileerror": "quantile",
     "count:poisson": "poisson-nloglik",
     "reg:gamma": "gamma-nloglik",

@@ -257,8 +257,9 @@ def _intercept(
     channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
-    loss, targets = settings.loss, settings.targets
-    outputs = loss.outputs(len(labels or ()), targets)
+    loss = settings.loss
+    outputs = loss.outputs(len(labels or ()), settings.targets)
+    targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one is summed
     question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
     newton = NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0])
     sums, *start = channel.totals([question, newton] if loss.starts_by_newton else [question], everyone)

@@ -52,7 +52,8 @@ class Boosting:
         self.loss = loss_of(begin.objective, begin.params, begin.labels)
         self.target = silo.targets(begin.labels)
         if begin.labels is None and not rows:
-            self.target = np.zeros((0, outputs)[: 1 + (outputs > 1)], np.float32)  # of no column to speak of
+            # of no column to speak of
+            self.target = np.zeros((0, 2) if self.loss.open_above else (0, outputs)[: 1 + (outputs > 1)], np.float32)
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()

@@ -31,7 +31,7 @@ class Evaluated:
         begin = boosting.begin
         self.table = table
         self.objective = begin.objective
-        self.target = numbers_of(table) if begin.labels is None else places_of(table, begin.labels)
+        self.target = numbers_of(table, silo.open_above) if begin.labels is None else places_of(table, begin.labels)
         self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
         self.margin = boosting.start_of(table, silo.threads)
         self.parallel = begin.parallel

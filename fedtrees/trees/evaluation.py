@@ -14,7 +14,8 @@ from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exp
 from fedtrees.core.table import Table
 from fedtrees.core.target import numbers_of, places_of
 from fedtrees.errors import DataError, ProtocolError
-from fedtrees.queries.metrics import Metric, Rows, metric_named
+from fedtrees.queries.metric import Metric, Rows
+from fedtrees.queries.metrics import metric_named
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -59,7 +60,8 @@ class HeldOut(Query, frozen=True, eq=False):
         tables = _held_out(silo, self.sets)
         parts = []
         for table in tables:
-            numbers_of(table) if self.labels is None else places_of(table, self.labels)  # refuses others
+            # others are refused
+            numbers_of(table, silo.open_above) if self.labels is None else places_of(table, self.labels)
             rows = _asked(silo, table)
             weight = np.ones(1, np.float32) if table.weight is None else table.weight[rows]
             counts = exponent_counts(weight) * (len(rows) if table.weight is None else 1)
@@ -120,7 +122,7 @@ class Scores(Query, frozen=True, eq=False):
         asked = _asked(silo, own.table)
         weight = None if own.table.weight is None else own.table.weight[asked]
         margin, target = own.margin[:, asked], own.target[asked]
-        if target.ndim == 2:  # every target of a row is a row of its own, as XGBoost has it
+        if target.ndim == 2 and not silo.open_above:  # every target of a row is a row of its own, as XGBoost has it
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
         rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params)

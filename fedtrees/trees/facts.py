@@ -36,7 +36,9 @@ class Aim(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        loss_of(self.objective, self.params, self.labels).check(silo.table, silo.targets(self.labels))
+        loss = loss_of(self.objective, self.params, self.labels)
+        silo.open_above = loss.open_above
+        loss.check(silo.table, silo.targets(self.labels))
 
 
 class Begin(Fact, frozen=True, eq=False):

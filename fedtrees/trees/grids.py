@@ -50,7 +50,9 @@ class Grids:
         self._weight, self._target = weight_exponent, target_exponent
         self._room = max(0, min(STATISTIC_BITS_G, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
         bound = loss.bound()
-        self._fixed = grid_of(bound, weight_exponent) if bound else None
+        self._fixed = None
+        if bound:
+            self._fixed = grid_of(bound, weight_exponent)._replace(extra=self._room if loss.spans_orders else 0)
         self._next: Grid | None = None
 
     def exponents(self, channel: Channel, cohort: Cohort) -> Grid:

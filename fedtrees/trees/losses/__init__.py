@@ -15,10 +15,11 @@ from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
+from fedtrees.trees.losses.survival import AcceleratedFailureTime
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
-    Tweedie, AbsoluteError, QuantileError,
+    Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
@@ -29,7 +30,7 @@ def loss_named(name: str, params: Mapping[str, Any] | None = None, classificatio
     Parameters
     ----------
     name : str
-    params : dict of str to float, or to list of float, optional
+    params : dict of str to float, list of float or str, optional
         The objective's own parameters; XGBoost's defaults stand for others.
     classification : bool, default False
         Which of the functions registered under this name is meant, if any is; see `register_objective`.

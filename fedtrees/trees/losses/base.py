@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ranges = NDArray[np.int64]
 
-Params = dict[str, float | list[float]]  # by XGBoost's names
+Params = dict[str, float | list[float] | str]  # by XGBoost's names
 
 SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32 after a bound was computed without
 ULP = 2.0**-23
@@ -64,6 +64,8 @@ class Loss:
     classification: ClassVar[bool] = False
     code: ClassVar[int] = -1  # of its row in `loss_kernels`
     kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
+    open_above: ClassVar[bool] = False  # whether y is a lower and an upper bound, the latter perhaps infinite
+    spans_orders: ClassVar[bool] = False  # whether gradients that `bound` bounds are mostly far below it
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
 
     def params(self) -> Params:

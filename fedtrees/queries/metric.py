@@ -1,0 +1,98 @@
+"""What a metric is: integers that silos add up, and the number that the total says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
+
+Floats = NDArray[np.float32]
+
+_LOGISTIC = ("binary:logistic", "binary:logitraw", "reg:logistic")
+_EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows a metric is of, as a silo sees them.
+
+    Attributes
+    ----------
+    objective : str
+    margin : float32 (outputs, rows)
+    y : float32 (rows,)
+    weight : float32 (rows,) or None
+    weight_exponent : int
+        With every weight at most ``2 ** weight_exponent``.
+    params : dict of str to float, or to list of float
+        The objective's own.
+    """
+
+    objective: str
+    margin: Floats
+    y: Floats
+    weight: Floats | None
+    weight_exponent: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def prediction(self) -> Floats:
+        """What XGBoost predicts from the margins of one output, float32 (rows,)."""
+        out: Floats = self.margin[0].copy()
+        if self.objective not in _LOGISTIC + _EXPONENTIAL:
+            return out
+        transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential
+        transform(self.margin[0], out)
+        return out
+
+
+class Metric:
+    """A number that says how good predictions are."""
+
+    name: str
+    maximise = False
+
+    def fits(self, objective: str) -> bool:
+        """Whether it says anything of the predictions of this objective."""
+        raise NotImplementedError
+
+    def size(self) -> int:
+        """Integers a silo answers with."""
+        return 2 * N_PLACES
+
+    def touches(self) -> int:
+        """How many of them one row can make other than zero."""
+        return 2
+
+    def bound(self, rows: int) -> int:
+        """The largest magnitude of one, over so many rows."""
+        return bound_of_sums(rows)
+
+    def ask(self, rows: Rows) -> Vector:
+        """One silo's integers."""
+        raise NotImplementedError
+
+    def read(self, total: Vector) -> float:
+        """The metric."""
+        raise NotImplementedError
+
+
+def weighted_sums(values: Floats, weight: Floats | None) -> Vector:
+    """Sums by power of what rows add, and of what they weigh."""
+    if weight is None:
+        counts = sums_by_power(np.ones(1, np.float32)) * len(values)
+        return np.concatenate([sums_by_power(values), counts])
+    return np.concatenate([sums_by_power(values * weight), sums_by_power(weight)])
+
+
+def mean_of_sums(total: Vector) -> float:
+    """The weighted mean that `weighted_sums` stand for; NaN where nothing weighs."""
+    mass = restore_sum(total[N_PLACES:])
+    return restore_sum(total[:N_PLACES]) / mass if mass else math.nan
