@@ -288,7 +288,7 @@ def test_grids_hold_every_statistic_and_are_no_coarser_than_they_must(
 
 def test_losses_are_found_by_xgboosts_names() -> None:
     assert {name: loss_named(name).name for name in LOSSES} == {name: name for name in LOSSES}
-    assert ROWWISE == sorted(CLASSES)
+    assert sorted(CLASSES) == ROWWISE
     assert all(LOSSES[name].classification == bool(CLASSES[name]) for name in ROWWISE)
     with pytest.raises(ParameterError, match="did you mean 'binary:logistic'"):
         loss_named("binary:logitic")
