@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         SiloLostError,
     )
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
+    from fedtrees.estimators.ranker import FedGBTRanker
     from fedtrees.runtime.local import LocalFederation
 
 _HOME = {
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
+    "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
     "FedTreesError": "fedtrees.errors",
     "FixedFraction": "fedtrees.core.cohort",
@@ -55,6 +57,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "FedGBTClassifier",
+    "FedGBTRanker",
     "FedGBTRegressor",
     "FedTreesError",
     "FixedFraction",

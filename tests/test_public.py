@@ -21,6 +21,7 @@ PUBLIC = [
     "DataError",
     "DataTypeError",
     "FedGBTClassifier",
+    "FedGBTRanker",
     "FedGBTRegressor",
     "FedTreesError",
     "FixedFraction",

@@ -35,4 +35,6 @@ class HoldOut(Fact, frozen=True, eq=False):
         if not 0 < self.share < 1:
             raise ProtocolError(f"a share of {self.share} of the rows was to be held out")
         keys = stream(self.seed, "held-out rows").integers(2**64, size=2, dtype=np.uint64)
-        silo.hold_out(drawn(silo.table.row_ids(), keys, self.share))
+        table = silo.table
+        # a query is ranked as a whole
+        silo.hold_out(drawn(table.row_ids() if table.queries is None else table.queries, keys, self.share))

@@ -15,7 +15,7 @@ from fedtrees.errors import DataError
 RowIds = NDArray[np.uint64]
 
 
-def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "") -> RowIds | None:
+def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: str = "row_id") -> RowIds | None:
     """Read row ids, whole numbers or texts, as 64 bits each; None stays None.
 
     Parameters
@@ -23,7 +23,7 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "") -> RowI
     row_id : array-like (rows,), optional
         Rows of the same id are drawn together, or not at all.
     n_rows : int
-    where : str
+    where, what : str
         Named in errors.
 
     Returns
@@ -43,15 +43,15 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "") -> RowI
     """
     if row_id is None:
         return None
-    given = plain_array(row_id, f"{where}row_id")
+    given = plain_array(row_id, f"{where}{what}")
     if given.shape != (n_rows,):
-        raise DataError(f"{where}row_id has the shape {given.shape} and X has {n_rows} rows.")
+        raise DataError(f"{where}{what} has the shape {given.shape} and X has {n_rows} rows.")
     if given.dtype.kind == "O" and all(isinstance(value, str) for value in given):
         given = given.astype(str)
     if given.dtype.kind == "U" or not n_rows:
         return _hash_texts(given.astype(str))
     if given.dtype.kind not in "iu":
-        raise DataError(f"{where}row_id holds {given.dtype}; give whole numbers or texts, one a row.")
+        raise DataError(f"{where}{what} holds {given.dtype}; give whole numbers or texts, one a row.")
     return given.astype(np.int64 if given.dtype.kind == "i" else np.uint64).view(np.uint64)
 
 

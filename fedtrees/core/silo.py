@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.features import read_features
 from fedtrees.core.message import Request, What, pack_answers, reply
+from fedtrees.core.queries import of_queries, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.row_ids import read_row_ids
-from fedtrees.core.table import Schema, Table, kept_rows, of_rows, read_weight
+from fedtrees.core.table import Schema, Table, of_rows, read_weight
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
@@ -44,7 +45,7 @@ class Silo:
         Threads to answer with; None takes every core.
     eval_set : sequence of (X, y) or (X, y, sample_weight), optional
         Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
-        A fourth entry is the set's ``base_margin``.
+        A fourth entry is the set's ``base_margin``, a fifth its ``qid``.
     base_margin : array-like (rows,) or (rows, outputs), optional
         What each row's margin starts from, in place of the model's intercept. It never leaves the silo.
     missing : float, default NaN
@@ -52,6 +53,10 @@ class Silo:
     row_id : array-like (rows,), optional
         Whole numbers or texts that name rows wherever they lie, for ``subsample``; without, a row is named by the silo
         and its place there, and what is drawn depends on who holds it.
+
+    qid : array-like (rows,), optional
+        Whole numbers or texts that name the query a row is ranked in; ``sample_weight`` is then one a query, in the
+        order in which they appear.
 
     Raises
     ------
@@ -80,19 +85,22 @@ class Silo:
         base_margin: ArrayLike | None = None,
         missing: float = math.nan,
         row_id: ArrayLike | None = None,
+        qid: ArrayLike | None = None,
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
             raise ParameterError(f"a silo's name is a text, not {name!r}.")
         values, schema = read_features(X, where, missing=missing)
         target = read_target(y, len(values), where)
-        weight = read_weight(sample_weight, len(values), where)
+        queries = read_row_ids(qid, len(values), where, "qid")
+        weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
         margin, ids = read_margin(base_margin, len(values), where), read_row_ids(row_id, len(values), where)
-        kept = kept_rows(weight)
-        target, weight, margin, ids = (of_rows(own, kept) for own in (target, weight, margin, ids))
+        kept = rows_to_keep(weight, queries)
+        columns = (target, weight, margin, ids, queries)
+        target, weight, margin, ids, queries = (of_rows(own, kept) for own in columns)
         starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
-        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids)
+        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
         self._hold(table, Threads(n_jobs), held_out)
 
     @classmethod
@@ -280,22 +288,24 @@ class Silo:
 def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float) -> Table:
     """Read one silo's evaluation set, of the same columns as what it trains on."""
     where = f"silo {name!r}, eval_set {place}: "
-    X, y, sample_weight, base_margin = apart(own, where)
+    X, y, sample_weight, base_margin, qid = apart(own, where)
     values, _ = read_features(X, where, known=schema, missing=missing)
-    target = read_target(y, len(values), where)
-    weight = read_weight(sample_weight, len(values), where)
-    margin = read_margin(base_margin, len(values), where)
-    return Table(schema, values, target, weight, [name], np.array([0, len(values)], np.int64), margin=margin)
+    target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
+    weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
+    margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
+    target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
+    starts = np.array([0, len(values)], np.int64)
+    return Table(schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
 
 
-def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any]:
-    """An evaluation set's X, y, sample weights and base margins; the last two may be left out.
+def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
+    """An evaluation set's X, y, sample weights, base margins and query ids; the last three may be left out.
 
     Raises
     ------
     ParameterError
     """
-    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 4:
+    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 5:
         raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight).")
-    X, y, sample_weight, base_margin = [*own, None, None][:4]
-    return X, y, sample_weight, base_margin
+    X, y, sample_weight, base_margin, qid = [*own, None, None, None][:5]
+    return X, y, sample_weight, base_margin, qid

@@ -66,6 +66,8 @@ class Table:
         What each row's margin starts from; NaN, or None for all, where that is for the training to say.
     ids : uint64 (rows,) or None
         What names a row wherever it lies; None where its place in its silo does.
+    queries : uint64 (rows,) or None
+        What names the query that a row is ranked in; rows of one stand side by side.
     """
 
     schema: Schema
@@ -78,6 +80,15 @@ class Table:
     origins: NDArray[np.int64] | None = None
     margin: NDArray[np.float32] | None = None
     ids: RowIds | None = None
+    queries: RowIds | None = None
+
+    def query_starts(self) -> NDArray[np.int64]:
+        """Where each query's rows start, and where all end, int64 (queries + 1,); without queries, a silo is one."""
+        borders = np.unique(self.starts)
+        if self.queries is None:
+            return borders
+        changes = np.flatnonzero(self.queries[1:] != self.queries[:-1]) + 1
+        return np.union1d(borders, changes)
 
     def row_ids(self) -> RowIds:
         """What names each row: its id, or its silo and its place there."""
@@ -91,8 +102,9 @@ class Table:
         weight, margin = of_rows(self.weight, rows), of_rows(self.margin, rows)
         # a row keeps its name: its place among the others is no longer the one it had
         return replace(
-            self, y=self.y[rows], weight=weight, starts=starts, order=order, margin=margin, ids=self.row_ids()[rows]
-        )
+            self, y=self.y[rows], weight=weight, starts=starts, order=order, margin=margin, ids=self.row_ids()[rows],
+            queries=of_rows(self.queries, rows),
+        )  # fmt: skip
 
     @property
     def n_rows(self) -> int:

@@ -23,7 +23,7 @@ from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
 from fedtrees.estimators.progress import progress
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
-from fedtrees.queries.metrics import METRICS, metric_named, metric_of
+from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.columns import Columns
@@ -68,6 +68,11 @@ class FedGBT(HoldsBooster):
         quantile_alpha: float | Sequence[float] | None = None,
         aft_loss_distribution: str | None = None,
         aft_loss_distribution_scale: float | None = None,
+        lambdarank_pair_method: str | None = None,
+        lambdarank_num_pair_per_sample: int | None = None,
+        lambdarank_normalization: bool | None = None,
+        lambdarank_score_normalization: bool | None = None,
+        ndcg_exp_gain: bool | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
         validation_fraction: float | None = None,
@@ -106,6 +111,11 @@ class FedGBT(HoldsBooster):
         self.quantile_alpha = quantile_alpha
         self.aft_loss_distribution = aft_loss_distribution
         self.aft_loss_distribution_scale = aft_loss_distribution_scale
+        self.lambdarank_pair_method = lambdarank_pair_method
+        self.lambdarank_num_pair_per_sample = lambdarank_num_pair_per_sample
+        self.lambdarank_normalization = lambdarank_normalization
+        self.lambdarank_score_normalization = lambdarank_score_normalization
+        self.ndcg_exp_gain = ndcg_exp_gain
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
         self.validation_fraction = validation_fraction
@@ -116,6 +126,8 @@ class FedGBT(HoldsBooster):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    _takes_functions = True  # for objectives
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
@@ -198,16 +210,25 @@ class FedGBT(HoldsBooster):
         ParameterError
             Naming the parameter, before anything is read.
         """
+        more = {
+            "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
+        }  # fmt: skip
+        options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id}
+        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, options)
+
+    def _fit_table(
+        self, X: Any, y: Any, silos: Any, sample_weight: Any, eval_set: Any, more: dict[str, Any], xgb_model: Any,
+        options: dict[str, Any],
+    ) -> Self:  # fmt: skip
+        """Train over one table; ``more`` is what evaluation sets have besides (X, y), in the order of `Silo`."""
         check_parameters(self)
         if y is None:
             raise DataError("requires y to be passed, but the target y is None.")
         held_out = list(eval_set or ())
-        weights = _one_a_set("sample_weight_eval_set", sample_weight_eval_set, len(held_out))
-        margins = _one_a_set("base_margin_eval_set", base_margin_eval_set, len(held_out))
+        columns = [_one_a_set(what, given, len(held_out)) for what, given in more.items()]
         federation = LocalFederation.from_table(
-            X, _column(y), silos, sample_weight,
-            eval_set=[_with(*own) for own in zip(held_out, weights, margins, strict=True)],
-            eval_silos=eval_silos, base_margin=base_margin, missing=self.missing, row_id=row_id, n_jobs=self.n_jobs,
+            X, _column(y), silos, sample_weight, eval_set=[_with(*own) for own in zip(held_out, *columns, strict=True)],
+            missing=self.missing, n_jobs=self.n_jobs, **options,
         )  # fmt: skip
         try:
             return self.fit_federation(federation, xgb_model=xgb_model)
@@ -309,11 +330,11 @@ class FedGBT(HoldsBooster):
         )
 
     def _metrics_of(self, loss: Loss, targets: int) -> list[str]:
-        names = metric_names(self.eval_metric) or [metric_of(loss.name)]
+        names = metric_names(self.eval_metric) or [loss.metric()]
         several = loss.outputs(0, targets) > targets and not self._classifies
         for name in names:
             # of several quantiles, one says little by itself
-            if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != metric_of(loss.name)):
+            if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
                 raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
         return names
 
@@ -358,6 +379,6 @@ def _one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -
     return entries
 
 
-def _with(own: Any, weight: ArrayLike | None, margin: ArrayLike | None) -> Any:
+def _with(own: Any, *more: ArrayLike | None) -> Any:
     """An evaluation set as a federation takes it; what is no pair is refused there."""
-    return (*own, weight, margin) if isinstance(own, tuple | list) and len(own) == 2 else own
+    return (*own, *more) if isinstance(own, tuple | list) and len(own) == 2 else own

@@ -19,6 +19,7 @@ from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import LOSSES
 from fedtrees.trees.losses.custom import custom_named
+from fedtrees.trees.losses.ranking import PAIR_METHODS
 
 _LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
 
@@ -47,8 +48,11 @@ GROW_POLICIES = ("depthwise", "lossguide")
 # parameters of some objectives; None leaves them to the objective
 OF_LOSSES = (
     "scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha",
-    "aft_loss_distribution", "aft_loss_distribution_scale",
+    "aft_loss_distribution", "aft_loss_distribution_scale", "lambdarank_pair_method", "lambdarank_num_pair_per_sample",
+    "lambdarank_normalization", "lambdarank_score_normalization", "ndcg_exp_gain",
 )  # fmt: skip
+_WORDS = {"aft_loss_distribution": tuple(DISTRIBUTIONS), "lambdarank_pair_method": PAIR_METHODS}
+_SWITCHES = ("lambdarank_normalization", "lambdarank_score_normalization", "ndcg_exp_gain")
 
 
 def check_parameters(estimator: Any) -> None:
@@ -82,9 +86,13 @@ def check_parameters(estimator: Any) -> None:
 def _check_of_losses(estimator: Any) -> None:
     for name in OF_LOSSES:
         own = getattr(estimator, name)
-        if name == "aft_loss_distribution":
-            if own is not None and own not in DISTRIBUTIONS:
-                raise unknown_value(name, own, DISTRIBUTIONS)
+        if name in _WORDS:
+            if own is not None and own not in _WORDS[name]:
+                raise unknown_value(name, own, _WORDS[name])
+            continue
+        if name in _SWITCHES:
+            if own is not None and not isinstance(own, bool | np.bool_):
+                raise ParameterError(f"{name}={own!r}: give True or False, or None.")
             continue
         each = own if name == "quantile_alpha" and isinstance(own, list | tuple | np.ndarray) else [own]
         if own is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
@@ -118,11 +126,12 @@ def _check_ranges(estimator: Any) -> None:
 
 def _check_choices(estimator: Any) -> None:
     classifies, given = estimator._classifies, estimator.objective
-    known = [name for name, loss in LOSSES.items() if loss.classification == classifies]
+    known = [name for name in LOSSES if name.startswith(estimator._loads)]
     if isinstance(given, str) and given not in known and custom_named(given, classifies) is None:
         raise unknown_value("objective", given, known)
-    if given is not None and not isinstance(given, str) and not callable(given):
-        raise ParameterError(f"objective={given!r}: give a name, or a function of y and margins.")
+    if given is not None and not isinstance(given, str) and not (callable(given) and estimator._takes_functions):
+        what = ", or a function of y and margins" if estimator._takes_functions else f", such as {known[0]!r}"
+        raise ParameterError(f"objective={given!r}: give a name{what}.")
     if estimator.importance_type is not None and estimator.importance_type not in IMPORTANCES:
         raise unknown_value("importance_type", estimator.importance_type, IMPORTANCES)
     if estimator.grow_policy not in GROW_POLICIES:
@@ -140,9 +149,11 @@ def metric_names(given: Any) -> list[str]:
 
 
 def as_plain(value: Any) -> float | list[float] | str:
-    """A parameter as plain numbers, or the text that it is."""
-    if isinstance(value, str):
+    """A parameter as plain numbers, or the text or switch that it is."""
+    if isinstance(value, str | bool):
         return value
+    if isinstance(value, Integral):
+        return int(value)
     return [float(one) for one in value] if isinstance(value, list | tuple | np.ndarray) else float(value)
 
 

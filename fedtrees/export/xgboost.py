@@ -73,6 +73,13 @@ class _Objective:
 
 _WEIGHT: Params = {"scale_pos_weight": 1.0}
 _NOISE: Params = {"aft_loss_distribution": "normal", "aft_loss_distribution_scale": 1.0}
+_PAIRS: Params = {
+    "lambdarank_pair_method": "topk",
+    "lambdarank_num_pair_per_sample": 2**32 - 1,  # not set
+    "lambdarank_normalization": True,
+    "lambdarank_score_normalization": True,
+    "ndcg_exp_gain": True,
+}
 _OBJECTIVES = {
     "binary:hinge": _Objective(),
     "binary:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
@@ -87,6 +94,9 @@ _OBJECTIVES = {
     "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": [0.5]}),
     "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
     "reg:squaredlogerror": _Objective(),
+    "rank:map": _Objective("lambdarank_param", _PAIRS),
+    "rank:ndcg": _Objective("lambdarank_param", _PAIRS),
+    "rank:pairwise": _Objective("lambdarank_param", _PAIRS),
     "survival:aft": _Objective("aft_loss_param", _NOISE, LOG),
     "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
 }

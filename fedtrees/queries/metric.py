@@ -34,6 +34,8 @@ class Rows:
         With every weight at most ``2 ** weight_exponent``.
     params : dict of str to float, or to list of float
         The objective's own.
+    queries : int64 (queries + 1,), optional
+        Where each query's rows start.
     """
 
     objective: str
@@ -42,6 +44,7 @@ class Rows:
     weight: Floats | None
     weight_exponent: int
     params: Mapping[str, Any] = field(default_factory=dict)
+    queries: NDArray[np.int64] | None = None
 
     def prediction(self) -> Floats:
         """What XGBoost predicts from the margins of one output, float32 (rows,)."""

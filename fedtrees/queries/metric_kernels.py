@@ -15,6 +15,9 @@ LEAST_LIKELIHOOD = 1e-12  # of times
 # the metrics of one margin a row; of margins, what XGBoost predicts is meant
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
 PINBALL, PSEUDO_HUBER = 10, 11
+# the metrics of rankings
+NDCG, AVERAGE_PRECISION, PRECISION = range(3)
+LN2 = 0.6931471805599453
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -149,3 +152,46 @@ def add_failure_times(kind, scale, margin, lower, upper, out):
                 below_l, _, _, _ = distribution(kind, (log(low) - p) / scale)
             likelihood = below_u - below_l
         out[i] = np.float32(-log(max(likelihood, LEAST_LIKELIHOOD)))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _discounted_gain(relevances, top, exponential):
+    """Return the discounted cumulative gain of relevances as they are ranked."""
+    total = 0.0
+    for rank in range(min(relevances.shape[0], top)):
+        own = np.float64(relevances[rank])
+        gain = np.float64((np.int64(1) << np.int64(own)) - 1) if exponential else own
+        total += gain * LN2 / log(rank + 2.0)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
+    """Compute each query's metric.
+
+    kind: int IN; one of the codes above
+    margin, y: float32 (rows,) IN
+    starts: int64 (queries + 1,) IN
+    top: int IN; ranks that count
+    exponential: bool IN; whether a relevance of r is worth 2**r - 1, or r
+    nothing: float IN; what a query is worth that has no relevant row
+    out: float32 (queries,) OUT
+    """
+    for q in range(out.shape[0]):
+        own = y[starts[q] : starts[q + 1]]
+        ranked = own[np.argsort(-margin[starts[q] : starts[q + 1]], kind="mergesort")]
+        n = ranked.shape[0]
+        if kind == NDCG:
+            ideal = _discounted_gain(np.sort(own)[::-1], top, exponential)
+            out[q] = _discounted_gain(ranked, top, exponential) / ideal if ideal > 0.0 else nothing
+            continue
+        hits, total, at_top = 0.0, 0.0, 0.0
+        for rank in range(n):
+            hits += ranked[rank]
+            if rank < top:
+                at_top = hits
+                total += ranked[rank] * hits / (rank + 1.0)
+        if kind == AVERAGE_PRECISION:
+            out[q] = total / min(hits, np.float64(top)) if hits > 0.0 else nothing
+        else:
+            out[q] = at_top / min(top, n)

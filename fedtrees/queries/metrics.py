@@ -17,6 +17,7 @@ from fedtrees.core.ring import Vector, quantise
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.ranking_metrics import rank_metric_named
 from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy
 
 
@@ -33,7 +34,7 @@ class MeanOfRows(Metric):
         """See `Metric`."""
         if self.code in (kernels.LOGLOSS, kernels.ERROR):
             return objective.startswith("binary:") or objective == "reg:logistic"
-        return not objective.startswith(("multi:", "survival:"))
+        return not objective.startswith(("multi:", "survival:", "rank:"))
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
@@ -55,7 +56,7 @@ class PseudoHuberLoss(Metric):
 
     def fits(self, objective: str) -> bool:
         """See `Metric`."""
-        return not objective.startswith(("multi:", "survival:"))
+        return not objective.startswith(("multi:", "survival:", "rank:"))
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
@@ -250,6 +251,9 @@ def metric_named(name: str) -> Metric:
         return CUSTOM[name]
     if name in METRICS:
         return METRICS[name]
+    ranking = rank_metric_named(name)
+    if ranking is not None:
+        return ranking
     kind, at, value = name.partition("@")
     if at and kind in _WITH_PARAMETER:
         try:
@@ -260,4 +264,4 @@ def metric_named(name: str) -> Metric:
         if not low < parameter < high:
             raise ParameterError(f"eval_metric={name!r}: what follows the @ lies between {low} and {high}.")
         return make(name, parameter)
-    raise unknown_value("eval_metric", name, [*METRICS, "tweedie-nloglik@1.5"])
+    raise unknown_value("eval_metric", name, [*METRICS, "tweedie-nloglik@1.5", "ndcg", "map", "pre"])

@@ -81,17 +81,18 @@ class LocalFederation:
         base_margin: ArrayLike | None = None,
         missing: float = math.nan,
         row_id: ArrayLike | None = None,
+        qid: ArrayLike | None = None,
         mode: str = "fused",
         n_jobs: int | None = None,
     ) -> LocalFederation:
         """Split one table by a silo id a row; None is one silo, called ``all``. Nothing of X is copied.
 
         Silos stand in the order of their ids. Evaluation sets are (X, y) or (X, y, sample_weight), with the silo ids of
-        their rows in ``eval_silos``; without, the first silo holds them. See `Silo` for ``base_margin``, ``missing``
-        and ``row_id``, and `LocalFederation` for errors.
+        their rows in ``eval_silos``; without, the first silo holds them. See `Silo` for ``base_margin``, ``missing``,
+        ``row_id`` and ``qid``, and `LocalFederation` for errors.
         """
         federation = cls.__new__(cls)
-        table = split_table(X, y, silos, sample_weight, base_margin, missing, row_id)
+        table = split_table(X, y, silos, sample_weight, base_margin, missing, row_id, qid)
         ids = [None] * len(eval_set) if eval_silos is None else list(eval_silos)
         if len(ids) != len(eval_set):
             raise ParameterError(f"eval_silos has {len(ids)} entries for {len(eval_set)} evaluation sets.")

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.features import read_features
+from fedtrees.core.queries import of_queries, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
 from fedtrees.core.table import (
     Schema,
     Table,
     agree,
-    kept_rows,
     of_rows,
     read_weight,
     refuse_mixed_targets,
@@ -48,7 +48,10 @@ def join_tables(tables: Sequence[Table]) -> Table:
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
-    return Table(schema, features, y, weight, names, starts, origins=starts[:-1], margin=_join_margins(tables), ids=ids)
+    margin, queries = _join_margins(tables), _join_queries(tables)
+    return Table(
+        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries
+    )
 
 
 def told(table: Table) -> Schema:
@@ -76,6 +79,18 @@ def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:
     )
 
 
+def _join_queries(tables: Sequence[Table]) -> RowIds | None:
+    """What names queries, of all silos or of none."""
+    having = [table.queries is not None for table in tables if table.n_rows]
+    if not any(having):
+        return None
+    if not all(having):
+        silo = next(table.names[0] for table in tables if table.n_rows and table.queries is None)
+        raise SchemaError(f"silo {silo!r}, unlike others: qid is not given; give it in every silo.")
+    empty = np.zeros(0, np.uint64)
+    return np.concatenate([empty, *(table.queries for table in tables if table.queries is not None)])
+
+
 def split_table(
     X: Any,
     y: ArrayLike,
@@ -84,25 +99,32 @@ def split_table(
     base_margin: ArrayLike | None = None,
     missing: float = math.nan,
     row_id: ArrayLike | None = None,
+    qid: ArrayLike | None = None,
 ) -> Table:
     """Sort one table by a silo id a row, without a copy of X; None is one silo, called ``all``."""
     ids = None if silos is None else _read_ids(silos)
     values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
-    target, weight = read_target(y, n), read_weight(sample_weight, n, silos=ids)
-    margin, row_ids, kept = read_margin(base_margin, n), read_row_ids(row_id, n), kept_rows(weight)
-    if kept is not None and not len(kept):
-        raise DataError("sample_weight is zero in every row of every silo; some row must count.")
-    target, weight, margin, row_ids = (of_rows(own, kept) for own in (target, weight, margin, row_ids))
-    if ids is None:
-        starts = np.array([0, len(target)], np.int64)
-        return Table(schema, values, target, weight, ["all"], starts, kept, margin=margin, ids=row_ids)
-    import pandas as pd
+    target, queries = read_target(y, n), read_row_ids(qid, n, what="qid")
+    weight = read_weight(of_queries(sample_weight, queries), n, silos=ids)
+    margin, row_ids = read_margin(base_margin, n), read_row_ids(row_id, n)
+    codes, names = None, ["all"]
+    if ids is not None:
+        import pandas as pd
 
-    codes, names = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
-    if kept is not None:
-        codes = codes[kept]
-    return _sorted(schema, values, target, weight, [str(name) for name in names], codes, margin, kept, row_ids)
+        codes, found = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
+        names = [str(name) for name in found]
+        if queries is not None and qid is not None:
+            refuse_shared(queries, qid, codes, names)
+    kept = rows_to_keep(weight, queries, codes)
+    if kept is not None and not len(kept) and n:
+        raise DataError("sample_weight is zero in every row of every silo; some row must count.")
+    columns = (target, weight, margin, row_ids, queries, codes)
+    target, weight, margin, row_ids, queries, codes = (of_rows(own, kept) for own in columns)
+    if codes is None:
+        starts = np.array([0, len(target)], np.int64)
+        return Table(schema, values, target, weight, names, starts, kept, margin=margin, ids=row_ids, queries=queries)
+    return _sorted(schema, values, target, weight, names, codes, margin, kept, row_ids, queries)
 
 
 def split_held_out(
@@ -118,16 +140,22 @@ def split_held_out(
     import pandas as pd
 
     where = f"eval_set {place}: "
-    X, y, sample_weight, base_margin = apart(own, where)
+    X, y, sample_weight, base_margin, qid = apart(own, where)
     ids = None if silos is None else _read_ids(silos).astype(str)
     values, _ = read_features(X, where, known=table.schema, silos=ids, missing=missing)
     n = len(values)
-    target, weight = read_target(y, n, where), read_weight(sample_weight, n, where, silos=ids)
+    target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
+    weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else pd.Index(table.names).get_indexer(pd.Index(ids))
     if (codes < 0).any():
         stranger = None if ids is None else str(ids[int(np.argmax(codes < 0))])
         raise DataError(f"{where}silo {stranger!r} holds no rows to train on.")
-    return _sorted(table.schema, values, target, weight, table.names, codes, read_margin(base_margin, n, where))
+    if queries is not None and qid is not None:
+        refuse_shared(queries, qid, codes, table.names)
+    margin, order = read_margin(base_margin, n, where), rows_to_keep(None, queries, codes)
+    columns = (target, weight, margin, queries, codes)
+    target, weight, margin, queries, codes = (of_rows(column, order) for column in columns)
+    return _sorted(table.schema, values, target, weight, table.names, codes, margin, order, None, queries)
 
 
 def _sorted(
@@ -140,6 +168,7 @@ def _sorted(
     margin: NDArray[np.float32] | None,
     kept: NDArray[np.uint32] | None = None,
     ids: RowIds | None = None,
+    queries: RowIds | None = None,
 ) -> Table:
     """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
@@ -149,9 +178,9 @@ def _sorted(
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
         margin = None if margin is None else margin[order]
-        ids = None if ids is None else ids[order]
+        ids, queries = of_rows(ids, order), of_rows(queries, order)
         order = order if kept is None else kept[order]
-    return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids)
+    return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids, queries=queries)
 
 
 def _join_whole(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -198,6 +227,8 @@ def part_table(table: Table) -> list[Table]:
         weight = None if table.weight is None else table.weight[rows]
         margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
-        ids = None if table.ids is None else table.ids[rows]
-        parts.append(Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin, ids=ids))
+        ids, queries = (None if own is None else own[rows] for own in (table.ids, table.queries))
+        parts.append(
+            Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin, ids=ids, queries=queries)
+        )
     return parts

@@ -15,6 +15,7 @@ from fedtrees.core.ring import step_bits
 from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
+from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.constraints import Constraints
@@ -24,7 +25,7 @@ from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import Loss, RankingLoss
 from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
@@ -185,6 +186,9 @@ def _start(
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
+    if isinstance(loss, RankingLoss) and not weights.all_one:
+        loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
+        settings = replace(settings, loss=loss)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
     outputs = loss.outputs(len(labels or ()), settings.targets)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs)
@@ -221,6 +225,11 @@ class _Weights:
     exponents: tuple[int, int]
     most: int
     whole: bool = True
+
+    @property
+    def all_one(self) -> bool:
+        """Whether no row weighs more than another."""
+        return self.whole and self.most == 1
 
     @property
     def most_counted(self) -> int:

@@ -16,7 +16,7 @@ from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
-from fedtrees.trees.losses import column_of, loss_of
+from fedtrees.trees.losses import RankingLoss, column_of, loss_of
 from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
@@ -171,8 +171,23 @@ class Boosting:
         def fill(piece: Ranges) -> None:
             self.loss.statistics(self.margin, self.target, self.weight, piece, g, h)
 
-        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        if isinstance(self.loss, RankingLoss):
+            self._rank(silo, self.loss, g[0], h[0])
+        else:
+            silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self._filled = key
+
+    def _rank(self, silo: Silo, loss: RankingLoss, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
+        """Compute gradients and hessians of the silos asked, query by query."""
+        starts = silo.table.query_starts()
+        keys = stream(self.begin.seed, "pairs", len(self.forest)).integers(2**64, size=2, dtype=np.uint64)
+        queries = silo.table.queries
+        names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
+
+        def fill(which: Ranges) -> None:
+            loss.lambdas(self.margin[0], self.target, self.weight, starts, names, which, keys, g, h)
+
+        silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
 
     def exponent_counts(self, silo: Silo) -> Vector:
         """The gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""

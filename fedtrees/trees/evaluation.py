@@ -125,7 +125,8 @@ class Scores(Query, frozen=True, eq=False):
         if target.ndim == 2 and not silo.open_above:  # every target of a row is a row of its own, as XGBoost has it
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
-        rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params)
+        queries = _queries_asked(own.table, asked) if state.loss.ranks else None
+        rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params, queries)
         return np.concatenate([metric.ask(rows) for metric in self._metrics()])
 
     def read(self, total: Vector) -> list[float]:
@@ -139,6 +140,12 @@ def _held_out(silo: Silo, sets: int) -> Sequence[Table]:
     if len(silo.held_out) != sets:
         raise ProtocolError(f"silo {silo.name!r} holds {len(silo.held_out)} evaluation sets, and {sets} were asked for")
     return silo.held_out
+
+
+def _queries_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each query starts among the rows that are asked; silos are asked whole, and queries with them."""
+    starts = table.query_starts()[:-1]
+    return np.append(np.flatnonzero(np.isin(asked, starts)), len(asked)).astype(np.int64)
 
 
 def _asked(silo: Silo, table: Table) -> NDArray[np.int64]:

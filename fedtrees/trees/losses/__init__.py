@@ -15,11 +15,13 @@ from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
+from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
-    Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime,
+    Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime, RankNdcg, RankPairwise,
+    RankMap,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
@@ -73,6 +75,16 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
 
 
 __all__ = [
-    "LOSSES", "Bounds", "Loss", "Moves", "Params", "column_of", "gradients", "grid_of", "loss_named", "loss_of",
+    "LOSSES",
+    "Bounds",
+    "Loss",
+    "Moves",
+    "Params",
+    "RankingLoss",
+    "column_of",
+    "gradients",
+    "grid_of",
+    "loss_named",
+    "loss_of",
     "register_objective",
 ]  # fmt: skip

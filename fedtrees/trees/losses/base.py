@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.table import Table
 from fedtrees.core.target import check_rows
+from fedtrees.queries.metrics import metric_of
 from fedtrees.trees import loss_kernels
 
 Kernel = Callable[..., None]
@@ -66,7 +67,12 @@ class Loss:
     kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
     open_above: ClassVar[bool] = False  # whether y is a lower and an upper bound, the latter perhaps infinite
     spans_orders: ClassVar[bool] = False  # whether gradients that `bound` bounds are mostly far below it
+    ranks: ClassVar[bool] = False  # whether rows are compared with the others of their query
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
+
+    def metric(self) -> str:
+        """What XGBoost reports for the loss where no metric is asked for."""
+        return metric_of(self.name)
 
     def params(self) -> Params:
         """The parameters by XGBoost's names."""

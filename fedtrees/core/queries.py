@@ -1,0 +1,77 @@
+"""Queries that rows are ranked in: rows of one side by side, in one silo, of one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.row_ids import RowIds
+from fedtrees.core.table import kept_rows
+from fedtrees.core.target import plain_array
+from fedtrees.errors import DataError
+
+
+def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: str = "") -> ArrayLike | None:
+    """Weights of rows: as they are, or from one a query, in the order in which queries appear.
+
+    Raises
+    ------
+    DataError
+        For another number of weights.
+
+    Examples
+    --------
+    >>> of_queries([2.0, 3.0], np.uint64([7, 7, 1])).tolist()
+    [2.0, 2.0, 3.0]
+    """
+    if sample_weight is None or queries is None:
+        return sample_weight
+    import pandas as pd
+
+    codes, names = pd.factorize(queries)
+    given = plain_array(sample_weight, f"{where}sample_weight")
+    if given.shape != (len(names),):
+        raise DataError(
+            f"{where}sample_weight has the shape {given.shape}; give one a query, of which there are {len(names)}."
+        )
+    each: NDArray[Any] = given[codes]
+    return each
+
+
+def rows_to_keep(
+    weight: NDArray[np.float32] | None, queries: RowIds | None, silos: NDArray[np.integer] | None = None
+) -> NDArray[np.uint32] | None:
+    """The rows that have a weight, those of a query side by side, silo by silo; None where all rows stand so."""
+    kept = kept_rows(weight)
+    if queries is None:
+        return kept
+    rows = np.arange(len(queries), dtype=np.uint32) if kept is None else kept
+    order = np.lexsort((queries[rows], np.zeros(len(rows)) if silos is None else silos[rows]))  # stable
+    return rows[order]
+
+
+def side_by_side(queries: RowIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order in which rows of a query stand side by side, int64 (rows,), and where each starts, (queries + 1,)."""
+    order = np.argsort(queries, kind="stable")
+    borders = np.flatnonzero(queries[order][1:] != queries[order][:-1]) + 1
+    return order, np.concatenate(([0], borders, [len(queries)])).astype(np.int64)
+
+
+def refuse_shared(queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str]) -> None:
+    """Refuse a query whose rows are in two silos: no silo could rank it.
+
+    Raises
+    ------
+    DataError
+        Naming the first such query and both silos.
+    """
+    order = np.lexsort((silos, queries))
+    same, apart = queries[order][1:] == queries[order][:-1], silos[order][1:] != silos[order][:-1]
+    if (same & apart).any():
+        first = int(np.argmax(same & apart))
+        one, two = (names[int(silos[order[place]])] for place in (first, first + 1))
+        query = plain_array(qid, "qid")[order[first]]
+        raise DataError(f"qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo.")

@@ -1,0 +1,151 @@
+"""The ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from fedtrees.core.queries import side_by_side
+from fedtrees.core.row_ids import read_row_ids
+from fedtrees.core.target import plain_array
+from fedtrees.estimators.base import FedGBT
+from fedtrees.queries.metric import Rows
+from fedtrees.queries.metrics import metric_named
+from fedtrees.trees.losses import Loss, loss_named
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class FedGBTRanker(FedGBT, BaseEstimator):
+    """A ranker of gradient-boosted trees, trained over silos that send only integer histograms.
+
+    LambdaMART, Burges (2010), as XGBoost has it: ``rank:ndcg``, ``rank:pairwise`` or ``rank:map``. Rows are compared
+    with the others of their query, which lives inside one silo: pairs never leave it.
+
+    Law: the model is the same bytes whichever silo holds a query. Rows of equal scores are ranked in the order in which
+    they stand, as in XGBoost.
+
+    Parameters
+    ----------
+    objective : {"rank:ndcg", "rank:pairwise", "rank:map"}, optional
+        None is ``rank:ndcg``. Relevances are whole numbers from 0 to 31, or 0 and 1 for ``rank:map``.
+    lambdarank_pair_method : {"topk", "mean"}, optional
+        Whether the rows that are ranked highest are compared with all below them, or each row with some drawn by lot,
+        by the query's id and ``random_state`` alone; None is "topk".
+    lambdarank_num_pair_per_sample : int, optional
+        How many rows from the top, or draws a row; None is 32, or 1.
+    lambdarank_normalization : bool, optional
+        Whether queries of many pairs count no more for it; None is True.
+    lambdarank_score_normalization : bool, optional
+        Whether pairs count less that are far apart already; None is True.
+    ndcg_exp_gain : bool, optional
+        Whether a relevance of r is worth ``2**r - 1``, or r; None is True.
+
+    For the others and for attributes see `FedGBTClassifier`; metrics are ``ndcg``, ``map`` and ``pre``, also of so many
+    ranks, such as ``ndcg@10``.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X, query = rng.normal(size=(300, 2)), np.arange(300) // 10
+    >>> relevance = (X[:, 0] > 0.5).astype(int) + (X[:, 0] > 1.5)
+    >>> model = FedGBTRanker(n_estimators=5, max_depth=3).fit(X, relevance, qid=query, silos=query % 3)
+    >>> model.score(X, relevance, qid=query) > 0.95
+    True
+    """
+
+    _classifies = False
+    _loads = ("rank:",)
+    _takes_functions = False
+
+    def _loss(self, labels: list[Any] | None) -> Loss:
+        objective = self._objective_named("rank:ndcg")
+        return loss_named(objective, self._loss_params(objective), self._classifies)
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        qid: ArrayLike | None = None,
+        base_margin: ArrayLike | None = None,
+        eval_set: Sequence[tuple[Any, Any]] | None = None,
+        eval_qid: Sequence[ArrayLike | None] | None = None,
+        eval_silos: Sequence[ArrayLike | None] | None = None,
+        sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
+        base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
+        xgb_model: Any = None,
+        row_id: ArrayLike | None = None,
+    ) -> Self:
+        """Train over the silos of one table, in this process.
+
+        Parameters
+        ----------
+        X : DataFrame, sparse matrix or array-like (rows, features)
+        y : array-like (rows,)
+            Relevances.
+        silos : array-like (rows,), optional
+            Whose each row is; all rows of a query are one silo's.
+        sample_weight : array-like (queries,), optional
+            One a query, in the order in which they appear.
+        qid : array-like (rows,), optional
+            Whole numbers or texts that name each row's query, in any order; without, a silo is one query.
+        eval_qid : sequence of array-like, optional
+            Those of the rows of each evaluation set.
+        base_margin, eval_set, eval_silos, sample_weight_eval_set, base_margin_eval_set, xgb_model, row_id
+            See `FedGBTClassifier.fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Naming silo, column or query, before any training.
+        ParameterError
+            Naming the parameter, before anything is read.
+        """
+        more = {
+            "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
+            "eval_qid": eval_qid,
+        }  # fmt: skip
+        options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id, "qid": qid}
+        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, options)
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        base_margin: ArrayLike | None = None,
+        iteration_range: tuple[int, int] | None = None,
+        validate_features: bool = True,
+    ) -> NDArray[np.floating]:
+        """The score of each row, float32 (rows,): more is higher up in its query.
+
+        See `FedGBTClassifier.predict` for the parameters.
+        """
+        return self._predict(X, base_margin, iteration_range, validate_features, output_margin)
+
+    def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None) -> float:
+        """The mean NDCG over queries, of all ranks; of the one query that all rows are where ``qid`` is None."""
+        relevance = plain_array(y, "y").astype(np.float32)
+        queries = read_row_ids(np.zeros(len(relevance), int) if qid is None else qid, len(relevance), what="qid")
+        assert queries is not None
+        order, starts = side_by_side(queries)
+        margin = np.asarray(self.predict(X), np.float32)[order]
+        metric, params = metric_named("ndcg"), {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
+        return metric.read(metric.ask(Rows("rank:ndcg", margin[None], relevance[order], None, 0, params, starts)))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "ranker"
+        return tags

@@ -1,0 +1,47 @@
+"""How many queries rows are ranked in, and what these weigh together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedtrees.core.query import Query
+from fedtrees.core.ring import Vector
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class QueryWeights(Query, frozen=True, eq=False):
+    """The number of queries, and the sum of their weights.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    """
+
+    rows: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 1 + N_PLACES
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return bound_of_sums(self.rows)
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        starts, weight = silo.table.query_starts()[:-1], silo.weights()
+        asked = np.zeros(len(starts), bool)
+        for start, stop in silo.ranges:
+            asked |= (starts >= start) & (starts < stop)
+        own = np.ones(np.count_nonzero(asked), np.float32) if weight is None else weight[starts[asked]]
+        return np.concatenate([[len(own)], sums_by_power(own)]).astype(np.int64)
+
+    def read(self, total: Vector) -> float:
+        """What weights are multiplied by, so that they are 1 in the mean; XGBoost's normalisation."""
+        return int(total[0]) / restore_sum(total[1:])

@@ -1,0 +1,71 @@
+"""Metrics of rankings: means over queries, each of which is inside one silo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedtrees.core.ring import Vector
+from fedtrees.errors import ParameterError
+from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+
+KINDS = {"ndcg": kernels.NDCG, "map": kernels.AVERAGE_PRECISION, "pre": kernels.PRECISION}
+ALL_RANKS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class RankMetric(Metric):
+    """``ndcg``, ``map`` and ``pre``, of all ranks or of so many, the weighted mean over queries.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"ndcg", "map", "pre"}
+    top : int
+        Ranks that count.
+    minus : bool
+        Whether queries without any relevant row score 0, and not 1.
+    """
+
+    name: str
+    kind: str
+    top: int = ALL_RANKS
+    minus: bool = False
+    maximise = True
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective.startswith("rank:")
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        if rows.queries is None or not len(rows.y):
+            return np.zeros(self.size(), np.int64)
+        out = np.empty(len(rows.queries) - 1, np.float32)
+        exponential = bool(rows.params.get("ndcg_exp_gain", True))
+        kind, scores = KINDS[self.kind], rows.margin[0]
+        kernels.add_queries(kind, scores, rows.y, rows.queries, self.top, exponential, 0.0 if self.minus else 1.0, out)
+        return weighted_sums(out, None if rows.weight is None else rows.weight[rows.queries[:-1]])
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return mean_of_sums(total)
+
+
+def rank_metric_named(name: str) -> RankMetric | None:
+    """The metric of an XGBoost name such as ``ndcg``, ``map@5`` or ``ndcg@10-``; None where it is none of these.
+
+    Raises
+    ------
+    ParameterError
+        If what follows the @ is no number of ranks.
+    """
+    bare = name.removesuffix("-")
+    kind, at, top = bare.partition("@")
+    if kind not in KINDS:
+        return None
+    if at and not (top.isdigit() and int(top) > 0):
+        raise ParameterError(f"eval_metric={name!r}: what follows the @ is a number of ranks, from 1.")
+    return RankMetric(name, kind, int(top) if at else ALL_RANKS, name.endswith("-"))
