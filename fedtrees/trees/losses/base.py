@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ranges = NDArray[np.int64]
 
-Params = dict[str, float | list[float] | str]  # by XGBoost's names
+Params = dict[str, float | bool | list[float] | str]  # by XGBoost's names
 
 SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32 after a bound was computed without
 ULP = 2.0**-23
