@@ -6,9 +6,11 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.categories import refuse_unseen, translated
 from fedtrees.core.table import Schema
 from fedtrees.core.target import as_float32, plain_array
 from fedtrees.errors import DataError, DataTypeError, MissingExtraError, SchemaError
@@ -20,6 +22,7 @@ def read_features(
     known: Schema | None = None,
     silos: NDArray[Any] | None = None,
     missing: float = math.nan,
+    unseen: str = "refuse",
 ) -> tuple[NDArray[np.float32], Schema]:
     """Read features from a DataFrame, a sparse matrix or an array.
 
@@ -36,6 +39,9 @@ def read_features(
         Whose each row is, for errors to name.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
+    unseen : {"refuse", "read", "own"}, default "refuse"
+        What becomes of categories that ``known`` has not: an error; the code after all that it has; or the frame keeps
+        codes and categories of its own, which are those of the schema returned.
 
     Returns
     -------
@@ -49,11 +55,13 @@ def read_features(
         If the columns are not those of ``known``.
     """
     if is_frame(X):
-        values, schema = _read_frame(as_pandas(X, where), where, known)
+        values, schema = _read_frame(as_pandas(X, where), where, known, unseen)
     elif hasattr(X, "tocsr") and hasattr(X, "nnz"):
         values, schema = _read_sparse(X, where, known)
     else:
         values, schema = _read_array(X, where, known)
+    if known is not None and unseen != "refuse":
+        _refuse_no_codes(values, known, where)
     if silos is not None and len(silos) != len(values):
         raise DataError(f"silos has the shape {silos.shape} and X has {len(values)} rows; give one id a row.")
     if not math.isnan(missing):
@@ -159,7 +167,7 @@ def _other_count(n: int, known: Schema, where: str) -> SchemaError:
     return SchemaError(f"{where}X has {n} features, but fedtrees is expecting {len(known.names)} features as input.")
 
 
-def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
+def _read_frame(X: Any, where: str, known: Schema | None, unseen: str) -> tuple[NDArray[np.float32], Schema]:
     names = _column_names(X, where)
     if known is not None and known.named:
         _refuse_other_columns(names, known, where)
@@ -177,11 +185,20 @@ def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
             raise SchemaError(f"{where}column {name!r} is a {kinds[place]} and was a {known.kinds[place]} in training.")
         if kinds[place] == "category":
             categories[name] = [_plain(value) for value in column.cat.categories]
-            vocabulary = known.categories.get(name) if known is not None else None
-            codes = _codes(column, categories[name], vocabulary or categories[name], name, where)
+            codes = column.cat.codes.to_numpy()
             values[:, place] = np.where(codes < 0, np.nan, codes)
-    schema = Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
-    return values, schema if known is None else known
+            if known is not None and unseen != "own":
+                vocabulary = known.categories[known.names[place]]
+                if unseen == "refuse":
+                    refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
+                values[:, place] = translated(values[:, place], categories[name], vocabulary)
+    if known is None:
+        return values, Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
+    if unseen != "own":
+        return values, known
+    return values, msgspec.structs.replace(
+        known, categories=dict(zip(known.categories, categories.values(), strict=True))
+    )
 
 
 def _column_names(X: Any, where: str) -> list[str]:
@@ -209,18 +226,17 @@ def _read_column(column: Any, name: str, where: str) -> NDArray[np.float32]:
     return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _codes(column: Any, own: list[Any], vocabulary: list[Any], name: str, where: str) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = column.cat.codes.to_numpy().astype(np.int64)
-    if own == vocabulary:
-        return codes
-    place = {value: code for code, value in enumerate(vocabulary)}
-    used = np.unique(codes[codes >= 0])
-    unseen = [own[code] for code in used if own[code] not in place]
-    if unseen:
-        raise SchemaError(f"{where}column {name!r}: category {unseen[0]!r} was not there in training.")
-    translate = np.array([place.get(value, -1) for value in own] + [-1], np.int64)
-    translated: NDArray[np.int64] = translate[codes]
-    return translated
+def _refuse_no_codes(values: NDArray[np.float32], known: Schema, where: str) -> None:
+    """Refuse numbers that are no code of a category: a frame has none, an array may."""
+    for place, kind in enumerate(known.kinds):
+        codes = values[:, place]
+        bad = (codes < 0) | (codes != np.floor(codes)) & ~np.isnan(codes) if kind == "category" else np.zeros(0, bool)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise DataError(
+                f"{where}column {known.names[place]!r} holds {codes[row]:g} in row {row}, which is no code of a "
+                "category; give a DataFrame, or whole numbers from 0 on."
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -16,9 +16,9 @@ from fedtrees.errors import ProtocolError
 _KINDS: dict[str, type[Record]] = {}
 # where records live: a silo in a process of its own has imported none of them when it is first asked
 _HOMES = (
-    "fedtrees.core.table", "fedtrees.core.weighting", "fedtrees.queries.counts", "fedtrees.queries.ranks",
-    "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
-    "fedtrees.trees.leaves", "fedtrees.trees.newton",
+    "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting", "fedtrees.queries.categories",
+    "fedtrees.queries.counts", "fedtrees.queries.ranks", "fedtrees.trees.evaluation", "fedtrees.trees.facts",
+    "fedtrees.trees.histogram", "fedtrees.trees.inherited", "fedtrees.trees.leaves", "fedtrees.trees.newton",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))

@@ -104,8 +104,9 @@ class Silo:
 
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
         self._turns = Turns()
+        self.read = table, list(held_out)  # as they were read: a run may recode their categories
         self.table = table
-        self.held_out = held_out  # evaluation sets, of the same silos
+        self.held_out = list(held_out)  # evaluation sets, of the same silos
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
@@ -200,7 +201,7 @@ class Silo:
 
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
-        own = self.table.schema
+        own = self.read[0].schema
         if labels and own.labels is not None:
             return own
         present = labels_of(self.table) if labels else own.labels
@@ -220,6 +221,7 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
+        self.table, self.held_out = self.read[0], list(self.read[1])
         self._weights, self.counting, self.inherited = self.table.weight, None, None
 
     def answer(self, message: bytes) -> bytes:
@@ -264,11 +266,11 @@ def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, m
     """Read one silo's evaluation set, of the same columns as what it trains on."""
     where = f"silo {name!r}, eval_set {place}: "
     X, y, sample_weight, base_margin = apart(own, where)
-    values, _ = read_features(X, where, known=schema, missing=missing)
+    values, own_schema = read_features(X, where, known=schema, missing=missing, unseen="own")
     target = read_target(y, len(values), where)
     weight = read_weight(sample_weight, len(values), where)
     margin = read_margin(base_margin, len(values), where)
-    return Table(schema, values, target, weight, [name], np.array([0, len(values)], np.int64), margin=margin)
+    return Table(own_schema, values, target, weight, [name], np.array([0, len(values)], np.int64), margin=margin)
 
 
 def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any]:

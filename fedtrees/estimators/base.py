@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.channel import Federation, PlainChannel
@@ -14,6 +15,7 @@ from fedtrees.core.cohort import as_sampler
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
+from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
@@ -21,6 +23,7 @@ from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, check_parameters, metric_names, seed_of
 from fedtrees.estimators.progress import progress
+from fedtrees.export.categories import check_categories, types_of
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.queries.metrics import metric_named, metric_of
@@ -58,6 +61,9 @@ class FedGBT(HoldsBooster):
         monotone_constraints: Monotone = None,
         interaction_constraints: Interactions = None,
         max_bin: int = 256,
+        enable_categorical: bool = False,
+        max_cat_to_onehot: int = 4,
+        max_cat_threshold: int = 64,
         missing: float = math.nan,
         base_score: float | None = None,
         objective: str | Callable[..., Any] | None = None,
@@ -93,6 +99,9 @@ class FedGBT(HoldsBooster):
         self.monotone_constraints = monotone_constraints
         self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
+        self.enable_categorical = enable_categorical
+        self.max_cat_to_onehot = max_cat_to_onehot
+        self.max_cat_threshold = max_cat_threshold
         self.missing = missing
         self.base_score = base_score
         self.objective = objective
@@ -234,6 +243,8 @@ class FedGBT(HoldsBooster):
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
+        if xgb_model is not None and self.enable_categorical and schema.categories:
+            raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
         settings = self._settings(loss, schema, getattr(federation, "eval_sets", 0), earlier)
         channel = PlainChannel(federation, settings.seed)
@@ -266,6 +277,7 @@ class FedGBT(HoldsBooster):
         seed, constraints = seed_of(self.random_state), None
         if self.monotone_constraints is not None or self.interaction_constraints is not None:
             constraints = Constraints.of(self.monotone_constraints, self.interaction_constraints, schema.names)
+        categories = self._categories(schema, constraints)
         shares = (float(own) for own in (self.colsample_bytree, self.colsample_bylevel, self.colsample_bynode))
         columns = Columns(len(schema.names), seed, *shares)
         return Settings(
@@ -281,6 +293,8 @@ class FedGBT(HoldsBooster):
                 min_child_weight=float(self.min_child_weight),
                 learning_rate=float(self.learning_rate),
                 max_delta_step=float(loss.params().get("max_delta_step", self.max_delta_step or 0.0)),
+                max_cat_to_onehot=int(self.max_cat_to_onehot),
+                max_cat_threshold=int(self.max_cat_threshold),
             ),
             constraints=constraints,
             columns=None if columns.all else columns,
@@ -295,7 +309,21 @@ class FedGBT(HoldsBooster):
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics_of(loss),
             inherited=None if earlier is None else earlier.trees,
+            vocabulary=Vocabulary(schema.categories, bool(self.enable_categorical)) if schema.categories else None,
+            categories=categories,
         )
+
+    def _categories(self, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
+        """The categories of each feature that is split by them, 0 of others; None where none is."""
+        if not self.enable_categorical or not schema.categories:
+            return None
+        check_categories(schema)
+        numbers = np.array([len(schema.categories.get(name, ())) for name in schema.names], np.int64)
+        directed = np.zeros(len(numbers), bool) if constraints is None else constraints.direction != 0
+        if (directed & (numbers > 0)).any():
+            name = schema.names[int(np.argmax(directed & (numbers > 0)))]
+            raise ParameterError(f"monotone_constraints: {name!r} is a category, which does not rise or fall.")
+        return numbers
 
     def _metrics_of(self, loss: Loss) -> list[str]:
         names = metric_names(self.eval_metric) or [metric_of(loss.name)]
@@ -317,7 +345,8 @@ class FedGBT(HoldsBooster):
             params=loss.params(),
             parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,
-            feature_types=None,
+            feature_types=types_of(schema) if ensemble.cuts.categorical.any() else None,
+            categories=[schema.categories.get(name) for name in schema.names],
         )
         if earlier is not None:
             booster = earlier.with_new(booster)

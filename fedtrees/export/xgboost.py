@@ -31,12 +31,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xgboost
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.export.categories import encoded
 from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.export.ubjson import write_ubjson
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -98,6 +100,7 @@ def to_booster(
     parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
+    categories: Sequence[Sequence[Any] | None] | None = None,
 ) -> xgboost.Booster:
     """Write trees as XGBoost's own model and load it.
 
@@ -121,7 +124,10 @@ def to_booster(
     parallel : int, default 1
         Trees a round and class.
     feature_names, feature_types : sequence of str, optional
-        One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``).
+        One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``, ``"c"``).
+    categories : sequence of (sequence or None), optional
+        Of each feature the categories that its codes count, texts or whole numbers; those that ``cuts`` calls
+        categorical need them, if the Booster is to find the codes in a frame by itself.
 
     Returns
     -------
@@ -168,7 +174,10 @@ def to_booster(
             "attributes": {},
             "feature_names": _one_a_feature("feature_names", feature_names, cuts),
             "feature_types": _one_a_feature("feature_types", feature_types, cuts),
-            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins, parallel), "name": "gbtree"},
+            "gradient_booster": {
+                "model": _gbtree(trees, cuts, n_margins, parallel, categories or ()),
+                "name": "gbtree",
+            },
             "learner_model_param": {
                 "base_score": _base_score(objective, margin),
                 "boost_from_average": "1",
@@ -276,9 +285,12 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
 
 
-def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
+def _gbtree(
+    trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int, categories: Sequence[Sequence[Any] | None]
+) -> dict[str, object]:
+    own = [names if split else None for names, split in zip(categories, cuts.categorical, strict=bool(categories))]
     return {
-        "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
+        "cats": encoded(own),
         "gbtree_model_param": {"num_parallel_tree": str(parallel), "num_trees": str(len(trees))},
         "iteration_indptr": list(range(0, len(trees) + 1, n_margins * parallel)),
         "tree_info": [tree // parallel % n_margins for tree in range(len(trees))],
@@ -293,12 +305,6 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         name: column.astype(column.dtype.newbyteorder(">"))
         for name, column in _node_columns(trees, cuts).items()
     }
-    no_categories = {
-        "categories": np.empty(0, ">i4"),
-        "categories_nodes": np.empty(0, ">i4"),
-        "categories_segments": np.empty(0, ">i8"),
-        "categories_sizes": np.empty(0, ">i8"),
-    }
     sizes = {"num_deleted": "0", "num_feature": str(cuts.n_features), "size_leaf_vector": "1"}
     written: list[dict[str, object]] = []
     root = 0
@@ -306,7 +312,7 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         end = root + tree.n_nodes
         written.append(
             {name: column[root:end] for name, column in columns.items()}
-            | no_categories
+            | _sets(tree)
             | {
                 "id": number,  # XGBoost puts the tree at this place, whatever its place in the list
                 "tree_param": sizes | {"num_nodes": str(tree.n_nodes)},
@@ -314,6 +320,19 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         )
         root = end
     return written
+
+
+def _sets(tree: Tree) -> dict[str, object]:
+    """The categories that go right, of the nodes that ask for them."""
+    nodes = sorted(tree.categories)
+    sizes = np.array([len(tree.categories[node]) for node in nodes], np.int64)
+    flat = [np.zeros(0, np.int32), *(np.sort(tree.categories[node]) for node in nodes)]
+    return {
+        "categories": np.concatenate(flat).astype(">i4"),
+        "categories_nodes": np.array(nodes, ">i4"),
+        "categories_segments": (np.cumsum(sizes) - sizes).astype(">i8"),
+        "categories_sizes": sizes.astype(">i8"),
+    }
 
 
 def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.generic]]:
@@ -333,7 +352,9 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
     parents[child] = parents[child + 1] = here[inner]
     conditions = value.copy()  # XGBoost keeps a leaf's value where a split has its threshold
     at = cuts.offsets[feature[inner]] + np.maximum(bins[inner], 0)
-    conditions[inner] = np.where(bins[inner] < 0, LOWEST, cuts.values[at])
+    by_category = np.zeros(len(left), bool)
+    by_category[inner] = cuts.categorical[feature[inner]]
+    conditions[inner] = np.where(bins[inner] < 0, LOWEST, np.where(by_category[inner], 0, cuts.values[at]))
     defaults = np.concatenate([tree.default_left for tree in trees])
     return {
         "base_weights": value.astype(np.float32),
@@ -344,7 +365,7 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
         "right_children": np.where(inner, left + 1, LEAF).astype(np.int32),
         "split_conditions": conditions.astype(np.float32),
         "split_indices": np.where(inner, feature, 0).astype(np.int32),
-        "split_type": np.zeros(len(left), dtype=np.uint8),
+        "split_type": by_category.astype(np.uint8),
         "sum_hessian": np.concatenate([tree.cover for tree in trees]).astype(np.float32),
     }
 

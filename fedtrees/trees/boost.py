@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.ring import step_bits
+from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
@@ -57,6 +58,8 @@ class Settings:
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     inherited: Inherited | None = None  # what the training goes on from
+    vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
+    categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
 
     def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
         """How its trees grow."""
@@ -131,9 +134,11 @@ def boost(
         Told of every round, and free to end the training.
     """
     everyone, loss = np.arange(n_silos), settings.loss
+    if settings.vocabulary is not None:
+        channel.tell(settings.vocabulary)
     summary = _summary(channel, everyone, n_features)
     weights = _weights(channel, everyone, summary, labels, settings)
-    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, settings.categories)
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, settings.targets
     )
@@ -144,7 +149,7 @@ def boost(
     channel.tell(
         Begin(
             loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
-            settings.subsample, settings.seed,
+            settings.subsample, settings.seed, cuts.categorical,
         )
     )  # fmt: skip
     plan = settings.plan(cuts, len(base_margin), weights.rows, threads)

@@ -160,7 +160,8 @@ def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
         g, h = own_g[b] * units[0], own_h[b] * units[1]
         if h > 0.0 and h >= min_child:
             weight[b] = -(max(g - alpha, 0.0) + min(g + alpha, 0.0)) / (h + reg_lambda)
-            weight[b] = max(min(weight[b], most_weight), -most_weight)
+            # XGBoost's weights are of 32 bits: what is equal to them is so here
+            weight[b] = np.float32(max(min(weight[b], most_weight), -most_weight))
     return np.argsort(weight, kind="mergesort")
 
 
