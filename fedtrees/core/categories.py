@@ -41,7 +41,9 @@ def refuse_unseen(codes: NDArray[Any], own: Sequence[Any], known: Sequence[Any],
     unseen = set(own) - set(known)
     for code in np.unique(codes[codes >= 0]).astype(np.int64).tolist() if unseen else ():
         if code < len(own) and own[code] in unseen:
-            raise SchemaError(f"{column}: category {own[code]!r} was not there in training.")
+            raise SchemaError(
+                f"{column}: category {own[code]!r} was not there in training; make it missing, or train with it."
+            )
 
 
 def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:

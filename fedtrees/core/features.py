@@ -22,7 +22,7 @@ def read_features(
     known: Schema | None = None,
     silos: NDArray[Any] | None = None,
     missing: float = math.nan,
-    unseen: str = "refuse",
+    own_codes: bool = False,
 ) -> tuple[NDArray[np.float32], Schema]:
     """Read features from a DataFrame, a sparse matrix or an array.
 
@@ -39,9 +39,8 @@ def read_features(
         Whose each row is, for errors to name.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
-    unseen : {"refuse", "read", "own"}, default "refuse"
-        What becomes of categories that ``known`` has not: an error; the code after all that it has; or the frame keeps
-        codes and categories of its own, which are those of the schema returned.
+    own_codes : bool, default False
+        Whether codes count a frame's own categories, which are then those of the schema returned, and not ``known``'s.
 
     Returns
     -------
@@ -52,16 +51,14 @@ def read_features(
     DataError
         For columns of text or other objects, infinite values, or a shape that is not a table.
     SchemaError
-        If the columns are not those of ``known``.
+        If the columns are not those of ``known``, or some row has a category that is not.
     """
     if is_frame(X):
-        values, schema = _read_frame(as_pandas(X, where), where, known, unseen)
+        values, schema = _read_frame(as_pandas(X, where), where, known, own_codes)
     elif hasattr(X, "tocsr") and hasattr(X, "nnz"):
         values, schema = _read_sparse(X, where, known)
     else:
         values, schema = _read_array(X, where, known)
-    if known is not None and unseen != "refuse":
-        _refuse_no_codes(values, known, where)
     if silos is not None and len(silos) != len(values):
         raise DataError(f"silos has the shape {silos.shape} and X has {len(values)} rows; give one id a row.")
     if not math.isnan(missing):
@@ -113,7 +110,9 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
     if array.dtype.kind == "c":
         raise DataError(f"{where}Complex data not supported: X is {array.dtype}; give real numbers.")
     array = _numbers(array, where)
-    return as_float32(array), _unnamed(array.shape[1], where, known)
+    values, schema = as_float32(array), _unnamed(array.shape[1], where, known)
+    _refuse_no_codes(values, schema, where)
+    return values, schema
 
 
 def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
@@ -131,6 +130,7 @@ def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.f
     major = np.repeat(np.arange(len(stored.indptr) - 1), np.diff(stored.indptr))
     at = (stored.indices, major) if by_column else (major, stored.indices)
     values[at] = as_float32(stored.data)
+    _refuse_no_codes(values, schema, where)
     return values, schema
 
 
@@ -167,7 +167,7 @@ def _other_count(n: int, known: Schema, where: str) -> SchemaError:
     return SchemaError(f"{where}X has {n} features, but fedtrees is expecting {len(known.names)} features as input.")
 
 
-def _read_frame(X: Any, where: str, known: Schema | None, unseen: str) -> tuple[NDArray[np.float32], Schema]:
+def _read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tuple[NDArray[np.float32], Schema]:
     names = _column_names(X, where)
     if known is not None and known.named:
         _refuse_other_columns(names, known, where)
@@ -187,14 +187,13 @@ def _read_frame(X: Any, where: str, known: Schema | None, unseen: str) -> tuple[
             categories[name] = [_plain(value) for value in column.cat.categories]
             codes = column.cat.codes.to_numpy()
             values[:, place] = np.where(codes < 0, np.nan, codes)
-            if known is not None and unseen != "own":
+            if known is not None and not own_codes:
                 vocabulary = known.categories[known.names[place]]
-                if unseen == "refuse":
-                    refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
+                refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
                 values[:, place] = translated(values[:, place], categories[name], vocabulary)
     if known is None:
         return values, Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
-    if unseen != "own":
+    if not own_codes:
         return values, known
     return values, msgspec.structs.replace(
         known, categories=dict(zip(known.categories, categories.values(), strict=True))
@@ -227,16 +226,17 @@ def _read_column(column: Any, name: str, where: str) -> NDArray[np.float32]:
 
 
 def _refuse_no_codes(values: NDArray[np.float32], known: Schema, where: str) -> None:
-    """Refuse numbers that are no code of a category: a frame has none, an array may."""
-    for place, kind in enumerate(known.kinds):
-        codes = values[:, place]
-        bad = (codes < 0) | (codes != np.floor(codes)) & ~np.isnan(codes) if kind == "category" else np.zeros(0, bool)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise DataError(
-                f"{where}column {known.names[place]!r} holds {codes[row]:g} in row {row}, which is no code of a "
-                "category; give a DataFrame, or whole numbers from 0 on."
-            )
+    """Refuse numbers that stand for no category."""
+    for place, name in enumerate(known.names if known.categories else ()):
+        if known.kinds[place] == "category":
+            codes, last = values[:, place], len(known.categories[name]) - 1
+            bad = (codes < 0) | (codes > last) | ((codes != np.floor(codes)) & ~np.isnan(codes))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise DataError(
+                    f"{where}column {name!r} holds {codes[row]:g} in row {row}, which is the code of no category; give "
+                    f"a DataFrame, or whole numbers from 0 to {last}."
+                )
 
 
 def _plain(value: Any) -> Any:

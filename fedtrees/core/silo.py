@@ -266,7 +266,7 @@ def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, m
     """Read one silo's evaluation set, of the same columns as what it trains on."""
     where = f"silo {name!r}, eval_set {place}: "
     X, y, sample_weight, base_margin = apart(own, where)
-    values, own_schema = read_features(X, where, known=schema, missing=missing, unseen="own")
+    values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
     target = read_target(y, len(values), where)
     weight = read_weight(sample_weight, len(values), where)
     margin = read_margin(base_margin, len(values), where)

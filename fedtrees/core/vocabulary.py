@@ -23,19 +23,16 @@ class Vocabulary(Fact, frozen=True, eq=False):
     ----------
     categories : dict of str to list
         Of each category column, in the order of the codes.
-    unseen : bool
-        Whether rows to score on may have categories that no row to train on may have; see `recoded`.
     """
 
     categories: dict[str, list[Any]]
-    unseen: bool
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         table, held_out = silo.read
         where = f"silo {silo.name!r}"
         self._refuse_unseen(table, where)
-        for place, own in enumerate(() if self.unseen else held_out):
+        for place, own in enumerate(held_out):
             self._refuse_unseen(own, f"{where}, eval_set {place}")
         silo.table = recoded(table, self.categories)
         silo.held_out = [recoded(own, self.categories) for own in held_out]
@@ -49,10 +46,7 @@ class Vocabulary(Fact, frozen=True, eq=False):
 
 
 def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:
-    """The same rows by codes that count these categories; the one after the last is for all that are not among them.
-
-    Nothing is copied where the codes are right as they are.
-    """
+    """The same rows by codes that count these categories; nothing is copied where they do already."""
     schema, own = table.schema, table.schema.categories
     if own == categories:
         return table

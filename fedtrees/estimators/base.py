@@ -309,7 +309,7 @@ class FedGBT(HoldsBooster):
             eval_names=[f"validation_{place}" for place in range(eval_sets)],
             eval_metrics=self._metrics_of(loss),
             inherited=None if earlier is None else earlier.trees,
-            vocabulary=Vocabulary(schema.categories, bool(self.enable_categorical)) if schema.categories else None,
+            vocabulary=Vocabulary(schema.categories) if schema.categories else None,
             categories=categories,
         )
 

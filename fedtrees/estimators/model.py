@@ -106,8 +106,7 @@ class HoldsBooster(BaseEstimator):
         known = self._schema
         if not validate_features:
             known = Schema(known.names, known.kinds, known.categories, False, known.labels)
-        by_category = "c" in (self.booster_.feature_types or ())
-        values, _ = read_features(X, known=known, missing=self.missing, unseen="read" if by_category else "refuse")
+        values, _ = read_features(X, known=known, missing=self.missing)
         if len(values) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
         return values

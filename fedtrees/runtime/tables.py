@@ -122,7 +122,7 @@ def split_held_out(
     where = f"eval_set {place}: "
     X, y, sample_weight, base_margin = apart(own, where)
     ids = None if silos is None else _read_ids(silos).astype(str)
-    values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, unseen="own")
+    values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
     n = len(values)
     target, weight = read_target(y, n, where), read_weight(sample_weight, n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else pd.Index(table.names).get_indexer(pd.Index(ids))
