@@ -222,7 +222,8 @@ def _read_column(column: Any, name: str, where: str) -> NDArray[np.float32]:
             f"{where}column {name!r} holds {column.dtype}, not numbers: make it category "
             f"(X[{name!r}] = X[{name!r}].astype('category')) or number."
         )
-    return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    with np.errstate(invalid="ignore"):  # a NaN may have any bits, some of which would be told of
+        return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _refuse_no_codes(values: NDArray[np.float32], known: Schema, where: str) -> None:
