@@ -213,10 +213,19 @@ def gain(
     h = [child * unit_h for _, child in children]
     if min(h) < least or min(h) <= 0:
         return None
+    if rule.max_delta_step:
+        left, right = (saved(*child, rule, units) for child in children)
+        return left + right - saved(*total, rule, units)
     gl, gr, hl, hr = *soft, h[0] + lam, h[1] + lam
     mother = max(abs(total[0] * unit_g) - alpha, number(0))
     before = mother * mother / (total[1] * unit_h + lam)
     return (gl * gl * hr + gr * gr * hl) / (hl * hr) - before
+
+
+def saved(g: int, h: int, rule: Any, units: Any) -> float:
+    """What a leaf saves, twice, where weights are bounded: XGBoost leaves the L1 penalty out there."""
+    weight = float(leaf(g, h, replace(rule, learning_rate=1.0), units))
+    return -(2 * g * units.g * weight + (h * units.h + rule.reg_lambda) * weight * weight)
 
 
 def best_split(
