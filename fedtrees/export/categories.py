@@ -53,32 +53,46 @@ def encoded(vocabularies: Sequence[Sequence[Any] | None]) -> dict[str, object]:
     """The vocabulary of each feature, None of numbers, as XGBoost 3.2 writes them; nothing where none has any."""
     if not any(vocabularies):
         return {"enc": [], "feature_segments": [], "sorted_idx": []}
-    each = [list(own or ()) for own in vocabularies]
-    order = [
-        code for own in each for code in sorted(range(len(own)), key=[_sort_key(name) for name in own].__getitem__)
-    ]
+    each = [_written(own or ()) for own in vocabularies]
     return {
         "enc": [_column(own) for own in each],
         "feature_segments": np.cumsum([0, *map(len, each)]).astype(">i4"),
-        "sorted_idx": np.array(order, ">i4"),
+        "sorted_idx": np.concatenate([_order(own) for own in each]).astype(">i4"),
     }
 
 
+def _written(own: Sequence[Any]) -> list[Any]:
+    """Numbers, or the bytes of texts as XGBoost cuts them out of a pandas frame: it counts characters, not bytes.
+
+    For texts beyond ASCII the pieces are not the names, but a frame is cut in the same way when it predicts.
+    """
+    if not own or not isinstance(own[0], str):
+        return list(own)
+    data, ends = "".join(own).encode(), np.cumsum([0, *map(len, own)]).tolist()
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
 def _column(own: list[Any]) -> dict[str, object]:
-    if own and not isinstance(own[0], str):
+    if own and not isinstance(own[0], bytes):
         return {"type": INT64_ARRAY, "values": np.array(own, ">i8")}
-    names = [name.encode() for name in own]
-    offsets = np.cumsum([0, *map(len, names)]) if names else np.zeros(0)
-    return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(names), "i1")}
+    offsets = np.cumsum([0, *map(len, own)]) if own else np.zeros(0)
+    return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(own), "i1")}
 
 
-def _sort_key(name: Any) -> Any:
-    """What XGBoost sorts by: the bytes of a text are signed there."""
-    return np.frombuffer(name.encode(), np.int8).tolist() if isinstance(name, str) else name
+def _order(own: list[Any]) -> list[int]:
+    """The codes in the order of their categories; to XGBoost, bytes are signed."""
+    keys = [np.frombuffer(each, np.int8).tolist() if isinstance(each, bytes) else each for each in own]
+    return sorted(range(len(own)), key=keys.__getitem__)
 
 
 def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
-    """The vocabulary of each feature of a model; empty of numbers, and of codes that came without one."""
+    """The vocabulary of each feature of a model; empty of numbers, and of codes that came without one.
+
+    Raises
+    ------
+    DataError
+        For names that are not as they were: see `_written`.
+    """
     model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
     written = model.get("model", {}).get("cats", {}).get("enc", [])
     return [_names(own) for own in written] or [[] for _ in range(booster.num_features())]
@@ -89,4 +103,7 @@ def _names(column: dict[str, Any]) -> list[Any]:
         return list(column["values"])
     text: NDArray[np.int8] = np.array(column["values"], np.int8)
     data, ends = text.tobytes(), column["offsets"]
-    return [data[start:end].decode() for start, end in pairwise(ends)]
+    try:
+        return [data[start:end].decode() for start, end in pairwise(ends)]
+    except UnicodeDecodeError as error:
+        raise DataError("a model of categories beyond ASCII, whose names XGBoost did not keep; use XGBoost.") from error
