@@ -56,7 +56,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_cat_threshold": ("give a whole number from 1", [0, -1, 2.5, None, "4"]),
     "enable_categorical": ("give True or False", [None, 1, "yes"]),
     "max_leaves": ("give a whole number from 0 to 1073741824", [-1, 2.5, None, "31"]),
-    "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1", None]),
+    "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1"]),
     "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5, None]),
     **{
         name: ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1", None])

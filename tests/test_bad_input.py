@@ -121,7 +121,7 @@ OTHER: dict[str, tuple[Part, str]] = {
     "another order": (replace(GOOD, X=frame()[["age", "bp", "sex"]]), "the columns stand in another order, from 'sex'"),
     "a number for a category": (column("sex", 1.0), "column 'sex' is a number, not a category"),
     "a category for a number": (column("age", pd.Categorical(AGE)), "column 'age' is a category, not a number"),
-    "categories of another kind": (column("sex", pd.Categorical([1, 2] * 3)), "column 'sex' has categories that are nu"),
+    "categories of another kind": (column("sex", pd.Categorical([1, 2] * 3)), "column 'sex' has categories that"),
     "columns without names": (replace(GOOD, X=np.zeros((6, 3))), "columns without names"),
     "an array of another width": (replace(GOOD, X=np.zeros((6, 2))), "2 columns, not 3"),
     "labels of another kind": (replace(GOOD, y=[0, 1] * 3), "y holds numbers, not texts"),

@@ -410,13 +410,13 @@ def test_categories_that_no_model_keeps_are_named(case: str) -> None:
 
 def test_what_goes_not_with_categories_is_named() -> None:
     with pytest.raises(
-        ParameterError, match="^monotone_constraints: 'some' is a category, which does not rise or fall"
+        ParameterError, match=r"^monotone_constraints: 'some' is a category, which does not rise or fall"
     ):
         FedGBTRegressor(enable_categorical=True, monotone_constraints={"a": 1, "some": -1}).fit(X, Y)
     before = FedGBTRegressor(1).fit(X, Y)
     with pytest.raises(DataError, match=r"^xgb_model: training that splits by categories cannot go on from an earlier"):
         FedGBTRegressor(1, enable_categorical=True).fit(X, Y, xgb_model=before)
-    with pytest.raises(DataError, match="^xgb_model: a model of categorical splits"):
+    with pytest.raises(DataError, match=r"^xgb_model: a model of categorical splits"):
         FedGBTRegressor(1).fit(X, Y, xgb_model=MODEL)
 
 

@@ -80,7 +80,7 @@ def test_splits_are_those_of_an_exhaustive_search(
             continue
         assert (splits.feature[node], splits.bin[node]) == (best.feature, best.bin)
         assert splits.default_left[node] == best.default_left
-        right = splits.categories[node]
+        right = splits.categories.get(node)
         assert (None if right is None else right.tolist()) == (None if best.right is None else sorted(best.right))
         assert splits.gain[node] == gain
         assert splits.left[node].tolist() == [best.g, best.h]

@@ -35,7 +35,7 @@ class Silo:
     ----------
     name : str
     X : DataFrame or array-like (rows, features)
-        Numbers, booleans, or pandas categories. Missing is NaN.
+        Numbers, booleans, or pandas categories, whose names the server learns. Missing is NaN.
     y : array-like (rows,) or (rows, targets)
         Class labels, or numbers; of a regression, several columns are several targets.
     sample_weight : array-like (rows,), optional

@@ -166,8 +166,8 @@ class FedGBT(HoldsBooster):
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
-            Numbers, booleans or categories (read as their codes). Missing is NaN; of a sparse matrix, what it does not
-            hold, as XGBoost has it.
+            Numbers, booleans or categories (see ``enable_categorical``). Missing is NaN; of a sparse matrix, what it
+            does not hold, as XGBoost has it.
         y : array-like (rows,) or, of a regression, (rows, targets)
             Several targets grow a tree each in every round, XGBoost's ``multi_strategy="one_output_per_tree"``.
         silos : array-like (rows,), optional
@@ -219,6 +219,8 @@ class FedGBT(HoldsBooster):
 
     def fit_federation(self, federation: Federation, *, xgb_model: Any = None) -> Self:
         """Train over the silos of a federation, wherever they are.
+
+        Besides integer sums, silos say what their columns are, their categories' names included; see `Schema`.
 
         Parameters
         ----------

@@ -57,9 +57,7 @@ class GrowingTree:
         self.feature[nodes], self.bin[nodes] = splits.feature, splits.bin
         self.default_left[nodes], self.gain[nodes] = splits.default_left, splits.gain
         self.left[nodes] = left
-        self.categories |= {
-            node: own for node, own in zip(nodes.tolist(), splits.categories, strict=True) if own is not None
-        }
+        self.categories |= {int(nodes[place]): own for place, own in splits.categories.items()}
         more = 2 * len(nodes)
         self.feature = np.append(self.feature, np.full(more, LEAF, np.int32))
         self.bin = np.append(self.bin, np.zeros(more, np.int32))

@@ -98,7 +98,7 @@ class Splits:
     """The best split of each node; ``feature`` is -1 where none is good enough.
 
     ``left`` and ``right`` are the children's exact sums of (G, H), int64 (nodes, 2). ``categories`` are those that go
-    right, int32 (any,), where a node asks for one of several categories, else None.
+    right, int32 (any,), by the places of the nodes that ask for categories.
     """
 
     feature: NDArray[np.int32]
@@ -107,20 +107,24 @@ class Splits:
     gain: NDArray[np.float64]
     left: Vector
     right: Vector
-    categories: list[NDArray[np.int32] | None]
+    categories: dict[int, NDArray[np.int32]]
 
     def take(self, which: NDArray[np.int64]) -> Splits:
         """Those of some nodes."""
+        categories = {}
+        if self.categories:
+            categories = {new: self.categories[old] for new, old in enumerate(which.tolist()) if old in self.categories}
         return Splits(
             self.feature[which], self.bin[which], self.default_left[which], self.gain[which], self.left[which],
-            self.right[which], [self.categories[place] for place in which.tolist()],
+            self.right[which], categories,
         )  # fmt: skip
 
     def and_more(self, others: Splits) -> Splits:
         """Both, these first."""
         names = ("feature", "bin", "default_left", "gain", "left", "right")
         arrays = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in names}
-        return Splits(**arrays, categories=self.categories + others.categories)
+        further = {place + len(self.feature): own for place, own in others.categories.items()}
+        return Splits(**arrays, categories=self.categories | further)
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,9 @@ def best_splits(
     step = max(1, -(-nodes // threads.n))
     threads.map(search, range(0, nodes, step))
     feature[(gain <= SMALLEST_GAIN) | (gain < rule.gamma)] = -1
-    sets: list[NDArray[np.int32] | None] = [None] * nodes
-    for node in np.flatnonzero((feature >= 0) & cuts.categorical[feature]):
-        sets[node], split[node] = np.flatnonzero(goes_right[node]).astype(np.int32), 0
+    sets: dict[int, NDArray[np.int32]] = {}
+    if cuts.any_categorical:
+        by_category = np.flatnonzero((feature >= 0) & cuts.categorical[feature])
+        sets = {node: np.flatnonzero(goes_right[node]).astype(np.int32) for node in by_category.tolist()}
+        split[by_category] = 0
     return Splits(feature, split, default_left, gain, left, totals - left, sets)

@@ -89,17 +89,17 @@ def _ways(left_g, left_h, more_g, more_h, node, penalties, limit, out):
         _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, before, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _by_threshold(own_g, own_h, n, misses, node, units, penalties, limit, best, scratch):
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _by_threshold(own_g, own_h, n, misses, node, units, penalties, limit, best, left_g, left_h, gains, found):
     """The first of the splits by a threshold that gain most, of those that gain more than ``best``.
 
     own_g, own_h: int64 (bins,) IN; the missing, where there are any, at n
-    scratch: float64 (3, more than n)
-    Returns the gain, the bin and whether the missing go left; the gain is ``best`` where none gains more.
+    left_g, left_h, gains: float64 (more than n,) scratch
+    found: int64 (2,) OUT; the bin, and whether the missing go left. Written to memory, so that the compiler makes a
+        branch of it that is seldom taken, not a chain of choices.
+    Returns the gain; ``best`` where none gains more.
     """
     unit_g, unit_h = units
-    left_g, left_h, gains = scratch[0], scratch[1], scratch[2]
-    split, default_left = 0, False
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
         g += own_g[b]
@@ -110,32 +110,33 @@ def _by_threshold(own_g, own_h, n, misses, node, units, penalties, limit, best, 
     _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
-            best, split, default_left = ways[b], b, False
+            best, found[0], found[1] = ways[b], b, False
     if misses:
         ways = gains[: max(n - 1, 0)]
         more_g, more_h = own_g[n] * unit_g, own_h[n] * unit_h
         _ways(left_g, left_h, more_g, more_h, node, penalties, limit, ways)
         for b in range(ways.shape[0] - 1, -1, -1):
             if ways[b] > best:
-                best, split, default_left = ways[b], b, True
+                best, found[0], found[1] = ways[b], b, True
         if limit[4] != 0:
             # the missing from the present: the other way about, the weights may stand the wrong way
             left_g[0], left_h[0] = 0.0, 0.0
             _ways(left_g, left_h, more_g, more_h, node, penalties, limit, gains[:1])
             if gains[0] > best:
-                best, split, default_left = gains[0], -1, True
-    return best, split, default_left
+                best, found[0], found[1] = gains[0], -1, True
+    return best
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_category(own_g, own_h, n, total, node, units, penalties, limit, best, scratch):
+def _by_category(own_g, own_h, n, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
     """The first of the splits of one category from all others that gain most, as in `_by_threshold`.
 
     total: int64 (2,) IN; the node's sums
-    Returns the gain, the category, which goes right, and whether the missing go left.
+    found: int64 (2,) OUT; the category, which goes right, and whether the missing go left
+    Returns the gain.
     """
     unit_g, unit_h = units
-    left_g, left_h, ways = scratch[0], scratch[1], scratch[2][: 2 * n]
+    ways = gains[: 2 * n]
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
         g += own_g[b]
@@ -144,11 +145,10 @@ def _by_category(own_g, own_h, n, total, node, units, penalties, limit, best, sc
         left_g[2 * b], left_h[2 * b] = (total[0] - own_g[b]) * unit_g, (total[1] - own_h[b]) * unit_h
         left_g[2 * b + 1], left_h[2 * b + 1] = (g - own_g[b]) * unit_g, (h - own_h[b]) * unit_h
     _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
-    split, default_left = 0, False
     for way in range(2 * n):
         if ways[way] > best:
-            best, split, default_left = ways[way], way // 2, way % 2 == 0
-    return best, split, default_left
+            best, found[0], found[1] = ways[way], way // 2, way % 2 == 0
+    return best
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -166,17 +166,16 @@ def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, best, scratch):
+def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
     """The first of the splits of the sorted categories in two that gain most, as in `_by_threshold`.
 
     most_right: int IN; categories that are tried on one side of such a split, and one more
-    Returns the gain, how many of the sorted categories go right, and whether the missing go left.
+    found: int64 (2,) OUT; how many of the sorted categories go right, and whether the missing go left
+    Returns the gain.
     """
     unit_g, unit_h = units
-    left_g, left_h = scratch[0], scratch[1]
     order = _sorted_categories(own_g, own_h, n, units, penalties, limit[1])
-    ways = scratch[2][: max(min(most_right, n) - 1, 0)]
-    split, default_left = 0, False
+    ways = gains[: max(min(most_right, n) - 1, 0)]
     g, h = total[0], total[1]
     for b in range(ways.shape[0]):
         g -= own_g[order[b]]
@@ -185,7 +184,7 @@ def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, b
     _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
-            best, split, default_left = ways[b], b + 1, True
+            best, found[0], found[1] = ways[b], b + 1, True
     g, h = np.int64(0), np.int64(0)
     for b in range(ways.shape[0]):
         g += own_g[order[n - 1 - b]]
@@ -194,8 +193,8 @@ def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, b
     _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
-            best, split, default_left = ways[b], n - 1 - b, False
-    return best, split, default_left
+            best, found[0], found[1] = ways[b], n - 1 - b, False
+    return best
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -226,7 +225,8 @@ def best_splits(
     is_category, one_below, most_right = categories
     most_weight, bounds, direction, before = limits
     is_bounded = len(bounds) > 0
-    scratch = np.empty((3, 2 * n_values.max() + 1))
+    most, found = 2 * n_values.max() + 1, np.zeros(2, np.int64)
+    left_g, left_h, gains = np.empty(most), np.empty(most), np.empty(most)
     for node in range(first, last):
         own, total = histograms[places[node]], totals[node]
         all_g, all_h = total[0] * units[0], total[1] * units[1]
@@ -242,14 +242,33 @@ def best_splits(
             limit = (is_bounded, most_weight, low, high, np.float64(direction[f]))
             if not is_category[f]:
                 misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
-                found = _by_threshold(own_g, own_h, n, misses, itself, units, penalties, limit, best, scratch)
+                more = _by_threshold(
+                    own_g, own_h, n, misses, itself, units, penalties, limit, best, left_g, left_h, gains, found
+                )
             elif n < one_below:
-                found = _by_category(own_g, own_h, n, total, itself, units, penalties, limit, best, scratch)
+                more = _by_category(
+                    own_g, own_h, n, total, itself, units, penalties, limit, best, left_g, left_h, gains, found
+                )
             else:
-                found = _by_set(own_g, own_h, n, most_right, total, itself, units, penalties, limit, best, scratch)
-            if found[0] > best:
-                best, feature[node] = found[0], f
-                split[node], default_left[node] = found[1], found[2]
+                more = _by_set(
+                    own_g,
+                    own_h,
+                    n,
+                    most_right,
+                    total,
+                    itself,
+                    units,
+                    penalties,
+                    limit,
+                    best,
+                    left_g,
+                    left_h,
+                    gains,
+                    found,
+                )
+            if more > best:
+                best, feature[node] = more, f
+                split[node], default_left[node] = found[0], found[1]
         gain[node] = best
         if feature[node] >= 0:
             f = feature[node]

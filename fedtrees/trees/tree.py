@@ -38,6 +38,7 @@ class Cuts:
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
     categorical: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    any_categorical: bool = field(init=False)
     n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
     n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
     bin_offsets: NDArray[np.int64] = field(init=False)  # where a feature's bins start in a histogram
@@ -49,6 +50,7 @@ class Cuts:
             object.__setattr__(self, "categorical", np.zeros(len(self.missing), bool))
         if len(self.categorical) != len(self.missing):
             raise ProtocolError(f"kinds of {len(self.categorical)} features, or of {len(self.missing)}?")
+        object.__setattr__(self, "any_categorical", bool(self.categorical.any()))
         n_values = np.diff(self.offsets)
         n_bins = n_values + self.missing
         object.__setattr__(self, "n_values", n_values)
@@ -257,11 +259,15 @@ def flat_categories(trees: Iterable[Categories]) -> tuple[NDArray[np.int32], NDA
     """The sets of trees end to end, node after node, and where each ends: int32 (any,) each."""
     sets = [own[node] for own in trees for node in sorted(own)]
     empty = np.zeros(0, np.int32)
-    return np.concatenate([empty, *sets]), np.cumsum([len(own) for own in sets], dtype=np.int32) if sets else empty
+    if not sets:
+        return empty, empty
+    return np.concatenate([empty, *sets]), np.cumsum([len(own) for own in sets], dtype=np.int32)
 
 
 def _sets(feature: NDArray[np.int32], cuts: Cuts, categories: NDArray[np.int32], ends: NDArray[np.int32]) -> Categories:
     """What `flat_categories` put end to end, by the nodes of all trees."""
+    if not cuts.any_categorical and not len(ends):
+        return {}
     inside = (feature >= 0) & (feature < cuts.n_features)
     nodes = np.flatnonzero(inside & cuts.categorical[np.where(inside, feature, 0)])
     if len(nodes) != len(ends) or (len(ends) and (ends[-1] != len(categories) or (np.diff(ends, prepend=0) < 0).any())):
