@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xgboost
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.channel import Call, Log, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.message import Request
-from fedtrees.core.table import Schema
+from fedtrees.core.table import Schema, Table
 from fedtrees.runtime.transport import Postman, Transport
 
 JIT = not config.DISABLE_JIT
@@ -97,6 +98,8 @@ class Problem:
     silo : int64 (rows,)
         Whose each row is; there are ``n_silos``, not all of which need hold any.
     row_id : int64 (rows,), optional
+    categories : sequence of int
+        Columns whose whole numbers are categories.
     """
 
     X: NDArray[np.float32]
@@ -107,6 +110,17 @@ class Problem:
     objective: str
     params: dict[str, Any]
     row_id: NDArray[np.int64] | None = None
+    categories: Sequence[int] = ()
+
+    def table(self, rows: Any = slice(None)) -> Any:
+        """Some rows as they are given: a frame of the categories that they have, where there are any."""
+        if not len(self.categories):
+            return self.X[rows]
+        frame = pd.DataFrame(self.X[rows], columns=[f"f{f}" for f in range(self.X.shape[1])])
+        for f in self.categories:
+            names = [None if np.isnan(code) else f"k{code:03.0f}" for code in self.X[rows, f].tolist()]
+            frame[f"f{f}"] = pd.Categorical(names)
+        return frame
 
     def estimator(self, **other: Any) -> FedGBTClassifier | FedGBTRegressor:
         """An estimator of these parameters, or with some in their place."""
@@ -121,11 +135,11 @@ class Problem:
         own = self.silo == k
         weight = None if self.weight is None else self.weight[own]
         ids = None if self.row_id is None else self.row_id[own]
-        return Silo(f"silo {k}", self.X[own], self.y[own], weight, n_jobs=1, row_id=ids)
+        return Silo(f"silo {k}", self.table(own), self.y[own], weight, n_jobs=1, row_id=ids)
 
     def pooled(self, **other: Any) -> bytes:
         """The model trained on one silo that holds everything."""
-        model = self.estimator(**other).fit(self.X, self.y, sample_weight=self.weight, row_id=self.row_id)
+        model = self.estimator(**other).fit(self.table(), self.y, sample_weight=self.weight, row_id=self.row_id)
         return model_bytes(model)
 
     def federated(self, federation: Any = None, **other: Any) -> bytes:
@@ -160,16 +174,17 @@ def _targets(rng: np.random.Generator, X: NDArray[np.float32], objective: str) -
 
 def numbers_for(objective: str, rng: np.random.Generator, signal: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers that follow a signal of about 0 to 1, of any magnitude that the objective allows."""
+    # the first row always counts: some need a number above 0
     scale = 10.0 ** rng.integers(-6, 7)
     match objective:
         case "reg:logistic":
             return np.clip(signal, 0, 1)
         case "count:poisson":
-            return np.append(rng.poisson(np.exp(3 * signal[1:])), 1.0)
+            return np.append(1.0, rng.poisson(np.exp(3 * signal[1:])))
         case "reg:gamma":
             return scale * np.exp(3 * signal)
         case "reg:tweedie":
-            return scale * np.append(np.exp(3 * signal[1:]) * rng.integers(0, 2, len(signal) - 1), 1.0)
+            return scale * np.append(1.0, np.exp(3 * signal[1:]) * rng.integers(0, 2, len(signal) - 1))
         case "reg:squaredlogerror":
             return np.exp(3 * signal) - 0.9
         case _:
@@ -221,15 +236,25 @@ def parameters() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def problems(
-    draw: st.DrawFn, most_silos: int = 50, most_rows: int = MOST_ROWS, objectives: Sequence[str] = sorted(CLASSES)
+    draw: st.DrawFn,
+    most_silos: int = 50,
+    most_rows: int = MOST_ROWS,
+    categories: bool = False,
+    objectives: Sequence[str] = sorted(CLASSES),
 ) -> Problem:
-    """Any table, any partition of its rows, any weights, any parameters, and each of the losses."""
+    """Any table, any partition of its rows, any weights, any parameters, and each of some losses.
+
+    With ``categories``, some tables have columns of them.
+    """
     objective = draw(st.sampled_from(objectives), label="objective")
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
     X = draw(tables(most_rows=most_rows), label="X")
     first = max(1, CLASSES[objective])
     if len(X) < first:
         X = np.resize(X, (first, X.shape[1]))
+    columns = draw(st.integers(0, 3), label="columns of categories") if categories else 0
+    if columns:
+        X = np.append(X, np.stack([_categories(rng, len(X)) for _ in range(columns)], axis=1), axis=1)
     y = _targets(rng, X, objective)
     n_silos = draw(st.integers(1, most_silos), label="silos")
     silo = _partition(rng, draw(st.sampled_from(["any", "few", "by target"]), label="partition"), y, n_silos)
@@ -237,7 +262,20 @@ def problems(
         X = X.copy(order="K")
         X[silo == silo[-1], 0] = np.nan
     weight = _weights(rng, draw(st.sampled_from(["none", "any", "zeros", "wild"]), label="weight"), len(y), first)
-    return Problem(X, y, weight, silo, n_silos, objective, draw(parameters(), label="params"))
+    params, own = draw(parameters(), label="params"), range(X.shape[1] - columns, X.shape[1])
+    if objective == "reg:gamma":
+        params["base_score"] = None  # one far above y has hessians so small that gradients leave float32: refused
+    if columns:
+        one, many = st.sampled_from([1, 4, 50]), st.sampled_from([1, 3, 64])
+        params |= {"enable_categorical": True, "max_cat_to_onehot": draw(one), "max_cat_threshold": draw(many)}
+    return Problem(X, y, weight, silo, n_silos, objective, params, categories=own)
+
+
+def _categories(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
+    """Codes of categories, some of them rare, some missing: float32 (n,)."""
+    codes = np.floor(rng.choice([2, 5, 60, 300]) * rng.random(n) ** 2).astype(np.float32)
+    codes[rng.random(n) < rng.choice([0.0, 0.3])] = np.nan
+    return codes
 
 
 # -- federations that watch, and that fail ------------------------------------------------------------------
@@ -335,7 +373,12 @@ def bring_up_to_date(silo: Silo, log: Log) -> None:
     silo.state.catch_up(silo)
 
 
+def rows_of(table: Table) -> NDArray[np.float32]:
+    """A table's features, in the order of all else that it holds."""
+    return table.X if table.order is None else table.X[table.order]
+
+
 def margins(model: FedGBTClassifier | FedGBTRegressor, X: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the exported Booster says before its link: float32 (outputs, rows)."""
-    predicted = model.booster_.predict(xgboost.DMatrix(X), output_margin=True)
+    predicted = model.booster_.predict(xgboost.DMatrix(X), output_margin=True, validate_features=False)
     return predicted.reshape(len(X), -1).T

@@ -171,13 +171,17 @@ def packed_words(g: NDArray[np.int64], h: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def random_tree(rng: np.random.Generator, n_bins: NDArray[np.int64], n_splits: int, chain: bool) -> list[Node]:
-    """Split a random leaf, or always the last, so many times; every other feature's last bin is for the missing."""
+    """Split a random leaf, or always the last, so many times; every other feature's last bin is for the missing.
+
+    Every third feature's other bins are categories.
+    """
     nodes, leaves = [Node(LEAF, 0, NO_BIN, False, LEAF)], [0]
     for _ in range(n_splits):
         node = leaves.pop(-1 if chain else rng.integers(len(leaves)))
         f = int(rng.integers(len(n_bins)))
-        missing = int(n_bins[f]) - 1 if f % 2 else NO_BIN
-        nodes[node] = Node(f, int(rng.integers(n_bins[f])), missing, bool(rng.random() < 0.5), len(nodes))
+        missing = int(n_bins[f]) - f % 2 if f % 2 or f % 3 == 2 else NO_BIN
+        right = frozenset(np.flatnonzero(rng.random(n_bins[f] - f % 2) < 0.5).tolist()) if f % 3 == 2 else None
+        nodes[node] = Node(f, int(rng.integers(n_bins[f])), missing, bool(rng.random() < 0.5), len(nodes), right)
         leaves += [len(nodes), len(nodes) + 1]
         nodes += [Node(LEAF, 0, NO_BIN, False, LEAF)] * 2
     return nodes
@@ -189,10 +193,12 @@ def group_width(n_features: int) -> int:
 
 
 def shape_of(nodes: Sequence[Node]) -> Shape:
-    feature, split, missing, default_left, left = (np.array(field) for field in zip(*nodes, strict=True))
+    *fields, _ = zip(*nodes, strict=True)
+    feature, split, missing, default_left, left = map(np.array, fields)
+    sets = {at: np.array(sorted(node.right), np.int32) for at, node in enumerate(nodes) if node.right is not None}
     return Shape(
         feature.astype(np.int32), split.astype(np.int32), missing.astype(np.int32),
-        default_left.astype(np.bool_), left.astype(np.int32),
+        default_left.astype(np.bool_), left.astype(np.int32), sets, 800 if sets else 0,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from strategies import (
     margins,
     model_bytes,
     problems,
+    rows_of,
 )
 
 from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Silo
@@ -58,20 +59,20 @@ def problem_of(X: Any, y: Any, objective: str = "binary:logistic", n_silos: int 
 
 
 @examples(80)
-@given(problem=problems())
+@given(problem=problems(categories=True))
 def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> None:
     assert problem.federated() == problem.pooled()
 
 
 @examples(30)
-@given(problem=problems())
+@given(problem=problems(categories=True))
 def test_silo_ids_beside_the_rows_give_the_pooled_model(problem: Problem) -> None:
-    model = problem.estimator().fit(problem.X, problem.y, problem.silo, problem.weight)
+    model = problem.estimator().fit(problem.table(), problem.y, problem.silo, problem.weight)
     assert model_bytes(model) == problem.pooled()
 
 
 @examples(25)
-@given(problem=problems(most_silos=6))
+@given(problem=problems(most_silos=6, categories=True))
 def test_messages_of_real_bytes_give_the_pooled_model(problem: Problem) -> None:
     assert problem.federated(LocalFederation(problem.silos(), mode="faithful", n_jobs=1)) == problem.pooled()
 
@@ -109,7 +110,7 @@ def test_a_silo_that_gives_no_weights_counts_each_row_as_one() -> None:
 
 
 @examples(40)
-@given(problem=problems(), seed=seeds)
+@given(problem=problems(categories=True), seed=seeds)
 def test_the_order_of_rows_and_silos_and_the_number_of_threads_change_nothing(problem: Problem, seed: int) -> None:
     rng = np.random.default_rng(seed)
     expected = problem.federated()
@@ -134,7 +135,7 @@ def test_threads_change_nothing_where_each_has_many_rows() -> None:
 
 
 @examples(25)
-@given(problem=problems(most_silos=6), seed=seeds)
+@given(problem=problems(most_silos=6, categories=True), seed=seeds)
 def test_replies_that_come_in_any_order_or_twice_or_get_lost_and_silos_that_forget_change_nothing(
     problem: Problem, seed: int
 ) -> None:
@@ -147,7 +148,7 @@ SAMPLINGS = [1.0, 0.3, 2, Poisson(0.4)]
 
 
 @examples(25)
-@given(problem=problems(most_silos=6), sampling=st.sampled_from(SAMPLINGS), seed=seeds)
+@given(problem=problems(most_silos=6, categories=True), sampling=st.sampled_from(SAMPLINGS), seed=seeds)
 def test_silos_that_forget_between_rounds_answer_the_same_bits(problem: Problem, sampling: Any, seed: int) -> None:
     rng, silos = np.random.default_rng(seed), problem.silos()
 
@@ -167,7 +168,9 @@ def test_silos_that_forget_between_rounds_answer_the_same_bits(problem: Problem,
 
 @examples(25)
 @given(
-    problem=problems(most_silos=8), sampling=st.sampled_from(SAMPLINGS), weighting=st.sampled_from(["rows", "equal"])
+    problem=problems(most_silos=8, categories=True),
+    sampling=st.sampled_from(SAMPLINGS),
+    weighting=st.sampled_from(["rows", "equal"]),
 )
 def test_sampled_cohorts_give_the_same_model_and_bill_fused_and_faithful(
     problem: Problem, sampling: Any, weighting: str
@@ -276,7 +279,7 @@ AT_THE_END = np.float32([[np.nan], [LARGEST], [-LARGEST], [0.0], [-0.0], [1e-45]
 
 
 @examples(80)
-@given(problem=problems())
+@given(problem=problems(categories=True))
 @example(problem=problem_of(AT_THE_END, np.isnan(AT_THE_END[:, 0]), n_estimators=2, max_depth=3))
 @example(problem=problem_of(AT_THE_END, AT_THE_END[:, 0] == LARGEST, n_estimators=2, max_depth=3))
 @example(problem=problem_of(AT_THE_END, np.abs(AT_THE_END[:, 0]) == 1e-45, n_estimators=2, max_depth=3))
@@ -286,11 +289,11 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
     silo = federation.inner._fused
     assert federation.log is not None
     bring_up_to_date(silo, federation.log)
-    assert silo.state.margin.tobytes() == margins(model, silo.table.X).tobytes()
+    assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
 
 
 @examples(20)
-@given(problem=problems(most_silos=6), sampling=st.sampled_from(SAMPLINGS))
+@given(problem=problems(most_silos=6, categories=True), sampling=st.sampled_from(SAMPLINGS))
 def test_so_are_those_of_every_silo_by_itself_when_it_hears_of_the_trees_it_missed(
     problem: Problem, sampling: Any
 ) -> None:
@@ -301,7 +304,7 @@ def test_so_are_those_of_every_silo_by_itself_when_it_hears_of_the_trees_it_miss
     for silo in silos:
         bring_up_to_date(silo, federation.log)
         if silo.table.n_rows:
-            assert silo.state.margin.tobytes() == margins(model, silo.table.X).tobytes()
+            assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
 
 
 @pytest.mark.slow_without_jit
@@ -316,7 +319,7 @@ def test_all_laws_hold_with_the_most_bins_there_are() -> None:
     assert federation.log is not None
     bring_up_to_date(silo, federation.log)
     assert silo.state.cuts.n_bins.tolist() == [65535, 51]
-    assert silo.state.margin.tobytes() == margins(model, silo.table.X).tobytes()
+    assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
     assert model_bytes(model) == problem.pooled(max_depth=3)
 
 

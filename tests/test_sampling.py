@@ -39,7 +39,7 @@ shares = st.sampled_from([0.3, 0.6, 1.0, 1.0])
 @st.composite
 def sampled(draw: st.DrawFn, most_silos: int = 12) -> Problem:
     """Any problem, with any of the parameters that choose rows, features, splits and leaves."""
-    problem = draw(problems(most_silos=most_silos))
+    problem = draw(problems(most_silos=most_silos, categories=True))
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
     n, features = problem.X.shape
@@ -63,7 +63,9 @@ def sampled(draw: st.DrawFn, most_silos: int = 12) -> Problem:
     elif draw(st.booleans(), label="few leaves"):
         drawn["max_leaves"] = int(rng.integers(1, 9))
     if draw(st.booleans(), label="monotone"):
-        drawn["monotone_constraints"] = tuple(rng.integers(-1, 2, features).tolist())
+        directions = rng.integers(-1, 2, features)
+        directions[list(problem.categories)] = 0
+        drawn["monotone_constraints"] = tuple(directions.tolist())
     if draw(st.booleans(), label="interactions"):
         drawn["interaction_constraints"] = [rng.permutation(features)[:2].tolist() for _ in range(2)]
     ids = rng.permutation(10 * n)[:n] if draw(st.booleans(), label="ids of many digits") else np.arange(n)
@@ -79,7 +81,7 @@ def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> N
     pooled = problem.pooled()
     assert problem.federated() == pooled
     ids = model_bytes(
-        problem.estimator().fit(problem.X, problem.y, problem.silo, problem.weight, row_id=problem.row_id)
+        problem.estimator().fit(problem.table(), problem.y, problem.silo, problem.weight, row_id=problem.row_id)
     )
     assert ids == pooled
 

@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 3, "n_jobs": 1}
 def silos_of(problem: Problem, y: np.ndarray[Any, Any]) -> list[Silo]:
     return [
         Silo(
-            f"silo {k}", problem.X[own], y[own] if own.any() or k % 2 else [],
+            f"silo {k}", problem.table(own), y[own] if own.any() or k % 2 else [],
             None if problem.weight is None else problem.weight[own], n_jobs=1,
         )
         for k in range(problem.n_silos)
@@ -35,7 +35,7 @@ def silos_of(problem: Problem, y: np.ndarray[Any, Any]) -> list[Silo]:
 
 @examples(12)
 @given(
-    problem=problems(most_silos=5, objectives=[name for name, n in sorted(CLASSES.items()) if not n]),
+    problem=problems(most_silos=5, categories=True, objectives=[name for name, n in sorted(CLASSES.items()) if not n]),
     targets=st.integers(2, 3),
 )
 def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_training(
@@ -43,7 +43,7 @@ def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_trainin
 ) -> None:
     squared = problem.objective == "reg:squarederror"  # which takes any numbers; others need theirs
     y = np.stack([np.roll(problem.y, k) * (1 + 9 * k * squared) for k in range(targets)], axis=1)
-    pooled = problem.estimator().fit(problem.X, y, sample_weight=problem.weight)
+    pooled = problem.estimator().fit(problem.table(), y, sample_weight=problem.weight)
     for mode in ("fused", "faithful"):
         silos = silos_of(problem, y)
         federation = Watched(LocalFederation(silos, mode=mode))

@@ -25,6 +25,8 @@ rules = st.builds(
     reg_alpha=st.sampled_from([0.0, 0.0, 0.3, 5.0]),
     gamma=st.sampled_from([0.0, 0.0, 0.5, 1e9]),
     min_child_weight=st.sampled_from([0.0, 0.5, 1.0, 4.0]),
+    max_cat_to_onehot=st.sampled_from([1, 4, 9]),
+    max_cat_threshold=st.sampled_from([1, 3, 64]),
 )
 UNITS = Units(2.0**-10, 2.0**-12)
 
@@ -44,7 +46,7 @@ def random_node(
     return sums, (int(g.sum()), int(h.sum()))
 
 
-def random_layout(rng: np.random.Generator, few: bool) -> Cuts:
+def random_layout(rng: np.random.Generator, few: bool, categories: bool = False) -> Cuts:
     """Features of up to eight bins, some of them with one for the missing, one perhaps with no other."""
     n_values, missing = rng.integers(1, 9, rng.integers(1, 6)), None
     missing = rng.random(len(n_values)) < 0.5
@@ -52,16 +54,20 @@ def random_layout(rng: np.random.Generator, few: bool) -> Cuts:
     if few:
         n_values[-1], missing[-1] = n_values[0], missing[0]
     offsets = np.concatenate(([0], np.cumsum(n_values)))
-    return Cuts(np.arange(offsets[-1], dtype=np.float32), offsets, missing)
+    categorical = (rng.random(len(n_values)) < 0.5) & categories
+    return Cuts(np.arange(offsets[-1], dtype=np.float32), offsets, missing, categorical)
 
 
-@examples(200)
-@given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 5), n_jobs=st.integers(1, 3))
+@examples(300)
+@given(
+    seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 5), n_jobs=st.integers(1, 3),
+    categories=st.booleans(),
+)  # fmt: skip
 def test_splits_are_those_of_an_exhaustive_search(
-    seed: int, few: bool, rule: SplitRule, n_nodes: int, n_jobs: int
+    seed: int, few: bool, rule: SplitRule, n_nodes: int, n_jobs: int, categories: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    cuts = random_layout(rng, few)
+    cuts = random_layout(rng, few, categories)
     nodes = [random_node(rng, cuts.n_bins, int(rng.integers(0, 40)), few) for _ in range(n_nodes)]
     histograms, totals = np.stack([sums for sums, _ in nodes]), np.array([total for _, total in nodes])
 
@@ -74,6 +80,8 @@ def test_splits_are_those_of_an_exhaustive_search(
             continue
         assert (splits.feature[node], splits.bin[node]) == (best.feature, best.bin)
         assert splits.default_left[node] == best.default_left
+        right = splits.categories.get(node)
+        assert (None if right is None else right.tolist()) == (None if best.right is None else sorted(best.right))
         assert splits.gain[node] == gain
         assert splits.left[node].tolist() == [best.g, best.h]
         assert splits.right[node].tolist() == [total[0] - best.g, total[1] - best.h]

@@ -214,12 +214,22 @@ def test_what_differs_is_named_with_the_silo(other: Schema, text: str) -> None:
         agree([("mayo", same), ("nyu", same), ("ucla", other)])
 
 
-@pytest.mark.parametrize("other", [["x", "y"], ["y", "x", "z"], ["x", "y", "z", "w"], [1, 2, 3]], ids=str)
-def test_other_categories_are_refused(other: list[Any]) -> None:
-    with pytest.raises(
-        SchemaError, match=r"^silo 'ucla', unlike silo 'mayo': column 'b' has other categories, or in another"
-    ):
-        agree([("mayo", schema(b=["x", "y", "z"])), ("ucla", schema(b=other))])
+@pytest.mark.parametrize("other", [["x", "y"], ["y", "x", "z"], ["x", "y", "z", "w"], []], ids=str)
+def test_other_categories_are_joined(other: list[Any]) -> None:
+    told = [("mayo", schema(b=["x", "y", "z"])), ("ucla", schema(b=other))]
+    agreed = agree(told)
+    assert sorted(agreed.categories["b"]) == sorted({"x", "y", "z", *other})
+    assert agree(told[::-1]).categories == agreed.categories
+
+
+def test_categories_of_another_kind_are_refused() -> None:
+    text = r"^silo 'ucla', unlike silo 'mayo': column 'b' has categories that are numbers, not texts"
+    for other in ([1, 2, 3], [1]):
+        told = [("mayo", schema(b=["x", "y"])), ("nyu", schema(b=[])), ("ucla", schema(b=other))]
+        with pytest.raises(SchemaError, match=text):
+            agree(told)
+        with pytest.raises(SchemaError, match=text):
+            agree(told[::-1])
 
 
 def test_infinities_are_named_by_the_silo_of_their_row() -> None:

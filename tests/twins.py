@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -106,13 +107,17 @@ def in_groups(codes: Codes, a_group: int, dtype: type) -> NDArray[Any]:
 
 
 class Node(NamedTuple):
-    """What a node asks: ``feature`` is -1 at a leaf, ``missing`` the bin for the missing or one beyond all."""
+    """What a node asks: ``feature`` is -1 at a leaf, ``missing`` the bin for the missing or one beyond all.
+
+    Where ``right`` are categories, those go right, and ``bin`` says nothing.
+    """
 
     feature: int
     bin: int
     missing: int
     default_left: bool
     left: int
+    right: frozenset[int] | None = None
 
 
 def reached(row: Sequence[int], tree: Sequence[Node], node: int = 0) -> int:
@@ -120,7 +125,8 @@ def reached(row: Sequence[int], tree: Sequence[Node], node: int = 0) -> int:
     while tree[node].feature >= 0:
         asked = tree[node]
         b = row[asked.feature]
-        goes_left = asked.default_left if b == asked.missing else b <= asked.bin
+        goes_left = b <= asked.bin if asked.right is None else b not in asked.right
+        goes_left = asked.default_left if b == asked.missing else goes_left
         node = asked.left if goes_left else asked.left + 1
     return node
 
@@ -147,9 +153,10 @@ class Candidate(NamedTuple):
     default_left: bool
     g: int
     h: int
+    right: frozenset[int] | None = None
 
 
-def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
+def candidates(sums: Sequence[Sequence[int]], cuts: Any, rule: Any = None, units: Any = None) -> list[Candidate]:
     """Every split of a node, in the order in which ties are broken.
 
     A bin that is empty in the node makes no split of its own, nor do the missing where there are none.
@@ -158,6 +165,10 @@ def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
     for f in range(cuts.n_features):
         first, n = int(cuts.bin_offsets[f]), int(cuts.n_values[f])
         missing = (sums[0][first + n], sums[1][first + n]) if cuts.missing[f] else (0, 0)
+        if cuts.categorical[f]:
+            own = [(sums[0][b], sums[1][b]) for b in range(first, first + n)]
+            found += category_candidates(f, own, missing, rule, units)
+            continue
         for b in range(n):
             if (sums[0][first + b], sums[1][first + b]) == (0, 0):
                 continue
@@ -171,6 +182,26 @@ def candidates(sums: Sequence[Sequence[int]], cuts: Any) -> list[Candidate]:
     return found
 
 
+def category_candidates(
+    f: int, sums: Sequence[tuple[int, int]], missing: tuple[int, int], rule: Any, units: Any
+) -> list[Candidate]:
+    """Of few categories, each from all others; of many, the first of those sorted by their leaves from the last."""
+
+    def candidate(right: Sequence[int], default_left: bool) -> Candidate:
+        left = [own for category, own in enumerate(sums) if category not in right] + [missing] * default_left
+        return Candidate(f, 0, default_left, sum(g for g, _ in left), sum(h for _, h in left), frozenset(right))
+
+    def weight(category: int) -> np.float32:
+        plain = replace(rule, learning_rate=1.0)
+        return leaf(*sums[category], plain, units)
+
+    n = len(sums)
+    if n < rule.max_cat_to_onehot:
+        return [candidate([category], to_left) for category in range(n) for to_left in (True, False)]
+    ordered, tried = sorted(range(n), key=weight), range(1, min(rule.max_cat_threshold, n))
+    return [candidate(ordered[:k], True) for k in tried] + [candidate(ordered[: n - k], False) for k in tried]
+
+
 def gain(
     candidate: Candidate, total: tuple[int, int], rule: Any, units: Any, number: Callable[[Any], Any] = float
 ) -> Any:
@@ -182,6 +213,9 @@ def gain(
     h = [child * unit_h for _, child in children]
     if min(h) < least or min(h) <= 0:
         return None
+    if rule.max_delta_step:
+        left, right = (saved(*child, rule, units) for child in children)
+        return left + right - saved(*total, rule, units)
     gl, gr, hl, hr = *soft, h[0] + lam, h[1] + lam
     mother = max(abs(total[0] * unit_g) - alpha, number(0))
     before = mother * mother / (total[1] * unit_h + lam)
@@ -216,13 +250,10 @@ def bounded_gain(
     return saved if direction * (weights[1] - weights[0]) >= 0 else None
 
 
-def bounded_objective(total: tuple[int, int], rule: Any, units: Any) -> float:
-    """What a node saves as a leaf where weights are bounded."""
-    g, h = total[0] * units.g, total[1] * units.h
-    if h <= 0:
-        return 0.0
-    weight = bounded_weight(g, h, rule) if h >= rule.min_child_weight else 0.0
-    return -(2 * g * weight + (h + rule.reg_lambda) * weight * weight)
+def saved(g: int, h: int, rule: Any, units: Any) -> float:
+    """What a leaf saves, twice, where weights are bounded: XGBoost leaves the L1 penalty out there."""
+    weight = float(leaf(g, h, replace(rule, learning_rate=1.0), units))
+    return -(2 * g * units.g * weight + (h * units.h + rule.reg_lambda) * weight * weight)
 
 
 def best_split(
@@ -230,12 +261,8 @@ def best_split(
 ) -> tuple[float, Candidate | None]:
     """The first of the splits that gain most, and its gain; 0 and None where none gains."""
     best, chosen = 0.0, None
-    for candidate in candidates(sums, cuts):
-        if rule.max_delta_step:
-            saved = bounded_gain(candidate, total, rule, units)
-            saved = None if saved is None else saved - bounded_objective(total, rule, units)
-        else:
-            saved = gain(candidate, total, rule, units)
+    for candidate in candidates(sums, cuts, rule, units):
+        saved = gain(candidate, total, rule, units)
         if saved is not None and saved > best:
             best, chosen = saved, candidate
     return best, chosen
@@ -277,7 +304,7 @@ def grow(
                 continue
             missing = int(cuts.n_values[best.feature]) if cuts.missing[best.feature] else -1
             left = len(nodes)
-            nodes[node] = Node(best.feature, best.bin, missing, best.default_left, left)
+            nodes[node] = Node(best.feature, best.bin, missing, best.default_left, left, best.right)
             nodes += [Node(-1, 0, -1, False, -1)] * 2
             sums_of += [(best.g, best.h), (sums_of[node][0] - best.g, sums_of[node][1] - best.h)]
             to = [reached(codes[row], nodes, node) for row in rows_of[node]]

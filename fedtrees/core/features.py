@@ -6,9 +6,11 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.categories import refuse_unseen, translated
 from fedtrees.core.table import Schema
 from fedtrees.core.target import as_float32, plain_array
 from fedtrees.errors import DataError, DataTypeError, MissingExtraError, SchemaError
@@ -20,6 +22,7 @@ def read_features(
     known: Schema | None = None,
     silos: NDArray[Any] | None = None,
     missing: float = math.nan,
+    own_codes: bool = False,
 ) -> tuple[NDArray[np.float32], Schema]:
     """Read features from a DataFrame, a sparse matrix or an array.
 
@@ -36,6 +39,8 @@ def read_features(
         Whose each row is, for errors to name.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
+    own_codes : bool, default False
+        Whether codes count a frame's own categories, which are then those of the schema returned, and not ``known``'s.
 
     Returns
     -------
@@ -46,10 +51,10 @@ def read_features(
     DataError
         For columns of text or other objects, infinite values, or a shape that is not a table.
     SchemaError
-        If the columns are not those of ``known``.
+        If the columns are not those of ``known``, or some row has a category that is not.
     """
     if is_frame(X):
-        values, schema = _read_frame(as_pandas(X, where), where, known)
+        values, schema = _read_frame(as_pandas(X, where), where, known, own_codes)
     elif hasattr(X, "tocsr") and hasattr(X, "nnz"):
         values, schema = _read_sparse(X, where, known)
     else:
@@ -105,7 +110,9 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
     if array.dtype.kind == "c":
         raise DataError(f"{where}Complex data not supported: X is {array.dtype}; give real numbers.")
     array = _numbers(array, where)
-    return as_float32(array), _unnamed(array.shape[1], where, known)
+    values, schema = as_float32(array), _unnamed(array.shape[1], where, known)
+    _refuse_no_codes(values, schema, where)
+    return values, schema
 
 
 def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
@@ -123,6 +130,7 @@ def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.f
     major = np.repeat(np.arange(len(stored.indptr) - 1), np.diff(stored.indptr))
     at = (stored.indices, major) if by_column else (major, stored.indices)
     values[at] = as_float32(stored.data)
+    _refuse_no_codes(values, schema, where)
     return values, schema
 
 
@@ -159,7 +167,7 @@ def _other_count(n: int, known: Schema, where: str) -> SchemaError:
     return SchemaError(f"{where}X has {n} features, but fedtrees is expecting {len(known.names)} features as input.")
 
 
-def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
+def _read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tuple[NDArray[np.float32], Schema]:
     names = _column_names(X, where)
     if known is not None and known.named:
         _refuse_other_columns(names, known, where)
@@ -177,11 +185,19 @@ def _read_frame(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
             raise SchemaError(f"{where}column {name!r} is a {kinds[place]} and was a {known.kinds[place]} in training.")
         if kinds[place] == "category":
             categories[name] = [_plain(value) for value in column.cat.categories]
-            vocabulary = known.categories.get(name) if known is not None else None
-            codes = _codes(column, categories[name], vocabulary or categories[name], name, where)
+            codes = column.cat.codes.to_numpy()
             values[:, place] = np.where(codes < 0, np.nan, codes)
-    schema = Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
-    return values, schema if known is None else known
+            if known is not None and not own_codes:
+                vocabulary = known.categories[known.names[place]]
+                refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
+                values[:, place] = translated(values[:, place], categories[name], vocabulary)
+    if known is None:
+        return values, Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
+    if not own_codes:
+        return values, known
+    return values, msgspec.structs.replace(
+        known, categories=dict(zip(known.categories, categories.values(), strict=True))
+    )
 
 
 def _column_names(X: Any, where: str) -> list[str]:
@@ -211,21 +227,22 @@ def _read_column(column: Any, name: str, where: str) -> NDArray[np.float32]:
             f"{where}column {name!r} holds {column.dtype}, not numbers: make it category "
             f"(X[{name!r}] = X[{name!r}].astype('category')) or number."
         )
-    return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    with np.errstate(invalid="ignore"):  # a NaN may have any bits, some of which would be told of
+        return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _codes(column: Any, own: list[Any], vocabulary: list[Any], name: str, where: str) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = column.cat.codes.to_numpy().astype(np.int64)
-    if own == vocabulary:
-        return codes
-    place = {value: code for code, value in enumerate(vocabulary)}
-    used = np.unique(codes[codes >= 0])
-    unseen = [own[code] for code in used if own[code] not in place]
-    if unseen:
-        raise SchemaError(f"{where}column {name!r}: category {unseen[0]!r} was not there in training.")
-    translate = np.array([place.get(value, -1) for value in own] + [-1], np.int64)
-    translated: NDArray[np.int64] = translate[codes]
-    return translated
+def _refuse_no_codes(values: NDArray[np.float32], known: Schema, where: str) -> None:
+    """Refuse numbers that stand for no category."""
+    for place, name in enumerate(known.names if known.categories else ()):
+        if known.kinds[place] == "category":
+            codes, last = values[:, place], len(known.categories[name]) - 1
+            bad = (codes < 0) | (codes > last) | ((codes != np.floor(codes)) & ~np.isnan(codes))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise DataError(
+                    f"{where}column {name!r} holds {codes[row]:g} in row {row}, which is the code of no category; give "
+                    f"a DataFrame, or whole numbers from 0 to {last}."
+                )
 
 
 def _plain(value: Any) -> Any:

@@ -36,7 +36,7 @@ class Silo:
     ----------
     name : str
     X : DataFrame or array-like (rows, features)
-        Numbers, booleans, or pandas categories. Missing is NaN.
+        Numbers, booleans, or pandas categories, whose names the server learns. Missing is NaN.
     y : array-like (rows,) or (rows, targets)
         Class labels, or numbers; of a regression, several columns are several targets.
     sample_weight : array-like (rows,), optional
@@ -112,9 +112,9 @@ class Silo:
 
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
         self._turns = Turns()
-        self._given = table, held_out
+        self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
         self.table = table
-        self.held_out = held_out  # evaluation sets, of the same silos
+        self.held_out = list(held_out)  # evaluation sets, of the same silos
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
@@ -154,8 +154,8 @@ class Silo:
 
     def hold_out(self, which: NDArray[np.bool_]) -> None:
         """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
-        table, given = self._given
-        self.table, self.held_out = table.part(~which), [*given, table.part(which)]
+        table = self.table
+        self.table, self.held_out = table.part(~which), [*self.held_out, table.part(which)]
         self._weights, self._targets = self.table.weight, None
         self._find_ranges()
 
@@ -221,12 +221,11 @@ class Silo:
 
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
-        table, _ = self._given  # rows that a run held out are this silo's, too
-        own = table.schema
+        own = self.read[0].schema  # rows that a run held out are this silo's, too
         if labels and own.labels is not None:
             return own
-        present = labels_of(table) if labels else own.labels
-        return Schema(own.names, own.kinds, own.categories, own.named, present, table.n_targets)
+        present = labels_of(self.read[0]) if labels else own.labels
+        return Schema(own.names, own.kinds, own.categories, own.named, present, self.read[0].n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 
@@ -242,8 +241,8 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
-        if self.table is not self._given[0]:
-            self.table, self.held_out = self._given
+        if self.table is not self.read[0]:
+            self.table, self.held_out = self.read[0], list(self.read[1])
             self._find_ranges()
         self._weights, self.counting, self.inherited, self.open_above = self.table.weight, None, None, False
 
@@ -269,7 +268,7 @@ class Silo:
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in request.queries]
-            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self._given[0].n_rows))
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.read[0].n_rows))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again
@@ -289,13 +288,13 @@ def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, m
     """Read one silo's evaluation set, of the same columns as what it trains on."""
     where = f"silo {name!r}, eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
-    values, _ = read_features(X, where, known=schema, missing=missing)
+    values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
     target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
     weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
     margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
     target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
     starts = np.array([0, len(values)], np.int64)
-    return Table(schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
+    return Table(own_schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
 
 
 def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.categories import agreed_vocabulary
 from fedtrees.core.record import Record
 from fedtrees.core.row_ids import RowIds, placed_row_ids
 from fedtrees.core.target import as_float32, is_text, plain_array
@@ -24,7 +25,7 @@ class Schema(Record, frozen=True, eq=False):
     kinds : list of str
         ``"number"`` or ``"category"``, by column.
     categories : dict of str to list
-        The vocabulary of each category column, in the order of its codes.
+        The vocabulary of each category column, in the order of its codes. The server learns it.
     named : bool
         Whether the names are the table's own; an array's columns are called f0, f1, ...
     labels : list, optional
@@ -171,7 +172,7 @@ def of_rows(values: Any, rows: NDArray[np.integer] | None) -> Any:
 
 
 def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
-    """The schema that all silos share.
+    """The schema that all silos share; of categories, those that any has.
 
     Raises
     ------
@@ -189,13 +190,12 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
         for name, kind, own in zip(first.names, first.kinds, schema.kinds, strict=True):
             if kind != own:
                 raise SchemaError(f"{where}column {name!r} is a {own}, not a {kind}.")
-            if first.categories.get(name) != schema.categories.get(name):
-                raise SchemaError(
-                    f"{where}column {name!r} has other categories, or in another order; agree on one vocabulary and "
-                    "set it with pandas.CategoricalDtype in every silo."
-                )
+    categories = {
+        name: agreed_vocabulary(name, [(silo, schema.categories[name]) for silo, schema in schemas])
+        for name in first.categories
+    }
     labels = None if first.labels is None else _all_labels(schemas)
-    return Schema(first.names, first.kinds, first.categories, first.named, labels, _all_targets(schemas))
+    return Schema(first.names, first.kinds, categories, first.named, labels, _all_targets(schemas))
 
 
 def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:

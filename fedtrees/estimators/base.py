@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.channel import Federation, PlainChannel
-from fedtrees.core.cohort import as_sampler
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
-from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, metric_names, seed_of
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
 from fedtrees.estimators.progress import progress
+from fedtrees.estimators.settings import settings_of
+from fedtrees.export.categories import types_of
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
-from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.columns import Columns
-from fedtrees.trees.constraints import Constraints, Interactions, Monotone
+from fedtrees.trees.boost import Ensemble, boost
+from fedtrees.trees.constraints import Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
-from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
@@ -58,6 +55,9 @@ class FedGBT(HoldsBooster):
         monotone_constraints: Monotone = None,
         interaction_constraints: Interactions = None,
         max_bin: int = 256,
+        enable_categorical: bool = False,
+        max_cat_to_onehot: int = 4,
+        max_cat_threshold: int = 64,
         missing: float = math.nan,
         base_score: float | None = None,
         objective: str | Callable[..., Any] | None = None,
@@ -101,6 +101,9 @@ class FedGBT(HoldsBooster):
         self.monotone_constraints = monotone_constraints
         self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
+        self.enable_categorical = enable_categorical
+        self.max_cat_to_onehot = max_cat_to_onehot
+        self.max_cat_threshold = max_cat_threshold
         self.missing = missing
         self.base_score = base_score
         self.objective = objective
@@ -175,8 +178,8 @@ class FedGBT(HoldsBooster):
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
-            Numbers, booleans or categories (read as their codes). Missing is NaN; of a sparse matrix, what it does not
-            hold, as XGBoost has it.
+            Numbers, booleans or categories (see ``enable_categorical``). Missing is NaN; of a sparse matrix, what it
+            does not hold, as XGBoost has it.
         y : array-like (rows,) or, of a regression, (rows, targets)
             Several targets grow a tree each in every round, XGBoost's ``multi_strategy="one_output_per_tree"``.
         silos : array-like (rows,), optional
@@ -238,6 +241,8 @@ class FedGBT(HoldsBooster):
     def fit_federation(self, federation: Federation, *, xgb_model: Any = None) -> Self:
         """Train over the silos of a federation, wherever they are.
 
+        Besides integer sums, silos say what their columns are, their categories' names included; see `Schema`.
+
         Parameters
         ----------
         federation : Federation
@@ -261,8 +266,10 @@ class FedGBT(HoldsBooster):
             raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
         schema = agree(federation.schemas(labels=self._classifies))
         loss = self._loss(schema.labels)
+        if xgb_model is not None and self.enable_categorical and schema.categories:
+            raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
-        settings = self._settings(loss, schema, getattr(federation, "eval_sets", 0), earlier)
+        settings = settings_of(self, loss, schema, getattr(federation, "eval_sets", 0), earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
@@ -288,56 +295,6 @@ class FedGBT(HoldsBooster):
         self._note(monitor)
         return self
 
-    def _settings(self, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
-        eval_sets += self.validation_fraction is not None
-        if self.early_stopping_rounds is not None and not eval_sets:
-            raise ParameterError(
-                "early_stopping_rounds needs an eval_set, in fit or in each Silo, or a validation_fraction, to look at."
-            )
-        seed, constraints = seed_of(self.random_state), None
-        if self.monotone_constraints is not None or self.interaction_constraints is not None:
-            constraints = Constraints.of(self.monotone_constraints, self.interaction_constraints, schema.names)
-        shares = (float(own) for own in (self.colsample_bytree, self.colsample_bylevel, self.colsample_bynode))
-        columns = Columns(len(schema.names), seed, *shares)
-        return Settings(
-            loss=loss,
-            targets=1 if schema.labels else schema.targets,
-            n_estimators=int(self.n_estimators),
-            max_depth=int(self.max_depth),
-            max_bin=int(self.max_bin),
-            rule=SplitRule(
-                reg_lambda=float(self.reg_lambda),
-                reg_alpha=float(self.reg_alpha),
-                gamma=float(self.gamma),
-                min_child_weight=float(self.min_child_weight),
-                learning_rate=float(self.learning_rate),
-                max_delta_step=float(getattr(loss, "max_delta_step", self.max_delta_step or 0.0)),
-            ),
-            constraints=constraints,
-            columns=None if columns.all else columns,
-            max_leaves=int(self.max_leaves),
-            best_first=self.grow_policy == "lossguide",
-            parallel=int(self.num_parallel_tree),
-            subsample=float(self.subsample),
-            base_score=self.base_score if self.base_score is None else float(self.base_score),
-            sampler=as_sampler(self.sampling),
-            weighting=as_weighting(self.weighting),
-            seed=seed,
-            eval_names=[f"validation_{place}" for place in range(eval_sets)],
-            eval_metrics=self._metrics_of(loss, schema.targets),
-            validation_share=float(self.validation_fraction or 0.0),
-            inherited=None if earlier is None else earlier.trees,
-        )
-
-    def _metrics_of(self, loss: Loss, targets: int) -> list[str]:
-        names = metric_names(self.eval_metric) or [loss.metric()]
-        several = loss.outputs(0, targets) > targets and not self._classifies
-        for name in names:
-            # of several quantiles, one says little by itself
-            if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
-                raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
-        return names
-
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
         objective = loss.exported_as(len(ensemble.base_margin))
         booster: xgboost.Booster = to_booster(
@@ -351,7 +308,8 @@ class FedGBT(HoldsBooster):
             params=loss.params(),
             parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,
-            feature_types=None,
+            feature_types=types_of(schema) if ensemble.cuts.categorical.any() else None,
+            categories=[schema.categories.get(name) for name in schema.names],
         )
         if earlier is not None:
             booster = earlier.with_new(booster)

@@ -56,6 +56,13 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Groups of features, by place or name, that may meet on a path.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
+    enable_categorical : bool, default False
+        Whether pandas' category columns are split by sets of categories, as XGBoost has it; without, by their codes'
+        order. Silos need not know each other's categories: the server learns the names of all, and tells them.
+    max_cat_to_onehot : int, default 4
+        Features of fewer categories are split one category from all others.
+    max_cat_threshold : int, default 64
+        Categories that are tried on one side of other splits, which part them as their leaves would be sorted.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
     base_score : float, optional

@@ -19,6 +19,7 @@ from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss, Params
 
@@ -30,7 +31,7 @@ IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
-_OURS |= {"sampling", "weighting", "verbose"}
+_OURS |= {"sampling", "weighting", "verbose", "enable_categorical"}
 
 
 class HoldsBooster(BaseEstimator):
@@ -229,7 +230,7 @@ class HoldsBooster(BaseEstimator):
         Raises
         ------
         DataError
-            If the file holds no model, one that is not of this estimator's kind, or one of categorical splits.
+            If the file holds no model, or one that is not of this estimator's kind.
         FileNotFoundError
         """
         booster = read_booster(path)
@@ -238,8 +239,6 @@ class HoldsBooster(BaseEstimator):
             raise DataError(f"{path}: a model of {booster_kind(booster)!r}; fedtrees reads those of 'gbtree'.")
         if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
-        if "c" in (booster.feature_types or ()):
-            raise DataError(f"{path}: a model of categorical splits, which fedtrees does not make; use XGBoost for it.")
         try:
             schema = schema_of(booster, json.loads(booster.attr(_ATTRIBUTE) or "null"), self._classifies)
         except (ValueError, TypeError, KeyError) as error:
@@ -343,4 +342,6 @@ def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
     config = json.loads(booster.save_config())["learner"]["learner_model_param"]
     if classifies:
         labels = list(range(max(2, int(config["num_class"]))))
-    return Schema(list(names), ["number"] * n, {}, booster.feature_names is not None, labels, int(config["num_target"]))
+    known = {name: own for name, own in zip(names, vocabularies_of(booster), strict=True) if own}
+    kinds = ["category" if name in known else "number" for name in names]  # codes without names are numbers in X
+    return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))

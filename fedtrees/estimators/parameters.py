@@ -39,6 +39,8 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "colsample_bynode": (False, 0, 1, False),
     "num_parallel_tree": (True, 1, 10_000, True),
     "max_bin": (True, 2, 65535, True),
+    "max_cat_to_onehot": (True, 1, math.inf, True),
+    "max_cat_threshold": (True, 1, math.inf, True),
     "verbose": (True, 0, math.inf, True),
 }
 _OF_SHARES = ("binary:logistic", "reg:logistic")
@@ -68,6 +70,8 @@ def check_parameters(estimator: Any) -> None:
     _check_of_losses(estimator)
     missing: Any = estimator.missing
     patience: Any = estimator.early_stopping_rounds
+    if not isinstance(estimator.enable_categorical, bool | np.bool_):
+        raise ParameterError(f"enable_categorical={estimator.enable_categorical!r}: give True or False.")
     if isinstance(missing, bool) or not isinstance(missing, Real):
         raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
     if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):

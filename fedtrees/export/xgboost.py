@@ -29,16 +29,16 @@ Nothing is rounded or parsed, which also makes it several times faster than JSON
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xgboost
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.errors import ParameterError, unknown_value
-from fedtrees.export.links import LOG, LOGIT, Link
+from fedtrees.errors import ParameterError
+from fedtrees.export.categories import encoded
+from fedtrees.export.objectives import objective_named
 from fedtrees.export.ubjson import write_ubjson
 from fedtrees.trees.losses import Params
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -48,58 +48,6 @@ __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 SCHEMA = [3, 2, 0]  # the XGBoost whose schema this is
 LOWEST = np.finfo(np.float32).min  # no value lies below it
 ROOT_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
-
-
-@dataclass(frozen=True)
-class _Objective:
-    """How XGBoost writes an objective, and the space it keeps ``base_score`` in."""
-
-    section: str | None = None
-    parameters: Params = field(default_factory=dict)
-    link: Link | None = None  # base_score is in the units of predictions
-    multiclass: bool = False  # a margin and a tree a round for every class
-
-    def as_json(self, name: str, n_classes: int, params: Params) -> dict[str, object]:
-        if self.section is None:
-            return {"name": name}
-        counts = {"num_class": str(n_classes)} if self.multiclass else {}
-        given = {key: params.get(key, usual) for key, usual in self.parameters.items()}
-        own = {
-            key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-            for key, value in given.items()
-        }
-        return {"name": name, self.section: {**own, **counts}}
-
-
-_WEIGHT: Params = {"scale_pos_weight": 1.0}
-_NOISE: Params = {"aft_loss_distribution": "normal", "aft_loss_distribution_scale": 1.0}
-_PAIRS: Params = {
-    "lambdarank_pair_method": "topk",
-    "lambdarank_num_pair_per_sample": 2**32 - 1,  # not set
-    "lambdarank_normalization": True,
-    "lambdarank_score_normalization": True,
-    "ndcg_exp_gain": True,
-}
-_OBJECTIVES = {
-    "binary:hinge": _Objective(),
-    "binary:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
-    "binary:logitraw": _Objective("reg_loss_param", _WEIGHT),
-    "count:poisson": _Objective("poisson_regression_param", {"max_delta_step": 0.7}, LOG),
-    "multi:softmax": _Objective("softmax_multiclass_param", multiclass=True),
-    "multi:softprob": _Objective("softmax_multiclass_param", multiclass=True),
-    "reg:absoluteerror": _Objective(),
-    "reg:gamma": _Objective("reg_loss_param", _WEIGHT, LOG),
-    "reg:logistic": _Objective("reg_loss_param", _WEIGHT, LOGIT),
-    "reg:pseudohubererror": _Objective("pseudo_huber_param", {"huber_slope": 1.0}),
-    "reg:quantileerror": _Objective("quantile_loss_param", {"quantile_alpha": [0.5]}),
-    "reg:squarederror": _Objective("reg_loss_param", _WEIGHT),
-    "reg:squaredlogerror": _Objective(),
-    "rank:map": _Objective("lambdarank_param", _PAIRS),
-    "rank:ndcg": _Objective("lambdarank_param", _PAIRS),
-    "rank:pairwise": _Objective("lambdarank_param", _PAIRS),
-    "survival:aft": _Objective("aft_loss_param", _NOISE, LOG),
-    "reg:tweedie": _Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
-}
 
 
 def to_booster(
@@ -114,6 +62,7 @@ def to_booster(
     parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
+    categories: Sequence[Sequence[Any] | None] | None = None,
 ) -> xgboost.Booster:
     """Write trees as XGBoost's own model and load it.
 
@@ -137,7 +86,10 @@ def to_booster(
     parallel : int, default 1
         Trees a round and class.
     feature_names, feature_types : sequence of str, optional
-        One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``).
+        One a feature; the types are XGBoost's (``"float"``, ``"int"``, ``"q"``, ``"i"``, ``"c"``).
+    categories : sequence of (sequence or None), optional
+        Of each feature the categories that its codes count, texts or whole numbers; those that ``cuts`` calls
+        categorical need them, if the Booster is to find the codes in a frame by itself.
 
     Returns
     -------
@@ -168,7 +120,7 @@ def to_booster(
     >>> booster.get_dump()[0].split()[0]
     '0:[f0<37.5]'
     """
-    known = _known(objective)
+    known = objective_named(objective)
     margin = np.asarray(base_margin, dtype=np.float32)
     n_margins = n_classes if known.multiclass else n_targets
     if known.multiclass and n_classes < 2:
@@ -184,7 +136,10 @@ def to_booster(
             "attributes": {},
             "feature_names": _one_a_feature("feature_names", feature_names, cuts),
             "feature_types": _one_a_feature("feature_types", feature_types, cuts),
-            "gradient_booster": {"model": _gbtree(trees, cuts, n_margins, parallel), "name": "gbtree"},
+            "gradient_booster": {
+                "model": _gbtree(trees, cuts, n_margins, parallel, categories or ()),
+                "name": "gbtree",
+            },
             "learner_model_param": {
                 "base_score": _base_score(objective, margin),
                 "boost_from_average": "1",
@@ -260,17 +215,11 @@ def storable_base_margin(objective: str, margin: ArrayLike) -> NDArray[np.float3
     wished = np.asarray(margin, dtype=np.float32)
     if not np.isfinite(wished).all():
         raise ParameterError(f"A base margin is finite, not {wished.tolist()}.")
-    link = _known(objective).link
+    link = objective_named(objective).link
     if link is None:
         return wished
     reached = [link.nearest(value)[1] for value in wished.ravel()]
     return np.array(reached, dtype=np.float32).reshape(wished.shape)
-
-
-def _known(objective: str) -> _Objective:
-    if objective not in _OBJECTIVES:
-        raise unknown_value("objective", objective, _OBJECTIVES)
-    return _OBJECTIVES[objective]
 
 
 def _one_a_feature(what: str, words: Sequence[str] | None, cuts: Cuts) -> list[str]:
@@ -287,14 +236,17 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
             f"XGBoost cannot store base_margin={margin.tolist()} for {objective}: "
             f"train from storable_base_margin(...), {reached.tolist()}."
         )
-    link = _known(objective).link
+    link = objective_named(objective).link
     stored = margin if link is None else [link.nearest(value)[0] for value in margin]
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
 
 
-def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
+def _gbtree(
+    trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int, categories: Sequence[Sequence[Any] | None]
+) -> dict[str, object]:
+    own = [names if split else None for names, split in zip(categories, cuts.categorical, strict=bool(categories))]
     return {
-        "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
+        "cats": encoded(own),
         "gbtree_model_param": {"num_parallel_tree": str(parallel), "num_trees": str(len(trees))},
         "iteration_indptr": list(range(0, len(trees) + 1, n_margins * parallel)),
         "tree_info": [tree // parallel % n_margins for tree in range(len(trees))],
@@ -309,12 +261,6 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         name: column.astype(column.dtype.newbyteorder(">"))
         for name, column in _node_columns(trees, cuts).items()
     }
-    no_categories = {
-        "categories": np.empty(0, ">i4"),
-        "categories_nodes": np.empty(0, ">i4"),
-        "categories_segments": np.empty(0, ">i8"),
-        "categories_sizes": np.empty(0, ">i8"),
-    }
     sizes = {"num_deleted": "0", "num_feature": str(cuts.n_features), "size_leaf_vector": "1"}
     written: list[dict[str, object]] = []
     root = 0
@@ -322,7 +268,7 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         end = root + tree.n_nodes
         written.append(
             {name: column[root:end] for name, column in columns.items()}
-            | no_categories
+            | _sets(tree)
             | {
                 "id": number,  # XGBoost puts the tree at this place, whatever its place in the list
                 "tree_param": sizes | {"num_nodes": str(tree.n_nodes)},
@@ -330,6 +276,19 @@ def _trees(trees: Sequence[Tree], cuts: Cuts) -> list[dict[str, object]]:
         )
         root = end
     return written
+
+
+def _sets(tree: Tree) -> dict[str, object]:
+    """The categories that go right, of the nodes that ask for them."""
+    nodes = sorted(tree.categories)
+    sizes = np.array([len(tree.categories[node]) for node in nodes], np.int64)
+    flat = [np.zeros(0, np.int32), *(np.sort(tree.categories[node]) for node in nodes)]
+    return {
+        "categories": np.concatenate(flat).astype(">i4"),
+        "categories_nodes": np.array(nodes, ">i4"),
+        "categories_segments": (np.cumsum(sizes) - sizes).astype(">i8"),
+        "categories_sizes": sizes.astype(">i8"),
+    }
 
 
 def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.generic]]:
@@ -349,7 +308,9 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
     parents[child] = parents[child + 1] = here[inner]
     conditions = value.copy()  # XGBoost keeps a leaf's value where a split has its threshold
     at = cuts.offsets[feature[inner]] + np.maximum(bins[inner], 0)
-    conditions[inner] = np.where(bins[inner] < 0, LOWEST, cuts.values[at])
+    by_category = np.zeros(len(left), bool)
+    by_category[inner] = cuts.categorical[feature[inner]]
+    conditions[inner] = np.where(bins[inner] < 0, LOWEST, np.where(by_category[inner], 0, cuts.values[at]))
     defaults = np.concatenate([tree.default_left for tree in trees])
     return {
         "base_weights": value.astype(np.float32),
@@ -360,7 +321,7 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
         "right_children": np.where(inner, left + 1, LEAF).astype(np.int32),
         "split_conditions": conditions.astype(np.float32),
         "split_indices": np.where(inner, feature, 0).astype(np.int32),
-        "split_type": np.zeros(len(left), dtype=np.uint8),
+        "split_type": by_category.astype(np.uint8),
         "sum_hessian": np.concatenate([tree.cover for tree in trees]).astype(np.float32),
     }
 

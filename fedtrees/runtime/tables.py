@@ -22,11 +22,12 @@ from fedtrees.core.table import (
     refuse_mixed_targets,
 )
 from fedtrees.core.target import plain_array, read_margin, read_target
+from fedtrees.core.vocabulary import recoded
 from fedtrees.errors import DataError, SchemaError
 
 
 def join_tables(tables: Sequence[Table]) -> Table:
-    """Put the tables of several silos one after the other.
+    """Put the tables of several silos one after the other, by the codes of the categories that they agree on.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def join_tables(tables: Sequence[Table]) -> Table:
     targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
     whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
     y = _join_whole(targets) if whole else np.concatenate(targets)
-    features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in tables])
+    aligned = [recoded(table, schema.categories) for table in tables]
+    features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in aligned])
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
@@ -142,7 +144,7 @@ def split_held_out(
     where = f"eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
     ids = None if silos is None else _read_ids(silos).astype(str)
-    values, _ = read_features(X, where, known=table.schema, silos=ids, missing=missing)
+    values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
     n = len(values)
     target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
     weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
@@ -155,7 +157,7 @@ def split_held_out(
     margin, order = read_margin(base_margin, n, where), rows_to_keep(None, queries, codes)
     columns = (target, weight, margin, queries, codes)
     target, weight, margin, queries, codes = (of_rows(column, order) for column in columns)
-    return _sorted(table.schema, values, target, weight, table.names, codes, margin, order, None, queries)
+    return _sorted(schema, values, target, weight, table.names, codes, margin, order, None, queries)
 
 
 def _sorted(

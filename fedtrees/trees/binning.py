@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.errors import ProtocolError
+from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Bits, Summary, pieces
 from fedtrees.queries.kernels import SIGN
 from fedtrees.queries.ranks import KEY_BITS, Buckets, float_of, shift_of, shortest_between
@@ -23,8 +25,17 @@ if TYPE_CHECKING:
 GROUP = 8  # features a group at the most; see `kernels`
 
 
-def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int, most: int = 1) -> Cuts:
+def global_cuts(
+    channel: Channel,
+    cohort: Cohort,
+    summary: Summary,
+    max_bin: int,
+    most: int = 1,
+    categories: NDArray[np.int64] | None = None,
+) -> Cuts:
     """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting.
+
+    Of categories, each has a bin, up to the last that any row has: as XGBoost has them, whatever ``max_bin`` says.
 
     Law: the cuts are the same for every partition of the same rows.
 
@@ -38,13 +49,31 @@ def global_cuts(channel: Channel, cohort: Cohort, summary: Summary, max_bin: int
         Bins of a feature at the most, the missing bin included.
     most : int, default 1
         The most that a row counts, where rows count by weight; see `core.weighting.CountWeights`.
+    categories : int64 (features,), optional
+        Agreed categories of each feature that is split by them; 0 of others.
     """
-    missing = summary.missing > 0
-    buckets = Buckets.start(summary.rows * most, summary.rows - summary.missing, max_bin - missing)
+    missing, present = summary.missing > 0, summary.rows - summary.missing
+    if categories is not None:
+        present = np.where(categories > 0, 0, present)
+    buckets = Buckets.start(summary.rows * most, present, max_bin - missing)
     while (coarse := buckets.to_refine()).any():
         query = buckets.query(coarse)
         buckets = buckets.refined(coarse, query, channel.total(query, cohort))
-    return cuts_of(buckets, missing)
+    cuts = cuts_of(buckets, missing)
+    if categories is None:
+        return cuts
+    return with_categories(cuts, channel.total(CategoryCounts(summary.rows, categories), cohort))
+
+
+def with_categories(cuts: Cuts, counts: Sequence[NDArray[np.int64]]) -> Cuts:
+    """The cuts, and one above each category of the features whose categories are counted."""
+    values = [cuts.of(f) for f in range(cuts.n_features)]
+    categorical = np.array([len(own) > 0 for own in counts])
+    for f in np.flatnonzero(categorical).tolist():
+        used = np.flatnonzero(counts[f])
+        values[f] = np.arange(used[-1] + 1 if len(used) else 0, dtype=np.float32) + np.float32(0.5)
+    offsets = np.cumsum([0, *map(len, values)])
+    return Cuts(np.concatenate(values), offsets.astype(np.int64), cuts.missing, categorical)
 
 
 def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
+from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
@@ -60,6 +61,8 @@ class Settings:
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
     inherited: Inherited | None = None  # what the training goes on from
+    vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
+    categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
 
     def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
         """How its trees grow."""
@@ -182,6 +185,8 @@ def _start(
 ) -> _Start:
     """Learn how many rows there are, how they weigh, where to cut and where to start, and tell the silos."""
     loss = settings.loss
+    if settings.vocabulary is not None:
+        channel.tell(settings.vocabulary)
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = _summary(channel, everyone, n_features)
@@ -189,7 +194,7 @@ def _start(
     if isinstance(loss, RankingLoss) and not weights.all_one:
         loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
         settings = replace(settings, loss=loss)
-    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most)
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, settings.categories)
     outputs = loss.outputs(len(labels or ()), settings.targets)
     evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs)
     intercept = _intercept(channel, everyone, weights, labels, settings)
@@ -199,7 +204,7 @@ def _start(
     channel.tell(
         Begin(
             loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
-            settings.subsample, settings.seed,
+            settings.subsample, settings.seed, cuts.categorical,
         )
     )  # fmt: skip
     plan = settings.plan(cuts, len(base_margin), weights.rows, threads)

@@ -12,7 +12,7 @@ from fedtrees.core.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
-from fedtrees.trees.tree import Cuts, Shape, Tree
+from fedtrees.trees.tree import Cuts, Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -49,7 +49,7 @@ class Begin(Fact, frozen=True, eq=False):
     objective : str
     labels : list, optional
     base_margin : float32 (outputs,)
-    values, offsets, missing
+    values, offsets, missing, categorical
         The cut points; see `trees.tree.Cuts`.
     params : dict of str to float, or to list of float
         The objective's own; see `losses.loss_named`.
@@ -71,10 +71,11 @@ class Begin(Fact, frozen=True, eq=False):
     parallel: int = 1
     subsample: float = 1.0
     seed: int = 0
+    categorical: NDArray[np.bool_] = msgspec.field(default_factory=lambda: np.zeros(0, bool))
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        cuts = Cuts(self.values, self.offsets, self.missing)
+        cuts = Cuts(self.values, self.offsets, self.missing, self.categorical)
         cuts.check(silo.table.n_features)
         loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
         targets = max(1, silo.table.n_targets) if self.labels is None else 1
@@ -101,6 +102,8 @@ class Grown(Fact, frozen=True, eq=False):
         Where each tree's nodes end.
     feature, bin, default_left, left, value
         See `trees.tree.Tree`.
+    categories, category_ends : int32 (any,)
+        See `trees.tree.flat_categories`.
     """
 
     ends: NDArray[np.int32]
@@ -109,20 +112,27 @@ class Grown(Fact, frozen=True, eq=False):
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
     value: NDArray[np.float32]
+    categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
+    category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
 
     @staticmethod
     def of(trees: list[Tree]) -> Grown:
         """Put trees end to end."""
         names = ("feature", "bin", "default_left", "left", "value")
         ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
-        return Grown(ends, *(np.concatenate([getattr(tree, name) for tree in trees]) for name in names))
+        arrays = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
+        categories, category_ends = flat_categories(tree.categories for tree in trees)
+        return Grown(ends=ends, **arrays, categories=categories, category_ends=category_ends)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state: Boosting | None = silo.state
         if state is None or len(self.ends) != state.trees:
             raise ProtocolError("trees before the cut points, or of other outputs than they were for")
-        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
+            self.category_ends,
+        )  # fmt: skip
         if len(self.value) != len(self.feature):
             raise ProtocolError("trees whose arrays have other lengths than they say")
         state.forest.append((shapes, np.split(self.value, self.ends[:-1])))

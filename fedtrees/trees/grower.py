@@ -18,7 +18,7 @@ from fedtrees.trees.growing import GrowingTree
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.shelf import Places, Shelf
 from fedtrees.trees.split import Limits, SplitRule, Splits, Units, best_splits
-from fedtrees.trees.tree import Cuts, Tree
+from fedtrees.trees.tree import Cuts, Tree, flat_categories
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -200,6 +200,7 @@ class _Growth:
         trees = self.trees
         columns = [self._columns_for(k, build[of_tree == k]) for k in range(len(self.columns))]
         n_bins = self.plan.cuts.n_bins
+        categories, category_ends = flat_categories(tree.categories for tree in trees)
         return Histograms(
             rows=self.plan.rows,
             features=self.plan.cuts.n_features,
@@ -215,6 +216,8 @@ class _Growth:
             columns=np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32),
             column_ends=_ends([len(own) for own in columns]),
             column_bins=np.array([n_bins[own].sum() for own in columns], np.int32),
+            categories=categories,
+            category_ends=category_ends,
         )
 
     def _columns_for(self, k: int, build: NDArray[np.int32]) -> Features:

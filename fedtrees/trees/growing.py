@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.trees.tree import LEAF, Tree
+from fedtrees.trees.tree import LEAF, Categories, Tree
 
 if TYPE_CHECKING:
     from fedtrees.trees.constraints import Constraints
@@ -30,6 +30,8 @@ class GrowingTree:
         The root's is itself.
     used : list of frozenset of int
         The features asked on the way to a node; kept where interactions are constrained.
+    categories : dict of int to int32 (any,)
+        See `trees.tree.Tree`.
     path : list of int
         1 at the root, 2 p and 2 p + 1 at the children of p: a node's name whatever else has grown.
     """
@@ -46,6 +48,7 @@ class GrowingTree:
         self.bounds = np.array([[-np.inf, np.inf]], np.float32)
         self.used: list[frozenset[int]] = [frozenset()]
         self.path = [1]
+        self.categories: Categories = {}
 
     def split(self, nodes: NDArray[np.int32], splits: Splits) -> NDArray[np.int32]:
         """Split nodes; returns the left children, their siblings stand beside them."""
@@ -54,6 +57,7 @@ class GrowingTree:
         self.feature[nodes], self.bin[nodes] = splits.feature, splits.bin
         self.default_left[nodes], self.gain[nodes] = splits.default_left, splits.gain
         self.left[nodes] = left
+        self.categories |= {int(nodes[place]): own for place, own in splits.categories.items()}
         more = 2 * len(nodes)
         self.feature = np.append(self.feature, np.full(more, LEAF, np.int32))
         self.bin = np.append(self.bin, np.zeros(more, np.int32))
@@ -110,6 +114,7 @@ class GrowingTree:
         new.gain = np.where(inner, self.gain[old], 0.0)
         left = [place[int(self.left[node])] if split else LEAF for node, split in zip(old, inner, strict=True)]
         new.left = np.array(left, np.int32)
+        new.categories = {place[node]: own for node, own in self.categories.items() if node in splits}
         return new
 
     def finished(self, rule: SplitRule, units: Units) -> Tree:
@@ -119,4 +124,4 @@ class GrowingTree:
         value = rule.leaf(g, h, bounds)
         # a gain squares the unit of y: it may be larger than what a model can say
         gain, cover = (np.minimum(part, np.finfo(np.float32).max).astype(np.float32) for part in (self.gain, h))
-        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover)
+        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories)

@@ -52,6 +52,8 @@ class Histograms(Query, frozen=True, eq=False):
         Where each tree's features end.
     column_bins : int32 (trees,) or (0,)
         The bins of each tree's features.
+    categories, category_ends : int32 (any,)
+        See `trees.tree.flat_categories`.
     """
 
     rows: int
@@ -68,6 +70,8 @@ class Histograms(Query, frozen=True, eq=False):
     columns: NDArray[np.int32] = msgspec.field(default_factory=_none)
     column_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
     column_bins: NDArray[np.int32] = msgspec.field(default_factory=_none)
+    categories: NDArray[np.int32] = msgspec.field(default_factory=_none)
+    category_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
 
     def nodes(self) -> NDArray[np.int32]:
         """How many nodes of each tree are summed."""
@@ -99,7 +103,10 @@ class Histograms(Query, frozen=True, eq=False):
         if not 0 <= self.exponents.extra <= kernels.STATISTIC_BITS_G:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         state.prepare(silo, self.exponents)
-        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
+            self.category_ends,
+        )  # fmt: skip
         builds = np.split(self.build, self.build_ends[:-1])
         columns = self._columns(state.cuts)
         parts = [

@@ -174,7 +174,10 @@ def _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide):
 @njit(nogil=True, cache=True)
 def _descend(flat, features_a_group, node, start, stop, levels, tree):
     """Move the rows from start to stop down so many levels; who has reached a leaf stays there. No branches."""
-    column, question = tree
+    column, question, of, _ = tree
+    if of.shape[0]:
+        _descend_sets(flat, features_a_group, node, start, stop, levels, tree)
+        return
     a_group, one, low = np.uint64(features_a_group), np.uint64(1), np.uint64(0xFFFF)
     for _ in range(levels):
         for i in range(np.uint64(start), np.uint64(stop)):
@@ -183,6 +186,24 @@ def _descend(flat, features_a_group, node, start, stop, levels, tree):
             b = np.uint64(flat[column[at] + i * a_group])
             is_missing = b == (asked >> np.uint64(16)) & low
             right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b >= asked & low)
+            node[i] = np.uint32((asked >> np.uint64(33)) + right)
+
+
+@njit(nogil=True, cache=True)
+def _descend_sets(flat, features_a_group, node, start, stop, levels, tree):
+    """`_descend`, where some nodes ask for one of several categories."""
+    column, question, of, goes_right = tree
+    a_group, one, low = np.uint64(features_a_group), np.uint64(1), np.uint64(0xFFFF)
+    for _ in range(levels):
+        for i in range(np.uint64(start), np.uint64(stop)):
+            at = np.uint64(node[i])
+            asked = question[at]
+            b = np.uint64(flat[column[at] + i * a_group])
+            if of[at] >= 0:
+                right = np.uint64(goes_right[of[at], b])
+            else:
+                is_missing = b == (asked >> np.uint64(16)) & low
+                right = (asked >> np.uint64(32)) & one if is_missing else np.uint64(b >= asked & low)
             node[i] = np.uint32((asked >> np.uint64(33)) + right)
 
 
@@ -209,7 +230,7 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     node: uint32 (rows,) IN OUT; the node a row is known to have reached
     ranges: int64 (ranges, 2) IN; the rows to walk
     levels: int IN; how many levels a row may have to go down
-    tree: (column: uint64, question: uint64) each (nodes,) IN; see `trees.tree.Shape.walk`
+    tree: (column, question, of, goes_right) IN; see `trees.tree.Shape.walk`
     slot_of: int32 (nodes,) IN; where a node's histogram goes, -1 for a node that is not built
     offsets: int64 (features + 1,) IN; where a feature's bins start
     stride: int IN; accumulators a feature

@@ -23,7 +23,7 @@ from fedtrees.trees import loss_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import column_of
 from fedtrees.trees.split import SplitRule
-from fedtrees.trees.tree import LEAF, Shape, Tree
+from fedtrees.trees.tree import LEAF, Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -45,7 +45,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
         What all rows count together, at the most.
     exponents : Grid
         As the trees' histograms were asked for.
-    ends, feature, bin, default_left, left
+    ends, feature, bin, default_left, left, categories, category_ends
         The grown trees, end to end; see `histogram.Histograms`.
     low : uint32 (leaves, 2)
         Where the intervals start, of every tree's leaves in order.
@@ -60,6 +60,8 @@ class ResidualRanks(Query, frozen=True, eq=False):
     bin: NDArray[np.int32]
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
+    categories: NDArray[np.int32]
+    category_ends: NDArray[np.int32]
     low: NDArray[np.uint32]
     log_keys: int
     log_child: int
@@ -82,7 +84,10 @@ class ResidualRanks(Query, frozen=True, eq=False):
         if state is None or len(self.ends) != state.trees:
             raise ProtocolError("leaves were asked for before the cut points, or of other outputs than they were for")
         state.prepare(silo, self.exponents)
-        shapes = Shape.apart(self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts)
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
+            self.category_ends,
+        )  # fmt: skip
         n_leaves = np.cumsum([np.count_nonzero(shape.feature == LEAF) for shape in shapes])
         self._check(int(n_leaves[-1]))
         lows = np.split(self.low, n_leaves[:-1])
@@ -225,10 +230,13 @@ def with_quantiles(
         "left": np.concatenate([tree.left for tree in trees]),
     }
 
+    categories, category_ends = flat_categories(tree.categories for tree in trees)
+
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
         question = ResidualRanks(
-            most=most, exponents=grid, ends=ends, low=low, log_keys=log_keys, log_child=log_child, **grown
-        )
+            most=most, exponents=grid, ends=ends, categories=categories, category_ends=category_ends, low=low,
+            log_keys=log_keys, log_child=log_child, **grown,
+        )  # fmt: skip
         counts: Vector = channel.total(question, cohort)
         return counts
 

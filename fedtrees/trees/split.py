@@ -30,6 +30,8 @@ class SplitRule:
     min_child_weight: float = 1.0
     learning_rate: float = 0.3
     max_delta_step: float = 0.0  # none
+    max_cat_to_onehot: int = 4
+    max_cat_threshold: int = 64
 
     @property
     def largest_weight(self) -> float:
@@ -95,7 +97,8 @@ class Limits:
 class Splits:
     """The best split of each node; ``feature`` is -1 where none is good enough.
 
-    ``left`` and ``right`` are the children's exact sums of (G, H), int64 (nodes, 2).
+    ``left`` and ``right`` are the children's exact sums of (G, H), int64 (nodes, 2). ``categories`` are those that go
+    right, int32 (any,), by the places of the nodes that ask for categories.
     """
 
     feature: NDArray[np.int32]
@@ -104,18 +107,24 @@ class Splits:
     gain: NDArray[np.float64]
     left: Vector
     right: Vector
+    categories: dict[int, NDArray[np.int32]]
 
     def take(self, which: NDArray[np.int64]) -> Splits:
         """Those of some nodes."""
+        categories = {}
+        if self.categories:
+            categories = {new: self.categories[old] for new, old in enumerate(which.tolist()) if old in self.categories}
         return Splits(
             self.feature[which], self.bin[which], self.default_left[which], self.gain[which], self.left[which],
-            self.right[which],
+            self.right[which], categories,
         )  # fmt: skip
 
     def and_more(self, others: Splits) -> Splits:
         """Both, these first."""
         names = ("feature", "bin", "default_left", "gain", "left", "right")
-        return Splits(*(np.concatenate([getattr(self, name), getattr(others, name)]) for name in names))
+        arrays = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in names}
+        further = {place + len(self.feature): own for place, own in others.categories.items()}
+        return Splits(**arrays, categories=self.categories | further)
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,8 @@ def best_splits(
     feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
     default_left, left = np.zeros(nodes, bool), np.zeros((nodes, 2), np.int64)
 
+    goes_right = np.zeros((nodes, cuts.n_values[cuts.categorical].max(initial=0)), bool)
+    categories = cuts.categorical, rule.max_cat_to_onehot, rule.max_cat_threshold
     layout = cuts.bin_offsets, cuts.n_values, cuts.missing
     penalties = rule.reg_alpha, rule.reg_lambda, rule.min_child_weight
     nobody = np.zeros((0, 2))
@@ -172,11 +183,16 @@ def best_splits(
 
     def search(first: int) -> None:
         split_kernels.best_splits(
-            histograms, places, totals, first, min(first + step, nodes), layout, (units.g, units.h), penalties, limited,
-            allowed, gain, feature, split, default_left, left,
+            histograms, places, totals, first, min(first + step, nodes), layout, categories, (units.g, units.h),
+            penalties, limited, allowed, gain, feature, split, default_left, left, goes_right,
         )  # fmt: skip
 
     step = max(1, -(-nodes // threads.n))
     threads.map(search, range(0, nodes, step))
     feature[(gain <= SMALLEST_GAIN) | (gain < rule.gamma)] = -1
-    return Splits(feature, split, default_left, gain, left, totals - left)
+    sets: dict[int, NDArray[np.int32]] = {}
+    if cuts.any_categorical:
+        by_category = np.flatnonzero((feature >= 0) & cuts.categorical[feature])
+        sets = {node: np.flatnonzero(goes_right[node]).astype(np.int32) for node in by_category.tolist()}
+        split[by_category] = 0
+    return Splits(feature, split, default_left, gain, left, totals - left, sets)

@@ -71,9 +71,136 @@ def _bounded_gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lamb
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _ways(left_g, left_h, more_g, more_h, node, penalties, limit, out):
+    """The gains of some ways to part a node: what goes left is ``left`` and ``more``.
+
+    node: (g, h, what it saves as a leaf) IN
+    limit: (whether weights are bounded, most, low, high, direction) IN; see `_bounded_gains`
+    """
+    all_g, all_h, before = node
+    alpha, reg_lambda, min_child = penalties
+    is_bounded, most, low, high, direction = limit
+    if is_bounded:
+        bounds = (most, low, high, direction)
+        _bounded_gains(
+            left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, bounds, before, out
+        )  # fmt: skip
+    else:
+        _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, before, out)
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _by_threshold(own_g, own_h, n, misses, node, units, penalties, limit, best, left_g, left_h, gains, found):
+    """The first of the splits by a threshold that gain most, of those that gain more than ``best``.
+
+    own_g, own_h: int64 (bins,) IN; the missing, where there are any, at n
+    left_g, left_h, gains: float64 (more than n,) scratch
+    found: int64 (2,) OUT; the bin, and whether the missing go left. Written to memory, so that the compiler makes a
+        branch of it that is seldom taken, not a chain of choices.
+    Returns the gain; ``best`` where none gains more.
+    """
+    unit_g, unit_h = units
+    g, h = np.int64(0), np.int64(0)
+    for b in range(n):
+        g += own_g[b]
+        h += own_h[b]
+        left_g[b], left_h[b] = g * unit_g, h * unit_h
+    # missing right; at the last bin, the present from the missing
+    ways = gains[: n if misses else max(n - 1, 0)]
+    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+    for b in range(ways.shape[0]):
+        if ways[b] > best:
+            best, found[0], found[1] = ways[b], b, False
+    if misses:
+        ways = gains[: max(n - 1, 0)]
+        more_g, more_h = own_g[n] * unit_g, own_h[n] * unit_h
+        _ways(left_g, left_h, more_g, more_h, node, penalties, limit, ways)
+        for b in range(ways.shape[0] - 1, -1, -1):
+            if ways[b] > best:
+                best, found[0], found[1] = ways[b], b, True
+        if limit[4] != 0:
+            # the missing from the present: the other way about, the weights may stand the wrong way
+            left_g[0], left_h[0] = 0.0, 0.0
+            _ways(left_g, left_h, more_g, more_h, node, penalties, limit, gains[:1])
+            if gains[0] > best:
+                best, found[0], found[1] = gains[0], -1, True
+    return best
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _by_category(own_g, own_h, n, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
+    """The first of the splits of one category from all others that gain most, as in `_by_threshold`.
+
+    total: int64 (2,) IN; the node's sums
+    found: int64 (2,) OUT; the category, which goes right, and whether the missing go left
+    Returns the gain.
+    """
+    unit_g, unit_h = units
+    ways = gains[: 2 * n]
+    g, h = np.int64(0), np.int64(0)
+    for b in range(n):
+        g += own_g[b]
+        h += own_h[b]
+    for b in range(n):
+        left_g[2 * b], left_h[2 * b] = (total[0] - own_g[b]) * unit_g, (total[1] - own_h[b]) * unit_h
+        left_g[2 * b + 1], left_h[2 * b + 1] = (g - own_g[b]) * unit_g, (h - own_h[b]) * unit_h
+    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+    for way in range(2 * n):
+        if ways[way] > best:
+            best, found[0], found[1] = ways[way], way // 2, way % 2 == 0
+    return best
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
+    """The categories by the weights that leaves of each would have, of equals the lower first: int64 (n,)."""
+    alpha, reg_lambda, min_child = penalties
+    weight = np.zeros(n)
+    for b in range(n):
+        g, h = own_g[b] * units[0], own_h[b] * units[1]
+        if h > 0.0 and h >= min_child:
+            weight[b] = -(max(g - alpha, 0.0) + min(g + alpha, 0.0)) / (h + reg_lambda)
+            # XGBoost's weights are of 32 bits: what is equal to them is so here
+            weight[b] = np.float32(max(min(weight[b], most_weight), -most_weight))
+    return np.argsort(weight, kind="mergesort")
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
+    """The first of the splits of the sorted categories in two that gain most, as in `_by_threshold`.
+
+    most_right: int IN; categories that are tried on one side of such a split, and one more
+    found: int64 (2,) OUT; how many of the sorted categories go right, and whether the missing go left
+    Returns the gain.
+    """
+    unit_g, unit_h = units
+    order = _sorted_categories(own_g, own_h, n, units, penalties, limit[1])
+    ways = gains[: max(min(most_right, n) - 1, 0)]
+    g, h = total[0], total[1]
+    for b in range(ways.shape[0]):
+        g -= own_g[order[b]]
+        h -= own_h[order[b]]
+        left_g[b], left_h[b] = g * unit_g, h * unit_h
+    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+    for b in range(ways.shape[0]):
+        if ways[b] > best:
+            best, found[0], found[1] = ways[b], b + 1, True
+    g, h = np.int64(0), np.int64(0)
+    for b in range(ways.shape[0]):
+        g += own_g[order[n - 1 - b]]
+        h += own_h[order[n - 1 - b]]
+        left_g[b], left_h[b] = g * unit_g, h * unit_h
+    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+    for b in range(ways.shape[0]):
+        if ways[b] > best:
+            best, found[0], found[1] = ways[b], n - 1 - b, False
+    return best
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    histograms, places, totals, first, last, layout, units, penalties, limits, allowed, gain, feature, split,
-    default_left, left_sums,
+    histograms, places, totals, first, last, layout, categories, units, penalties, limits, allowed, gain, feature,
+    split, default_left, left_sums, goes_right,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
 
@@ -82,6 +209,8 @@ def best_splits(
 
     histograms: int64 (places, 2, bins), places: int64 (nodes,), totals: int64 (nodes, 2) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,)) IN
+    categories: (is_category: bool (features,), below which number of them one is split from the others: int,
+        how many are tried on one side: int) IN
     units: (g, h), floats IN; what one step of g and of h stands for
     penalties: (alpha, lambda, least hessian of a child), floats IN
     limits: (largest |weight|: float, bounds: float64 (nodes, 2), direction: int8 (features,), before: float64 (nodes,))
@@ -90,66 +219,72 @@ def best_splits(
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains, and split
         is where the missing go left and all others right
     left_sums: int64 (nodes, 2) OUT
+    goes_right: bool (nodes, any) OUT; the categories that go right, where the best split is one of categories
     """
     offsets, n_values, has_missing = layout
-    unit_g, unit_h = units
-    alpha, reg_lambda, min_child = penalties
+    is_category, one_below, most_right = categories
     most_weight, bounds, direction, before = limits
-    most = n_values.max()
-    left_g, left_h, gains, none = np.empty(most), np.empty(most), np.empty(max(most, 1)), np.zeros(1)
+    is_bounded = len(bounds) > 0
+    most, found = 2 * n_values.max() + 1, np.zeros(2, np.int64)
+    left_g, left_h, gains = np.empty(most), np.empty(most), np.empty(most)
     for node in range(first, last):
-        own, all_g, all_h = histograms[places[node]], totals[node, 0] * unit_g, totals[node, 1] * unit_h
-        parent = before[node] if len(bounds) else _score(all_g, all_h, alpha, reg_lambda)
+        own, total = histograms[places[node]], totals[node]
+        all_g, all_h = total[0] * units[0], total[1] * units[1]
+        low, high = (bounds[node, 0], bounds[node, 1]) if is_bounded else (-np.inf, np.inf)
+        leaf = before[node] if is_bounded else _score(all_g, all_h, penalties[0], penalties[1])
+        itself = (all_g, all_h, leaf)
         best, feature[node] = 0.0, -1
         for f in range(n_values.shape[0]):
             if len(allowed) and not allowed[node, f]:
                 continue
             start, n = offsets[f], n_values[f]
             own_g, own_h = own[0, start : offsets[f + 1]], own[1, start : offsets[f + 1]]
-            misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
-            g, h = np.int64(0), np.int64(0)
-            for b in range(n):
-                g += own_g[b]
-                h += own_h[b]
-                left_g[b], left_h[b] = g * unit_g, h * unit_h
-            # missing right; at the last bin, the present from the missing
-            ways = gains[: n if misses else max(n - 1, 0)]
-            if len(bounds):
-                own_bounds = (most_weight, bounds[node, 0], bounds[node, 1], np.float64(direction[f]))
-                _bounded_gains(
-                    left_g, left_h, 0.0, 0.0, all_g, all_h, alpha, reg_lambda, min_child, own_bounds, parent, ways
+            limit = (is_bounded, most_weight, low, high, np.float64(direction[f]))
+            if not is_category[f]:
+                misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
+                more = _by_threshold(
+                    own_g, own_h, n, misses, itself, units, penalties, limit, best, left_g, left_h, gains, found
+                )
+            elif n < one_below:
+                more = _by_category(
+                    own_g, own_h, n, total, itself, units, penalties, limit, best, left_g, left_h, gains, found
                 )
             else:
-                _gains(left_g, left_h, 0.0, 0.0, all_g, all_h, alpha, reg_lambda, min_child, parent, ways)
-            for b in range(ways.shape[0]):
-                if ways[b] > best:
-                    best, feature[node], split[node], default_left[node] = ways[b], f, b, False
-            if misses:
-                ways = gains[: max(n - 1, 0)]
-                more_g, more_h = own_g[n] * unit_g, own_h[n] * unit_h
-                if len(bounds):
-                    own_bounds = (most_weight, bounds[node, 0], bounds[node, 1], np.float64(direction[f]))
-                    _bounded_gains(
-                        left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, own_bounds, parent,
-                        ways,
-                    )  # fmt: skip
-                else:
-                    _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, parent, ways)
-                for b in range(ways.shape[0] - 1, -1, -1):
-                    if ways[b] > best:
-                        best, feature[node], split[node], default_left[node] = ways[b], f, b, True
-                if len(bounds) and direction[f] != 0:
-                    # the missing from the present: the other way about, the weights may stand the wrong way
-                    own_bounds = (most_weight, bounds[node, 0], bounds[node, 1], np.float64(direction[f]))
-                    _bounded_gains(
-                        none, none, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, own_bounds, parent,
-                        gains[:1],
-                    )  # fmt: skip
-                    if gains[0] > best:
-                        best, feature[node], split[node], default_left[node] = gains[0], f, -1, True
+                more = _by_set(
+                    own_g,
+                    own_h,
+                    n,
+                    most_right,
+                    total,
+                    itself,
+                    units,
+                    penalties,
+                    limit,
+                    best,
+                    left_g,
+                    left_h,
+                    gains,
+                    found,
+                )
+            if more > best:
+                best, feature[node] = more, f
+                split[node], default_left[node] = found[0], found[1]
         gain[node] = best
         if feature[node] >= 0:
-            start, n = offsets[feature[node]], n_values[feature[node]]
-            for statistic in range(2):
-                values = own[statistic, start : start + split[node] + 1]
-                left_sums[node, statistic] = values.sum() + (own[statistic, start + n] if default_left[node] else 0)
+            f = feature[node]
+            start, n = offsets[f], n_values[f]
+            missing = own[:, start + n] if default_left[node] and has_missing[f] else np.zeros(2, np.int64)
+            if not is_category[f]:
+                for statistic in range(2):
+                    values = own[statistic, start : start + split[node] + 1]
+                    left_sums[node, statistic] = values.sum() + missing[statistic]
+                continue
+            if n < one_below:
+                goes_right[node, split[node]] = True
+            else:
+                order = _sorted_categories(own[0, start:], own[1, start:], n, units, penalties, most_weight)
+                goes_right[node, order[: split[node]]] = True
+            left_sums[node] = missing
+            for b in range(n):
+                if not goes_right[node, b]:
+                    left_sums[node] += own[:, start + b]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +30,15 @@ class Cuts:
     offsets : int64 (features + 1,)
     missing : bool (features,)
         Whether the feature has a bin for the missing.
+    categorical : bool (features,), default none
+        Whether its bins are categories, each of one code, so that any of them may go either way.
     """
 
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
+    categorical: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    any_categorical: bool = field(init=False)
     n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
     n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
     bin_offsets: NDArray[np.int64] = field(init=False)  # where a feature's bins start in a histogram
@@ -41,6 +46,11 @@ class Cuts:
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.missing) + 1:
             raise ProtocolError(f"cut points of {len(self.offsets) - 1} features, or of {len(self.missing)}?")
+        if not len(self.categorical):
+            object.__setattr__(self, "categorical", np.zeros(len(self.missing), bool))
+        if len(self.categorical) != len(self.missing):
+            raise ProtocolError(f"kinds of {len(self.categorical)} features, or of {len(self.missing)}?")
+        object.__setattr__(self, "any_categorical", bool(self.categorical.any()))
         n_values = np.diff(self.offsets)
         n_bins = n_values + self.missing
         object.__setattr__(self, "n_values", n_values)
@@ -90,6 +100,9 @@ class Cuts:
         return self.values[self.offsets[feature] : self.offsets[feature + 1]]
 
 
+Categories = dict[int, NDArray[np.int32]]  # by node, those that go right
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """A grown tree. Node 0 is the root; the right child stands beside the left, at ``left + 1``.
@@ -99,7 +112,7 @@ class Tree:
     feature : int32 (nodes,)
         The feature a node asks for, ``LEAF`` where it asks none.
     bin : int32 (nodes,)
-        Rows of this bin or a lower one go left; at -1, only those that miss the feature do.
+        Rows of this bin or a lower one go left; at -1, only those that miss the feature do. 0 where categories are.
     default_left : bool (nodes,)
         Whether rows that miss the feature go left.
     left : int32 (nodes,)
@@ -108,6 +121,8 @@ class Tree:
         What a leaf adds to the margin, learning rate included; at an inner node, what it would add as a leaf.
     gain, cover : float32 (nodes,)
         Loss reduction of the split (0 at a leaf) and sum of hessians.
+    categories : dict of int to int32 (any,)
+        Of the nodes that ask for a categorical feature, the categories that go right.
     """
 
     feature: NDArray[np.int32]
@@ -117,6 +132,7 @@ class Tree:
     value: NDArray[np.float32]
     gain: NDArray[np.float32]
     cover: NDArray[np.float32]
+    categories: Categories = field(default_factory=dict)
 
     @property
     def n_nodes(self) -> int:
@@ -136,6 +152,8 @@ class Shape:
     missing: NDArray[np.int32]
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
+    categories: Categories
+    most_bins: int  # of any feature that the tree asks categories of, the missing and the unknown included
 
     @staticmethod
     def apart(
@@ -145,6 +163,8 @@ class Shape:
         default_left: NDArray[np.bool_],
         left: NDArray[np.int32],
         cuts: Cuts,
+        categories: NDArray[np.int32],
+        category_ends: NDArray[np.int32],
     ) -> list[Shape]:
         """Take trees apart whose arrays stand end to end, and look their missing bins up.
 
@@ -156,18 +176,22 @@ class Shape:
         start, shapes = 0, []
         if len({len(feature), len(bin), len(default_left), len(left), int(ends[-1]) if len(ends) else 0}) > 1:
             raise ProtocolError("trees whose arrays have other lengths than they say")
+        sets = _sets(feature, cuts, categories, category_ends)
         for end in ends.tolist():
             own = slice(start, end)
-            shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts))
+            mine = {node - start: those for node, those in sets.items() if start <= node < end}
+            shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts, mine))
             start = end
         return shapes
 
     def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[Any], ...]:
-        """What the kernels take to walk rows of such bins, (column, question): uint64 (nodes,) each.
+        """What the kernels take to walk rows of such bins: (column, question, of, goes_right).
 
         ``column`` is where the feature's bin of row 0 stands in the flat bins. ``question`` is one word: the left child
         from bit 33 on, whether the missing go right at bit 32, the bin for the missing at 16, the lowest to go right
         at 0. A leaf asks a question that every bin answers with the leaf itself, so that rows may ask it without harm.
+        Both are uint64 (nodes,). ``of`` is int64 (nodes,), -1 or the row of ``goes_right``, bool (any, bins), that says
+        which bins go right; both are empty where no node asks for categories.
         """
         _, rows, a_group = bins.shape
         leaf = self.feature < 0
@@ -176,7 +200,18 @@ class Shape:
         right, missing = np.where(leaf, NO_BIN, self.split + 1), np.where(leaf, NO_BIN, self.missing)
         lost = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # whether they go right; a leaf has none
         question = (left << 33) | (lost << 32) | (missing.astype(np.int64) << 16) | right
-        return (group * rows * a_group + place).astype(np.uint64), question.astype(np.uint64)
+        column = (group * rows * a_group + place).astype(np.uint64)
+        return column, question.astype(np.uint64), *self._tables()
+
+    def _tables(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        goes_right = np.zeros((len(self.categories), self.most_bins), bool)
+        of = np.full(len(self.feature) if len(self.categories) else 0, -1, np.int64)
+        for row, (node, categories) in enumerate(self.categories.items()):
+            of[node] = row
+            goes_right[row, categories] = True
+            # `missing` is there for rows of an evaluation set even where training has none
+            goes_right[row, self.missing[node]] = not self.default_left[node]
+        return of, goes_right
 
     def levels_below(self, walked: Shape | None) -> int:
         """Levels that rows may have to go down from the leaves of ``walked``, a younger state of this tree."""
@@ -190,9 +225,13 @@ class Shape:
     def extends(self, walked: Shape) -> bool:
         """Whether this tree asks all that ``walked`` asks, and asks it first."""
         n, inner = len(walked.feature), walked.feature >= 0
-        return n <= len(self.feature) and all(
-            (getattr(self, name)[:n][inner] == getattr(walked, name)[inner]).all()
-            for name in ("feature", "split", "default_left", "left")
+        return (
+            n <= len(self.feature)
+            and all(
+                (getattr(self, name)[:n][inner] == getattr(walked, name)[inner]).all()
+                for name in ("feature", "split", "default_left", "left")
+            )
+            and all(np.array_equal(self.categories[node], own) for node, own in walked.categories.items())
         )
 
 
@@ -202,6 +241,7 @@ def _shape(
     default_left: NDArray[np.bool_],
     left: NDArray[np.int32],
     cuts: Cuts,
+    categories: Categories,
 ) -> Shape:
     inner = feature >= 0
     below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
@@ -209,5 +249,31 @@ def _shape(
         raise ProtocolError("a tree with a feature, or a child, that there is not")
     if (bin[inner] < -1).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
         raise ProtocolError("a tree that splits at a bin that there is not")
-    missing = np.where(inner & cuts.missing[feature], cuts.n_values[feature], NO_BIN).astype(np.int32)
-    return Shape(feature, bin, missing, default_left, left)
+    has_missing = inner & (cuts.missing | cuts.categorical)[feature]
+    missing = np.where(has_missing, cuts.n_values[feature], NO_BIN).astype(np.int32)
+    most_bins = int(cuts.n_values[feature[list(categories)]].max()) + 2 if categories else 0
+    return Shape(feature, bin, missing, default_left, left, categories, most_bins)
+
+
+def flat_categories(trees: Iterable[Categories]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The sets of trees end to end, node after node, and where each ends: int32 (any,) each."""
+    sets = [own[node] for own in trees for node in sorted(own)]
+    empty = np.zeros(0, np.int32)
+    if not sets:
+        return empty, empty
+    return np.concatenate([empty, *sets]), np.cumsum([len(own) for own in sets], dtype=np.int32)
+
+
+def _sets(feature: NDArray[np.int32], cuts: Cuts, categories: NDArray[np.int32], ends: NDArray[np.int32]) -> Categories:
+    """What `flat_categories` put end to end, by the nodes of all trees."""
+    if not cuts.any_categorical and not len(ends):
+        return {}
+    inside = (feature >= 0) & (feature < cuts.n_features)
+    nodes = np.flatnonzero(inside & cuts.categorical[np.where(inside, feature, 0)])
+    if len(nodes) != len(ends) or (len(ends) and (ends[-1] != len(categories) or (np.diff(ends, prepend=0) < 0).any())):
+        raise ProtocolError("trees with other sets of categories than nodes that ask for them")
+    sets = dict(zip(nodes.tolist(), np.split(categories, ends[:-1]), strict=True)) if len(nodes) else {}
+    for node, own in sets.items():
+        if (own < 0).any() or (own >= cuts.n_values[feature[node]]).any():
+            raise ProtocolError("a tree that asks for a category that there is not")
+    return sets

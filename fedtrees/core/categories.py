@@ -1,0 +1,88 @@
+"""Vocabularies: the categories of a column, which a code counts from 0 on.
+
+They are schema and not rows: the server learns their names. What must not be known there needs a neutral name in the
+silo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.errors import SchemaError
+
+
+def translated(codes: NDArray[np.float32], own: Sequence[Any], categories: Sequence[Any]) -> NDArray[np.float32]:
+    """Codes of one vocabulary as those of another; unknown ones are the code after its last, NaN stays NaN.
+
+    Examples
+    --------
+    >>> translated(np.float32([0, 1, 2, np.nan]), ["c", "a", "d"], ["a", "b", "c"])
+    array([ 2.,  0.,  3., nan], dtype=float32)
+    """
+    place = {category: code for code, category in enumerate(categories)}
+    new = np.array([place.get(category, len(place)) for category in own] + [len(place)], np.float32)
+    missing = np.isnan(codes)
+    old = np.minimum(np.where(missing, 0, codes), len(own)).astype(np.int64)
+    return np.where(missing, np.float32(np.nan), new[old]).astype(np.float32)
+
+
+def refuse_unseen(codes: NDArray[Any], own: Sequence[Any], known: Sequence[Any], column: str) -> None:
+    """Refuse codes of categories that are not known, where any row has one; NaN, and what is below 0, has none.
+
+    Raises
+    ------
+    SchemaError
+        Naming the column and the category.
+    """
+    unseen = set(own) - set(known)
+    for code in np.unique(codes[codes >= 0]).astype(np.int64).tolist() if unseen else ():
+        if code < len(own) and own[code] in unseen:
+            raise SchemaError(
+                f"{column}: category {own[code]!r} was not there in training; make it missing, or train with it."
+            )
+
+
+def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+    """The categories of a column that any silo has.
+
+    They stand in the order of the longest vocabulary where that has all the others in their own order, else sorted:
+    whatever order the silos come in.
+
+    Parameters
+    ----------
+    name : str
+    told : sequence of (str, list)
+        Each silo's name and vocabulary.
+
+    Raises
+    ------
+    SchemaError
+        If some categories are texts and others numbers, naming a silo of each.
+
+    Examples
+    --------
+    >>> agreed_vocabulary("size", [("mayo", ["S", "L"]), ("ucla", ["S", "M", "L"])])
+    ['S', 'M', 'L']
+    >>> agreed_vocabulary("size", [("mayo", ["S", "L"]), ("ucla", ["M", "L"])])
+    ['L', 'M', 'S']
+    """
+    longest = max((own for _, own in told), key=len)
+    if all(own == longest or _is_part(own, longest) for _, own in told):
+        return longest
+    texts = {isinstance(category, str): silo for silo, own in reversed(told) for category in own}
+    if len(texts) > 1:
+        raise SchemaError(
+            f"silo {texts[False]!r}, unlike silo {texts[True]!r}: column {name!r} has categories that are numbers, not "
+            "texts; make them texts, or numbers, in every silo."
+        )
+    return sorted({category for _, own in told for category in own})
+
+
+def _is_part(own: list[Any], longest: list[Any]) -> bool:
+    """Whether one list is in another, in its own order."""
+    rest = iter(longest)
+    return all(any(category == other for other in rest) for category in own)

@@ -1,0 +1,57 @@
+"""What silos are told of categories: the vocabulary that all agree on, which their codes count from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fedtrees.core.categories import refuse_unseen, translated
+from fedtrees.core.query import Fact
+from fedtrees.core.table import Table
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class Vocabulary(Fact, frozen=True, eq=False):
+    """The categories that all silos agree on: from now on, codes count these.
+
+    Parameters
+    ----------
+    categories : dict of str to list
+        Of each category column, in the order of the codes.
+    """
+
+    categories: dict[str, list[Any]]
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        table, held_out = silo.read
+        where = f"silo {silo.name!r}"
+        self._refuse_unseen(table, where)
+        for place, own in enumerate(held_out):
+            self._refuse_unseen(own, f"{where}, eval_set {place}")
+        silo.table = recoded(table, self.categories)
+        silo.held_out = [recoded(own, self.categories) for own in held_out]
+
+    def _refuse_unseen(self, table: Table, where: str) -> None:
+        for place, name in enumerate(table.schema.names):
+            own = table.schema.categories.get(name)
+            if own is not None:
+                column = f"{where}: column {name!r}"
+                refuse_unseen(table.X[:, place], own, self.categories.get(name, []), column)
+
+
+def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:
+    """The same rows by codes that count these categories; nothing is copied where they do already."""
+    schema, own = table.schema, table.schema.categories
+    if own == categories:
+        return table
+    X = table.X.copy(order="K")
+    for place, name in enumerate(schema.names):
+        if name in own and own[name] != categories.get(name):
+            X[:, place] = translated(X[:, place], own[name], categories.get(name, []))
+    return replace(table, X=X, schema=msgspec.structs.replace(schema, categories=dict(categories)))

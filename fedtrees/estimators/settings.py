@@ -1,0 +1,114 @@
+"""What the estimators' parameters mean for a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.cohort import as_sampler
+from fedtrees.core.table import Schema
+from fedtrees.core.vocabulary import Vocabulary
+from fedtrees.core.weighting import as_weighting
+from fedtrees.errors import ParameterError
+from fedtrees.estimators.parameters import metric_names, seed_of
+from fedtrees.export.categories import check_categories
+from fedtrees.queries.metrics import METRICS, metric_named
+from fedtrees.trees.boost import Settings
+from fedtrees.trees.columns import Columns
+from fedtrees.trees.constraints import Constraints
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.split import SplitRule
+
+if TYPE_CHECKING:
+    from fedtrees.export.continued import Continued
+
+
+def settings_of(estimator: Any, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
+    """What an estimator's parameters mean for a training on these columns.
+
+    Parameters
+    ----------
+    estimator : FedGBT
+    loss : Loss
+    schema : Schema
+    eval_sets : int
+        Evaluation sets that silos hold.
+    earlier : Continued, optional
+        What the training goes on from.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter that does not fit the columns, or others.
+    """
+    eval_sets += estimator.validation_fraction is not None
+    if estimator.early_stopping_rounds is not None and not eval_sets:
+        raise ParameterError(
+            "early_stopping_rounds needs an eval_set, in fit or in each Silo, or a validation_fraction, to look at."
+        )
+    seed, constraints = seed_of(estimator.random_state), None
+    if estimator.monotone_constraints is not None or estimator.interaction_constraints is not None:
+        constraints = Constraints.of(estimator.monotone_constraints, estimator.interaction_constraints, schema.names)
+    categories = _categories(estimator, schema, constraints)
+    shares = (
+        float(own) for own in (estimator.colsample_bytree, estimator.colsample_bylevel, estimator.colsample_bynode)
+    )
+    columns = Columns(len(schema.names), seed, *shares)
+    return Settings(
+        loss=loss,
+        targets=1 if schema.labels else schema.targets,
+        n_estimators=int(estimator.n_estimators),
+        max_depth=int(estimator.max_depth),
+        max_bin=int(estimator.max_bin),
+        rule=SplitRule(
+            reg_lambda=float(estimator.reg_lambda),
+            reg_alpha=float(estimator.reg_alpha),
+            gamma=float(estimator.gamma),
+            min_child_weight=float(estimator.min_child_weight),
+            learning_rate=float(estimator.learning_rate),
+            max_delta_step=float(getattr(loss, "max_delta_step", estimator.max_delta_step or 0.0)),
+            max_cat_to_onehot=int(estimator.max_cat_to_onehot),
+            max_cat_threshold=int(estimator.max_cat_threshold),
+        ),
+        constraints=constraints,
+        columns=None if columns.all else columns,
+        max_leaves=int(estimator.max_leaves),
+        best_first=estimator.grow_policy == "lossguide",
+        parallel=int(estimator.num_parallel_tree),
+        subsample=float(estimator.subsample),
+        base_score=estimator.base_score if estimator.base_score is None else float(estimator.base_score),
+        sampler=as_sampler(estimator.sampling),
+        weighting=as_weighting(estimator.weighting),
+        seed=seed,
+        eval_names=[f"validation_{place}" for place in range(eval_sets)],
+        eval_metrics=_metrics_of(estimator, loss, schema.targets),
+        validation_share=float(estimator.validation_fraction or 0.0),
+        inherited=None if earlier is None else earlier.trees,
+        vocabulary=Vocabulary(schema.categories) if schema.categories else None,
+        categories=categories,
+    )
+
+
+def _categories(estimator: Any, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
+    """The categories of each feature that is split by them, 0 of others; None where none is."""
+    if not estimator.enable_categorical or not schema.categories:
+        return None
+    check_categories(schema)
+    numbers = np.array([len(schema.categories.get(name, ())) for name in schema.names], np.int64)
+    directed = np.zeros(len(numbers), bool) if constraints is None else constraints.direction != 0
+    if (directed & (numbers > 0)).any():
+        name = schema.names[int(np.argmax(directed & (numbers > 0)))]
+        raise ParameterError(f"monotone_constraints: {name!r} is a category, which does not rise or fall.")
+    return numbers
+
+
+def _metrics_of(estimator: Any, loss: Loss, targets: int) -> list[str]:
+    names = metric_names(estimator.eval_metric) or [loss.metric()]
+    several = loss.outputs(0, targets) > targets and not estimator._classifies
+    for name in names:
+        # of several quantiles, one says little by itself
+        if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
+            raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
+    return names

@@ -1,0 +1,109 @@
+"""Categories as an XGBoost model keeps them, so that a Booster finds its codes in any frame by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from fedtrees.core.table import Schema
+from fedtrees.errors import DataError
+
+MOST_CATEGORIES = 65_533  # bins are numbered in 16 bits, with one for the missing and one for the unknown
+INT64_ARRAY = 15  # XGBoost's number for an array of int64
+_LARGEST = np.iinfo(np.int64).max
+
+
+def check_categories(schema: Schema) -> None:
+    """Refuse categories that no XGBoost model can keep.
+
+    Raises
+    ------
+    DataError
+        Naming the column: for categories that are neither texts nor whole numbers, or some the one and some the other,
+        or too many.
+    """
+    for name, own in schema.categories.items():
+        odd = [each for each in own if not isinstance(each, str) and (type(each) is not int or abs(each) > _LARGEST)]
+        if odd:
+            raise DataError(
+                f"column {name!r} has the category {odd[0]!r}, which an XGBoost model cannot keep; make its categories "
+                "texts or whole numbers."
+            )
+        if len({type(each) for each in own}) > 1:
+            raise DataError(f"column {name!r} has texts and numbers for categories; make them all texts, or numbers.")
+        if len(own) > MOST_CATEGORIES:
+            raise DataError(
+                f"column {name!r} has {len(own)} categories; {MOST_CATEGORIES} are the most. Join rare ones, or make "
+                "it a number."
+            )
+
+
+def types_of(schema: Schema) -> list[str]:
+    """XGBoost's ``feature_types``."""
+    return ["c" if schema.categories.get(name) else "float" for name in schema.names]
+
+
+def encoded(vocabularies: Sequence[Sequence[Any] | None]) -> dict[str, object]:
+    """The vocabulary of each feature, None of numbers, as XGBoost 3.2 writes them; nothing where none has any."""
+    if not any(vocabularies):
+        return {"enc": [], "feature_segments": [], "sorted_idx": []}
+    each = [_written(own or ()) for own in vocabularies]
+    return {
+        "enc": [_column(own) for own in each],
+        "feature_segments": np.cumsum([0, *map(len, each)]).astype(">i4"),
+        "sorted_idx": np.concatenate([_order(own) for own in each]).astype(">i4"),
+    }
+
+
+def _written(own: Sequence[Any]) -> list[Any]:
+    """Numbers, or the bytes of texts as XGBoost cuts them out of a pandas frame: it counts characters, not bytes.
+
+    For texts beyond ASCII the pieces are not the names, but a frame is cut in the same way when it predicts.
+    """
+    if not own or not isinstance(own[0], str):
+        return list(own)
+    data, ends = "".join(own).encode(), np.cumsum([0, *map(len, own)]).tolist()
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def _column(own: list[Any]) -> dict[str, object]:
+    if own and not isinstance(own[0], bytes):
+        return {"type": INT64_ARRAY, "values": np.array(own, ">i8")}
+    offsets = np.cumsum([0, *map(len, own)]) if own else np.zeros(0)
+    return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(own), "i1")}
+
+
+def _order(own: list[Any]) -> list[int]:
+    """The codes in the order of their categories; to XGBoost, bytes are signed."""
+    keys = [np.frombuffer(each, np.int8).tolist() if isinstance(each, bytes) else each for each in own]
+    return sorted(range(len(own)), key=keys.__getitem__)
+
+
+def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
+    """The vocabulary of each feature of a model; empty of numbers, and of codes that came without one.
+
+    Raises
+    ------
+    DataError
+        For names that are not as they were: see `_written`.
+    """
+    model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    written = model.get("model", {}).get("cats", {}).get("enc", [])
+    return [_names(own) for own in written] or [[] for _ in range(booster.num_features())]
+
+
+def _names(column: dict[str, Any]) -> list[Any]:
+    if "offsets" not in column:
+        return list(column["values"])
+    text: NDArray[np.int8] = np.array(column["values"], np.int8)
+    data, ends = text.tobytes(), column["offsets"]
+    try:
+        return [data[start:end].decode() for start, end in pairwise(ends)]
+    except UnicodeDecodeError as error:
+        raise DataError("a model of categories beyond ASCII, whose names XGBoost did not keep; use XGBoost.") from error

@@ -1,0 +1,440 @@
+"""Splits by category: XGBoost's own trees, silos of other vocabularies, and Boosters that find their codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference_data
+import xgboost
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from strategies import Watched, model_bytes
+from xgboost_twin import few_values, same_trees, trained, trees_of
+
+from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees.core.categories import agreed_vocabulary, translated
+from fedtrees.export.categories import vocabularies_of
+
+
+def with_categories(
+    n: int = 2000, seed: int = 0, missing: float = 0.1
+) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float32]]:
+    """Numbers and categories, of texts and of numbers, in no order; few, some and many of them."""
+    X, y, weight = few_values(n, seed=seed, missing=missing)
+    rng = np.random.default_rng(seed + 1)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    for name, size in (("few", 3), ("some", 12), ("many", 150)):
+        codes = rng.integers(0, size, n)
+        y = y + 0.5 * rng.normal(size=size)[codes]
+        frame[name] = pd.Categorical.from_codes(codes, [f"{name} {k}" for k in rng.permutation(size)])
+        frame.loc[rng.random(n) < missing, name] = None
+    frame["dose"] = pd.Categorical(rng.choice([30, 10, 20, 7, 5, 3], n))
+    return frame, y, weight
+
+
+X, Y, WEIGHT = with_categories(600)
+SILOS = np.arange(len(Y)) % 3
+SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}
+MODEL = FedGBTRegressor(**SMALL).fit(X, Y, SILOS, WEIGHT)
+
+
+# -- XGBoost ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"max_cat_to_onehot": 200},
+        {"max_cat_threshold": 5},
+        {"max_cat_to_onehot": 1, "max_cat_threshold": 1},
+        {"reg_alpha": 0.5, "reg_lambda": 0.0, "min_child_weight": 3.0},
+        {"max_delta_step": 0.3},
+        {"monotone_constraints": {"a": 1, "b": -1}, "seed": 3},
+        {"interaction_constraints": [["a", "few"], ["some", "b", "many"]]},
+        {"grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0},
+        {"objective": "binary:logistic"},
+        {"objective": "multi:softprob"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_trees_are_those_of_xgboost_node_for_node(params: dict[str, Any], missing: float) -> None:
+    params = {"max_depth": 5, "enable_categorical": True} | params
+    frame, y, weight = with_categories(seed=params.pop("seed", 0), missing=missing)
+    shares = {"binary:logistic": [0.4], "multi:softprob": [0.3, 0.6]}.get(params.get("objective", ""))
+    y = y if shares is None else np.digitize(y, np.quantile(y, shares)).astype(float)
+    ours, theirs = trained(frame, y, weight, 6, **params)
+    assert same_trees(ours, theirs) > 100
+    assert any(tree["categories_nodes"] for tree in trees_of(ours)) == (params.get("max_cat_threshold") != 1)
+    other = xgboost.DMatrix(
+        with_categories(seed=9)[0][: len(y)].set_axis(frame.columns, axis=1), enable_categorical=True
+    )
+    np.testing.assert_allclose(ours.predict(other), theirs.predict(other), atol=1e-4)
+
+
+def test_categories_are_written_as_xgboost_writes_them() -> None:
+    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(X, Y).get_booster()
+    own, other = (
+        json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["cats"]
+        for booster in (MODEL.booster_, theirs)
+    )
+    assert own == other
+    assert vocabularies_of(theirs) == vocabularies_of(MODEL.booster_)
+    assert MODEL.booster_.feature_types == ["float"] * 5 + ["c"] * 4
+
+
+@pytest.mark.parametrize("names", [["b", "a", "ab", "", "aa", "B"], ["b", "é", "a", "ab", "", "日本", "ß"]], ids=str)
+def test_texts_are_cut_and_sorted_as_xgboost_does(names: list[str]) -> None:
+    frame = pd.DataFrame({"c": pd.Categorical(names * 9, names)})
+    y = np.arange(63.0)[: len(frame)] % len(names)
+    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(frame, y).get_booster()
+    ours = FedGBTRegressor(n_estimators=1, enable_categorical=True).fit(frame, y)
+    own, other = (
+        json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["cats"]
+        for booster in (ours.booster_, theirs)
+    )
+    assert own == other
+    matrix = xgboost.DMatrix(frame, enable_categorical=True)
+    assert ours.booster_.predict(matrix).tobytes() == ours.predict(frame).tobytes()
+    assert ours.predict(frame.iloc[::-1].assign(c=frame["c"].cat.reorder_categories(names[::-1])))[::-1].tolist() == (
+        ours.predict(frame).tolist()
+    )
+
+
+def test_names_that_xgboost_did_not_keep_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"c": pd.Categorical(["é", "b", "ß"] * 9)})
+    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(frame, np.arange(27.0))
+    theirs.save_model(tmp_path / "model.json")
+    with pytest.raises(DataError, match="a model of categories beyond ASCII, whose names XGBoost did not keep"):
+        FedGBTRegressor().load_model(tmp_path / "model.json")
+
+
+def test_the_documented_example_has_xgboosts_scores() -> None:
+    """XGBoost's tutorial on categorical data: few categories, each split from the others."""
+    rng = np.random.RandomState(1994)
+    table = pd.DataFrame({str(i): rng.randint(0, 4, 100) for i in range(11)})
+    y = table.sum(axis=1) + 1
+    frame = table.iloc[:, 1:].astype("category")
+    for name in frame:
+        frame[name] = frame[name].cat.set_categories(np.arange(4))
+    params: dict[str, Any] = {"enable_categorical": True, "max_cat_to_onehot": 5}
+    ours = FedGBTRegressor(**params).fit(frame, y, eval_set=[(frame, y)])
+    theirs = xgboost.XGBRegressor(tree_method="hist", **params).fit(frame, y, eval_set=[(frame, y)], verbose=False)
+    one_hot = pd.get_dummies(frame)
+    encoded = FedGBTRegressor().fit(one_hot, y, eval_set=[(one_hot, y)])
+    scores = [model.evals_result()["validation_0"]["rmse"] for model in (ours, theirs, encoded)]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(scores[0], scores[2], rtol=1e-3, atol=2e-3)
+    booster = ours.get_booster()
+    matrix = xgboost.DMatrix(frame, enable_categorical=True)
+    shap = booster.predict(matrix, pred_contribs=True)
+    np.testing.assert_allclose(shap.sum(axis=1), booster.predict(matrix, output_margin=True), rtol=1e-3)
+    assert booster.feature_types == ["c"] * 10
+
+
+@pytest.mark.slow_without_jit
+def test_adult_scores_as_with_xgboost_and_is_the_same_over_real_silos() -> None:
+    table = pd.read_csv(reference_data.path_of("adult_income.csv.gz"))
+    train = (table["split"] == "train").to_numpy()
+    y, frame = (table["income"] == ">50K").to_numpy(int), table.drop(columns=["income", "split"])
+    for name in frame.select_dtypes(exclude="number"):
+        frame[name] = frame[name].astype("category")
+    silos = table["workclass"].fillna("unknown")
+    params: dict[str, Any] = {"n_estimators": 60, "learning_rate": 0.1, "n_jobs": 2, "enable_categorical": True}
+    theirs = xgboost.XGBClassifier(tree_method="hist", **params).fit(frame[train], y[train])
+    ours = FedGBTClassifier(**params).fit(frame[train], y[train], silos[train])
+    areas = [roc_auc_score(y[~train], model.predict_proba(frame[~train])[:, 1]) for model in (ours, theirs)]
+    assert areas[0] == pytest.approx(areas[1], abs=1e-3) and areas[0] > 0.92
+    rows = np.flatnonzero(train)[::10]
+    small: dict[str, Any] = params | {"n_estimators": 5}
+    apart = [
+        # each silo makes its own categories of its own texts
+        Silo(
+            name,
+            own.apply(lambda column: column.astype(str).astype("category") if column.dtype == "category" else column),
+            y[own.index],
+        )
+        for name, own in frame.iloc[rows].astype({"education": "category"}).groupby(silos.iloc[rows])
+    ]
+    pooled = frame.iloc[rows].apply(
+        lambda column: column.astype(str).astype("category") if column.dtype == "category" else column
+    )
+    federated = FedGBTClassifier(**small).fit_federation(LocalFederation(apart))
+    assert model_bytes(federated) == model_bytes(FedGBTClassifier(**small).fit(pooled, y[rows]))
+
+
+# -- vocabularies of silos ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "agreed"),
+    [
+        ([["b", "a"], ["b", "a"]], ["b", "a"]),
+        ([["b", "a"], ["a"], []], ["b", "a"]),
+        ([["lo", "hi"], ["lo", "mid", "hi"]], ["lo", "mid", "hi"]),
+        ([["b", "a"], ["a", "b"]], ["a", "b"]),
+        ([["b", "a"], ["c", "a"]], ["a", "b", "c"]),
+        ([[3, 1], [20]], [1, 3, 20]),
+        ([[], []], []),
+    ],
+    ids=str,
+)
+def test_vocabularies_are_joined_whatever_the_order_of_silos(told: list[list[Any]], agreed: list[Any]) -> None:
+    silos = [(f"silo {k}", own) for k, own in enumerate(told)]
+    assert agreed_vocabulary("c", silos) == agreed_vocabulary("c", silos[::-1]) == agreed
+    for own in told:
+        codes = np.append(np.arange(len(own)), np.nan).astype(np.float32)
+        new = translated(codes, own, agreed)
+        assert [agreed[int(code)] for code in new[:-1]] == own and np.isnan(new[-1])
+
+
+def by_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, whose columns know no categories but their own, sorted."""
+    return frame.assign(
+        **{name: frame[name].cat.set_categories(sorted(frame[name].dropna().unique())) for name in frame.columns[5:]}
+    )
+
+
+def silos_of(frame: pd.DataFrame, held_out: pd.DataFrame | None = None) -> list[Silo]:
+    return [
+        Silo(
+            f"silo {k}", by_names(frame[own]), Y[own], WEIGHT[own], n_jobs=1,
+            eval_set=[] if held_out is None else [(by_names(held_out[own]), Y[own])],
+        )
+        for k in range(3)
+        for own in [k == SILOS]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+@pytest.mark.parametrize("enable", [True, False])
+def test_silos_that_know_their_own_categories_only_give_the_pooled_model(mode: str, enable: bool) -> None:
+    params = SMALL | {"enable_categorical": enable}
+    pooled = FedGBTRegressor(**params).fit(by_names(X), Y, None, WEIGHT)
+    silos = silos_of(X)
+    assert len({tuple(silo.table.schema.categories["many"]) for silo in silos}) == 3
+    federation = LocalFederation(silos, mode, n_jobs=1)
+    for _ in range(2):  # what one training agreed on is not what the next one begins with
+        assert model_bytes(FedGBTRegressor(**params).fit_federation(federation)) == model_bytes(pooled)
+
+
+def test_fused_and_faithful_are_billed_alike_and_evaluation_sets_are_recoded() -> None:
+    ledgers, scores = [], []
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation(silos_of(X, held_out=X), mode, n_jobs=1)
+        model = FedGBTRegressor(**SMALL).fit_federation(federation)
+        ledgers.append(model.ledger_.per_round())
+        scores.append(model.evals_result_["validation_0"]["rmse"])
+    pd.testing.assert_frame_equal(*ledgers)
+    assert ledgers[0]["kind"].str.contains("CategoryCounts").sum() == 1
+    predicted = model.predict(X)
+    assert scores[0] == scores[1] and scores[0][-1] == pytest.approx(np.sqrt(np.mean((predicted - Y) ** 2)), rel=1e-6)
+
+
+def test_a_silo_that_forgets_its_codes_learns_them_again() -> None:
+    silos = silos_of(X, held_out=X)
+
+    def forget(round: int) -> None:
+        silos[round % 3].forget()
+
+    forgetful = Watched(LocalFederation(silos, "faithful"), forget)
+    forgetful.eval_sets = 1
+    model = FedGBTRegressor(**SMALL).fit_federation(forgetful)
+    assert model_bytes(model) == model_bytes(FedGBTRegressor(**SMALL).fit(by_names(X), Y, None, WEIGHT))
+
+
+def test_a_table_of_one_vocabulary_is_not_copied() -> None:
+    federation = LocalFederation.from_table(X, Y, SILOS, n_jobs=1)
+    before = federation.table.X
+    FedGBTRegressor(**SMALL).fit_federation(federation)
+    assert federation._fused.table.X is before
+
+
+# -- predicting -----------------------------------------------------------------------------------------------
+
+
+def test_the_booster_finds_the_codes_in_any_frame_by_itself() -> None:
+    predicted = MODEL.predict(X)
+    matrix = xgboost.DMatrix(X, enable_categorical=True)
+    assert MODEL.booster_.predict(matrix).tobytes() == predicted.tobytes()
+    other = X.assign(
+        many=X["many"].cat.reorder_categories(sorted(X["many"].cat.categories)[::-1]),
+        few=X["few"].cat.remove_unused_categories().cat.set_categories(["few 2", "few 0", "few 1"]),
+    )
+    assert MODEL.predict(other).tobytes() == predicted.tobytes()
+    assert MODEL.booster_.predict(xgboost.DMatrix(other, enable_categorical=True)).tobytes() == predicted.tobytes()
+    codes = X.apply(lambda c: c.cat.codes.astype(float).where(c.notna()) if c.dtype == "category" else c).to_numpy()
+    assert MODEL.predict(codes).tobytes() == predicted.tobytes()
+    leaves = MODEL.booster_.predict(matrix, pred_leaf=True)
+    assert MODEL.apply(X).tolist() == leaves.tolist()
+
+
+def test_categories_that_no_row_trained_with_and_missing_ones_go_where_xgboost_sends_them() -> None:
+    """A vocabulary may hold more than rows have: up to the last of these a category has a bin, then it goes left."""
+    names = ["unused", "a", "b", "c", "d", "e", "last"]
+    rng = np.random.default_rng(0)
+    own = rng.integers(1, 6, 400)
+    y = np.array([0, 1, 5, 2, 4, 3])[own] + 0.1 * rng.normal(size=400)
+    frame = pd.DataFrame({"c": pd.Categorical.from_codes(own, names), "x": rng.normal(size=400)})
+    params: dict[str, Any] = {"n_estimators": 3, "max_depth": 3, "enable_categorical": True, "base_score": 0.5}
+    ours = FedGBTRegressor(**params).fit(frame, y, np.arange(400) % 2)
+    theirs = xgboost.XGBRegressor(tree_method="hist", **params).fit(frame, y)
+    asked = pd.DataFrame({"c": pd.Categorical([*names, None], names), "x": np.zeros(8)})
+    np.testing.assert_allclose(ours.predict(asked), theirs.predict(asked), atol=1e-4)
+    assert (
+        ours.predict(asked).tobytes()
+        == ours.booster_.predict(xgboost.DMatrix(asked, enable_categorical=True)).tobytes()
+    )
+    # what training says of such rows, when it scores them, is what the Booster says
+    scored = FedGBTRegressor(**params).fit(frame, y, eval_set=[(asked, np.zeros(8))])
+    last = scored.evals_result_["validation_0"]["rmse"][-1]
+    assert last == pytest.approx(np.sqrt(np.mean(ours.predict(asked).astype(float) ** 2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["json", "ubj"])
+@pytest.mark.parametrize("whose", ["ours", "xgboost's"])
+def test_files_come_back_with_their_categories(ending: str, whose: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model.{ending}"
+    if whose == "ours":
+        MODEL.save_model(path)
+        expected = MODEL.predict(X)
+    else:
+        theirs = xgboost.XGBRegressor(n_estimators=3, enable_categorical=True).fit(X, Y)
+        theirs.save_model(path)
+        expected = theirs.predict(X)
+    loaded = FedGBTRegressor().load_model(path)
+    assert loaded.predict(by_names(X)).tobytes() == expected.tobytes()
+    if whose == "ours":
+        assert model_bytes(loaded) == model_bytes(MODEL)
+        plain = xgboost.XGBRegressor(enable_categorical=True)
+        plain.load_model(path)
+        assert plain.predict(X).tobytes() == expected.tobytes()
+    with pytest.raises(SchemaError, match="column 'few': category 'none' was not there in training; make it missing"):
+        loaded.predict(X.assign(few=pd.Categorical(["none"] * len(X))))
+
+
+def test_codes_without_names_are_predicted_as_xgboost_does(tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).integers(0, 9, (200, 2)).astype(np.float32)
+    theirs = xgboost.XGBRegressor(n_estimators=3, enable_categorical=True, feature_types=["c", "q"])
+    theirs.fit(codes, codes[:, 0] % 3).save_model(tmp_path / "model.json")
+    assert (
+        FedGBTRegressor().load_model(tmp_path / "model.json").predict(codes).tobytes()
+        == theirs.predict(codes).tobytes()
+    )
+
+
+def test_what_comes_with_a_model_knows_of_categories() -> None:
+    booster = MODEL.booster_
+    assert "many:{" in booster.get_dump()[0] + booster.get_dump()[1]
+    assert len(booster.trees_to_dataframe()["Category"].dropna()) > 3
+    assert MODEL.feature_importances_.sum() == pytest.approx(1)
+
+
+# -- other settings -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"objective": "reg:absoluteerror"},
+        {"objective": "reg:quantileerror", "quantile_alpha": 0.3},
+        {"num_parallel_tree": 2, "subsample": 0.6, "colsample_bynode": 0.5, "random_state": 1},
+        {"grow_policy": "lossguide", "max_leaves": 7},
+    ],
+    ids=str,
+)
+def test_other_leaves_and_samples_find_the_same_rows(params: dict[str, Any]) -> None:
+    y = np.stack([Y, -Y], axis=1) if "num_parallel_tree" in params else Y
+    ids = np.arange(len(Y))
+    models = [FedGBTRegressor(**SMALL, **params).fit(X, y, silos, row_id=ids) for silos in (None, SILOS)]
+    assert model_bytes(models[0]) == model_bytes(models[1])
+    assert any(tree["categories_nodes"] for tree in trees_of(models[0].booster_))
+    assert models[0].score(X, y) > (0.05 if "objective" in params else 0.2)
+
+
+def test_without_enable_categorical_codes_are_numbers() -> None:
+    model = FedGBTRegressor(3).fit(X, Y)
+    assert (
+        not any(tree["categories_nodes"] for tree in trees_of(model.booster_)) and model.booster_.feature_types is None
+    )
+
+
+def test_a_frame_of_numbers_is_trained_as_ever() -> None:
+    models = [FedGBTRegressor(3, enable_categorical=enable).fit(X[list("abcde")], Y) for enable in (True, False)]
+    assert model_bytes(models[0]) == model_bytes(models[1])
+
+
+def test_a_category_that_is_always_missing_is_no_feature_to_split_by() -> None:
+    frame = X.assign(few=pd.Categorical([None] * len(X)))
+    model = FedGBTRegressor(**SMALL).fit(frame, Y, SILOS)
+    without = FedGBTRegressor(**SMALL).fit(frame.drop(columns="few"), Y, SILOS)
+    assert model.predict(frame).tobytes() == without.predict(frame.drop(columns="few")).tobytes()
+
+
+def test_more_than_256_categories_each_have_a_bin() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.permutation(np.arange(2400) % 600)
+    frame = pd.DataFrame({"c": pd.Categorical.from_codes(codes, [f"{k:03d}" for k in range(600)])})
+    y = rng.normal(size=600)[codes]
+    ours, theirs = trained(frame, y, None, 3, max_depth=3, max_cat_threshold=700, enable_categorical=True)
+    same_trees(ours, theirs)
+
+
+# -- what is refused --------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "fractions": (
+        [0.5, 1.5],
+        "column 'c' has the category 0.5, which an XGBoost model cannot keep; make its categories",
+    ),
+    "truth": ([True, False], "column 'c' has the category False, which an XGBoost model cannot keep"),
+    "texts and numbers": (["a", 1], "column 'c' has texts and numbers for categories; make them all"),
+    "too many": ([f"{k}" for k in range(70_000)], "column 'c' has 70000 categories; 65533 are the most"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_categories_that_no_model_keeps_are_named(case: str) -> None:
+    values, text = REFUSED[case]
+    frame = pd.DataFrame({"c": pd.Series(values, dtype="category")})
+    with pytest.raises(DataError, match=f"^{text}"):
+        FedGBTRegressor(enable_categorical=True).fit(frame, np.arange(float(len(frame))))
+
+
+def test_what_goes_not_with_categories_is_named() -> None:
+    with pytest.raises(
+        ParameterError, match=r"^monotone_constraints: 'some' is a category, which does not rise or fall"
+    ):
+        FedGBTRegressor(enable_categorical=True, monotone_constraints={"a": 1, "some": -1}).fit(X, Y)
+    before = FedGBTRegressor(1).fit(X, Y)
+    with pytest.raises(DataError, match=r"^xgb_model: training that splits by categories cannot go on from an earlier"):
+        FedGBTRegressor(1, enable_categorical=True).fit(X, Y, xgb_model=before)
+    with pytest.raises(DataError, match=r"^xgb_model: a model of categorical splits"):
+        FedGBTRegressor(1).fit(X, Y, xgb_model=MODEL)
+
+
+def test_an_unseen_category_to_score_on_is_named_before_training() -> None:
+    asked = X.assign(few=pd.Categorical(["none"] * len(X)))
+    text = "column 'few': category 'none' was not there in training; make it missing"
+    with pytest.raises(SchemaError, match=rf"^silo '0', eval_set 0: {text}"):
+        FedGBTRegressor(**SMALL).fit(X, Y, SILOS, eval_set=[(asked, Y)])
+    good, bad = Silo("mayo", X, Y), Silo("ucla", X, Y, eval_set=[(asked, Y)])
+    good.held_out, good.read = bad.held_out[:0], (good.table, [])
+    with pytest.raises(SchemaError, match=rf"^silo 'ucla', eval_set 0: {text}"):
+        FedGBTRegressor(**SMALL).fit_federation(LocalFederation([bad], "faithful"))
+
+
+@pytest.mark.parametrize("code", [0.5, -1.0, 3.0])
+def test_numbers_that_are_no_codes_are_named(code: float) -> None:
+    row = np.zeros((2, X.shape[1]))
+    row[1, 5] = code
+    text = rf"^column 'few' holds {code:g} in row 1, which is the code of no category; give a DataFrame, or whole"
+    with pytest.raises(DataError, match=text):
+        MODEL.predict(row)
