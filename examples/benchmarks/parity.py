@@ -23,10 +23,11 @@ import reference_data as data
 import xgboost
 from numpy.typing import NDArray
 from reference_data import Absent, Reference
+from scipy.stats import norm
 from sklearn import datasets, metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from fedtrees import FedGBTClassifier, FedGBTRegressor
+from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor
 from fedtrees.core.rng import stream
 from fedtrees.trees.losses import LOSSES
 
@@ -55,6 +56,24 @@ def claims() -> Reference:
     size = np.exp(1.5 * X.a + X.b * (X.c > 0) - 0.5 * X.d + 2.0 * rng.normal(size=len(X)))
     branch = np.minimum(np.floor(rng.exponential(2.0, len(X))), 11).astype(int).astype(str)
     return Reference(X, size.to_numpy().astype(np.float64), branch, rng.random(len(X)) < 0.75)
+
+
+def adult_categories() -> Reference:
+    """The adult table, its text columns as pandas' categories."""
+    table = data.adult_income()
+    texts = [column for column in table.X if table.X[column].nunique() < 60 and column != "education-num"]
+    names = {column: table.X[column].map("no. {:.0f}".format, na_action="ignore") for column in texts}
+    X = table.X.assign(**{column: own.astype("category") for column, own in names.items()})
+    return table._replace(X=X)
+
+
+def delays() -> Reference:
+    """The claims as times: those over 20 are known by that bound alone, and a tenth by a range."""
+    table = claims()
+    lower, upper = np.minimum(table.y, 20.0), np.where(table.y > 20.0, np.inf, table.y)
+    some = stream(0, "ranges").random(len(lower)) < 0.1
+    upper = np.where(some & np.isfinite(upper), 2 * upper, upper)
+    return table._replace(y=np.stack([lower, upper], axis=1))
 
 
 def _apart(X: Any, y: Array) -> Reference:
@@ -91,6 +110,30 @@ POISSON = Score("Poisson deviance", metrics.mean_poisson_deviance, 0.005)
 GAMMA = Score("gamma deviance", metrics.mean_gamma_deviance, 0.005)
 PINBALL = Score("pinball loss at 0.9", lambda y, p: metrics.mean_pinball_loss(y, p, alpha=0.9), 0.005)
 TWEEDIE = Score("Tweedie deviance", lambda y, p: metrics.mean_tweedie_deviance(y, p, power=1.5), 0.005)
+
+
+def aft_likelihood(y: Array, predicted: Array) -> float:
+    """Minus the mean logarithm of the likelihood of normal noise of scale 2: of times, or of bounds."""
+    z = (np.log(np.maximum(y, 1e-300)) - np.log(predicted)[:, None]) / 2.0
+    known = y[:, 0] == y[:, 1]
+    density = norm.pdf(z[:, 0]) / (2.0 * np.maximum(y[:, 0], 1e-300))
+    between = norm.cdf(z[:, 1]) - norm.cdf(z[:, 0])
+    return float(-np.log(np.maximum(np.where(known, density, between), 1e-12)).mean())
+
+
+def mean_ndcg(y: Array, predicted: Array) -> float:
+    """The mean NDCG of ten ranks over queries, which stand beside the relevances."""
+    relevance, query = y.T
+    each = [
+        metrics.ndcg_score([2 ** relevance[own] - 1], [predicted[own]], k=10)
+        for own in (query == name for name in np.unique(query))
+        if relevance[own].any()
+    ]
+    return float(np.mean(each))
+
+
+LIKELIHOOD = Score("AFT log loss", aft_likelihood, 0.005)
+NDCG = Score("NDCG@10", mean_ndcg, 0.005, more_is_better=True, relative=False)
 
 
 # -- cases --------------------------------------------------------------------------------------------------
@@ -130,6 +173,10 @@ CASES = [
     Case("reg:tweedie", claims, TWEEDIE, target=lambda y: np.where(y < 1, 0, y)),
     Case("count:poisson", claims, POISSON, target=np.round),
     Case("reg:quantileerror", data.diamonds, PINBALL, params={"quantile_alpha": 0.9}),
+    Case("binary:logistic", adult_categories, AUC, params={"enable_categorical": True}),
+    Case("survival:aft", delays, LIKELIHOOD, params={"aft_loss_distribution_scale": 2.0}),
+    Case("rank:ndcg", data.lightgbm_lambdarank, NDCG),
+    Case("rank:pairwise", data.lightgbm_lambdarank, NDCG),
 ]
 
 
@@ -165,26 +212,55 @@ def run(case: Case, trees: int) -> Row:
     """Train both, score both, and train ours over two more partitions."""
     X, y, silos, own_rows = case.table()
     y = case.target(y)
-    classifies = case.objective.startswith(("binary:", "multi:"))
     params = {"n_estimators": trees, "learning_rate": 0.1, "objective": case.objective, **case.params}
-    kind, other = (FedGBTClassifier, xgboost.XGBClassifier) if classifies else (FedGBTRegressor, xgboost.XGBRegressor)
-    by_lot = stream(0, "lot").integers(5, size=len(y))
+    kind, fit_theirs = _libraries(case.objective)
+    whose = y[:, 1].astype(int) if case.objective.startswith("rank:") else np.arange(len(y))  # queries stay whole
+    by_lot = stream(0, "lot").integers(5, size=whose.max() + 1)[whose]
     ours, pooled, bytes_of = [], [], set()
     for train, test in _splits(y, own_rows):
-        model = kind(**params).fit(X.iloc[train], y[train], silos=silos[train])
-        theirs = other(**params, tree_method="hist", max_depth=6).fit(X.iloc[train], y[train])
+        model = _fit(kind(**params), X.iloc[train], y[train], silos[train])
+        theirs = fit_theirs({**params, "tree_method": "hist", "max_depth": 6}, X.iloc[train], y[train])
         for scores, fitted in ((ours, model), (pooled, theirs)):
             scores.append(case.score.of(y[test], _predicted(fitted, X.iloc[test], case)))
         if not bytes_of:
             partitions = (by_lot[train], None)
-            again = [kind(**params).fit(X.iloc[train], y[train], silos=partition) for partition in partitions]
+            again = [_fit(kind(**params), X.iloc[train], y[train], partition) for partition in partitions]
             bytes_of = {bytes(one.booster_.save_raw()) for one in (model, *again)}
     n_silos = len(np.unique(silos))
     return Row(case, len(y), n_silos, float(np.mean(ours)), float(np.mean(pooled)), len(bytes_of) == 1)
 
 
+def _fit(model: Any, X: Any, y: Array, silos: Array | None) -> Any:
+    if isinstance(model, FedGBTRanker):
+        return model.fit(X, y[:, 0], silos, qid=y[:, 1].astype(int))
+    return model.fit(X, y, silos)
+
+
+def _libraries(objective: str) -> tuple[Any, Callable[[dict[str, Any], Any, Array], Any]]:
+    """Our estimator of an objective, and what fits XGBoost's model."""
+    if objective.startswith(("binary:", "multi:")):
+        return FedGBTClassifier, lambda params, X, y: xgboost.XGBClassifier(**params).fit(X, y)
+    if objective.startswith("rank:"):
+        return FedGBTRanker, lambda params, X, y: xgboost.XGBRanker(**params).fit(X, y[:, 0], qid=y[:, 1].astype(int))
+    return FedGBTRegressor, _fit_bounds if objective == "survival:aft" else (
+        lambda params, X, y: xgboost.XGBRegressor(**params).fit(X, y)
+    )
+
+
+def _fit_bounds(params: dict[str, Any], X: Any, y: Array) -> Any:
+    """XGBoost takes bounds of a matrix only."""
+    matrix = xgboost.QuantileDMatrix(X)
+    matrix.set_float_info("label_lower_bound", y[:, 0])
+    matrix.set_float_info("label_upper_bound", y[:, 1])
+    rounds = params.pop("n_estimators")
+    booster = xgboost.train(params, matrix, rounds)
+    model = xgboost.XGBRegressor()
+    model.load_model(bytearray(booster.save_raw()))
+    return model
+
+
 def _splits(y: Array, train: Array) -> Iterator[tuple[Array, Array]]:
-    if np.count_nonzero(~train) >= 1000:
+    if np.count_nonzero(~train) >= 1000 or y.ndim == 2:  # searches stay whole
         yield np.flatnonzero(train), np.flatnonzero(~train)
         return
     kind = StratifiedKFold if y.dtype.kind == "i" and len(np.unique(y)) < 10 else KFold

@@ -7,6 +7,7 @@ not ``train`` are for scoring.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +106,22 @@ def higgs_lightgbm_7k() -> Reference:
 def lightgbm_multiclass5_7k() -> Reference:
     """7,000 + 500 simulated rows of five classes; seven silos drawn by a key."""
     return _lightgbm("lightgbm_multiclass5_7k.csv.gz")
+
+
+def lightgbm_lambdarank() -> Reference:
+    """3,005 + 768 documents of 201 + 50 searches; y is (relevance, search); searches lie in seven silos by a key."""
+    from sklearn.datasets import load_svmlight_file
+
+    parts = []
+    for part in ("train", "test"):
+        with gzip.open(path_of(f"lightgbm_lambdarank/rank.{part}.gz")) as file:
+            X, relevance = load_svmlight_file(file, n_features=301)
+        sizes = np.loadtxt(path_of(f"lightgbm_lambdarank/rank.{part}.query"), dtype=int)
+        search = np.repeat(np.arange(len(sizes)), sizes) + (10_000 if part == "test" else 0)
+        parts.append((X.toarray(), np.stack([relevance, search], axis=1)))
+    values, target = (np.concatenate(part) for part in zip(*parts, strict=True))
+    silo = stream(0, "silos of searches").integers(7, size=20_000)[target[:, 1].astype(int)]
+    return Reference(_frame(values), target, silo.astype(str), target[:, 1] < 10_000)
 
 
 def communities_crime() -> Reference:
