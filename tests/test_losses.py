@@ -28,7 +28,7 @@ PARAMS: dict[str, dict[str, float]] = {
     "reg:quantileerror": {"quantile_alpha": 0.8},
 }
 seeds = st.integers(0, 2**32 - 1)
-ROWWISE = sorted(name for name, kind in LOSSES.items() if not kind.open_above)  # test_survival has the others
+ROWWISE = sorted(name for name in LOSSES if not name.startswith(("survival:", "rank:")))  # these have tests elsewhere
 names = st.sampled_from(ROWWISE)
 losses = st.one_of(names.map(loss_named), names.map(lambda name: loss_named(name, PARAMS.get(name))))
 sizes = st.floats(1e-3, 1e3)

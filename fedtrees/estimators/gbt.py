@@ -244,7 +244,8 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
     The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,
     ``reg:logistic``, ``reg:gamma``, ``reg:tweedie``, ``count:poisson``, ``reg:absoluteerror``, ``reg:quantileerror``
     and ``survival:aft``, whose y has two columns, the lower and the upper bound of a time (equal where it is known,
-    an infinite upper one where it is not over yet). See `FedGBTClassifier` for parameters and attributes;
+    an infinite upper one where it is not over yet), and ``survival:cox``, whose y is the time of an event, or minus the
+    time until which there was none. See `FedGBTClassifier` for parameters and attributes;
     ``base_score`` is here in the units of y.
 
     Examples

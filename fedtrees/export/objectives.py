@@ -70,6 +70,7 @@ OBJECTIVES = {
     "rank:map": Objective("lambdarank_param", _PAIRS),
     "rank:ndcg": Objective("lambdarank_param", _PAIRS),
     "rank:pairwise": Objective("lambdarank_param", _PAIRS),
+    "survival:cox": Objective(link=LOG),
     "survival:aft": Objective("aft_loss_param", _NOISE, LOG),
     "reg:tweedie": Objective("tweedie_regression_param", {"tweedie_variance_power": 1.5}, LOG),
 }

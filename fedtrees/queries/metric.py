@@ -17,7 +17,7 @@ from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_
 Floats = NDArray[np.float32]
 
 _LOGISTIC = ("binary:logistic", "binary:logitraw", "reg:logistic")
-_EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft")
+_EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft", "survival:cox")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Rows:
         The objective's own.
     queries : int64 (queries + 1,), optional
         Where each query's rows start.
+    bins : int64 (rows,), optional
+        The bin of time that each row's target is in.
     """
 
     objective: str
@@ -45,6 +47,7 @@ class Rows:
     weight_exponent: int
     params: Mapping[str, Any] = field(default_factory=dict)
     queries: NDArray[np.int64] | None = None
+    bins: NDArray[np.int64] | None = None
 
     def prediction(self) -> Floats:
         """What XGBoost predicts from the margins of one output, float32 (rows,)."""

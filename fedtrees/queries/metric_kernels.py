@@ -15,6 +15,8 @@ LEAST_LIKELIHOOD = 1e-12  # of times
 # the metrics of one margin a row; of margins, what XGBoost predicts is meant
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
 PINBALL, PSEUDO_HUBER = 10, 11
+LOWEST_POWER, LIMBS = -200, 12  # of exact sums of hazards: 384 bits from 2**-200 on
+MOST_MARGIN = 80.0  # that a hazard is taken for
 # the metrics of rankings
 NDCG, AVERAGE_PRECISION, PRECISION = range(3)
 LN2 = 0.6931471805599453
@@ -195,3 +197,37 @@ def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
             out[q] = total / min(hits, np.float64(top)) if hits > 0.0 else nothing
         else:
             out[q] = at_top / min(top, n)
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _add_exactly(value, out):
+    """Add a positive float64 to digits of 32 bits, int64 (LIMBS,); what lies below the lowest is cut off."""
+    bits = np.float64(value).view(np.int64)
+    exponent = ((bits >> 52) & 0x7FF) - 1075 - LOWEST_POWER
+    whole = (bits & 0xFFFFFFFFFFFFF) | 0x10000000000000
+    if exponent < 0:
+        whole, exponent = whole >> min(-exponent, 62), 0
+    for half in range(2):  # of 26 bits and 27: shifted, each stays within a word
+        part = (whole >> 26) if half else (whole & 0x3FFFFFF)
+        shift = exponent + 26 * half
+        place, part = shift // 32, part << (shift % 32)
+        out[place] += part & 0xFFFFFFFF
+        out[place + 1] += part >> 32
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_hazards(margin, y, weight, bins, out):
+    """Add each row's hazard, and the weight of what happened to it, to its bin of time.
+
+    margin, y: float32 (rows,) IN
+    weight: float32 (rows,) or (1,) IN
+    bins: int64 (rows,) IN
+    out: int64 (2, bins, LIMBS) OUT, added to; see `_add_exactly`
+    """
+    step = np.int64(weight.shape[0] > 1)
+    for i in range(margin.shape[0]):
+        w = np.float64(weight[i * step])
+        hazard = exp(min(max(np.float64(margin[i]), -MOST_MARGIN), MOST_MARGIN))
+        _add_exactly(w * hazard, out[0, bins[i]])
+        if y[i] > 0:
+            _add_exactly(w, out[1, bins[i]])

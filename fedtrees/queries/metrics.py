@@ -18,7 +18,7 @@ from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
 from fedtrees.queries.ranking_metrics import rank_metric_named
-from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy
+from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy, PartialLikelihood
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,7 @@ _SIMPLE: tuple[Metric, ...] = (
     PseudoHuberLoss(),
     FailureTimeLoss(),
     IntervalAccuracy(),
+    PartialLikelihood(),
     PinballLoss(),
     MeanOfClasses("mlogloss"),
     MeanOfClasses("merror"),
@@ -225,6 +226,7 @@ _OF_OBJECTIVE = {
     "reg:absoluteerror": "mae",
     "reg:pseudohubererror": "mphe",
     "survival:aft": "aft-nloglik",
+    "survival:cox": "cox-nloglik",
     "reg:quantileerror": "quantile",
     "count:poisson": "poisson-nloglik",
     "reg:gamma": "gamma-nloglik",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from fedtrees.core.distributions import DISTRIBUTIONS
 from fedtrees.core.ring import Vector
 from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.hazards import LIMBS, MOST_BINS, bound_of_limbs, hazard_limbs, restore_limbs
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,48 @@ class FailureTimeLoss(Metric):
     def read(self, total: Vector) -> float:
         """See `Metric`."""
         return mean_of_sums(total)
+
+
+@dataclass(frozen=True)
+class PartialLikelihood(Metric):
+    """``cox-nloglik``: minus the logarithm of the partial likelihood, a mean over events, by the training's times."""
+
+    name = "cox-nloglik"
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective == "survival:cox"
+
+    def size(self) -> int:
+        """See `Metric`."""
+        return 2 * MOST_BINS * LIMBS + N_PLACES
+
+    def touches(self) -> int:
+        """See `Metric`."""
+        return 9
+
+    def bound(self, rows: int) -> int:
+        """See `Metric`."""
+        return max(bound_of_limbs(rows), bound_of_sums(rows))
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        if rows.bins is None or not len(rows.y):
+            return np.zeros(self.size(), np.int64)
+        weight = np.ones(1, np.float32) if rows.weight is None else rows.weight
+        limbs = hazard_limbs(rows.margin[0], rows.y, weight, rows.bins, MOST_BINS)
+        happened = np.where(rows.y > 0, weight, np.float32(0)) * rows.margin[0]
+        return np.concatenate([limbs.reshape(-1), sums_by_power(happened)])
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`; NaN where nothing happened."""
+        hazards, events = (restore_limbs(own) for own in total[:-N_PLACES].reshape(2, MOST_BINS, LIMBS))
+        at_risk, likelihood = Fraction(0), restore_sum(total[-N_PLACES:])
+        for hazard, happened in zip(reversed(hazards), reversed(events), strict=True):
+            at_risk += hazard
+            if happened:
+                likelihood -= float(happened) * math.log(at_risk)
+        return -likelihood / float(sum(events)) if any(events) else math.nan
 
 
 @dataclass(frozen=True)

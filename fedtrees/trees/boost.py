@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,8 +27,9 @@ from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
-from fedtrees.trees.losses import Loss, RankingLoss
+from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
+from fedtrees.trees.risk import Hazards
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Cuts, Tree
@@ -208,7 +210,10 @@ def _start(
         )
     )  # fmt: skip
     plan = settings.plan(cuts, len(base_margin), weights.rows, threads)
-    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows)
+    hazards = None
+    if isinstance(loss, ProportionalHazards):
+        hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
+    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards)
     return _Start(plan, grids, weights, weights.quantile(loss, plan.outputs), evaluation, base_margin)
 
 
@@ -235,6 +240,11 @@ class _Weights:
     def all_one(self) -> bool:
         """Whether no row weighs more than another."""
         return self.whole and self.most == 1
+
+    @property
+    def largest(self) -> float:
+        """What bounds the weight of a row; 1 where rows count several times instead."""
+        return math.ldexp(1.0, self.exponents[0])
 
     @property
     def most_counted(self) -> int:

@@ -11,12 +11,13 @@ from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_expo
 from fedtrees.core.rng import stream
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import kernels, loss_kernels
+from fedtrees.trees import kernels, loss_kernels, survival_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
-from fedtrees.trees.losses import RankingLoss, column_of, loss_of
+from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
+from fedtrees.trees.risk import bins_of
 from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Boosting:
         self._prepared: tuple[object, ...] = ()
         self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
         self._filled: tuple[object, ...] = ()
+        # where bins of time start, and what the server says of each; see `risk`
+        self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self._pieces: list[Ranges] = []  # of those rows, one a thread
@@ -173,9 +176,23 @@ class Boosting:
 
         if isinstance(self.loss, RankingLoss):
             self._rank(silo, self.loss, g[0], h[0])
+        elif isinstance(self.loss, ProportionalHazards):
+            self._hazard(silo, g[0], h[0])
         else:
             silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self._filled = key
+
+    def _hazard(self, silo: Silo, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
+        """Compute gradients and hessians of the silos asked, from what the server says of risk sets."""
+        rates, squares = self.risks
+        if not len(rates):
+            raise ProtocolError("gradients were asked for before the risks")
+        bins = bins_of(self.target, self.times)
+
+        def fill(piece: Ranges) -> None:
+            survival_kernels.cox_statistics(self.margin[0], self.target, self.weight, bins, rates, squares, piece, g, h)
+
+        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
 
     def _rank(self, silo: Silo, loss: RankingLoss, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
         """Compute gradients and hessians of the silos asked, query by query."""

@@ -16,6 +16,7 @@ from fedtrees.core.target import numbers_of, places_of
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.metric import Metric, Rows
 from fedtrees.queries.metrics import metric_named
+from fedtrees.trees.risk import bins_of
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -126,7 +127,8 @@ class Scores(Query, frozen=True, eq=False):
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
         queries = _queries_asked(own.table, asked) if state.loss.ranks else None
-        rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params, queries)
+        bins = bins_of(target, state.times) if len(state.times) else None
+        rows = Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params, queries, bins)
         return np.concatenate([metric.ask(rows) for metric in self._metrics()])
 
     def read(self, total: Vector) -> list[float]:

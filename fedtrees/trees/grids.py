@@ -14,6 +14,7 @@ from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import GradientExponents
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import Bounds, Loss, Moves, grid_of
+from fedtrees.trees.risk import Hazards
 from fedtrees.trees.tree import LEAF, Tree
 
 if TYPE_CHECKING:
@@ -43,9 +44,15 @@ class Grids:
         Gradients in the federation: rows times outputs.
     rows : int
         Rows of the federation, each as often as it counts: what histograms have to have room for.
+    hazards : Hazards, optional
+        What bounds gradients where rows are compared with all that are at risk.
     """
 
-    def __init__(self, loss: Loss, weight_exponent: int, target_exponent: int, gradients: int, rows: int):
+    def __init__(
+        self, loss: Loss, weight_exponent: int, target_exponent: int, gradients: int, rows: int,
+        hazards: Hazards | None = None,
+    ):  # fmt: skip
+        self._hazards = hazards
         self._loss, self._query = loss, GradientExponents(gradients)
         self._weight, self._target = weight_exponent, target_exponent
         self._room = max(0, min(STATISTIC_BITS_G, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
@@ -59,6 +66,9 @@ class Grids:
         """The grid for the coming tree."""
         if self._fixed:
             return self._fixed
+        if self._hazards is not None:
+            g, h = self._hazards.learn(channel, cohort)
+            return Grid(exponent_of(g), exponent_of(h), self._room)
         if self._next is None:
             counts = channel.total(self._query, cohort)
             return self._fine_enough(largest_exponent(counts[0]), largest_exponent(counts[1]), counts)
@@ -66,11 +76,11 @@ class Grids:
 
     def riders(self) -> list[Query]:
         """What to ask along with the tree's first histograms."""
-        return [] if self._fixed else [self._query]
+        return [] if self._fixed or self._hazards else [self._query]
 
     def learn(self, answers: Sequence[Any], trees: list[Tree], complete: bool, outputs: int) -> None:
         """Bound the next round's gradients; not possible where a cohort left somebody out."""
-        if self._fixed:
+        if self._fixed or self._hazards:
             return
         self._next = None
         if complete:

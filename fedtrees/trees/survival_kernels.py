@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 
 from fedtrees.core.distributions import LOGISTIC, NORMAL, distribution
-from fedtrees.core.elementary import log
+from fedtrees.core.elementary import exp, log
+from fedtrees.queries.metric_kernels import MOST_MARGIN
 
 # XGBoost's limits
 MOST = 15.0  # of a gradient and a hessian
@@ -65,6 +66,25 @@ def aft_row(kind, scale, margin, lower, upper):
     if under * under < LEAST and not np.isfinite(h):
         h = _far_hessian(kind, known, above, scale)
     return min(max(g, -MOST), MOST), min(max(h, LEAST_HESSIAN), MOST)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def cox_statistics(margin, y, weight, bins, rates, squares, ranges, g, h):
+    """Compute gradients and hessians of the partial likelihood; Cox (1972), ties as Breslow (1974) has them.
+
+    margin, y: float32 (rows,) IN; a y above 0 is an event's time, any other one until which none was
+    weight, ranges, g, h: as in `loss_kernels.statistics`
+    bins: int64 (rows,) IN; the bin of each time
+    rates, squares: float64 (bins,) IN; see `risk.Risks`
+    """
+    step = np.int64(weight.shape[0] > 1)
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            w = np.float64(weight[i * step])
+            hazard = w * exp(min(max(np.float64(margin[i]), -MOST_MARGIN), MOST_MARGIN))
+            at_risk = hazard * rates[bins[i]]
+            g[i] = at_risk - (w if y[i] > 0 else 0.0)
+            h[i] = max(at_risk - hazard * hazard * squares[bins[i]], 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

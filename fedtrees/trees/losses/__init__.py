@@ -16,12 +16,12 @@ from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogE
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
-from fedtrees.trees.losses.survival import AcceleratedFailureTime
+from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
     Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime, RankNdcg, RankPairwise,
-    RankMap,
+    RankMap, ProportionalHazards,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
@@ -79,7 +79,7 @@ __all__ = [
     "Bounds",
     "Loss",
     "Moves",
-    "Params",
+    "Params", "ProportionalHazards",
     "RankingLoss",
     "column_of",
     "gradients",

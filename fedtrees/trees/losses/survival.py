@@ -15,6 +15,35 @@ from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 
 
 @dataclass(frozen=True)
+class ProportionalHazards(Loss):
+    """``survival:cox``: the partial likelihood; Cox (1972), with ties as Breslow (1974) has them.
+
+    A target above 0 is the time of an event, one below 0 is minus the time until which there was none. Predictions are
+    hazard ratios. Where weights differ, risk sets count them, which XGBoost's do not.
+
+    Law: the model is the same bytes for every partition. It is XGBoost's where times differ and there are no more than
+    4096 of them; of more, times in one of 4096 bins count as equal. See `trees.risk`.
+    """
+
+    name = "survival:cox"
+    spans_orders = True
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`; what all rows share changes no ratio."""
+        return np.zeros(1)
+
+    def link(self, base_score: float) -> float:
+        """See `Loss`."""
+        return math.log(base_score)
+
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
+        """See `Loss`."""
+        if targets != 1:
+            raise ParameterError(f"{self.name} needs y of one column, and it has {targets}.")
+        return 1
+
+
+@dataclass(frozen=True)
 class AcceleratedFailureTime(Loss):
     """``survival:aft``: the logarithm of a time is the margin plus noise; Barnwal, Cho and Hocking (2020).
 
