@@ -108,6 +108,36 @@ def test_texts_are_cut_and_sorted_as_xgboost_does(names: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64"])
+def test_whole_numbers_keep_their_width(kind: str) -> None:
+    numbers = np.random.default_rng(0).choice(np.array([30, 10, 20, 7, -3], kind), 90)
+    frame = pd.DataFrame({"c": pd.Categorical(numbers)})
+    assert frame["c"].cat.categories.dtype == kind
+    ours = FedGBTRegressor(n_estimators=2, enable_categorical=True).fit(frame, numbers % 4)
+    theirs = xgboost.XGBRegressor(n_estimators=2, enable_categorical=True).fit(frame, numbers % 4)
+    own, other = (
+        json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["cats"]
+        for booster in (ours.booster_, theirs.get_booster())
+    )
+    assert own == other
+    assert (
+        ours.booster_.predict(xgboost.DMatrix(frame, enable_categorical=True)).tobytes()
+        == ours.predict(frame).tobytes()
+    )
+    # where silos have numbers of several widths, 64 bits hold them all
+    silos = [
+        Silo(
+            name, frame.astype({"c": pd.CategoricalDtype(np.array(sorted(set(numbers.tolist())), width))}), numbers % 4
+        )
+        for name, width in (("mayo", kind), ("ucla", "int64"))
+    ]
+    both = FedGBTRegressor(n_estimators=2, enable_categorical=True).fit_federation(LocalFederation(silos))
+    wide = frame.astype({"c": pd.CategoricalDtype(np.array([-3, 7, 10, 20, 30], np.int64))})
+    assert (
+        both.booster_.predict(xgboost.DMatrix(wide, enable_categorical=True)).tobytes() == both.predict(frame).tobytes()
+    )
+
+
 def test_names_that_xgboost_did_not_keep_are_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"c": pd.Categorical(["é", "b", "ß"] * 9)})
     theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(frame, np.arange(27.0))

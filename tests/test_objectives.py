@@ -357,7 +357,7 @@ def test_a_mean_of_zero_has_no_logarithm(objective: str) -> None:
     ("params", "says"),
     [
         ({"objective": "reg:gamma", "base_score": 0.0}, "above 0"),
-        ({"objective": "reg:logistic", "base_score": 1.0}, "a share above 0 and below 1"),
+        ({"objective": "reg:logistic", "base_score": 1.0}, "a probability above 0 and below 1"),
         ({"objective": "reg:tweedie", "tweedie_variance_power": 2.5}, "from 1 to below 2"),
         ({"huber_slope": "steep"}, "huber_slope='steep'"),
         ({"objective": 3}, "a name, or a function"),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -205,7 +206,7 @@ class Silo:
         if labels and own.labels is not None:
             return own
         present = labels_of(self.table) if labels else own.labels
-        return Schema(own.names, own.kinds, own.categories, own.named, present, self.table.n_targets)
+        return msgspec.structs.replace(own, labels=present, targets=self.table.n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 
