@@ -16,9 +16,20 @@ from sklearn.metrics import roc_auc_score
 from strategies import Watched, model_bytes
 from xgboost_twin import few_values, same_trees, trained, trees_of
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    LocalFederation,
+    ParameterError,
+    ProtocolError,
+    SchemaError,
+    Silo,
+)
 from fedtrees.core.categories import agreed_vocabulary, translated
+from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.export.categories import vocabularies_of
+from fedtrees.queries.categories import CategoryCounts
 
 
 def with_categories(
@@ -280,6 +291,28 @@ def test_a_silo_that_forgets_its_codes_learns_them_again() -> None:
     assert model_bytes(model) == model_bytes(FedGBTRegressor(**SMALL).fit(by_names(X), Y, None, WEIGHT))
 
 
+def test_counts_of_categories_are_sums_over_silos() -> None:
+    sizes = np.array([0, 0, 0, 0, 0, 3, 12, 150, 6])
+    question = CategoryCounts(len(X), sizes)
+    parts = [question.ask(Silo(str(k), X[k == SILOS], Y[k == SILOS], WEIGHT[k == SILOS] * (k > 0))) for k in range(3)]
+    counts = question.read(np.sum(parts, axis=0))
+    assert not parts[0].any() and question.size() == len(parts[0])
+    for name, own in zip(X.columns, counts, strict=True):
+        expected = X[name][SILOS > 0].cat.codes.value_counts().drop(-1, errors="ignore") if len(own) else pd.Series()
+        assert own.sum() == expected.sum() and (own[expected.index.astype(int)] == expected.to_numpy(int)).all()
+    for wrong in (sizes[1:], sizes - 1, np.where(sizes == 12, 11, sizes)):
+        with pytest.raises(ProtocolError, match=r"categories were asked for of|categories that were not agreed on"):
+            CategoryCounts(len(X), wrong).ask(Silo("a", X, Y))
+
+
+def test_a_vocabulary_that_leaves_a_silo_s_categories_out_is_refused() -> None:
+    silo = Silo("mayo", X, Y)
+    with pytest.raises(
+        SchemaError, match=r"^silo 'mayo': column 'few': category 'few [012]' was not there in training"
+    ):
+        silo.learn(b"a run of 16 byte", 0, [Vocabulary(silo.table.schema.categories | {"few": ["few 1"]})])
+
+
 def test_a_table_of_one_vocabulary_is_not_copied() -> None:
     federation = LocalFederation.from_table(X, Y, SILOS, n_jobs=1)
     before = federation.table.X
@@ -446,6 +479,9 @@ def test_what_goes_not_with_categories_is_named() -> None:
     before = FedGBTRegressor(1).fit(X, Y)
     with pytest.raises(DataError, match=r"^xgb_model: training that splits by categories cannot go on from an earlier"):
         FedGBTRegressor(1, enable_categorical=True).fit(X, Y, xgb_model=before)
+    renamed = X.assign(some=X["some"].cat.rename_categories(lambda name: f"another {name}"))
+    with pytest.raises(DataError, match=r"^xgb_model: a model to which the codes of column 'some' are of other"):
+        FedGBTRegressor(1).fit(renamed, Y, xgb_model=before)
     with pytest.raises(DataError, match=r"^xgb_model: a model of categorical splits"):
         FedGBTRegressor(1).fit(X, Y, xgb_model=MODEL)
 

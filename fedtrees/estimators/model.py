@@ -301,6 +301,9 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
     about = json.loads(given.attr(_ATTRIBUTE) or "{}").get("schema", {})
     if about.get("labels", schema.labels) != schema.labels:
         raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
+    for name, known in about.get("categories", {}).items():
+        if known != schema.categories.get(name, known):
+            raise DataError(f"xgb_model: a model to which the codes of column {name!r} are of other categories.")
     return earlier
 
 
