@@ -292,10 +292,11 @@ def test_an_unseen_category_to_score_on_is_named_before_training() -> None:
     text = "column 'few': category 'none' was not there in training; make it missing"
     with pytest.raises(SchemaError, match=rf"^silo '0', eval_set 0: {text}"):
         FedGBTRegressor(**SMALL).fit(X, Y, SILOS, eval_set=[(asked, Y)])
-    good, bad = Silo("mayo", X, Y), Silo("ucla", X, Y, eval_set=[(asked, Y)])
-    good.held_out, good.read = bad.held_out[:0], (good.table, [])
-    with pytest.raises(SchemaError, match=rf"^silo 'ucla', eval_set 0: {text}"):
-        FedGBTRegressor(**SMALL).fit_federation(LocalFederation([bad], "faithful"))
+    mayo = Silo("mayo", X, Y, eval_set=[(X, Y)])
+    ucla = Silo("ucla", X, Y, eval_set=[(asked, Y)])
+    for mode in ("fused", "faithful"):
+        with pytest.raises(SchemaError, match=rf"^silo 'ucla', eval_set 0: {text}"):
+            FedGBTRegressor(**SMALL).fit_federation(LocalFederation([mayo, ucla], mode))
 
 
 @pytest.mark.parametrize("code", [0.5, -1.0, 3.0])

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.categories import refuse_unseen, translated
+from fedtrees.core.categories import first_unseen, translated, unseen_category
 from fedtrees.core.table import Schema
 from fedtrees.core.target import as_float32, plain_array
 from fedtrees.errors import DataError, DataTypeError, MissingExtraError, SchemaError
@@ -192,7 +192,9 @@ def _read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tu
             values[:, place] = np.where(codes < 0, np.nan, codes)
             if known is not None and not own_codes:
                 vocabulary = known.categories[known.names[place]]
-                refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
+                row = first_unseen(codes, categories[name], vocabulary)
+                if row is not None:
+                    raise unseen_category(where, name, categories[name][codes[row]])
                 values[:, place] = translated(values[:, place], categories[name], vocabulary)
     if known is None:
         named = all(isinstance(name, str) for name in X.columns)
