@@ -148,6 +148,42 @@ def test_trees_that_lead_elsewhere_are_refused(wrong: dict[str, Any]) -> None:
         told(BEGIN, tree.fact())
 
 
+CATEGORICAL = np.array([False, True, False])  # the stump asks for feature 1
+
+
+def by_category(right: list[int], ends: list[int] | None = None) -> dict[str, Any]:
+    ends = [len(right)] if ends is None else ends
+    return {"categories": np.array(right, np.int32), "category_ends": np.array(ends, np.int32)}
+
+
+def test_a_tree_that_asks_for_other_categories_is_walked_anew() -> None:
+    begin = changed(BEGIN, categorical=CATEGORICAL)
+    silo, answers = told(begin), []
+    for right in ([0], [1, 3], [1, 3], [], [0, 1, 2, 3]):
+        question = changed(STUMP.question([1, 2]), **by_category(right))
+        answers.append(question.ask(silo))
+        assert answers[-1].tolist() == question.ask(told(begin)).tolist()
+        codes = a_silo().table.X[:, 1]
+        left, right_h = question.read(answers[-1])[:, 1, 5:9].astype(bool)
+        assert set(np.flatnonzero(right_h)) <= set(right) and not left[right].any()
+        assert set(np.flatnonzero(left | right_h)) == set(codes.astype(int))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, by_category([4]), by_category([-1]), by_category([0, 1], [1]), by_category([], [])]
+)
+def test_sets_that_are_none_of_this_tree_are_refused(wrong: dict[str, Any]) -> None:
+    begin = changed(BEGIN, categorical=CATEGORICAL)
+    with pytest.raises(ProtocolError, match=r"sets of categories|a category that there is not"):
+        changed(STUMP.question([0]), **wrong).ask(told(begin))
+    with pytest.raises(ProtocolError, match=r"sets of categories|a category that there is not"):
+        told(begin, changed(STUMP.fact(), **wrong))
+    with pytest.raises(ProtocolError, match="sets of categories"):
+        changed(STUMP.question([0]), **by_category([0])).ask(told(BEGIN))
+    with pytest.raises(ProtocolError, match="kinds of 1 features, or of 3"):
+        told(changed(BEGIN, categorical=CATEGORICAL[:1]))
+
+
 def test_facts_and_questions_out_of_turn_are_refused() -> None:
     with pytest.raises(ProtocolError, match="trees before the cut points"):
         told(STUMP.fact())

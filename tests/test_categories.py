@@ -1,173 +1,34 @@
-"""Splits by category: XGBoost's own trees, silos of other vocabularies, and Boosters that find their codes."""
+"""Splits by category over silos of other vocabularies, and Boosters that find the codes by themselves."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import reference_data
 import xgboost
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from strategies import Watched, model_bytes
-from xgboost_twin import few_values, same_trees, trained, trees_of
+from xgboost_twin import trees_of, with_categories
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees import (
+    DataError,
+    FedGBTRegressor,
+    LocalFederation,
+    ParameterError,
+    ProtocolError,
+    SchemaError,
+    Silo,
+)
 from fedtrees.core.categories import agreed_vocabulary, translated
-from fedtrees.export.categories import vocabularies_of
-
-
-def with_categories(
-    n: int = 2000, seed: int = 0, missing: float = 0.1
-) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float32]]:
-    """Numbers and categories, of texts and of numbers, in no order; few, some and many of them."""
-    X, y, weight = few_values(n, seed=seed, missing=missing)
-    rng = np.random.default_rng(seed + 1)
-    frame = pd.DataFrame(X, columns=list("abcde"))
-    for name, size in (("few", 3), ("some", 12), ("many", 150)):
-        codes = rng.integers(0, size, n)
-        y = y + 0.5 * rng.normal(size=size)[codes]
-        frame[name] = pd.Categorical.from_codes(codes, [f"{name} {k}" for k in rng.permutation(size)])
-        frame.loc[rng.random(n) < missing, name] = None
-    frame["dose"] = pd.Categorical(rng.choice([30, 10, 20, 7, 5, 3], n))
-    return frame, y, weight
-
+from fedtrees.core.vocabulary import Vocabulary
+from fedtrees.queries.categories import CategoryCounts
 
 X, Y, WEIGHT = with_categories(600)
 SILOS = np.arange(len(Y)) % 3
 SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}
 MODEL = FedGBTRegressor(**SMALL).fit(X, Y, SILOS, WEIGHT)
-
-
-# -- XGBoost ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow_without_jit
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"max_cat_to_onehot": 200},
-        {"max_cat_threshold": 5},
-        {"max_cat_to_onehot": 1, "max_cat_threshold": 1},
-        {"reg_alpha": 0.5, "reg_lambda": 0.0, "min_child_weight": 3.0},
-        {"max_delta_step": 0.3},
-        {"monotone_constraints": {"a": 1, "b": -1}, "seed": 3},
-        {"interaction_constraints": [["a", "few"], ["some", "b", "many"]]},
-        {"grow_policy": "lossguide", "max_leaves": 20, "max_depth": 0},
-        {"objective": "binary:logistic"},
-        {"objective": "multi:softprob"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("missing", [0.0, 0.1])
-def test_trees_are_those_of_xgboost_node_for_node(params: dict[str, Any], missing: float) -> None:
-    params = {"max_depth": 5, "enable_categorical": True} | params
-    frame, y, weight = with_categories(seed=params.pop("seed", 0), missing=missing)
-    shares = {"binary:logistic": [0.4], "multi:softprob": [0.3, 0.6]}.get(params.get("objective", ""))
-    y = y if shares is None else np.digitize(y, np.quantile(y, shares)).astype(float)
-    ours, theirs = trained(frame, y, weight, 6, **params)
-    assert same_trees(ours, theirs) > 100
-    assert any(tree["categories_nodes"] for tree in trees_of(ours)) == (params.get("max_cat_threshold") != 1)
-    other = xgboost.DMatrix(
-        with_categories(seed=9)[0][: len(y)].set_axis(frame.columns, axis=1), enable_categorical=True
-    )
-    np.testing.assert_allclose(ours.predict(other), theirs.predict(other), atol=1e-4)
-
-
-def test_categories_are_written_as_xgboost_writes_them() -> None:
-    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(X, Y).get_booster()
-    own, other = (
-        json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["cats"]
-        for booster in (MODEL.booster_, theirs)
-    )
-    assert own == other
-    assert vocabularies_of(theirs) == vocabularies_of(MODEL.booster_)
-    assert MODEL.booster_.feature_types == ["float"] * 5 + ["c"] * 4
-
-
-@pytest.mark.parametrize("names", [["b", "a", "ab", "", "aa", "B"], ["b", "é", "a", "ab", "", "日本", "ß"]], ids=str)
-def test_texts_are_cut_and_sorted_as_xgboost_does(names: list[str]) -> None:
-    frame = pd.DataFrame({"c": pd.Categorical(names * 9, names)})
-    y = np.arange(63.0)[: len(frame)] % len(names)
-    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(frame, y).get_booster()
-    ours = FedGBTRegressor(n_estimators=1, enable_categorical=True).fit(frame, y)
-    own, other = (
-        json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["cats"]
-        for booster in (ours.booster_, theirs)
-    )
-    assert own == other
-    matrix = xgboost.DMatrix(frame, enable_categorical=True)
-    assert ours.booster_.predict(matrix).tobytes() == ours.predict(frame).tobytes()
-    assert ours.predict(frame.iloc[::-1].assign(c=frame["c"].cat.reorder_categories(names[::-1])))[::-1].tolist() == (
-        ours.predict(frame).tolist()
-    )
-
-
-def test_names_that_xgboost_did_not_keep_are_refused(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"c": pd.Categorical(["é", "b", "ß"] * 9)})
-    theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(frame, np.arange(27.0))
-    theirs.save_model(tmp_path / "model.json")
-    with pytest.raises(DataError, match="a model of categories beyond ASCII, whose names XGBoost did not keep"):
-        FedGBTRegressor().load_model(tmp_path / "model.json")
-
-
-def test_the_documented_example_has_xgboosts_scores() -> None:
-    """XGBoost's tutorial on categorical data: few categories, each split from the others."""
-    rng = np.random.RandomState(1994)
-    table = pd.DataFrame({str(i): rng.randint(0, 4, 100) for i in range(11)})
-    y = table.sum(axis=1) + 1
-    frame = table.iloc[:, 1:].astype("category")
-    for name in frame:
-        frame[name] = frame[name].cat.set_categories(np.arange(4))
-    params: dict[str, Any] = {"enable_categorical": True, "max_cat_to_onehot": 5}
-    ours = FedGBTRegressor(**params).fit(frame, y, eval_set=[(frame, y)])
-    theirs = xgboost.XGBRegressor(tree_method="hist", **params).fit(frame, y, eval_set=[(frame, y)], verbose=False)
-    one_hot = pd.get_dummies(frame)
-    encoded = FedGBTRegressor().fit(one_hot, y, eval_set=[(one_hot, y)])
-    scores = [model.evals_result()["validation_0"]["rmse"] for model in (ours, theirs, encoded)]
-    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-3, atol=2e-3)
-    np.testing.assert_allclose(scores[0], scores[2], rtol=1e-3, atol=2e-3)
-    booster = ours.get_booster()
-    matrix = xgboost.DMatrix(frame, enable_categorical=True)
-    shap = booster.predict(matrix, pred_contribs=True)
-    np.testing.assert_allclose(shap.sum(axis=1), booster.predict(matrix, output_margin=True), rtol=1e-3)
-    assert booster.feature_types == ["c"] * 10
-
-
-@pytest.mark.slow_without_jit
-def test_adult_scores_as_with_xgboost_and_is_the_same_over_real_silos() -> None:
-    table = pd.read_csv(reference_data.path_of("adult_income.csv.gz"))
-    train = (table["split"] == "train").to_numpy()
-    y, frame = (table["income"] == ">50K").to_numpy(int), table.drop(columns=["income", "split"])
-    for name in frame.select_dtypes(exclude="number"):
-        frame[name] = frame[name].astype("category")
-    silos = table["workclass"].fillna("unknown")
-    params: dict[str, Any] = {"n_estimators": 60, "learning_rate": 0.1, "n_jobs": 2, "enable_categorical": True}
-    theirs = xgboost.XGBClassifier(tree_method="hist", **params).fit(frame[train], y[train])
-    ours = FedGBTClassifier(**params).fit(frame[train], y[train], silos[train])
-    areas = [roc_auc_score(y[~train], model.predict_proba(frame[~train])[:, 1]) for model in (ours, theirs)]
-    assert areas[0] == pytest.approx(areas[1], abs=1e-3) and areas[0] > 0.92
-    rows = np.flatnonzero(train)[::10]
-    small: dict[str, Any] = params | {"n_estimators": 5}
-    apart = [
-        # each silo makes its own categories of its own texts
-        Silo(
-            name,
-            own.apply(lambda column: column.astype(str).astype("category") if column.dtype == "category" else column),
-            y[own.index],
-        )
-        for name, own in frame.iloc[rows].astype({"education": "category"}).groupby(silos.iloc[rows])
-    ]
-    pooled = frame.iloc[rows].apply(
-        lambda column: column.astype(str).astype("category") if column.dtype == "category" else column
-    )
-    federated = FedGBTClassifier(**small).fit_federation(LocalFederation(apart))
-    assert model_bytes(federated) == model_bytes(FedGBTClassifier(**small).fit(pooled, y[rows]))
 
 
 # -- vocabularies of silos ------------------------------------------------------------------------------------
@@ -245,9 +106,30 @@ def test_a_silo_that_forgets_its_codes_learns_them_again() -> None:
         silos[round % 3].forget()
 
     forgetful = Watched(LocalFederation(silos, "faithful"), forget)
-    forgetful.eval_sets = 1
     model = FedGBTRegressor(**SMALL).fit_federation(forgetful)
     assert model_bytes(model) == model_bytes(FedGBTRegressor(**SMALL).fit(by_names(X), Y, None, WEIGHT))
+
+
+def test_counts_of_categories_are_sums_over_silos() -> None:
+    sizes = np.array([0, 0, 0, 0, 0, 3, 12, 150, 6])
+    question = CategoryCounts(len(X), sizes)
+    parts = [question.ask(Silo(str(k), X[k == SILOS], Y[k == SILOS], WEIGHT[k == SILOS] * (k > 0))) for k in range(3)]
+    counts = question.read(np.sum(parts, axis=0))
+    assert not parts[0].any() and question.size() == len(parts[0])
+    for name, own in zip(X.columns, counts, strict=True):
+        expected = X[name][SILOS > 0].cat.codes.value_counts().drop(-1, errors="ignore") if len(own) else pd.Series()
+        assert own.sum() == expected.sum() and (own[expected.index.astype(int)] == expected.to_numpy(int)).all()
+    for wrong in (sizes[1:], sizes - 1, np.where(sizes == 12, 11, sizes)):
+        with pytest.raises(ProtocolError, match=r"categories were asked for of|categories that were not agreed on"):
+            CategoryCounts(len(X), wrong).ask(Silo("a", X, Y))
+
+
+def test_a_vocabulary_that_leaves_a_silo_s_categories_out_is_refused() -> None:
+    silo = Silo("mayo", X, Y)
+    with pytest.raises(
+        SchemaError, match=r"^silo 'mayo': column 'few': category 'few [012]' was not there in training"
+    ):
+        silo.learn(b"a run of 16 byte", 0, [Vocabulary(silo.table.schema.categories | {"few": ["few 1"]})])
 
 
 def test_a_table_of_one_vocabulary_is_not_copied() -> None:
@@ -320,16 +202,6 @@ def test_files_come_back_with_their_categories(ending: str, whose: str, tmp_path
         loaded.predict(X.assign(few=pd.Categorical(["none"] * len(X))))
 
 
-def test_codes_without_names_are_predicted_as_xgboost_does(tmp_path: Path) -> None:
-    codes = np.random.default_rng(0).integers(0, 9, (200, 2)).astype(np.float32)
-    theirs = xgboost.XGBRegressor(n_estimators=3, enable_categorical=True, feature_types=["c", "q"])
-    theirs.fit(codes, codes[:, 0] % 3).save_model(tmp_path / "model.json")
-    assert (
-        FedGBTRegressor().load_model(tmp_path / "model.json").predict(codes).tobytes()
-        == theirs.predict(codes).tobytes()
-    )
-
-
 def test_what_comes_with_a_model_knows_of_categories() -> None:
     booster = MODEL.booster_
     assert "many:{" in booster.get_dump()[0] + booster.get_dump()[1]
@@ -378,15 +250,6 @@ def test_a_category_that_is_always_missing_is_no_feature_to_split_by() -> None:
     assert model.predict(frame).tobytes() == without.predict(frame.drop(columns="few")).tobytes()
 
 
-def test_more_than_256_categories_each_have_a_bin() -> None:
-    rng = np.random.default_rng(0)
-    codes = rng.permutation(np.arange(2400) % 600)
-    frame = pd.DataFrame({"c": pd.Categorical.from_codes(codes, [f"{k:03d}" for k in range(600)])})
-    y = rng.normal(size=600)[codes]
-    ours, theirs = trained(frame, y, None, 3, max_depth=3, max_cat_threshold=700, enable_categorical=True)
-    same_trees(ours, theirs)
-
-
 # -- what is refused --------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -416,6 +279,9 @@ def test_what_goes_not_with_categories_is_named() -> None:
     before = FedGBTRegressor(1).fit(X, Y)
     with pytest.raises(DataError, match=r"^xgb_model: training that splits by categories cannot go on from an earlier"):
         FedGBTRegressor(1, enable_categorical=True).fit(X, Y, xgb_model=before)
+    renamed = X.assign(some=X["some"].cat.rename_categories(lambda name: f"another {name}"))
+    with pytest.raises(DataError, match=r"^xgb_model: a model to which the codes of column 'some' are of other"):
+        FedGBTRegressor(1).fit(renamed, Y, xgb_model=before)
     with pytest.raises(DataError, match=r"^xgb_model: a model of categorical splits"):
         FedGBTRegressor(1).fit(X, Y, xgb_model=MODEL)
 
@@ -425,10 +291,11 @@ def test_an_unseen_category_to_score_on_is_named_before_training() -> None:
     text = "column 'few': category 'none' was not there in training; make it missing"
     with pytest.raises(SchemaError, match=rf"^silo '0', eval_set 0: {text}"):
         FedGBTRegressor(**SMALL).fit(X, Y, SILOS, eval_set=[(asked, Y)])
-    good, bad = Silo("mayo", X, Y), Silo("ucla", X, Y, eval_set=[(asked, Y)])
-    good.held_out, good.read = bad.held_out[:0], (good.table, [])
-    with pytest.raises(SchemaError, match=rf"^silo 'ucla', eval_set 0: {text}"):
-        FedGBTRegressor(**SMALL).fit_federation(LocalFederation([bad], "faithful"))
+    mayo = Silo("mayo", X, Y, eval_set=[(X, Y)])
+    ucla = Silo("ucla", X, Y, eval_set=[(asked, Y)])
+    for mode in ("fused", "faithful"):
+        with pytest.raises(SchemaError, match=rf"^silo 'ucla', eval_set 0: {text}"):
+            FedGBTRegressor(**SMALL).fit_federation(LocalFederation([mayo, ucla], mode))
 
 
 @pytest.mark.parametrize("code", [0.5, -1.0, 3.0])

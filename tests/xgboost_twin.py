@@ -27,6 +27,22 @@ def few_values(
     return X, y, rng.uniform(0.5, 1.5, n).astype(np.float32)
 
 
+def with_categories(
+    n: int = 2000, seed: int = 0, missing: float = 0.1
+) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float32]]:
+    """Numbers and categories, of texts and of numbers, in no order; few, some and many of them."""
+    X, y, weight = few_values(n, seed=seed, missing=missing)
+    rng = np.random.default_rng(seed + 1)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    for name, size in (("few", 3), ("some", 12), ("many", 150)):
+        codes = rng.integers(0, size, n)
+        y = y + 0.5 * rng.normal(size=size)[codes]
+        frame[name] = pd.Categorical.from_codes(codes, [f"{name} {k}" for k in rng.permutation(size)])
+        frame.loc[rng.random(n) < missing, name] = None
+    frame["dose"] = pd.Categorical(rng.choice([30, 10, 20, 7, 5, 3], n))
+    return frame, y, weight
+
+
 def trained(
     X: Any, y: NDArray[Any], weight: NDArray[np.float32] | None, rounds: int, **params: Any
 ) -> tuple[xgboost.Booster, xgboost.Booster]:

@@ -30,20 +30,19 @@ def translated(codes: NDArray[np.float32], own: Sequence[Any], categories: Seque
     return np.where(missing, np.float32(np.nan), new[old]).astype(np.float32)
 
 
-def refuse_unseen(codes: NDArray[Any], own: Sequence[Any], known: Sequence[Any], column: str) -> None:
-    """Refuse codes of categories that are not known, where any row has one; NaN, and what is below 0, has none.
+def first_unseen(codes: NDArray[Any], own: Sequence[Any], known: Sequence[Any]) -> int | None:
+    """The first row whose category is not among the known ones; None where there is none. The missing have none."""
+    places = set(known)
+    unseen = [code for code, category in enumerate(own) if category not in places] if own != known else []
+    bad = np.isin(codes, unseen) if unseen else np.zeros(0, bool)
+    return int(np.argmax(bad)) if bad.any() else None
 
-    Raises
-    ------
-    SchemaError
-        Naming the column and the category.
-    """
-    unseen = set(own) - set(known)
-    for code in np.unique(codes[codes >= 0]).astype(np.int64).tolist() if unseen else ():
-        if code < len(own) and own[code] in unseen:
-            raise SchemaError(
-                f"{column}: category {own[code]!r} was not there in training; make it missing, or train with it."
-            )
+
+def unseen_category(where: str, column: str, category: Any) -> SchemaError:
+    """What is raised for a category that is not among the known ones."""
+    return SchemaError(
+        f"{where}column {column!r}: category {category!r} was not there in training; make it missing, or train with it."
+    )
 
 
 def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:

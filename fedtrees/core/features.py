@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.categories import refuse_unseen, translated
+from fedtrees.core.categories import first_unseen, translated, unseen_category
 from fedtrees.core.table import Schema
 from fedtrees.core.target import as_float32, plain_array
 from fedtrees.errors import DataError, DataTypeError, MissingExtraError, SchemaError
@@ -176,6 +176,7 @@ def _read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tu
     values = np.empty((len(X), len(names)), np.float32, order="F")
     kinds: list[str] = []
     categories: dict[str, list[Any]] = {}
+    widths: dict[str, int] = {}
     for place, name in enumerate(names):
         column = X.iloc[:, place]
         kinds.append("category" if column.dtype.name == "category" else "number")
@@ -185,14 +186,19 @@ def _read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tu
             raise SchemaError(f"{where}column {name!r} is a {kinds[place]} and was a {known.kinds[place]} in training.")
         if kinds[place] == "category":
             categories[name] = [_plain(value) for value in column.cat.categories]
-            codes = column.cat.codes.to_numpy()
+            codes, type_of = column.cat.codes.to_numpy(), column.cat.categories.dtype
+            if type_of.kind == "i" and type_of.itemsize < 8:
+                widths[name] = 8 * type_of.itemsize
             values[:, place] = np.where(codes < 0, np.nan, codes)
             if known is not None and not own_codes:
                 vocabulary = known.categories[known.names[place]]
-                refuse_unseen(codes, categories[name], vocabulary, f"{where}column {name!r}")
+                row = first_unseen(codes, categories[name], vocabulary)
+                if row is not None:
+                    raise unseen_category(where, name, categories[name][codes[row]])
                 values[:, place] = translated(values[:, place], categories[name], vocabulary)
     if known is None:
-        return values, Schema(names, kinds, categories, named=all(isinstance(name, str) for name in X.columns))
+        named = all(isinstance(name, str) for name in X.columns)
+        return values, Schema(names, kinds, categories, named, widths=widths)
     if not own_codes:
         return values, known
     return values, msgspec.structs.replace(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -225,7 +226,7 @@ class Silo:
         if labels and own.labels is not None:
             return own
         present = labels_of(self.read[0]) if labels else own.labels
-        return Schema(own.names, own.kinds, own.categories, own.named, present, self.read[0].n_targets)
+        return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------
 

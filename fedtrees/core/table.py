@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,6 +33,8 @@ class Schema(Record, frozen=True, eq=False):
         The class labels that occur, sorted; asked for when training a classifier only.
     targets : int
         Columns of y; 0 where there is no row to tell.
+    widths : dict of str to int
+        Bits of the whole numbers that are a column's categories, where these are not 64: XGBoost tells them apart.
     """
 
     names: list[str]
@@ -40,6 +43,7 @@ class Schema(Record, frozen=True, eq=False):
     named: bool
     labels: list[Any] | None = None
     targets: int = 1
+    widths: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +199,17 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
         for name in first.categories
     }
     labels = None if first.labels is None else _all_labels(schemas)
-    return Schema(first.names, first.kinds, categories, first.named, labels, _all_targets(schemas))
+    widths = _all_widths([schema for _, schema in schemas])
+    return Schema(first.names, first.kinds, categories, first.named, labels, _all_targets(schemas), widths)
+
+
+def _all_widths(schemas: Sequence[Schema]) -> dict[str, int]:
+    """The widths that silos share; 64 bits, of which none is written, where they differ."""
+    told = {
+        name: {schema.widths.get(name, 64) for schema in schemas if schema.categories[name]}
+        for name in schemas[0].categories
+    }
+    return {name: own.pop() for name, own in told.items() if len(own) == 1 and own != {64}}
 
 
 def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fedtrees.core.categories import refuse_unseen, translated
+from fedtrees.core.categories import first_unseen, translated, unseen_category
 from fedtrees.core.query import Fact
 from fedtrees.core.table import Table
 
@@ -30,19 +30,20 @@ class Vocabulary(Fact, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         table, held_out = silo.read
-        where = f"silo {silo.name!r}"
-        self._refuse_unseen(table, where)
+        self._refuse_unseen(table, "")
         for place, own in enumerate(held_out):
-            self._refuse_unseen(own, f"{where}, eval_set {place}")
+            self._refuse_unseen(own, f", eval_set {place}")
         silo.table = recoded(table, self.categories)
         silo.held_out = [recoded(own, self.categories) for own in held_out]
 
-    def _refuse_unseen(self, table: Table, where: str) -> None:
+    def _refuse_unseen(self, table: Table, which: str) -> None:
         for place, name in enumerate(table.schema.names):
-            own = table.schema.categories.get(name)
-            if own is not None:
-                column = f"{where}: column {name!r}"
-                refuse_unseen(table.X[:, place], own, self.categories.get(name, []), column)
+            own, known = table.schema.categories.get(name, []), self.categories.get(name, [])
+            if own != known:
+                codes = table.X[:, place] if table.order is None else table.X[table.order, place]
+                row = first_unseen(codes, own, known)
+                if row is not None:
+                    raise unseen_category(f"silo {table.silo_of(row)!r}{which}: ", name, own[int(codes[row])])
 
 
 def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:

@@ -310,6 +310,7 @@ class FedGBT(HoldsBooster):
             feature_names=schema.names if schema.named else None,
             feature_types=types_of(schema) if ensemble.cuts.categorical.any() else None,
             categories=[schema.categories.get(name) for name in schema.names],
+            widths=[schema.widths.get(name, 64) for name in schema.names],
         )
         if earlier is not None:
             booster = earlier.with_new(booster)

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
@@ -105,7 +106,7 @@ class HoldsBooster(BaseEstimator):
         check_is_fitted(self, "booster_")
         known = self._schema
         if not validate_features:
-            known = Schema(known.names, known.kinds, known.categories, False, known.labels)
+            known = msgspec.structs.replace(known, named=False)
         values, _ = read_features(X, known=known, missing=self.missing)
         if len(values) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
@@ -308,6 +309,9 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
     about = json.loads(given.attr(_ATTRIBUTE) or "{}").get("schema", {})
     if about.get("labels", schema.labels) != schema.labels:
         raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
+    for name, known in about.get("categories", {}).items():
+        if known != schema.categories.get(name, known):
+            raise DataError(f"xgb_model: a model to which the codes of column {name!r} are of other categories.")
     return earlier
 
 
@@ -325,7 +329,7 @@ def objective_of(booster: xgboost.Booster) -> str:
 
 def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: Params) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
-    columns = {name: getattr(schema, name) for name in ("names", "kinds", "categories", "named", "labels", "targets")}
+    columns = {name: getattr(schema, name) for name in Schema.__struct_fields__}
     booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})
 
 

@@ -15,7 +15,7 @@ from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
 
 MOST_CATEGORIES = 65_533  # bins are numbered in 16 bits, with one for the missing and one for the unknown
-INT64_ARRAY = 15  # XGBoost's number for an array of int64
+_KIND_OF_ARRAY = {8: 9, 16: 11, 32: 13, 64: 15}  # XGBoost's numbers for arrays of integers, by their bits
 _LARGEST = np.iinfo(np.int64).max
 
 
@@ -49,13 +49,20 @@ def types_of(schema: Schema) -> list[str]:
     return ["c" if schema.categories.get(name) else "float" for name in schema.names]
 
 
-def encoded(vocabularies: Sequence[Sequence[Any] | None]) -> dict[str, object]:
-    """The vocabulary of each feature, None of numbers, as XGBoost 3.2 writes them; nothing where none has any."""
+def encoded(vocabularies: Sequence[Sequence[Any] | None], widths: Sequence[int] | None = None) -> dict[str, object]:
+    """The vocabulary of each feature, None of numbers, as XGBoost 3.2 writes them; nothing where none has any.
+
+    Parameters
+    ----------
+    vocabularies : sequence of (sequence or None)
+    widths : sequence of int, optional
+        Of each feature, the bits of its categories where they are whole numbers; without, 64.
+    """
     if not any(vocabularies):
         return {"enc": [], "feature_segments": [], "sorted_idx": []}
     each = [_written(own or ()) for own in vocabularies]
     return {
-        "enc": [_column(own) for own in each],
+        "enc": [_column(own, bits) for own, bits in zip(each, widths or [64] * len(each), strict=True)],
         "feature_segments": np.cumsum([0, *map(len, each)]).astype(">i4"),
         "sorted_idx": np.concatenate([_order(own) for own in each]).astype(">i4"),
     }
@@ -72,9 +79,9 @@ def _written(own: Sequence[Any]) -> list[Any]:
     return [data[start:end] for start, end in pairwise(ends)]
 
 
-def _column(own: list[Any]) -> dict[str, object]:
+def _column(own: list[Any], bits: int) -> dict[str, object]:
     if own and not isinstance(own[0], bytes):
-        return {"type": INT64_ARRAY, "values": np.array(own, ">i8")}
+        return {"type": _KIND_OF_ARRAY[bits], "values": np.array(own, f">i{bits // 8}")}
     offsets = np.cumsum([0, *map(len, own)]) if own else np.zeros(0)
     return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(own), "i1")}
 

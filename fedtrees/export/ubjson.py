@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-_MARKERS = {"f4": b"d", "i4": b"l", "i8": b"L", "i1": b"i", "u1": b"U"}
+_MARKERS = {"f4": b"d", "i2": b"I", "i4": b"l", "i8": b"L", "i1": b"i", "u1": b"U"}
 
 
 def write_ubjson(value: object) -> bytes:

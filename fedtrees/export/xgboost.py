@@ -63,6 +63,7 @@ def to_booster(
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
     categories: Sequence[Sequence[Any] | None] | None = None,
+    widths: Sequence[int] | None = None,
 ) -> xgboost.Booster:
     """Write trees as XGBoost's own model and load it.
 
@@ -90,6 +91,8 @@ def to_booster(
     categories : sequence of (sequence or None), optional
         Of each feature the categories that its codes count, texts or whole numbers; those that ``cuts`` calls
         categorical need them, if the Booster is to find the codes in a frame by itself.
+    widths : sequence of int, optional
+        Of each feature, the bits of categories that are whole numbers; without, 64.
 
     Returns
     -------
@@ -137,7 +140,8 @@ def to_booster(
             "feature_names": _one_a_feature("feature_names", feature_names, cuts),
             "feature_types": _one_a_feature("feature_types", feature_types, cuts),
             "gradient_booster": {
-                "model": _gbtree(trees, cuts, n_margins, parallel, categories or ()),
+                "model": _gbtree(trees, cuts, n_margins, parallel)
+                | {"cats": encoded(_of_splits(categories, cuts), widths)},
                 "name": "gbtree",
             },
             "learner_model_param": {
@@ -241,12 +245,14 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
 
 
-def _gbtree(
-    trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int, categories: Sequence[Sequence[Any] | None]
-) -> dict[str, object]:
-    own = [names if split else None for names, split in zip(categories, cuts.categorical, strict=bool(categories))]
+def _of_splits(categories: Sequence[Sequence[Any] | None] | None, cuts: Cuts) -> list[Sequence[Any] | None]:
+    """The categories of features that are split by them."""
+    given = categories or [None] * cuts.n_features
+    return [own if split else None for own, split in zip(given, cuts.categorical, strict=True)]
+
+
+def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
     return {
-        "cats": encoded(own),
         "gbtree_model_param": {"num_parallel_tree": str(parallel), "num_trees": str(len(trees))},
         "iteration_indptr": list(range(0, len(trees) + 1, n_margins * parallel)),
         "tree_info": [tree // parallel % n_margins for tree in range(len(trees))],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -58,8 +59,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
 
 def told(table: Table) -> Schema:
     """A table's schema with the number of its targets."""
-    own = table.schema
-    return Schema(own.names, own.kinds, own.categories, own.named, own.labels, table.n_targets)
+    return msgspec.structs.replace(table.schema, targets=table.n_targets)
 
 
 def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,12 +46,14 @@ class ResidualRanks(Query, frozen=True, eq=False):
         What all rows count together, at the most.
     exponents : Grid
         As the trees' histograms were asked for.
-    ends, feature, bin, default_left, left, categories, category_ends
+    ends, feature, bin, default_left, left
         The grown trees, end to end; see `histogram.Histograms`.
     low : uint32 (leaves, 2)
         Where the intervals start, of every tree's leaves in order.
     log_keys, log_child : int
         An interval has ``2 ** log_keys`` keys, a part ``2 ** log_child``.
+    categories, category_ends : int32 (any,)
+        See `trees.tree.flat_categories`.
     """
 
     most: int
@@ -60,11 +63,11 @@ class ResidualRanks(Query, frozen=True, eq=False):
     bin: NDArray[np.int32]
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
-    categories: NDArray[np.int32]
-    category_ends: NDArray[np.int32]
     low: NDArray[np.uint32]
     log_keys: int
     log_child: int
+    categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
+    category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
 
     def size(self) -> int:
         """See `Query`."""
