@@ -65,6 +65,9 @@ class MissingExtraError(FedTreesError, ImportError):
     """An optional dependency is not installed."""
 
 
+MOST_SHOWN = 16  # known words beside a guess
+
+
 def unknown_value(what: str, value: object, known: Iterable[str]) -> ParameterError:
     """The error for a word that is not one of the known ones; it names the nearest.
 
@@ -76,4 +79,6 @@ def unknown_value(what: str, value: object, known: Iterable[str]) -> ParameterEr
     names = sorted(known)
     near = get_close_matches(str(value), names, n=1)
     hint = f": did you mean {near[0]!r}?" if near else "."
+    if near and len(names) > MOST_SHOWN:  # a list so long would hide it
+        return ParameterError(f"{what}={value!r} is not known{hint}")
     return ParameterError(f"{what}={value!r} is not known{hint} Known: {', '.join(map(repr, names))}.")
