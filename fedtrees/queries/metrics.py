@@ -165,7 +165,10 @@ class Area(Metric):
         return area_under_precision(np.cumsum(positive), np.cumsum(negative))
 
     def uncertainty(self, total: Vector) -> float:
-        """By how much an ``auc`` can be off, as scores that share a bucket count as equal."""
+        """By how much an ``auc`` can be off, as scores that share a bucket count as equal.
+
+        Scores that are equal cannot be told from those that only share a bucket, so the bound counts them, too.
+        """
         negative, positive = total.reshape(2, -1).astype(np.float64)
         return float(negative @ positive / (2 * negative.sum() * positive.sum()))
 
