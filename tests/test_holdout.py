@@ -77,6 +77,15 @@ def test_both_modes_send_the_same_bytes_and_a_silo_that_forgot_catches_up() -> N
     assert sent[0].equals(sent[1])
 
 
+def test_silos_of_an_earlier_training_bring_all_their_rows_to_the_next() -> None:
+    silos = [Silo(f"silo {k}", X[k::2], Y[k::2]) for k in range(2)]
+    options: dict[str, Any] = {"n_estimators": 3, "validation_fraction": 0.4, "n_jobs": 1}
+    first = FedGBTClassifier(**options).fit_federation(LocalFederation(silos, mode="faithful"))
+    again = FedGBTClassifier(**options).fit_federation(LocalFederation(silos))
+    assert first.booster_.save_raw() == again.booster_.save_raw()
+    assert list(again.evals_result_) == ["validation_0"]
+
+
 def test_labels_are_agreed_on_by_all_rows() -> None:
     """A class whose rows are all held out is one of the classes still."""
     y = Y.copy()

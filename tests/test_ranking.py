@@ -326,6 +326,11 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
         DataError,
         "qid .* has rows in silo 'a' and in silo 'b'; a query lives inside one silo",
     ),
+    "two columns": (
+        lambda: FedGBTRanker(1).fit(X, np.stack([Y, Y], axis=1), qid=Q),
+        ParameterError,
+        "rank:ndcg needs y of one column, and it has 2",
+    ),
     "as many ids as rows": (lambda: FedGBTRanker(1).fit(X, Y, qid=Q[1:]), DataError, r"qid has the shape \(29,\)"),
     "ids that are fractions": (lambda: FedGBTRanker(1).fit(X, Y, qid=Q + 0.5), DataError, "qid holds float64"),
     "a weight a row": (

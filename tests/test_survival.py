@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import Watched, bring_up_to_date, examples, margins
-from xgboost_twin import same_trees
+from xgboost_twin import same_trees, trees_of
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, PlainChannel, Silo
 from fedtrees.core.distributions import DISTRIBUTIONS, distribution, erf
@@ -300,6 +300,14 @@ def test_risk_sets_run_over_silos(
                 assert own.state.margin.tobytes() == margins(model, rows).tobytes()
 
 
+def test_a_cohort_that_sees_no_event_learns_nothing() -> None:
+    X, y = deaths(60)
+    y[:] = np.where(np.arange(60) < 30, np.abs(y), -np.abs(y))  # one silo has all the events
+    model = FedGBTRegressor(6, objective=COX, sampling=1, random_state=1).fit(X, y, np.arange(60) // 30)
+    sizes = [len(tree["left_children"]) for tree in trees_of(model.booster_)]
+    assert 1 in sizes and max(sizes) > 1
+
+
 @examples(40)
 @given(seed=seeds, n=st.integers(1, 40))
 def test_sums_of_hazards_are_exact(seed: int, n: int) -> None:
@@ -375,6 +383,12 @@ def test_only_bounds_may_be_infinite() -> None:
 def test_parameters_that_mean_nothing_are_refused(params: dict[str, Any], error: str) -> None:
     with pytest.raises(ParameterError, match=error):
         FedGBTRegressor(1, objective=AFT, **params).fit(np.zeros((3, 1)), FINE)
+
+
+def test_r2_is_no_score_of_times() -> None:
+    model = FedGBTRegressor(1, objective=AFT).fit(np.zeros((3, 1)), FINE)
+    with pytest.raises(DataError, match="score: R2 says nothing of what survival:aft predicts"):
+        model.score(np.zeros((3, 1)), FINE)
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,20 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
         numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin)
         return numbers if numbers.ndim == 1 else numbers.astype(np.float64)  # which scikit-learn asks for
 
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The coefficient of determination.
+
+        Raises
+        ------
+        DataError
+            For models of times, which it says nothing of, and of several quantiles.
+        """
+        check_is_fitted(self, "booster_")
+        several = self._objective == "reg:quantileerror" and len(np.ravel(self.intercept_)) > 1
+        if several or self._objective.startswith("survival:"):
+            raise DataError(f"score: R2 says nothing of what {self._objective} predicts; score by an eval_metric.")
+        return float(super().score(X, y, sample_weight))
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

@@ -60,13 +60,14 @@ class LocalFederation:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
-        sets = {silo.name: len(silo.held_out) for silo in silos}
+        read = {silo.name: silo.read for silo in silos}  # whatever a training that goes on has made of them
+        sets = {name: len(held_out) for name, (_, held_out) in read.items()}
         if len(set(sets.values())) > 1:
             raise ParameterError(
                 f"silos have different numbers of evaluation sets: {sets}; give empty ones where need be."
             )
-        held_out = [join_tables([silo.held_out[place] for silo in silos]) for place in range(sets[names[0]])]
-        self._open(join_tables([silo.table for silo in silos]), held_out, mode, n_jobs, silos)
+        held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(sets[names[0]])]
+        self._open(join_tables([table for table, _ in read.values()]), held_out, mode, n_jobs, silos)
 
     @classmethod
     def from_table(

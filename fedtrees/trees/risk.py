@@ -189,23 +189,26 @@ class Hazards:
     bins : int
     weight : float
         The largest weight of a row.
+    silos : int
+        In the federation: a cohort of fewer may see no event.
     """
 
     rows: int
     bins: int
     weight: float
+    silos: int
 
     @staticmethod
     def prepare(channel: Channel, everyone: Cohort, rows: int, counted: int, weight: float) -> Hazards:
         """Find bins of time, and tell the silos; three rounds or four."""
         starts = time_bins(channel, everyone, rows)
         channel.tell(TimeBins(starts))
-        return Hazards(counted, len(starts), weight)
+        return Hazards(counted, len(starts), weight, len(everyone))
 
     def learn(self, channel: Channel, cohort: Cohort) -> tuple[float, float]:
         """Ask for the sums, tell what follows from them, and bound gradients and hessians; one round."""
         hazards, events = channel.total(RiskSums(self.rows, self.bins), cohort)
-        if not any(events):
+        if not any(events) and len(cohort) == self.silos:
             raise DataError("y: nothing ever happens; survival:cox needs a time above 0 that is not censored.")
         at_risk = [Fraction(0)] * (self.bins + 1)
         for place in reversed(range(self.bins)):

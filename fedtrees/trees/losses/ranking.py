@@ -66,6 +66,12 @@ class RankingLoss(Loss):
         """How many rows from the top, or draws a row."""
         return int(self.lambdarank_num_pair_per_sample or (MOST_PAIRS if self.is_truncated else 1))
 
+    def outputs(self, n_labels: int, targets: int = 1) -> int:
+        """See `Loss`."""
+        if targets != 1:
+            raise ParameterError(f"{self.name} needs y of one column, and it has {targets}.")
+        return 1
+
     def params(self) -> Params:
         """See `Loss`."""
         return {name: own for name, own in super().params().items() if own is not None}
