@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
 from fedtrees.core.queries import side_by_side
 from fedtrees.core.row_ids import read_row_ids
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBTRanker(FedGBT, BaseEstimator):
+class FedGBTRanker(FedGBT):
     """A ranker of gradient-boosted trees, trained over silos that send only integer histograms.
 
     LambdaMART, Burges (2010), as XGBoost has it: ``rank:ndcg``, ``rank:pairwise`` or ``rank:map``. Rows are compared
