@@ -45,6 +45,7 @@ def test_monotonic_constraints() -> None:
     assert scores[0] <= 1.01 * scores[1]
 
 
+@pytest.mark.slow_without_jit
 def test_feature_interaction_constraints() -> None:
     """Tutorials, Feature Interaction Constraints: three groups, as a text."""
     X, y = make_regression(600, 7, noise=5, random_state=0)
@@ -144,6 +145,7 @@ def test_boosting_from_predictions_and_continuation() -> None:
     assert np.corrcoef(margins[0][0], margins[1][0])[0, 1] > 0.99
 
 
+@pytest.mark.slow_without_jit
 def test_random_forests() -> None:
     """Tutorials, Random Forests: one round of a hundred trees, each of some rows and features."""
     X, y = load_breast_cancer(return_X_y=True)

@@ -181,6 +181,7 @@ def test_trees_and_scores_are_xgboost_s(objective: str, params: dict[str, Any], 
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-4)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("pairs", [{}, {"lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": 8}])
 @pytest.mark.parametrize("objective", ["rank:ndcg", "rank:pairwise"])
 def test_web_searches_are_ranked_as_well_as_by_pooled_xgboost(objective: str, pairs: dict[str, Any]) -> None:
@@ -260,6 +261,7 @@ def test_whoever_holds_a_query_the_model_is_the_pooled_one(
     assert sent[0].equals(sent[1])
 
 
+@pytest.mark.slow_without_jit
 def test_queries_are_held_out_whole() -> None:
     X, y, qid = searches(600, 60)
     parts = {"a": qid < 20, "b": qid >= 20}

@@ -253,6 +253,7 @@ def test_with_as_many_bins_as_times_trees_and_scores_are_xgboost_s() -> None:
     np.testing.assert_allclose(model.predict(X), theirs.predict(matrix), rtol=1e-3)
 
 
+@pytest.mark.slow_without_jit
 def test_of_more_times_than_bins_little_is_lost() -> None:
     X, y = deaths(12_000)
     train, test = slice(0, 9000), slice(9000, 12_000)

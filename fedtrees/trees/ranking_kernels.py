@@ -139,8 +139,9 @@ def lambdas(how, margin, y, weight, starts, names, which, keys, g, h):
                 ideal = _ideal(own_y, discount, exponential, pairs if truncated else n)
             if kind == MAP:
                 for rank in range(n):
-                    found += own_y[order[rank]]
-                    total += own_y[order[rank]] / (rank + 1.0)
+                    hit = np.float64(own_y[order[rank]])
+                    found += hit
+                    total += hit / (rank + 1.0)
                     relevant[rank], precision[rank] = found, total
             size = 0.0
             if truncated:

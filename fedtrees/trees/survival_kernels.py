@@ -12,7 +12,7 @@ from fedtrees.queries.metric_kernels import MOST_MARGIN
 # XGBoost's limits
 MOST = 15.0  # of a gradient and a hessian
 LEAST_HESSIAN = 1e-16
-LEAST = 1e-12  # a fraction over less may be nothing over nothing
+MOST_QUOTIENT = 1e300  # beyond it is nothing over nothing, or nearly so
 
 KNOWN, RIGHT, LEFT, BETWEEN = range(4)  # what is known of a time: itself, a lower bound, an upper bound, or both
 
@@ -60,11 +60,9 @@ def aft_row(kind, scale, margin, lower, upper):
         under, over_g = below_u - below_l, density_u - density_l
         over_h = over_g * over_g - under * (slope_u - slope_l)
     under *= scale
-    g, h = over_g / under, over_h / (under * under)
-    if under < LEAST and not np.isfinite(g):
-        g = _far_gradient(kind, known, above, scale)
-    if under * under < LEAST and not np.isfinite(h):
-        h = _far_hessian(kind, known, above, scale)
+    square = under * under
+    g = over_g / under if abs(over_g) < MOST_QUOTIENT * under else _far_gradient(kind, known, above, scale)
+    h = over_h / square if abs(over_h) < MOST_QUOTIENT * square else _far_hessian(kind, known, above, scale)
     return min(max(g, -MOST), MOST), min(max(h, LEAST_HESSIAN), MOST)
 
 
