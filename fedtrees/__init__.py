@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fedtrees.errors import (
         DataError,
         DataTypeError,
+        DivergenceError,
         FedTreesError,
         HeadroomError,
         MissingExtraError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         SchemaError,
         SiloLostError,
     )
+    from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
     from fedtrees.estimators.ranker import FedGBTRanker
     from fedtrees.runtime.local import LocalFederation
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 _HOME = {
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
+    "DivergenceError": "fedtrees.errors",
+    "FedAvgClassifier": "fedtrees.estimators.fedavg",
+    "FedAvgRegressor": "fedtrees.estimators.fedavg",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
     "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
@@ -56,6 +61,9 @@ _HOME = {
 __all__ = [
     "DataError",
     "DataTypeError",
+    "DivergenceError",
+    "FedAvgClassifier",
+    "FedAvgRegressor",
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",

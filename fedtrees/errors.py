@@ -5,6 +5,7 @@ FedTreesError
 │   ├── DataTypeError (TypeError)   a cell is neither a number nor something that stands for one
 │   └── SchemaError                 two silos' tables do not fit together
 ├── ParameterError (ValueError)     a parameter's name, type or range
+├── DivergenceError (ArithmeticError) a network's loss or parameters are no longer finite
 ├── HeadroomError (OverflowError)   a sum could leave its integers; nothing was sent
 ├── ProtocolError                   a message that does not belong here
 ├── SiloLostError (ConnectionError) a silo did not answer
@@ -19,6 +20,7 @@ from difflib import get_close_matches
 __all__ = [
     "DataError",
     "DataTypeError",
+    "DivergenceError",
     "FedTreesError",
     "HeadroomError",
     "MissingExtraError",
@@ -47,6 +49,10 @@ class SchemaError(DataError):
 
 class ParameterError(FedTreesError, ValueError):
     """A parameter has a value that means nothing."""
+
+
+class DivergenceError(FedTreesError, ArithmeticError):
+    """A network's loss or parameters grew out of all bounds. What was learnt before that round is kept."""
 
 
 class HeadroomError(FedTreesError, OverflowError):

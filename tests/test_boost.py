@@ -27,8 +27,8 @@ from fedtrees import (
 from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import MOST_REPEATS
+from fedtrees.queries.evaluation import Scored
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.evaluation import Scored
 from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms

@@ -25,7 +25,8 @@ from fedtrees import (
 )
 from fedtrees.core.rng import stream
 from fedtrees.queries.custom_metric import register_metric
-from fedtrees.trees.evaluation import HeldOut, Scores
+from fedtrees.queries.evaluation import HeldOut
+from fedtrees.trees.evaluation import ForestScores
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4
 
@@ -171,7 +172,7 @@ def test_silos_with_other_numbers_of_sets_are_refused() -> None:
     with pytest.raises(ProtocolError, match="silo 'a' holds 0 evaluation sets, and 1 were asked for"):
         HeldOut(1, None).ask(parts[0])
     with pytest.raises(ProtocolError, match="scores were asked for before the cut points"):
-        Scores(0, 1, ["rmse"], 10, 0).ask(parts[1])
+        ForestScores(0, 1, ["rmse"], 10, 0).ask(parts[1])
     with pytest.raises(SchemaError):
         Silo("a", pd.DataFrame(X, columns=list("wxyz")), Y, eval_set=[(pd.DataFrame(XV, columns=list("wxyv")), YV)])
 

@@ -17,8 +17,9 @@ _KINDS: dict[str, type[Record]] = {}
 # where records live: a silo in a process of its own has imported none of them when it is first asked
 _HOMES = (
     "fedtrees.core.holdout", "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting",
-    "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.query_weights",
-    "fedtrees.queries.ranks",
+    "fedtrees.neural.training", "fedtrees.neural.update",
+    "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.evaluation",
+    "fedtrees.queries.moments", "fedtrees.queries.query_weights", "fedtrees.queries.ranks",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.risk",
 )  # fmt: skip

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fedtrees.core.channel import Federation, PlainChannel
-from fedtrees.core.table import Schema, agree
-from fedtrees.core.target import plain_array
+from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
+from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
@@ -225,12 +225,11 @@ class FedGBT(HoldsBooster):
     ) -> Self:  # fmt: skip
         """Train over one table; ``more`` is what evaluation sets have besides (X, y), in the order of `Silo`."""
         check_parameters(self)
-        if y is None:
-            raise DataError("requires y to be passed, but the target y is None.")
         held_out = list(eval_set or ())
-        columns = [_one_a_set(what, given, len(held_out)) for what, given in more.items()]
+        columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
+        sets = [with_columns(*own) for own in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
-            X, _column(y), silos, sample_weight, eval_set=[_with(*own) for own in zip(held_out, *columns, strict=True)],
+            X, column_of(y), silos, sample_weight, eval_set=sets,
             missing=self.missing, n_jobs=self.n_jobs, **options,
         )  # fmt: skip
         try:
@@ -261,10 +260,7 @@ class FedGBT(HoldsBooster):
             See `fit`.
         """
         check_parameters(self)
-        if not hasattr(federation, "schemas"):
-            given = type(federation).__name__
-            raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
-        schema = agree(federation.schemas(labels=self._classifies))
+        schema = schema_of(federation, labels=self._classifies)
         loss = self._loss(schema.labels)
         if xgb_model is not None and self.enable_categorical and schema.categories:
             raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
@@ -316,28 +312,3 @@ class FedGBT(HoldsBooster):
             booster = earlier.with_new(booster)
         describe(booster, schema, loss.name, loss.params())
         return booster
-
-
-def _column(y: ArrayLike) -> NDArray[Any]:
-    values = plain_array(y, "y")
-    if values.ndim == 2 and values.shape[1] == 1:
-        import warnings
-
-        from sklearn.exceptions import DataConversionWarning
-
-        message = "A column-vector y was passed when a 1d array was expected; it is read as y.ravel()."
-        warnings.warn(message, DataConversionWarning, stacklevel=3)
-        return values.ravel()
-    return values
-
-
-def _one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
-    entries: list[ArrayLike | None] = [None] * sets if given is None else list(given)
-    if len(entries) != sets:
-        raise ParameterError(f"{what} has {len(entries)} entries for {sets} in eval_set.")
-    return entries
-
-
-def _with(own: Any, *more: ArrayLike | None) -> Any:
-    """An evaluation set as a federation takes it; what is no pair is refused there."""
-    return (*own, *more) if isinstance(own, tuple | list) and len(own) == 2 else own

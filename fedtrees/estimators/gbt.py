@@ -10,9 +10,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.table import Schema
-from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
+from fedtrees.estimators.columns import refuse_unseen
 from fedtrees.trees.losses import Loss, loss_named
 
 if TYPE_CHECKING:
@@ -231,10 +231,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             If y holds a label that was not there in training.
         """
         check_is_fitted(self, "booster_")
-        known = set(self.classes_.tolist())
-        unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
-        if unseen:
-            raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {self.classes_.tolist()}.")
+        refuse_unseen(y, self.classes_)
         return float(super().score(X, y, sample_weight))
 
 

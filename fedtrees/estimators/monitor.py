@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fedtrees.errors import DataError
+from fedtrees.estimators.best import Best
 from fedtrees.estimators.callbacks import Callbacks, GrowingModel
+from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.boost import Ensemble
-from fedtrees.trees.evaluation import Scored
 from fedtrees.trees.split import SplitRule
 
 
@@ -34,9 +33,6 @@ class Monitor:
     ----------
     history : dict of str to dict of str to list of float
         Each set's metrics, round by round.
-    best_iteration : int or None
-        The round with the best score; None without evaluation sets.
-    best_score : float
     """
 
     def __init__(
@@ -48,12 +44,10 @@ class Monitor:
         model: GrowingModel,
     ):
         self.history: dict[str, dict[str, list[float]]] = {}
-        self.best_iteration: int | None = None
-        self.best_score = math.nan
         self.model = model
         self.callbacks = Callbacks(callbacks, model, self.history)
-        self._patience, self._shown = patience, shown
-        self._maximise = bool(metrics) and metric_named(metrics[-1]).maximise
+        self._shown = shown
+        self._best = Best(patience, bool(metrics) and metric_named(metrics[-1]).maximise)
 
     def before(self, round: int, rule: SplitRule) -> SplitRule | None:
         """See `trees.boost.Observer`."""
@@ -68,15 +62,20 @@ class Monitor:
             for metric, value in metrics.items():
                 self.history.setdefault(name, {}).setdefault(metric, []).append(value)
         ended = self.callbacks.after(round, ensemble)
-        return self._is_past_its_best(round, scores) or ended
+        return (bool(scores) and self._best.is_past(round, *_last(scores))) or ended
 
-    def _is_past_its_best(self, round: int, scores: Scored) -> bool:
-        if not scores:
-            return False
-        value = list(list(scores.values())[-1].values())[-1]
-        if self._patience is not None and math.isnan(value):
-            name = list(scores)[-1]
-            raise DataError(f"early stopping: the last metric of {name} is undefined (NaN) in round {round}.")
-        if self.best_iteration is None or (value > self.best_score if self._maximise else value < self.best_score):
-            self.best_iteration, self.best_score = round, value
-        return self._patience is not None and round - self.best_iteration >= self._patience
+    @property
+    def best_iteration(self) -> int | None:
+        """The round with the best score; None without evaluation sets."""
+        return self._best.round
+
+    @property
+    def best_score(self) -> float:
+        """The best score; NaN without evaluation sets."""
+        return self._best.score
+
+
+def _last(scores: Scored) -> tuple[float, str]:
+    """The last metric of the last evaluation set, and the set's name."""
+    name, metrics = list(scores.items())[-1]
+    return list(metrics.values())[-1], name

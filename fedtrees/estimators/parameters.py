@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,7 +66,7 @@ def check_parameters(estimator: Any) -> None:
     ParameterError
         Naming it, and what it may be.
     """
-    _check_ranges(estimator)
+    check_ranges(estimator, _RANGES)
     _check_choices(estimator)
     _check_of_losses(estimator)
     missing: Any = estimator.missing
@@ -76,12 +77,24 @@ def check_parameters(estimator: Any) -> None:
         raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
     if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):
         raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
+    _check_base_score(estimator)
+    check_callbacks(estimator.callbacks)
+    check_federated(estimator)
+
+
+def check_federated(estimator: Any) -> None:
+    """Refuse the first parameter that is wrong of those that every federated estimator has.
+
+    Raises
+    ------
+    ParameterError
+    """
     share: Any = estimator.validation_fraction
     if share is not None and not (isinstance(share, Real) and 0 < float(share) < 1):
         raise ParameterError(f"validation_fraction={share!r}: give a number above 0 and below 1, or None.")
-    _check_base_score(estimator)
+    for metric in metric_names(estimator.eval_metric):
+        metric_named(metric)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
-    check_callbacks(estimator.callbacks)
     if not _is_seed(estimator.random_state):
         given = f"random_state={estimator.random_state!r}"
         raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
@@ -118,8 +131,16 @@ def _check_base_score(estimator: Any) -> None:
         raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
 
-def _check_ranges(estimator: Any) -> None:
-    for name, (whole, low, high, closed) in _RANGES.items():
+def check_ranges(estimator: Any, ranges: Mapping[str, tuple[bool, float, float, bool]]) -> None:
+    """Refuse the first parameter that is no number, or out of its range.
+
+    ranges: of each, whether it is whole, lowest, highest, and whether the lowest itself is allowed.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for name, (whole, low, high, closed) in ranges.items():
         value = getattr(estimator, name)
         kind: Any = Integral if whole else Real
         fine = isinstance(value, kind) and (not isinstance(value, bool) or name == "verbose")
@@ -140,8 +161,6 @@ def _check_choices(estimator: Any) -> None:
         raise unknown_value("importance_type", estimator.importance_type, IMPORTANCES)
     if estimator.grow_policy not in GROW_POLICIES:
         raise unknown_value("grow_policy", estimator.grow_policy, GROW_POLICIES)
-    for metric in metric_names(estimator.eval_metric):
-        metric_named(metric)
 
 
 def metric_names(given: Any) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(verbose: int, rounds: int) -> Iterator[Callable[[int], None]]:
+def progress(verbose: int, rounds: int, task: str = "boosting", unit: str = "trees") -> Iterator[Callable[[int], None]]:
     """Yield a function to be called with each finished round; it draws nothing where ``verbose`` is 0."""
     if not verbose:
         yield lambda round: None
@@ -22,9 +22,9 @@ def progress(verbose: int, rounds: int) -> Iterator[Callable[[int], None]]:
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trees"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns) as bar:
-        task = bar.add_task("boosting", total=rounds)
-        yield lambda round: bar.update(task, completed=round + 1)
+        step = bar.add_task(task, total=rounds)
+        yield lambda round: bar.update(step, completed=round + 1)

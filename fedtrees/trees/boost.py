@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,14 +13,16 @@ from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
 from fedtrees.core.vocabulary import Vocabulary
-from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
+from fedtrees.core.weighting import RowWeights, Weighting
 from fedtrees.errors import DataError
-from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
+from fedtrees.queries.counts import LabelSums
+from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.query_weights import QueryWeights
+from fedtrees.queries.row_weights import Weights, learn_weights, summarise
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.constraints import Constraints
-from fedtrees.trees.evaluation import Evaluation, Scored
+from fedtrees.trees.evaluation import ForestScores
 from fedtrees.trees.facts import Aim, Begin, Grown
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
@@ -170,7 +171,7 @@ class _Start:
 
     plan: Plan
     grids: Grids
-    weights: _Weights
+    weights: Weights
     quantile: Quantile | None
     evaluation: Evaluation
     base_margin: NDArray[np.float32]
@@ -191,14 +192,17 @@ def _start(
         channel.tell(settings.vocabulary)
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
-    summary = _summary(channel, everyone, n_features)
-    weights = _weights(channel, everyone, summary, labels, settings)
+    summary = summarise(channel, everyone, n_features)
+    channel.tell(Aim(loss.name, loss.params(), labels))
+    weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
     if isinstance(loss, RankingLoss) and not weights.all_one:
         loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
         settings = replace(settings, loss=loss)
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, settings.categories)
     outputs = loss.outputs(len(labels or ()), settings.targets)
-    evaluation = Evaluation.prepare(channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs)
+    evaluation = Evaluation.prepare(
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores
+    )
     intercept = _intercept(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
@@ -214,71 +218,17 @@ def _start(
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards)
-    return _Start(plan, grids, weights, weights.quantile(loss, plan.outputs), evaluation, base_margin)
+    return _Start(plan, grids, weights, _leaf_quantile(weights, loss, plan.outputs), evaluation, base_margin)
 
 
-def _summary(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
-    summary: Summary = channel.total(Counts(n_features), everyone)
-    if summary.rows == 0:
-        raise DataError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row, or sample_weight is "
-            "zero in every row."
-        )
-    return summary
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """How rows weigh: rows, each as often as it counts; what bounds its weight and its product with its target."""
-
-    rows: int
-    exponents: tuple[int, int]
-    most: int
-    whole: bool = True
-
-    @property
-    def all_one(self) -> bool:
-        """Whether no row weighs more than another."""
-        return self.whole and self.most == 1
-
-    @property
-    def largest(self) -> float:
-        """What bounds the weight of a row; 1 where rows count several times instead."""
-        return math.ldexp(1.0, self.exponents[0])
-
-    @property
-    def most_counted(self) -> int:
-        """What all rows count together, at the most."""
-        return self.rows * (1 if self.whole else self.most)
-
-    def quantile(self, loss: Loss, outputs: int) -> Quantile | None:
-        """What the loss's leaves say; None where they say no quantile."""
-        alphas = loss.leaf_quantiles(outputs)
-        return Quantile(alphas, weighted=not self.whole) if alphas else None
-
-
-def _weights(
-    channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, settings: Settings
-) -> _Weights:
-    """Learn how rows weigh, in one round, and tell the silos what that means for counts."""
-    channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
-    channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
-    most = summary.rows * settings.targets
-    questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
-    exponents, repeats = channel.totals(questions, everyone)
-    if not repeats.whole:
-        counting = CountWeights(exponents[0], whole=False)
-        channel.tell(counting)
-        return _Weights(summary.rows, exponents, counting.most, whole=False)
-    if repeats.rows == summary.rows:
-        return _Weights(summary.rows, exponents, 1)
-    counting = CountWeights(exponents[0], whole=True)
-    channel.tell(counting)
-    return _Weights(repeats.rows, (0, repeats.target_exponent), counting.most)
+def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | None:
+    """What the loss's leaves say; None where they say no quantile."""
+    alphas = loss.leaf_quantiles(outputs)
+    return Quantile(alphas, weighted=not weights.whole) if alphas else None
 
 
 def _intercept(
-    channel: Channel, everyone: Cohort, weights: _Weights, labels: list[Any] | None, settings: Settings
+    channel: Channel, everyone: Cohort, weights: Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""
     loss = settings.loss
@@ -295,7 +245,7 @@ def _intercept(
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
-    quantile = weights.quantile(loss, outputs)
+    quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
         return quantile_of_targets(channel, everyone, quantile, weights.most_counted)
     return loss.newton(*start[0]) if start else loss.intercept(sums)

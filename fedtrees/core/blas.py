@@ -1,0 +1,41 @@
+"""Matrix products that do not depend on how many threads there are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+
+class OneBlasThread:
+    """Within it, the linear algebra of this process runs on the thread that calls it.
+
+    A product of matrices that several threads share is added up in another order than by one, and so differs in its
+    last bits. Threads may nest it and overlap: the first one in sets the limit, and the last one out lifts it.
+    """
+
+    _lock = Lock()
+    _inside = 0
+    _limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if OneBlasThread._inside == 0:
+                OneBlasThread._limit = _controller().limit(limits=1, user_api="blas")
+            OneBlasThread._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            OneBlasThread._inside -= 1
+            if OneBlasThread._inside == 0:
+                OneBlasThread._limit.restore_original_limits()
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,114 @@
+"""What an estimator knows of its columns, and the tables that it reads by that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from fedtrees.core.channel import Federation
+from fedtrees.core.features import read_features
+from fedtrees.core.ledger import Ledger
+from fedtrees.core.table import Schema, agree
+from fedtrees.core.target import plain_array
+from fedtrees.errors import DataError, ParameterError
+
+
+class KnowsColumns(BaseEstimator):
+    """An estimator that reads the columns it was trained on, and no others."""
+
+    ledger_: Ledger
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _schema: Schema
+
+    def _know(self, schema: Schema) -> None:
+        self._schema = schema
+        self.n_features_in_ = len(schema.names)
+        if schema.named:
+            self.feature_names_in_ = np.array(schema.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _read_known(self, X: Any, validate_features: bool = True, missing: float = math.nan) -> NDArray[np.float32]:
+        known = self._schema if validate_features else msgspec.structs.replace(self._schema, named=False)
+        values, _ = read_features(X, known=known, missing=missing)
+        if len(values) == 0:
+            raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
+        return values
+
+
+def schema_of(federation: Federation, labels: bool) -> Schema:
+    """The schema that a federation's silos share.
+
+    Raises
+    ------
+    ParameterError
+        For what is no federation.
+    SchemaError
+        Naming silo and column.
+    """
+    if not hasattr(federation, "schemas"):
+        given = type(federation).__name__
+        raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
+    return agree(federation.schemas(labels=labels))
+
+
+def refuse_unseen(y: ArrayLike, classes: NDArray[Any]) -> None:
+    """Refuse labels that were not there in training.
+
+    Raises
+    ------
+    DataError
+        Naming the first.
+    """
+    known = set(classes.tolist())
+    unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
+    if unseen:
+        raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {classes.tolist()}.")
+
+
+def column_of(y: ArrayLike | None) -> NDArray[Any]:
+    """Targets as they are given to an estimator; a table of one column is that column, with a warning.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if y is None:
+        raise DataError("requires y to be passed, but the target y is None.")
+    values = plain_array(y, "y")
+    if values.ndim == 2 and values.shape[1] == 1:
+        import warnings
+
+        from sklearn.exceptions import DataConversionWarning
+
+        message = "A column-vector y was passed when a 1d array was expected; it is read as y.ravel()."
+        warnings.warn(message, DataConversionWarning, stacklevel=4)
+        return values.ravel()
+    return values
+
+
+def one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
+    """What is given for each evaluation set; None of each where nothing is.
+
+    Raises
+    ------
+    ParameterError
+        If they are not as many as sets.
+    """
+    entries: list[ArrayLike | None] = [None] * sets if given is None else list(given)
+    if len(entries) != sets:
+        raise ParameterError(f"{what} has {len(entries)} entries for {sets} in eval_set.")
+    return entries
+
+
+def with_columns(own: Any, *more: ArrayLike | None) -> Any:
+    """An evaluation set as a federation takes it; what is no pair is refused there."""
+    return (*own, *more) if isinstance(own, tuple | list) and len(own) == 2 else own

@@ -1,0 +1,202 @@
+"""Neural networks by federated averaging, with scikit-learn's face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+
+from fedtrees.core.table import Schema
+from fedtrees.errors import DataError
+from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.network import FedAvgEstimator
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class FedAvgClassifier(ClassifierMixin, FedAvgEstimator):
+    """A neural network that classifies, trained by federated averaging: McMahan et al. (2016).
+
+    Every round, a cohort of silos gets the shared parameters; each trains on its own rows; the server averages what
+    came of it, weighted by rows. What leaves a silo is integers that are summed: its change of the parameters on a
+    fixed grid, times its rows.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default (100,)
+        Units of each hidden layer; none is logistic or linear regression.
+    activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
+    n_rounds : int, default 100
+        Rounds at the most.
+    local_epochs : int, default 1
+        Passes of a silo over its rows in a round: the paper's E.
+    batch_size : int or None, default 32
+        Rows of a step: the paper's B. None is all of a silo's.
+    learning_rate : float, default 0.1
+        Of the silos' steps.
+    schedule : {"constant", "exponential", "inverse", "cosine"} or callable, default "constant"
+        How the rate falls from round to round; a function of the round returns what it is multiplied by.
+    decay : float, default 0.01
+        By what share an exponential schedule falls a round; the slope of an inverse one.
+    alpha : float, default 0.0
+        L2 penalty.
+    method : {"fedavg", "fedprox", "scaffold", "fednova", "qfedavg", "fedper"} or method, default "fedavg"
+        What silos do and send; see `fedtrees.neural.methods`.
+    server : {"fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"} or optimiser, default "fedavg"
+        What the server does with the mean; see `fedtrees.neural.optimisers`.
+    upload : {"weights", "gradients"}, default "weights"
+        Whether silos train, or send one gradient of all their rows and the server steps: FedSGD.
+    standardize : bool, default True
+        Whether features, and targets that are numbers, are scaled by the means and deviations of all silos' rows,
+        which are learnt by sums.
+    model : TorchModel, optional
+        Another network than the built-in perceptron.
+    eval_metric : str, callable or sequence of these, optional
+        What evaluation sets are scored by; see `FedGBTClassifier`.
+    target_score : float, optional
+        Training ends when the last metric of the last evaluation set is as good.
+    patience : int, optional
+        Training ends after so many rounds without a better score, or without evaluation sets, a smaller training
+        loss; the best round's parameters stay.
+    validation_fraction : float, optional
+        A share of each silo's rows that is held out as the last evaluation set.
+    sampling : float, int or sampler, default 1.0
+        Silos that take part in a round: the paper's C, a number, or a sampler.
+    weighting : {"rows", "equal"} or dict of str to float, default "rows"
+        What a silo's change counts.
+    warm_start : bool, default False
+        Whether `fit` goes on from what it learnt before.
+    random_state : int, optional
+        The run's seed; None is 0.
+    n_jobs : int, optional
+        Threads; None takes every core. The model does not depend on them.
+    verbose : int, default 0
+        1 draws a progress bar.
+
+    Attributes
+    ----------
+    classes_ : (classes,)
+    params_ : float32 (n_params,)
+        The shared parameters, layer after layer.
+    coefs_, intercepts_ : list of float32 (inputs, outputs) and (outputs,)
+        The same, by layer; of the built-in perceptron.
+    n_rounds_ : int
+        Rounds so far.
+    loss_curve_ : list of float
+        The mean training loss of each round, NaN where nobody took part.
+    evals_result_ : dict of str to dict of str to list of float
+        Each evaluation set's metrics, round by round.
+    ledger_ : Ledger
+        Bytes and integers by silo, round and kind of query.
+    n_features_in_, feature_names_in_
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clinics = np.arange(len(y)) % 3
+    >>> model = FedAvgClassifier((16,), n_rounds=10, random_state=1).fit(X, y, silos=clinics)
+    >>> model.score(X, y) > 0.97
+    True
+    """
+
+    _classifies = True
+
+    def _know(self, schema: Schema) -> None:
+        super()._know(schema)
+        self.classes_ = np.asarray(schema.labels)
+
+    def _check(self, schema: Schema) -> None:
+        labels = schema.labels
+        if not labels:
+            raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
+        if len(labels) < 2:
+            raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Each class's probability, float32 (rows, classes)."""
+        margin = self._margins(X)
+        if margin.shape[1] == 1:
+            second = (1 + np.tanh(margin[:, 0] / 2)) / 2
+            return np.stack([1 - second, second], axis=1)
+        power = np.exp(margin - margin.max(axis=1, keepdims=True))
+        shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
+        return shares
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class of each row."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[likeliest]
+        return labels
+
+    def partial_fit(
+        self, X: Any, y: ArrayLike, silos: ArrayLike | None = None, classes: ArrayLike | None = None, n_rounds: int = 1
+    ) -> FedAvgClassifier:
+        """Go on for some rounds, from what was learnt before.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like (rows, features)
+        y : array-like (rows,)
+        silos : array-like (rows,), optional
+        classes : array-like (classes,), optional
+            All classes, if the first call does not hold rows of each.
+        n_rounds : int, default 1
+
+        Raises
+        ------
+        DataError
+            For classes that the first call did not know of.
+        """
+        self._go_on(X, y, silos, classes, n_rounds)
+        return self
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The accuracy.
+
+        Raises
+        ------
+        DataError
+            If y holds a label that was not there in training.
+        """
+        self._check_fitted()
+        refuse_unseen(y, self.classes_)
+        return float(super().score(X, y, sample_weight))
+
+
+class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
+    """A neural network that predicts numbers, trained by federated averaging.
+
+    The loss is the squared error, of one target or several. See `FedAvgClassifier` for parameters and attributes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = FedAvgRegressor((), n_rounds=20, learning_rate=0.02).fit(X, y, silos=X[:, 1] > 0)
+    >>> model.score(X, y) > 0.5
+    True
+    """
+
+    _classifies = False
+
+    def _check(self, schema: Schema) -> None:
+        """Whatever numbers there are will do."""
+
+    def predict(self, X: Any) -> NDArray[np.floating]:
+        """The predicted number of each row, float32 (rows,); of several targets, float64 (rows, targets)."""
+        margin = self._margins(X)
+        return margin[:, 0] if margin.shape[1] == 1 else margin.astype(np.float64)
+
+    def partial_fit(self, X: Any, y: ArrayLike, silos: ArrayLike | None = None, n_rounds: int = 1) -> FedAvgRegressor:
+        """Go on for some rounds, from what was learnt before. See `FedAvgClassifier.partial_fit`."""
+        self._go_on(X, y, silos, None, n_rounds)
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

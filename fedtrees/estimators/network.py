@@ -1,0 +1,365 @@
+"""What the averaged estimators share: running a training, and holding a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from fedtrees.core.blas import OneBlasThread
+from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.rng import stream
+from fedtrees.core.silo import Silo
+from fedtrees.core.table import Schema, agree
+from fedtrees.core.target import plain_array
+from fedtrees.core.threads import Threads
+from fedtrees.errors import DataError, DataTypeError, ParameterError
+from fedtrees.estimators.best import Best
+from fedtrees.estimators.columns import KnowsColumns, column_of, schema_of
+from fedtrees.estimators.network_parameters import check_parameters, settings_of
+from fedtrees.estimators.progress import progress
+from fedtrees.neural.fedavg import Network, Settings, average
+from fedtrees.neural.methods import FedPer
+from fedtrees.neural.model import Floats
+from fedtrees.neural.personal import FineTuning, OwnHead, Personal
+from fedtrees.neural.training import Scaling, StartTraining, Training, refuse_missing
+from fedtrees.queries.evaluation import Scored
+from fedtrees.queries.metrics import metric_named
+from fedtrees.runtime.local import LocalFederation
+
+CHUNK = 8192  # rows that are predicted at a time
+
+
+class FedAvgEstimator(KnowsColumns):
+    """The common part of `FedAvgClassifier` and `FedAvgRegressor`."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        n_rounds: int = 100,
+        local_epochs: int = 1,
+        batch_size: int | None = 32,
+        learning_rate: float = 0.1,
+        schedule: str | Callable[[int], float] = "constant",
+        decay: float = 0.01,
+        alpha: float = 0.0,
+        method: Any = "fedavg",
+        server: Any = "fedavg",
+        upload: str = "weights",
+        standardize: bool = True,
+        model: Any = None,
+        eval_metric: Any = None,
+        target_score: float | None = None,
+        patience: int | None = None,
+        validation_fraction: float | None = None,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.n_rounds = n_rounds
+        self.local_epochs = local_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.decay = decay
+        self.alpha = alpha
+        self.method = method
+        self.server = server
+        self.upload = upload
+        self.standardize = standardize
+        self.model = model
+        self.eval_metric = eval_metric
+        self.target_score = target_score
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.sampling = sampling
+        self.weighting = weighting
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    _classifies: bool
+
+    def _check(self, schema: Schema) -> None:
+        """Refuse labels that there is nothing to learn from."""
+        raise NotImplementedError
+
+    # -- fitting --------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        *,
+        eval_set: Sequence[tuple[Any, Any]] | None = None,
+        eval_silos: Sequence[ArrayLike | None] | None = None,
+    ) -> Self:
+        """Train over the silos of one table, in this process.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like (rows, features)
+            Numbers, none of them missing.
+        y : array-like (rows,) or, of a regression, (rows, targets)
+        silos : array-like (rows,), optional
+            Whose each row is; None is one silo that holds all.
+        eval_set : sequence of (X, y), optional
+            Rows to score on after every round, called ``validation_0`` and so on.
+        eval_silos : sequence of array-like, optional
+            The silo ids of their rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Naming silo and column, before any training.
+        ParameterError
+            Naming the parameter, before anything is read.
+        DivergenceError
+            Naming silo and round; what was learnt before it is kept, and predicts.
+        """
+        check_parameters(self)
+        federation = self._federation(X, y, silos, eval_set, eval_silos)
+        try:
+            return self.fit_federation(federation)
+        finally:
+            federation.close()
+
+    def fit_federation(self, federation: Federation) -> Self:
+        """Train over the silos of a federation, wherever they are. See `fit`."""
+        check_parameters(self)
+        schema = schema_of(federation, labels=self._classifies)
+        earlier = getattr(self, "_network", None) if self.warm_start else None
+        self._train(federation, schema, self.n_rounds, earlier)
+        return self
+
+    def _federation(
+        self, X: Any, y: ArrayLike, silos: ArrayLike | None, eval_set: Any = None, eval_silos: Any = None
+    ) -> LocalFederation:
+        if hasattr(X, "tocsr"):
+            raise DataTypeError("X is sparse, and a network reads dense tables: give X.toarray().")
+        return LocalFederation.from_table(
+            X, column_of(y), silos, eval_set=eval_set or (), eval_silos=eval_silos, n_jobs=self.n_jobs
+        )
+
+    def _go_on(self, X: Any, y: ArrayLike, silos: ArrayLike | None, classes: ArrayLike | None, rounds: int) -> None:
+        check_parameters(self)
+        federation = self._federation(X, y, silos)
+        try:
+            schema = schema_of(federation, labels=self._classifies)
+            earlier = getattr(self, "_network", None)
+            known = None if earlier is None else self._schema.labels
+            if classes is not None and known is None:
+                known = np.unique(plain_array(classes, "classes")).tolist()
+            if known is not None:
+                schema = msgspec.structs.replace(schema, labels=_within(schema.labels or [], known))
+            self._train(federation, schema, rounds, earlier)
+        finally:
+            federation.close()
+
+    def _train(self, federation: Federation, schema: Schema, rounds: int, earlier: Network | None) -> None:
+        self._check(schema)
+        if earlier is not None:
+            self._refuse_others(schema)
+        sets = getattr(federation, "eval_sets", 0)
+        seed = self._settings.seed if earlier is not None else None  # its streams go on
+        settings = settings_of(self, schema, sets, rounds, seed)
+        if earlier is not None and settings.model != self._settings.model:
+            raise ParameterError("warm_start: the network has other layers than before; set warm_start=False.")
+        settings.weighting.check(federation.names)
+        channel = PlainChannel(federation, settings.seed, "network")
+        with progress(self.verbose, rounds, "averaging", "rounds") as shown:
+            losses = [] if earlier is None else self.loss_curve_
+            watch = Watch(settings, self.patience, self.target_score, shown, losses)
+            try:
+                average(channel, len(federation.names), schema.labels, settings, watch, earlier)
+            finally:
+                if watch.network is not None:  # of a training that diverged, what was learnt before stays
+                    self._hold(watch, settings, schema)
+                    self.ledger_ = channel.ledger
+
+    def _refuse_others(self, schema: Schema) -> None:
+        """Refuse columns and labels that are not those of the training that is gone on from."""
+        n, known = len(schema.names), self._schema
+        if n != len(known.names):
+            given = f"X has {n} features, but {type(self).__name__} is expecting {len(known.names)} features as input"
+            raise DataError(f"{given}, those of the earlier training.")
+        agree([("the earlier training", known), ("now", schema)])
+        if schema.labels != known.labels:
+            raise DataError(f"y holds the classes {schema.labels}, and the earlier training had {known.labels}.")
+
+    def _hold(self, watch: Watch, settings: Settings, schema: Schema) -> None:
+        assert watch.network is not None
+        self._know(schema)
+        self._network, self._settings = watch.network, settings
+        self.params_ = (watch.best_network or watch.network).params
+        self.n_rounds_ = watch.network.round
+        self.loss_curve_ = watch.losses
+        self.__dict__.pop("evals_result_", None)
+        if watch.history:
+            self.evals_result_ = watch.history
+        if hasattr(settings.model, "layers"):
+            layers = settings.model.layers(self.params_)
+            self.coefs_, self.intercepts_ = [own for own, _ in layers], [own for _, own in layers]
+
+    # -- predicting -----------------------------------------------------------------------------------------
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "params_")
+
+    @property
+    def _scaling(self) -> Scaling:
+        moments = self._network.moments
+        return Scaling(moments.mean, moments.deviation, self._settings.features)
+
+    def _margins(self, X: Any) -> Floats:
+        self._check_fitted()
+        if isinstance(self._settings.method, FedPer) and not getattr(self, "personal_", False):
+            raise ParameterError(
+                "method='fedper' leaves the last layers to the silos: predict with what personalize(silo) returns."
+            )
+        values, scaling, model = self._read_known(X), self._scaling, self._settings.model
+        wrong = np.isnan(values).any(axis=0)
+        if wrong.any():
+            name = self._schema.names[int(np.argmax(wrong))]
+            raise DataError(
+                f"column {name!r} holds NaN, of which a network says nothing; fill it in as before training."
+            )
+
+        def predict(first: int) -> Floats:
+            X = np.ascontiguousarray(scaling.features(values[first : first + CHUNK]))
+            return scaling.predictions(model.margins(self.params_, X))
+
+        with Threads(self.n_jobs) as threads, OneBlasThread():
+            return np.concatenate(threads.map(predict, range(0, len(values), CHUNK)))
+
+    # -- one silo's own model -------------------------------------------------------------------------------
+
+    def personalize(self, silo: Silo, how: Personal | None = None) -> Self:
+        """A copy of this model that fits one silo better; made in that silo, and nothing leaves it.
+
+        Parameters
+        ----------
+        silo : Silo
+        how : FineTuning, Ditto or OwnHead, optional
+            See `fedtrees.neural.personal`. None is `FineTuning`, or `OwnHead` after ``method="fedper"``.
+
+        Returns
+        -------
+        A fitted estimator.
+
+        Raises
+        ------
+        SchemaError
+            If the silo has other columns.
+        DataError
+            If it holds no row, or a label that was not there in training.
+        """
+        self._check_fitted()
+        if not isinstance(silo, Silo):
+            raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
+        method, settings = self._settings.method, self._settings
+        how = how or (OwnHead(method.layers) if isinstance(method, FedPer) else FineTuning())
+        if not hasattr(how, "own"):
+            raise ParameterError(f"how={how!r}: give a FineTuning, Ditto or OwnHead.")
+        agree([("training", msgspec.structs.replace(self._schema, labels=None)), (silo.name, silo.schema(False))])
+        if not silo.table.n_rows:
+            raise DataError(f"silo {silo.name!r} holds no row to learn from.")
+        moments, fresh = self._network.moments, Silo.of_table(silo.read[0], silo.threads)
+        begin = StartTraining(settings.model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
+        refuse_missing(fresh.table)
+        rows = Training(fresh, begin).rows(fresh.table, 0)
+        with OneBlasThread():
+            rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)
+            own = how.own(settings.model, self.params_, rows, settings.work, rng)
+        personal = copy(self)
+        personal.params_, personal.personal_ = own, True
+        if hasattr(settings.model, "layers"):
+            layers = settings.model.layers(own)
+            personal.coefs_, personal.intercepts_ = [one for one, _ in layers], [one for _, one in layers]
+        return personal
+
+
+class Watch:
+    """Keeps each round's network, loss and scores, and ends a training that is good enough or gets no better.
+
+    See `neural.fedavg.Observer`.
+
+    Parameters
+    ----------
+    settings : Settings
+    patience : int, optional
+    target : float, optional
+        The score to reach.
+    shown : callable
+        Told of every finished round.
+    losses : list of float
+        Of rounds before.
+    """
+
+    def __init__(
+        self, settings: Settings, patience: int | None, target: float | None, shown: Callable[[int], object],
+        losses: list[float],
+    ):  # fmt: skip
+        self.network: Network | None = None
+        self.best_network: Network | None = None
+        self.losses = list(losses)
+        self.history: dict[str, dict[str, list[float]]] = {}
+        last = metric_named(settings.eval_metrics[-1])
+        self._maximise = last.maximise and bool(settings.eval_names)
+        self._patience, self._target, self._shown = patience, target, shown
+        self._best, self._done = Best(patience, self._maximise), 0
+
+    def begin(self, network: Network) -> None:
+        """See `neural.fedavg.Observer`."""
+        self.network = network
+
+    def after(self, network: Network, loss: float, scores: Scored) -> bool:
+        """See `neural.fedavg.Observer`."""
+        self.network = network
+        self._shown(self._done)
+        self._done += 1
+        self.losses.append(loss)
+        name, score = "training", loss
+        for name, metrics in scores.items():
+            for metric, score in metrics.items():
+                self.history.setdefault(name, {}).setdefault(metric, []).append(score)
+        if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
+            return True
+        if self._patience is None or (np.isnan(score) and not scores):  # a round that nobody took part in
+            return False
+        past = self._best.is_past(self._done - 1, score, name)
+        if self._best.round == self._done - 1:
+            self.best_network = network
+        return past
+
+
+def _within(labels: list[Any], known: list[Any]) -> list[Any]:
+    """The known labels, where those that are there are among them.
+
+    Raises
+    ------
+    DataError
+        Naming the first that is not.
+    """
+    unknown = [label for label in labels if label not in known]
+    if unknown:
+        raise DataError(f"y: label {unknown[0]!r} was not among the classes of the first call, {known}.")
+    return known

@@ -1,0 +1,216 @@
+"""The parameters of `FedAvgClassifier` and `FedAvgRegressor`: what each may be, and what it means for a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from fedtrees.core.cohort import as_sampler
+from fedtrees.core.table import Schema
+from fedtrees.core.weighting import as_weighting
+from fedtrees.errors import DataTypeError, ParameterError, unknown_value
+from fedtrees.estimators.parameters import check_federated, check_ranges, metric_names, seed_of
+from fedtrees.neural.activations import ACTIVATIONS
+from fedtrees.neural.fedavg import Settings
+from fedtrees.neural.local import Work
+from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
+from fedtrees.neural.model import AnyModel
+from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum, ServerOptimiser
+from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.schedules import Constant, Cosine, Exponential, Inverse, Schedule
+from fedtrees.queries.metrics import metric_named, metric_of
+
+_RANGES: dict[str, tuple[bool, float, float, bool]] = {
+    "n_rounds": (True, 1, math.inf, True),
+    "local_epochs": (True, 1, math.inf, True),
+    "learning_rate": (False, 0, 1e6, False),
+    "alpha": (False, 0, 1e6, True),
+    "verbose": (True, 0, math.inf, True),
+}
+METHODS: dict[str, Callable[[], AnyMethod]] = {
+    "fedavg": FedAvg, "fedprox": FedProx, "scaffold": Scaffold, "fednova": FedNova, "qfedavg": QFedAvg,
+    "fedper": FedPer,
+}  # fmt: skip
+OPTIMISERS: dict[str, Callable[[], ServerOptimiser]] = {
+    "fedavg": Averaging, "fedavgm": Momentum, "fedadagrad": FedAdagrad, "fedadam": FedAdam, "fedyogi": FedYogi,
+}  # fmt: skip
+SCHEDULES = ("constant", "exponential", "inverse", "cosine")
+UPLOADS = ("weights", "gradients")
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse the first parameter that is wrong, before anything is read.
+
+    Raises
+    ------
+    ParameterError
+        Naming it, and what it may be.
+    """
+    check_ranges(estimator, _RANGES)
+    check_federated(estimator)
+    layers = hidden_layers(estimator.hidden_layer_sizes)
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in layers):
+        raise ParameterError(
+            f"hidden_layer_sizes={estimator.hidden_layer_sizes!r}: give a list of whole numbers from 1, perhaps none."
+        )
+    if estimator.activation not in ACTIVATIONS:
+        raise unknown_value("activation", estimator.activation, ACTIVATIONS)
+    size, patience, target = estimator.batch_size, estimator.patience, estimator.target_score
+    if size is not None and not (isinstance(size, Integral) and int(size) > 0):
+        raise ParameterError(f"batch_size={size!r}: give a whole number from 1, or None for all rows.")
+    if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):
+        raise ParameterError(f"patience={patience!r}: give a whole number from 1, or None.")
+    if target is not None and not (isinstance(target, Real) and math.isfinite(target)):
+        raise ParameterError(f"target_score={target!r}: give a number, or None.")
+    method_of(estimator), optimiser_of(estimator), schedule_of(estimator)
+
+
+def hidden_layers(given: Any) -> list[Any]:
+    """The sizes of hidden layers; a number is one layer."""
+    return [given] if isinstance(given, Integral) else list(given)
+
+
+def method_of(estimator: Any) -> AnyMethod:
+    """What silos send.
+
+    Raises
+    ------
+    ParameterError
+    """
+    method: AnyMethod = _named("method", estimator.method, METHODS, "update")
+    if estimator.upload not in UPLOADS:
+        raise unknown_value("upload", estimator.upload, UPLOADS)
+    if estimator.upload == "weights":
+        return method
+    if not isinstance(method, FedAvg) or estimator.local_epochs != 1 or estimator.batch_size is not None:
+        raise ParameterError(
+            "upload='gradients' sends one gradient of all rows: it goes with local_epochs=1, batch_size=None and "
+            "method='fedavg'."
+        )
+    return FedSGD()
+
+
+def optimiser_of(estimator: Any) -> ServerOptimiser:
+    """What the server does with the mean.
+
+    Raises
+    ------
+    ParameterError
+    """
+    optimiser: ServerOptimiser = _named("server", estimator.server, OPTIMISERS, "step")
+    return optimiser
+
+
+def schedule_of(estimator: Any) -> Schedule:
+    """How the silos' learning rate falls.
+
+    Raises
+    ------
+    ParameterError
+    """
+    given, decay = estimator.schedule, estimator.decay
+    if not isinstance(decay, Real) or isinstance(decay, bool) or not 0 <= float(decay) <= 1:
+        raise ParameterError(f"decay={decay!r}: give a number from 0 to 1.")
+    if callable(given):
+        chosen: Schedule = given
+        return chosen
+    match given:
+        case "constant":
+            return Constant()
+        case "exponential":
+            return Exponential(1 - float(decay))
+        case "inverse":
+            return Inverse(float(decay))
+        case "cosine":
+            return Cosine(int(estimator.n_rounds))
+    raise unknown_value("schedule", given, SCHEDULES)
+
+
+def _named(what: str, given: Any, known: Mapping[str, Callable[[], Any]], does: str) -> Any:
+    if isinstance(given, str):
+        if given not in known:
+            raise unknown_value(what, given, known)
+        return known[given]()
+    if isinstance(given, type) or not hasattr(given, does):
+        raise ParameterError(f"{what}={given!r}: give one of {', '.join(map(repr, known))}, or an object of that kind.")
+    return given
+
+
+def model_of(estimator: Any, schema: Schema) -> AnyModel:
+    """The model for these columns and labels.
+
+    Raises
+    ------
+    DataTypeError
+        Naming a column that is a category.
+    """
+    categories = [name for name, kind in zip(schema.names, schema.kinds, strict=True) if kind != "number"]
+    if categories:
+        raise DataTypeError(
+            f"column {categories[0]!r} is a category; a network needs numbers: encode it, as "
+            "sklearn.preprocessing.OneHotEncoder does, or train trees."
+        )
+    objective, outputs = "reg:squarederror", schema.targets
+    if estimator._classifies:
+        n = len(schema.labels or ())
+        objective, outputs = ("binary:logistic", 1) if n == 2 else ("multi:softprob", n)
+    if estimator.model is not None:
+        own: AnyModel = estimator.model.for_task(len(schema.names), outputs, objective)
+        return own
+    hidden = [int(size) for size in hidden_layers(estimator.hidden_layer_sizes)]
+    return Perceptron([len(schema.names), *hidden, outputs], objective, estimator.activation)
+
+
+def settings_of(estimator: Any, schema: Schema, eval_sets: int, rounds: int, seed: int | None) -> Settings:
+    """What an estimator's parameters mean for a training on these columns.
+
+    Parameters
+    ----------
+    estimator : FedAvgClassifier or FedAvgRegressor
+    schema : Schema
+    eval_sets : int
+        Evaluation sets that silos hold.
+    rounds : int
+    seed : int, optional
+        That of a training that goes on; None asks the estimator's random state.
+
+    Raises
+    ------
+    ParameterError, DataTypeError
+    """
+    model = model_of(estimator, schema)
+    method = method_of(estimator)
+    if isinstance(method, FedPer) and not 0 < model.tail(method.layers) < model.n_params:
+        raise ParameterError(f"method: FedPer({method.layers}) leaves nothing to share; add a hidden layer.")
+    eval_sets += estimator.validation_fraction is not None
+    if estimator.target_score is not None and not eval_sets:
+        raise ParameterError("target_score needs an eval_set, in fit or in each Silo, or a validation_fraction.")
+    metrics = metric_names(estimator.eval_metric) or [metric_of(model.objective)]
+    for name in metrics:
+        if not metric_named(name).fits(model.objective):
+            raise ParameterError(f"eval_metric={name!r} says nothing of what {model.objective} predicts.")
+    size = estimator.batch_size
+    return Settings(
+        model=model,
+        features=len(schema.names),
+        targets=0 if estimator._classifies else schema.targets,
+        rounds=int(rounds),
+        work=Work(
+            int(estimator.local_epochs),
+            None if size is None else int(size),
+            float(estimator.learning_rate),
+            float(estimator.alpha),
+        ),
+        method=method,
+        optimiser=optimiser_of(estimator),
+        schedule=schedule_of(estimator),
+        standardize=bool(estimator.standardize),
+        sampler=as_sampler(estimator.sampling),
+        weighting=as_weighting(estimator.weighting),
+        seed=seed_of(estimator.random_state) if seed is None else seed,
+        eval_names=[f"validation_{place}" for place in range(eval_sets)],
+        eval_metrics=metrics,
+        validation_share=float(estimator.validation_fraction or 0.0),
+    )

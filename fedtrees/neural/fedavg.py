@@ -1,0 +1,190 @@
+"""Federated averaging over a channel: the main loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
+from fedtrees.core.holdout import HoldOut
+from fedtrees.core.rng import stream
+from fedtrees.core.weighting import RowWeights, Weighting
+from fedtrees.neural.local import Work
+from fedtrees.neural.methods import AnyMethod, FedAvg, Round
+from fedtrees.neural.model import AnyModel, Floats
+from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
+from fedtrees.neural.schedules import Constant, Schedule
+from fedtrees.neural.scores import NetworkScores
+from fedtrees.neural.training import StartTraining
+from fedtrees.neural.update import Grid, LocalUpdate, Update
+from fedtrees.queries.evaluation import Evaluation, Scored
+from fedtrees.queries.moments import Moments, learn_moments
+from fedtrees.queries.row_weights import learn_weights, summarise
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to train, and how."""
+
+    model: AnyModel
+    features: int
+    targets: int = 1  # columns of y that are numbers; 0 where they are class labels
+    rounds: int = 100
+    work: Work = field(default_factory=Work)
+    method: AnyMethod = field(default_factory=FedAvg)
+    optimiser: ServerOptimiser = field(default_factory=Averaging)
+    schedule: Schedule = field(default_factory=Constant)
+    standardize: bool = True
+    sampler: Sampler = field(default_factory=FixedFraction)
+    weighting: Weighting = field(default_factory=RowWeights)
+    seed: int = 0
+    eval_names: Sequence[str] = ()
+    eval_metrics: Sequence[str] = ()
+    validation_share: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network, and all that further rounds start from.
+
+    Attributes
+    ----------
+    params : float32 (n_params,)
+    moments : Moments
+        What features and targets are scaled by.
+    shared : float32 (any,)
+        What the server says besides; see `methods.Method`.
+    memory : sequence of float64 (n_params,)
+        What the server's optimiser remembers.
+    round : int
+        Rounds so far.
+    """
+
+    params: Floats
+    moments: Moments
+    shared: Floats
+    memory: Memory
+    round: int = 0
+
+
+class Observer(Protocol):
+    """Who is told of rounds."""
+
+    def begin(self, network: Network) -> None:
+        """Told of what the first round starts from."""
+        ...
+
+    def after(self, network: Network, loss: float, scores: Scored) -> bool:
+        """Told of a finished round: its network, mean training loss and scores. True ends the training."""
+        ...
+
+
+def average(
+    channel: Channel,
+    n_silos: int,
+    labels: list[Any] | None,
+    settings: Settings,
+    observer: Observer,
+    earlier: Network | None = None,
+) -> Network:
+    """Train a network over a channel: McMahan et al. (2016), Algorithm 1, FederatedAveraging.
+
+    Law: the network depends on neither the order of silos nor of arrival, nor on how many threads there are.
+
+    Parameters
+    ----------
+    channel : Channel
+    n_silos : int
+    labels : list, optional
+        The class labels, sorted; None for a regression.
+    settings : Settings
+    observer : Observer
+        Told of every round, and free to end the training.
+    earlier : Network, optional
+        What to go on from.
+
+    Raises
+    ------
+    DivergenceError
+        Naming silo and round; the observer was told of the last network that was well.
+    """
+    everyone = np.arange(n_silos)
+    start = _start(channel, everyone, labels, settings, earlier)
+    network = start.network
+    observer.begin(network)
+    for round in range(network.round, network.round + settings.rounds):
+        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        update = channel.total(start.question(settings, network), cohort) if len(cohort) else None
+        network = _next(network, update, settings, start.mass)
+        scores = start.evaluation.score(channel, everyone, partial(msgspec.structs.replace, params=network.params))
+        if observer.after(network, update.loss if update and update.mass else math.nan, scores):
+            break
+    return network
+
+
+def _next(network: Network, update: Update | None, settings: Settings, mass: int) -> Network:
+    """The network after a round; a round that nobody took part in changes nothing."""
+    if update is None or not update.mass:
+        return replace(network, round=network.round + 1)
+    rate = settings.work.learning_rate * settings.schedule(network.round)
+    over = Round(update.mean, update.loss, network.shared, update.mass / mass, rate)
+    mean, shared = settings.method.combine(over)
+    # of layers that stay in the silos, nothing is known
+    mean = np.append(mean, np.zeros(len(network.params) - len(mean)))
+    change, memory = settings.optimiser.step(mean, network.memory)
+    params = (network.params + change).astype(np.float32)
+    return Network(params, network.moments, shared, memory, network.round + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """What is known before the first round."""
+
+    network: Network
+    evaluation: Evaluation
+    mass: int
+    grid: Grid
+
+    def question(self, settings: Settings, network: Network) -> LocalUpdate:
+        """What the next round's cohort is asked."""
+        rate = settings.work.learning_rate * settings.schedule(network.round)
+        work = msgspec.structs.replace(settings.work, learning_rate=rate)
+        return LocalUpdate(
+            network.round, network.params, network.shared, settings.method, work, self.grid,
+            settings.method.length(settings.model), self.mass,
+        )  # fmt: skip
+
+
+def _start(
+    channel: Channel, everyone: Cohort, labels: list[Any] | None, settings: Settings, earlier: Network | None
+) -> _Start:
+    """Learn how many rows there are, how they weigh and how they are scaled, and tell the silos."""
+    if settings.validation_share:
+        channel.tell(HoldOut(settings.validation_share, settings.seed))
+    summary = summarise(channel, everyone, settings.features)
+    weights = learn_weights(channel, everyone, summary, labels, max(1, settings.targets), settings.weighting)
+    network = earlier or _first(channel, everyone, summary.rows, settings)
+    moments = network.moments
+    channel.tell(StartTraining(settings.model, labels, settings.seed, moments.mean, moments.deviation))
+    evaluation = Evaluation.prepare(
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, max(1, settings.targets), NetworkScores
+    )
+    return _Start(network, evaluation, weights.most_counted, Grid.for_mass(weights.most_counted))
+
+
+def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:
+    columns = settings.features + settings.targets
+    moments = Moments(np.zeros(columns), np.ones(columns))
+    if settings.standardize:
+        moments = learn_moments(channel, everyone, rows, settings.features, settings.targets)
+    params = settings.model.initial(stream(settings.seed, "initial weights"))
+    return Network(params, moments, settings.method.start(settings.model), settings.optimiser.start(len(params)))

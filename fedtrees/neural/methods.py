@@ -1,0 +1,292 @@
+"""What silos send of their training, and what the server makes of the mean: a class a paper.
+
+Each is a record, so that it travels with the question. What a silo sends is a vector whose weighted mean over the
+cohort is all that the server learns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.neural.local import Rows, Trained, Work, train
+from fedtrees.neural.memory import Memory
+from fedtrees.neural.model import Floats, Model
+
+Mean = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One silo's part of a round.
+
+    Attributes
+    ----------
+    model : Model
+    params : float32 (n_params,)
+        The shared ones.
+    rows : Rows
+    work : Work
+    rng : numpy.random.Generator
+    shared : float32 (any,)
+        What the server says besides; see `Method.combine`.
+    memory : Memory
+        What the silo keeps from round to round.
+    """
+
+    model: Model
+    params: Floats
+    rows: Rows
+    work: Work
+    rng: np.random.Generator
+    shared: Floats
+    memory: Memory
+
+    def train(self, correct: Any = None, params: Floats | None = None) -> Trained:
+        """Train from the shared parameters, or from others."""
+        return train(self.model, self.params if params is None else params, self.rows, self.work, self.rng, correct)
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What the server knows of a round that is over.
+
+    Attributes
+    ----------
+    mean : float64 (any,)
+        The weighted mean of what silos sent.
+    loss : float
+        The weighted mean of their losses.
+    shared : float32 (any,)
+        What the server said.
+    part : float
+        The share of all weight that the cohort holds.
+    learning_rate : float
+    """
+
+    mean: Mean
+    loss: float
+    shared: Floats
+    part: float
+    learning_rate: float
+
+
+class Method(Protocol):
+    """What is sent, and what it means."""
+
+    def length(self, model: Model) -> int:
+        """Numbers that a silo sends."""
+        ...
+
+    def start(self, model: Model) -> Floats:
+        """What the server says in the first round, besides the parameters."""
+        ...
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """What a silo sends, float (length,), and its loss."""
+        ...
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """By how much the parameters change, float64 (n_params,), and what the server says next."""
+        ...
+
+
+NOTHING = np.zeros(0, np.float32)
+
+
+class _Plain:
+    """What most of them share: as long as the parameters, and the mean is the change."""
+
+    def length(self, model: Model) -> int:
+        """See `Method`."""
+        return model.n_params
+
+    def start(self, model: Model) -> Floats:
+        """See `Method`."""
+        return NOTHING
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        return round.mean, round.shared
+
+
+class FedAvg(_Plain, msgspec.Struct, frozen=True, tag="fedavg"):
+    """Train, and send by how much the parameters moved: McMahan et al. (2016), Algorithm 1."""
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        trained = job.train()
+        return trained.params - job.params, trained.loss
+
+
+class FedSGD(_Plain, msgspec.Struct, frozen=True, tag="fedsgd"):
+    """Send the gradient of all rows; the server steps: McMahan et al. (2016), section 2."""
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        gradient = np.empty_like(job.params)
+        loss = job.model.gradient(job.params, job.rows.X, job.rows.y, job.rows.weight, gradient)
+        return -(gradient + np.float32(job.work.alpha) * job.params), loss
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        return round.mean * round.learning_rate, round.shared
+
+
+class FedProx(_Plain, msgspec.Struct, frozen=True, tag="fedprox"):
+    """A silo that moves away from the shared parameters pays for it: Li et al. (2020), equation 2.
+
+    Parameters
+    ----------
+    mu : float, default 0.01
+        Half of it times the squared distance is added to a silo's loss.
+    """
+
+    mu: float = 0.01
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        mu, anchor = np.float32(self.mu), job.params
+
+        def pull(params: Floats, gradient: Floats) -> None:
+            gradient += mu * (params - anchor)
+
+        trained = job.train(pull)
+        return trained.params - job.params, trained.loss
+
+
+class Scaffold(msgspec.Struct, frozen=True, tag="scaffold"):
+    """Silos correct the drift of their gradients from those of all: Karimireddy et al. (2020), Algorithm 1, option II.
+
+    A silo keeps its control variate from round to round; one that loses its memory starts again from zero.
+    """
+
+    def length(self, model: Model) -> int:
+        """See `Method`."""
+        return 2 * model.n_params
+
+    def start(self, model: Model) -> Floats:
+        """See `Method`."""
+        return np.zeros(model.n_params, np.float32)
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        own = job.memory.recall(len(job.params))
+        drift = job.shared - own
+
+        def correct(params: Floats, gradient: Floats) -> None:
+            gradient += drift
+
+        trained = job.train(correct)
+        moved = trained.params - job.params
+        change = -job.shared - moved / np.float32(trained.steps * job.work.learning_rate)
+        job.memory.keep(own + change)
+        return np.concatenate([moved, change]), trained.loss
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        moved, change = np.split(round.mean, 2)
+        return moved, (round.shared + round.part * change).astype(np.float32)
+
+
+class FedNova(msgspec.Struct, frozen=True, tag="fednova"):
+    """Silos that take more steps count no more for it: Wang et al. (2020), equation 6."""
+
+    def length(self, model: Model) -> int:
+        """See `Method`."""
+        return model.n_params + 1
+
+    def start(self, model: Model) -> Floats:
+        """See `Method`."""
+        return NOTHING
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        trained = job.train()
+        each = (trained.params - job.params) / np.float32(trained.steps)
+        return np.append(each.astype(np.float64), trained.steps * STEP), trained.loss
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        return round.mean[:-1] * (round.mean[-1] / STEP), round.shared
+
+
+STEP = 2.0**-12  # what a step is sent as: a number no larger than parameters are
+
+
+class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
+    """Silos with a larger loss count more: Li et al. (2020), Fair Resource Allocation, Algorithm 2.
+
+    Losses are taken as multiples of the last round's mean, which cancels out, so that their powers stay in range.
+
+    Parameters
+    ----------
+    q : float, default 1.0
+        0 is `FedAvg`.
+    """
+
+    q: float = 1.0
+
+    def length(self, model: Model) -> int:
+        """See `Method`."""
+        return model.n_params + 1
+
+    def start(self, model: Model) -> Floats:
+        """See `Method`."""
+        return np.ones(1, np.float32)
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        unit = float(job.shared[0])
+        loss = max(job.rows.loss(job.model, job.params) / unit, 1e-10)  # as the authors' own code has it
+        trained = job.train()
+        moved = (trained.params - job.params).astype(np.float64)
+        lipschitz = 1 / job.work.learning_rate
+        length = float(moved @ moved)
+        mass = loss**self.q + self.q * loss ** (self.q - 1) * lipschitz * length / unit
+        return np.append(moved * loss**self.q, mass), trained.loss
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        unit = np.array([max(round.loss, 1e-10)], np.float32)
+        return round.mean[:-1] / round.mean[-1], unit
+
+
+class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
+    """The last layers stay in the silo: Arivazhagan et al. (2019), Algorithms 1 and 2.
+
+    Parameters
+    ----------
+    layers : int, default 1
+        Layers of each silo's own.
+    """
+
+    layers: int = 1
+
+    def length(self, model: Model) -> int:
+        """See `Method`."""
+        return model.n_params - model.tail(self.layers)
+
+    def start(self, model: Model) -> Floats:
+        """See `Method`."""
+        return NOTHING
+
+    def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
+        """See `Method`."""
+        body = self.length(job.model)
+        params = job.params.copy()
+        params[body:] += job.memory.recall(len(params) - body)
+        trained = job.train(params=params)
+        job.memory.keep(trained.params[body:] - job.params[body:])
+        return (trained.params - job.params)[:body], trained.loss
+
+    def combine(self, round: Round) -> tuple[Mean, Floats]:
+        """See `Method`."""
+        return round.mean, round.shared
+
+
+AnyMethod = FedAvg | FedSGD | FedProx | Scaffold | FedNova | QFedAvg | FedPer

@@ -1,0 +1,56 @@
+"""What a model is to the averaging: a vector of parameters, and gradients of it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.neural.perceptron import Perceptron
+
+Floats = NDArray[np.float32]
+
+
+class Model(Protocol):
+    """Parameters in and out as one vector; whatever else it is made of is its own affair.
+
+    Law: equal arguments give equal bits, whatever thread asks.
+    """
+
+    @property
+    def objective(self) -> str:
+        """What margins mean, by XGBoost's name: ``binary:logistic``, ``multi:softprob`` or ``reg:squarederror``."""
+        ...
+
+    @property
+    def n_params(self) -> int:
+        """Length of the vector of parameters."""
+        ...
+
+    def tail(self, layers: int) -> int:
+        """How many parameters the last layers have."""
+        ...
+
+    def initial(self, rng: np.random.Generator) -> Floats:
+        """Parameters to start from, float32 (n_params,)."""
+        ...
+
+    def margins(self, params: Floats, X: Floats) -> Floats:
+        """What is predicted of rows, before any link: float32 (rows, outputs)."""
+        ...
+
+    def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
+        """Each row's loss, float64 (rows,)."""
+        ...
+
+    def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
+        """Write the gradient of the rows' weighted mean loss into ``out``; return that loss."""
+        ...
+
+    def row_gradients(self, params: Floats, X: Floats, y: NDArray[Any]) -> Floats:
+        """The gradient of each row's own loss, float32 (rows, n_params)."""
+        ...
+
+
+AnyModel = Perceptron  # of those that travel

@@ -1,0 +1,114 @@
+"""What the server does with the mean change: Reddi et al. (2021), Adaptive Federated Optimization, Algorithm 2.
+
+A server optimiser is a value: its memory is handed in and out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Change = NDArray[np.float64]
+Memory = Sequence[Change]
+
+
+class ServerOptimiser(Protocol):
+    """From the cohort's mean change to that of the shared parameters."""
+
+    def start(self, n_params: int) -> Memory:
+        """What it remembers before the first round."""
+        ...
+
+    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+        """By how much the parameters change, and what it remembers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """The mean change, times a rate: with 1, the parameters become the mean of the silos'; McMahan et al. (2016)."""
+
+    learning_rate: float = 1.0
+
+    def start(self, n_params: int) -> Memory:
+        """See `ServerOptimiser`."""
+        return ()
+
+    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+        """See `ServerOptimiser`."""
+        return self.learning_rate * change, memory
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """FedAvgM: changes pile up; Hsu, Qi and Brown (2019)."""
+
+    learning_rate: float = 1.0
+    momentum: float = 0.9
+
+    def start(self, n_params: int) -> Memory:
+        """See `ServerOptimiser`."""
+        return (np.zeros(n_params),)
+
+    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+        """See `ServerOptimiser`."""
+        velocity = self.momentum * memory[0] + change
+        return self.learning_rate * velocity, (velocity,)
+
+
+@dataclass(frozen=True)
+class _Adaptive:
+    """The change by its own size: what the three of Algorithm 2 share."""
+
+    learning_rate: float = 0.01
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    tau: float = 1e-3
+
+    def start(self, n_params: int) -> Memory:
+        """See `ServerOptimiser`."""
+        return np.zeros(n_params), np.full(n_params, self.tau**2)
+
+    def second(self, v: Change, square: Change) -> Change:
+        """The next second moment."""
+        raise NotImplementedError
+
+    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+        """See `ServerOptimiser`."""
+        m, v = memory
+        m = self.beta_1 * m + (1 - self.beta_1) * change
+        v = self.second(v, change * change)
+        return self.learning_rate * m / (np.sqrt(v) + self.tau), (m, v)
+
+
+@dataclass(frozen=True)
+class FedAdagrad(_Adaptive):
+    """Squares pile up; without momentum, as the paper runs it."""
+
+    beta_1: float = 0.0
+
+    def second(self, v: Change, square: Change) -> Change:
+        """See `_Adaptive`."""
+        return v + square
+
+
+@dataclass(frozen=True)
+class FedAdam(_Adaptive):
+    """Squares are averaged."""
+
+    def second(self, v: Change, square: Change) -> Change:
+        """See `_Adaptive`."""
+        return self.beta_2 * v + (1 - self.beta_2) * square
+
+
+@dataclass(frozen=True)
+class FedYogi(_Adaptive):
+    """Squares move the average by their own size at the most."""
+
+    def second(self, v: Change, square: Change) -> Change:
+        """See `_Adaptive`."""
+        return v - (1 - self.beta_2) * square * np.sign(v - square)

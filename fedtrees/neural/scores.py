@@ -1,0 +1,48 @@
+"""What a silo scores of an evaluation set: the margins of a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.blas import OneBlasThread
+from fedtrees.core.table import Table, of_rows
+from fedtrees.core.target import numbers_of, places_of
+from fedtrees.errors import ProtocolError
+from fedtrees.neural.model import Floats
+from fedtrees.neural.training import Training
+from fedtrees.queries.evaluation import Scores
+from fedtrees.queries.metric import Rows
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class NetworkScores(Scores, frozen=True, eq=False):
+    """Metrics of a network on one evaluation set.
+
+    Parameters
+    ----------
+    params : float32 (n_params,)
+        The network's.
+    """
+
+    params: Floats = np.zeros(0, np.float32)
+
+    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+        """See `Scores`."""
+        state: Training | None = silo.state
+        if not isinstance(state, Training) or len(self.params) != state.model.n_params:
+            raise ProtocolError("scores were asked for before training began, or of another model")
+        objective, labels = state.model.objective, state.begin.labels
+        self.check_metrics(objective)
+        with OneBlasThread():
+            margin = state.scaling.predictions(state.model.margins(self.params, state.features(table, asked)))
+        target = (numbers_of(table) if labels is None else places_of(table, labels))[asked]
+        weight, margin = of_rows(table.weight, asked), np.ascontiguousarray(margin.T)
+        if target.ndim == 2:  # every target of a row is a row of its own
+            weight = None if weight is None else np.tile(weight, len(margin))
+            margin, target = margin.reshape(1, -1), target.T.ravel()
+        return Rows(objective, margin, target, weight, self.weight_exponent)
