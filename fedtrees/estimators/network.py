@@ -239,9 +239,7 @@ class FedAvgEstimator(KnowsColumns):
         wrong = np.isnan(values).any(axis=0)
         if wrong.any():
             name = self._schema.names[int(np.argmax(wrong))]
-            raise DataError(
-                f"column {name!r} holds NaN, of which a network says nothing; fill it in as before training."
-            )
+            raise DataError(f"column {name!r} holds NaN, of which a network says nothing; fill it in, as for training.")
 
         def predict(first: int) -> Floats:
             X = np.ascontiguousarray(scaling.features(values[first : first + CHUNK]))

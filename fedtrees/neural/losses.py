@@ -14,11 +14,11 @@ Loss = Callable[[Floats, NDArray[Any]], tuple[Floats, Floats]]
 
 def logistic(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
     """The log loss of two classes, with one margin: that of the second. y: int64 (rows,)."""
-    z, second = margin[:, 0], y.astype(np.float32)
+    z, second = margin[:, 0], y.astype(margin.dtype)
     small = np.exp(-np.abs(z))
     losses = np.maximum(z, 0) - z * second + np.log1p(small)
     p = np.where(z >= 0, 1, small) / (1 + small)
-    return losses, (p - second)[:, None].astype(np.float32)
+    return losses, (p - second)[:, None]
 
 
 def softmax(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -79,7 +79,7 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         """
         layers, gradients = self.layers(params), self.layers(out)
         values = self._forward(layers, X)
-        share = np.full(len(X), 1 / len(X), np.float32) if weight is None else weight / weight.sum()
+        share = np.full(len(X), 1 / len(X), X.dtype) if weight is None else weight / weight.sum()
         losses, error = loss_of(self.objective)(values[-1], y)
         slope = ACTIVATIONS[self.activation].slope
         error *= share[:, None]

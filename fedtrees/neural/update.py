@@ -43,7 +43,7 @@ class Grid(msgspec.Struct, frozen=True):
         HeadroomError
             If that is too coarse to train on.
         """
-        room = WORD_BITS - 1 - max(mass, 1).bit_length() - reach
+        room = WORD_BITS - max(mass, 1).bit_length() - reach
         if room < 12:
             raise HeadroomError(
                 f"updates of weight {mass} in all leave {room} bits for fractions; use smaller weights."

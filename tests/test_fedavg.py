@@ -1,0 +1,266 @@
+"""Federated averaging: the laws it keeps, and that a round is what McMahan's algorithm says it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from strategies import examples
+
+from fedtrees import (
+    DataError,
+    DivergenceError,
+    HeadroomError,
+    LocalFederation,
+    ParameterError,
+    PlainChannel,
+    Poisson,
+    Silo,
+)
+from fedtrees.core.rng import stream
+from fedtrees.core.weighting import SiloWeights, as_weighting
+from fedtrees.neural.fedavg import Network, Settings, average
+from fedtrees.neural.local import Rows, Work, train
+from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
+from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.update import Grid
+
+METHODS: list[AnyMethod] = [FedAvg(), FedSGD(), FedProx(0.1), Scaffold(), FedNova(), QFedAvg(0.5), FedPer()]
+MODEL = Perceptron([3, 4, 1], "binary:logistic")
+SEEDS = st.integers(0, 2**32)
+
+
+@dataclass
+class Seen:
+    """An observer that keeps what it is told."""
+
+    networks: list[Network] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def begin(self, network: Network) -> None:
+        self.networks.append(network)
+
+    def after(self, network: Network, loss: float, scores: Any) -> bool:
+        self.networks.append(network)
+        self.losses.append(loss)
+        return False
+
+
+def table(seed: int, rows: int = 60) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, 3)).astype(np.float32)
+    y = (X[:, 0] + 0.3 * rng.normal(size=rows) > 0).astype(np.int64)
+    y[:2] = 0, 1
+    return X, y
+
+
+def trained(
+    federation: Any, settings: Settings, labels: Any = (0, 1), earlier: Network | None = None
+) -> tuple[Seen, PlainChannel]:
+    seen, channel = Seen(), PlainChannel(federation)
+    average(channel, len(federation.names), None if labels is None else list(labels), settings, seen, earlier)
+    return seen, channel
+
+
+# -- laws ---------------------------------------------------------------------------------------------------
+
+
+@examples(15)
+@given(
+    seed=SEEDS,
+    silos=st.integers(1, 6),
+    method=st.sampled_from(METHODS),
+    weighted=st.booleans(),
+    batch=st.sampled_from([None, 1, 4]),
+)
+def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
+    seed: int, silos: int, method: AnyMethod, weighted: bool, batch: int | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    X, y = table(seed)
+    weight = rng.choice([0, 0.5, 1, 2], 60).astype(np.float32) if weighted else None
+    whose = rng.integers(0, silos, 60).astype(str)
+    settings = Settings(
+        MODEL, 3, targets=0, rounds=3, work=Work(2, batch, 0.3, 0.01), method=method, sampler=Poisson(0.8), seed=seed
+    )
+    found = []
+    for mode, n_jobs in (("fused", 1), ("fused", 3), ("faithful", 2)):
+        federation = LocalFederation.from_table(X, y, whose, weight, mode=mode, n_jobs=n_jobs)
+        seen, channel = trained(federation, settings)
+        found.append(
+            (seen.networks[-1].params.tobytes(), repr(seen.losses), channel.ledger.bytes_up, channel.ledger.bytes_down)
+        )
+        federation.close()
+    assert found[0] == found[1] == found[2]
+    # whoever stands first: cohorts are places, so all of them are asked
+    names = sorted(set(whose))
+    apart = [
+        Silo(name, X[whose == name], y[whose == name], None if weight is None else weight[whose == name])
+        for name in names
+    ]
+    settings = replace(settings, sampler=Settings(MODEL, 3).sampler)
+    forth, back = (trained(LocalFederation(own), settings)[0].networks[-1] for own in (apart, apart[::-1]))
+    assert forth.params.tobytes() == back.params.tobytes()
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_a_silo_that_forgets_gives_the_same_answer_where_methods_keep_nothing(method: AnyMethod) -> None:
+    X, y = table(0)
+    silos = [Silo("a", X[:20], y[:20]), Silo("b", X[20:], y[20:])]
+    settings = Settings(MODEL, 3, targets=0, rounds=3, work=Work(1, 4, 0.3), method=method)
+    federation = LocalFederation(silos, mode="faithful")
+
+    class Forgetful(Seen):
+        def after(self, network: Network, loss: float, scores: Any) -> bool:
+            silos[1].forget()
+            return super().after(network, loss, scores)
+
+    seen = Forgetful()
+    average(PlainChannel(federation), 2, [0, 1], settings, seen)
+    whole, _ = trained(LocalFederation(silos, mode="faithful"), settings)
+    same = seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
+    assert same == (not isinstance(method, Scaffold | FedPer))  # these say so: they start again from zeros
+
+
+def test_a_question_that_comes_twice_gets_the_same_answer() -> None:
+    """As a network may lose the first; methods that keep something start from the same."""
+    X, y = table(1)
+    for method in METHODS:
+        silo = Silo("a", X, y)
+        sent: list[bytes] = []
+        answer = silo.answer
+
+        def twice(message: bytes, answer: Any = answer, sent: list[bytes] = sent) -> bytes:
+            replies = answer(message), answer(message)
+            assert replies[0] == replies[1]
+            sent.append(replies[0])
+            return replies[0]
+
+        silo.answer = twice  # type: ignore[method-assign]
+        federation = LocalFederation([silo], mode="faithful")
+        trained(federation, Settings(MODEL, 3, targets=0, rounds=3, work=Work(1, 4, 0.3), method=method))
+        assert len(sent) > 5
+
+
+# -- what a round is ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [FedAvg(), FedSGD()], ids=["weights", "gradients"])
+def test_one_silo_that_takes_one_step_of_all_rows_is_plain_gradient_descent(method: AnyMethod) -> None:
+    X, y = table(2)
+    work = Work(1, None, 0.5, 0.02)
+    settings = Settings(MODEL, 3, targets=0, rounds=8, work=work, method=method, standardize=False)
+    seen, _ = trained(LocalFederation.from_table(X, y), settings)
+    params, gradient = seen.networks[0].params.copy(), np.empty_like(seen.networks[0].params)
+    for network, loss in zip(seen.networks[1:], seen.losses, strict=True):
+        own = MODEL.gradient(params, X, y, None, gradient)
+        params = params - np.float32(0.5) * (gradient + np.float32(0.02) * params)
+        assert loss == pytest.approx(own, abs=2**-23)
+        np.testing.assert_allclose(network.params, params, rtol=0, atol=1e-6)  # a step of the grid, and float32's own
+        params = network.params
+
+
+@examples(20)
+@given(seed=SEEDS, silos=st.integers(1, 7), weighting=st.sampled_from(["rows", "equal", "own"]))
+def test_a_round_is_the_weighted_mean_of_what_each_silo_makes_by_itself(seed: int, silos: int, weighting: str) -> None:
+    """A naive twin: each silo trained by hand, and a float64 average."""
+    X, y = table(seed)
+    rng = np.random.default_rng(seed)
+    whose = rng.integers(0, silos, 60).astype(str)
+    names = sorted(set(whose))
+    shares = {name: float(rng.uniform(0.5, 3)) for name in names}
+    given_weighting = as_weighting(shares if weighting == "own" else weighting)
+    work = Work(2, 5, 0.2)
+    settings = Settings(
+        MODEL, 3, targets=0, rounds=1, work=work, weighting=given_weighting, seed=seed, standardize=False
+    )
+    seen, _ = trained(LocalFederation.from_table(X, y, whose), settings)
+    start, total, mass = seen.networks[0].params, np.zeros(MODEL.n_params), 0.0
+    for name in names:
+        own = whose == name
+        w = {"rows": float(own.sum()), "equal": 1.0, "own": shares[name]}[weighting]
+        rows = Rows(X[own], y[own], None)
+        total += w * train(MODEL, start, rows, work, stream(seed, "batches", 0, name)).params
+        mass += w
+    exact = isinstance(given_weighting, SiloWeights)  # factors are rounded to sixteen bits
+    np.testing.assert_allclose(seen.networks[1].params, total / mass, rtol=0, atol=1e-4 if exact else 2**-23)
+
+
+def test_fedsgd_over_silos_is_gradient_descent_on_all_rows() -> None:
+    X, y = table(3)
+    settings = Settings(MODEL, 3, targets=0, rounds=5, work=Work(1, None, 0.5), method=FedSGD())
+    apart, _ = trained(LocalFederation.from_table(X, y, np.arange(60) % 7), settings)
+    pooled, _ = trained(LocalFederation.from_table(X, y), settings)
+    np.testing.assert_allclose(apart.networks[-1].params, pooled.networks[-1].params, rtol=0, atol=1e-5)
+
+
+def test_a_round_that_draws_nobody_changes_nothing() -> None:
+    X, y = table(4)
+
+    class Nobody:
+        def draw(self, n_silos: int, seed: int, round: int) -> NDArray[np.int64]:
+            return np.arange(n_silos) if round == 1 else np.zeros(0, np.int64)
+
+    seen, _ = trained(LocalFederation.from_table(X, y), Settings(MODEL, 3, targets=0, rounds=3, sampler=Nobody()))
+    params = [network.params.tobytes() for network in seen.networks]
+    assert params[0] == params[1] != params[2] == params[3]
+    assert np.isnan(seen.losses[0]) and np.isfinite(seen.losses[1]) and np.isnan(seen.losses[2])
+    assert [network.round for network in seen.networks] == [0, 1, 2, 3]
+
+
+def test_training_that_goes_on_is_training_in_one_piece() -> None:
+    X, y = table(5)
+    federation = LocalFederation.from_table(X, y, np.arange(60) % 4)
+    settings = Settings(MODEL, 3, targets=0, rounds=6, work=Work(1, 8, 0.3))
+    whole, _ = trained(federation, settings)
+    half, _ = trained(federation, replace(settings, rounds=3))
+    rest, _ = trained(federation, replace(settings, rounds=3), earlier=half.networks[-1])
+    assert rest.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
+    assert rest.networks[-1].round == 6
+
+
+# -- limits -------------------------------------------------------------------------------------------------
+
+
+def test_an_update_beyond_the_grid_is_refused_and_never_wrapped() -> None:
+    grid = Grid.for_mass(1000)
+    assert grid == Grid(24, 7)
+    np.testing.assert_array_equal(grid.round(np.array([128.0, -128.0, 2**-25])), [2**31, -(2**31), 0])
+    for beyond in (128.1, -1e30, np.inf, np.nan):
+        with pytest.raises(HeadroomError, match="an update of .* is beyond the 128 that there is room for"):
+            grid.round(np.array([0.0, beyond]))
+    assert Grid.for_mass(2**38).bits == 17  # coarser, so that the sum fits
+    with pytest.raises(HeadroomError, match="leave 11 bits for fractions"):
+        Grid.for_mass(2**44)
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_a_loss_that_diverges_ends_training_where_it_was_well(mode: str) -> None:
+    X, y = table(6)
+    target = (100 * X[:, 0]).astype(np.float32)
+    model = Perceptron([3, 8, 1], "reg:squarederror")
+    settings = Settings(model, 3, rounds=50, work=Work(1, 4, 3.0), standardize=False)
+    seen = Seen()
+    federation = LocalFederation.from_table(X, target, np.repeat(["mayo", "ucla"], 30), mode=mode)
+    with pytest.raises(DivergenceError, match=r"silo '(mayo|ucla)', round \d+: .* lower learning_rate"):
+        average(PlainChannel(federation), 2, None, settings, seen)
+    assert seen.networks and np.isfinite(seen.networks[-1].params).all()
+
+
+def test_missing_values_are_refused_by_silo_and_column() -> None:
+    X, y = table(7)
+    X[40, 2] = np.nan
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation.from_table(X, y, np.repeat(["mayo", "ucla"], 30), mode=mode)
+        with pytest.raises(DataError, match=r"silo 'ucla': column 'f2' holds NaN, which a network cannot learn from"):
+            trained(federation, Settings(MODEL, 3, targets=0))
+
+
+def test_no_sampler_draws_from_nothing() -> None:
+    with pytest.raises(ParameterError, match="a fraction lies above 0 and up to 1"):
+        Poisson(0.0)
