@@ -104,7 +104,7 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
         for name in names
     ]
     settings = replace(settings, sampler=Settings(MODEL, 3).sampler)
-    forth, back = (trained(LocalFederation(own), settings)[0].networks[-1] for own in (apart, apart[::-1]))
+    forth, back = (trained(LocalFederation(each), settings)[0].networks[-1] for each in (apart, apart[::-1]))
     assert forth.params.tobytes() == back.params.tobytes()
 
 
@@ -232,7 +232,7 @@ def test_an_update_beyond_the_grid_is_refused_and_never_wrapped() -> None:
     assert grid == Grid(24, 7)
     np.testing.assert_array_equal(grid.round(np.array([128.0, -128.0, 2**-25])), [2**31, -(2**31), 0])
     for beyond in (128.1, -1e30, np.inf, np.nan):
-        with pytest.raises(HeadroomError, match="an update of .* is beyond the 128 that there is room for"):
+        with pytest.raises(HeadroomError, match=r"an update of .* is beyond the 128 that there is room for"):
             grid.round(np.array([0.0, beyond]))
     assert Grid.for_mass(2**38).bits == 17  # coarser, so that the sum fits
     with pytest.raises(HeadroomError, match="leave 11 bits for fractions"):
@@ -241,7 +241,7 @@ def test_an_update_beyond_the_grid_is_refused_and_never_wrapped() -> None:
 
 @pytest.mark.parametrize("mode", ["fused", "faithful"])
 def test_a_loss_that_diverges_ends_training_where_it_was_well(mode: str) -> None:
-    X, y = table(6)
+    X, _ = table(6)
     target = (100 * X[:, 0]).astype(np.float32)
     model = Perceptron([3, 8, 1], "reg:squarederror")
     settings = Settings(model, 3, rounds=50, work=Work(1, 4, 3.0), standardize=False)
@@ -262,5 +262,5 @@ def test_missing_values_are_refused_by_silo_and_column() -> None:
 
 
 def test_no_sampler_draws_from_nothing() -> None:
-    with pytest.raises(ParameterError, match="a fraction lies above 0 and up to 1"):
+    with pytest.raises(ParameterError, match="a rate lies above 0 and up to 1"):
         Poisson(0.0)

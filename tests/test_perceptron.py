@@ -1,4 +1,4 @@
-"""A network's gradients against finite differences, a row's by itself against the loop, margins against scikit-learn's."""
+"""A network's gradients: finite differences, the loop over rows, and margins against scikit-learn's."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from threading import Lock
 from types import TracebackType
@@ -18,11 +19,16 @@ class OneBlasThread:
     _lock = Lock()
     _inside = 0
     _limit: Any = None
+    _torch_threads = 0
 
     def __enter__(self) -> None:
         with self._lock:
             if OneBlasThread._inside == 0:
                 OneBlasThread._limit = _controller().limit(limits=1, user_api="blas")
+                torch = sys.modules.get("torch")  # which has threads of its own
+                if torch is not None:
+                    OneBlasThread._torch_threads = torch.get_num_threads()
+                    torch.set_num_threads(1)
             OneBlasThread._inside += 1
 
     def __exit__(
@@ -32,6 +38,9 @@ class OneBlasThread:
             OneBlasThread._inside -= 1
             if OneBlasThread._inside == 0:
                 OneBlasThread._limit.restore_original_limits()
+                if OneBlasThread._torch_threads:
+                    sys.modules["torch"].set_num_threads(OneBlasThread._torch_threads)
+                    OneBlasThread._torch_threads = 0
 
 
 @lru_cache(maxsize=1)

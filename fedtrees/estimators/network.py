@@ -25,8 +25,10 @@ from fedtrees.estimators.network_parameters import check_parameters, settings_of
 from fedtrees.estimators.progress import progress
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.methods import FedPer
-from fedtrees.neural.model import Floats
+from fedtrees.neural.model import AnyModel, Floats
+from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import FineTuning, OwnHead, Personal
+from fedtrees.neural.torch_model import TorchNetwork
 from fedtrees.neural.training import Scaling, StartTraining, Training, refuse_missing
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
@@ -215,14 +217,25 @@ class FedAvgEstimator(KnowsColumns):
         self.__dict__.pop("evals_result_", None)
         if watch.history:
             self.evals_result_ = watch.history
-        if hasattr(settings.model, "layers"):
-            layers = settings.model.layers(self.params_)
+        self._show_layers(settings.model)
+
+    def _show_layers(self, model: AnyModel) -> None:
+        if isinstance(model, Perceptron):
+            layers = model.layers(self.params_)
             self.coefs_, self.intercepts_ = [own for own, _ in layers], [own for _, own in layers]
 
     # -- predicting -----------------------------------------------------------------------------------------
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, "params_")
+
+    @property
+    def _model(self) -> AnyModel:
+        """The network; a module's factory is made known to a process that has unpickled it."""
+        own = self._settings.model
+        if isinstance(own, TorchNetwork) and self.model is not None:
+            own = self.model.for_task(own.features, own.outputs, own.objective)
+        return own
 
     @property
     def _scaling(self) -> Scaling:
@@ -235,7 +248,7 @@ class FedAvgEstimator(KnowsColumns):
             raise ParameterError(
                 "method='fedper' leaves the last layers to the silos: predict with what personalize(silo) returns."
             )
-        values, scaling, model = self._read_known(X), self._scaling, self._settings.model
+        values, scaling, model = self._read_known(X), self._scaling, self._model
         wrong = np.isnan(values).any(axis=0)
         if wrong.any():
             name = self._schema.names[int(np.argmax(wrong))]
@@ -280,18 +293,17 @@ class FedAvgEstimator(KnowsColumns):
         agree([("training", msgspec.structs.replace(self._schema, labels=None)), (silo.name, silo.schema(False))])
         if not silo.table.n_rows:
             raise DataError(f"silo {silo.name!r} holds no row to learn from.")
-        moments, fresh = self._network.moments, Silo.of_table(silo.read[0], silo.threads)
-        begin = StartTraining(settings.model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
+        model, moments = self._model, self._network.moments
+        fresh = Silo.of_table(silo.read[0], silo.threads)
+        begin = StartTraining(model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
         refuse_missing(fresh.table)
         rows = Training(fresh, begin).rows(fresh.table, 0)
         with OneBlasThread():
             rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)
-            own = how.own(settings.model, self.params_, rows, settings.work, rng)
+            own = how.own(model, self.params_, rows, settings.work, rng)
         personal = copy(self)
         personal.params_, personal.personal_ = own, True
-        if hasattr(settings.model, "layers"):
-            layers = settings.model.layers(own)
-            personal.coefs_, personal.intercepts_ = [one for one, _ in layers], [one for _, one in layers]
+        personal._show_layers(model)
         return personal
 
 

@@ -21,7 +21,7 @@ from fedtrees.neural.model import AnyModel, Floats
 from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
 from fedtrees.neural.schedules import Constant, Schedule
 from fedtrees.neural.scores import NetworkScores
-from fedtrees.neural.training import StartTraining
+from fedtrees.neural.training import RefuseMissing, StartTraining
 from fedtrees.neural.update import Grid, LocalUpdate, Update
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.moments import Moments, learn_moments
@@ -168,6 +168,7 @@ def _start(
     channel: Channel, everyone: Cohort, labels: list[Any] | None, settings: Settings, earlier: Network | None
 ) -> _Start:
     """Learn how many rows there are, how they weigh and how they are scaled, and tell the silos."""
+    channel.tell(RefuseMissing())
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, settings.features)

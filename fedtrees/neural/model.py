@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.torch_model import TorchNetwork
 
 Floats = NDArray[np.float32]
 
@@ -53,4 +54,4 @@ class Model(Protocol):
         ...
 
 
-AnyModel = Perceptron  # of those that travel
+AnyModel = Perceptron | TorchNetwork  # of those that travel

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 
+class RefuseMissing(Fact, frozen=True, eq=False):
+    """A network is going to be trained: told first of all, so that the silo that cannot take part says so by name."""
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        for table in (silo.table, *silo.held_out):
+            refuse_missing(table)
+
+
 class StartTraining(Fact, frozen=True, eq=False):
     """Training begins: a model, the agreed labels, and what features and targets are to be scaled by.
 
@@ -44,9 +53,6 @@ class StartTraining(Fact, frozen=True, eq=False):
         features, n = silo.table.n_features, len(self.mean)
         if n < features or len(self.deviation) != n:
             raise ProtocolError(f"scales of {n} columns, and there are {features} features")
-        refuse_missing(silo.table)
-        for table in silo.held_out:
-            refuse_missing(table)
         silo.state = Training(silo, self)
 
 

@@ -1,0 +1,201 @@
+"""Networks of PyTorch's: any module that maps rows to outputs. The extra ``torch`` brings it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import local
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.errors import MissingExtraError, ParameterError, ProtocolError
+
+Floats = NDArray[np.float32]
+Factory = Callable[[int, int], Any]
+
+_FACTORIES: dict[str, Factory] = {}
+
+
+class TorchModel:
+    """What to hand to an estimator as ``model=``: how to build a module.
+
+    A module's parameters are averaged, and nothing else of it: one with buffers, such as the running means of batch
+    normalisation, is refused (group normalisation has none), as is one that draws, such as dropout, whose draws
+    nobody could repeat.
+
+    Parameters
+    ----------
+    module_factory : callable
+        Given the numbers of features and of outputs, returns a ``torch.nn.Module`` that maps float32 (rows, features)
+        to (rows, outputs). Silos in other processes have to have made a `TorchModel` of a function of that name, too.
+
+    Raises
+    ------
+    MissingExtraError
+        From the estimator, if PyTorch is not installed.
+    """
+
+    def __init__(self, module_factory: Factory):
+        self.module_factory = module_factory
+
+    def for_task(self, features: int, outputs: int, objective: str) -> TorchNetwork:
+        """The network for so many columns and outputs."""
+        if not callable(self.module_factory):
+            raise ParameterError(f"TorchModel({self.module_factory!r}): give a function of features and outputs.")
+        own = self.module_factory
+        name = f"{getattr(own, '__module__', '')}.{getattr(own, '__qualname__', type(own).__qualname__)}"
+        while _FACTORIES.setdefault(name, own) is not own:
+            name += "'"
+        network = TorchNetwork(name, features, outputs, objective)
+        network.check()
+        return network
+
+    def __repr__(self) -> str:
+        return f"TorchModel({getattr(self.module_factory, '__name__', self.module_factory)})"
+
+
+class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
+    """A module of a registered name, for a task; see `neural.model.Model`.
+
+    Parameters
+    ----------
+    name : str
+        Of the factory.
+    features, outputs : int
+    objective : str
+    """
+
+    name: str
+    features: int
+    outputs: int
+    objective: str
+
+    @property
+    def n_params(self) -> int:
+        """Length of the vector of parameters."""
+        return sum(own.numel() for own in _module(self.name, self.features, self.outputs).parameters())
+
+    def tail(self, layers: int) -> int:
+        """How many parameters the last modules have that have any of their own."""
+        module = _module(self.name, self.features, self.outputs)
+        sizes = [sum(own.numel() for own in part.parameters(recurse=False)) for part in module.modules()]
+        return sum([size for size in sizes if size][-layers:])
+
+    def check(self) -> None:
+        """Refuse a module that cannot be averaged, or of other shapes than the task's.
+
+        Raises
+        ------
+        ParameterError
+        """
+        torch = _torch()
+        module = _module(self.name, self.features, self.outputs)
+        if not isinstance(module, torch.nn.Module):
+            raise ParameterError(f"model: {self.name} returned a {type(module).__name__}, and not a torch.nn.Module.")
+        buffers = [name for name, _ in module.named_buffers()]
+        if buffers:
+            raise ParameterError(
+                f"model: {self.name} has the buffer {buffers[0]!r}, which averaging knows nothing of; use layers "
+                "without one, as GroupNorm is instead of BatchNorm."
+            )
+        draws = [own for own in module.modules() if isinstance(own, torch.nn.modules.dropout._DropoutNd) and own.p]
+        if draws:
+            raise ParameterError(f"model: {self.name} has a {type(draws[0]).__name__}, whose draws nobody can repeat.")
+        if not self.n_params:
+            raise ParameterError(f"model: {self.name} has no parameters to train.")
+        if any(own.dtype != torch.float32 for own in module.parameters()):
+            raise ParameterError(f"model: {self.name} has parameters that are not float32.")
+        try:
+            params = self.initial(np.random.default_rng(0))
+            shape = self.margins(params, np.zeros((2, self.features), np.float32)).shape
+        except RuntimeError as error:
+            raise ParameterError(f"model: {self.name} does not take {self.features} features: {error}") from error
+        if shape != (2, self.outputs):
+            raise ParameterError(f"model: {self.name} maps two rows to {shape}, where (2, {self.outputs}) is needed.")
+
+    def initial(self, rng: np.random.Generator) -> Floats:
+        """Parameters as the module itself starts, drawn by a seed from ``rng``."""
+        torch = _torch()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            module = _FACTORIES[self.name](self.features, self.outputs)
+        parts = [own.detach().numpy().ravel() for own in module.parameters()]
+        return np.concatenate(parts).astype(np.float32)
+
+    def margins(self, params: Floats, X: Floats) -> Floats:
+        """What the module says, float32 (rows, outputs)."""
+        torch = _torch()
+        with torch.no_grad():
+            said: Floats = self._call(torch.from_numpy(params), X).numpy()
+            return said
+
+    def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
+        """Each row's loss, float64 (rows,)."""
+        torch = _torch()
+        with torch.no_grad():
+            each: NDArray[np.float64] = self._losses(torch.from_numpy(params), X, y).numpy().astype(np.float64)
+            return each
+
+    def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
+        """Write the gradient of the weighted mean loss into ``out``; return that loss."""
+        torch = _torch()
+        flat = torch.from_numpy(params).requires_grad_()
+        each = self._losses(flat, X, y)
+        share = torch.full((len(X),), 1 / len(X)) if weight is None else torch.from_numpy(weight / weight.sum())
+        loss = each @ share
+        torch.from_numpy(out).copy_(torch.autograd.grad(loss, flat)[0])
+        return float(loss.detach())
+
+    def row_gradients(self, params: Floats, X: Floats, y: NDArray[Any]) -> Floats:
+        """The gradient of each row's own loss, float32 (rows, n_params)."""
+        out = np.empty((len(X), len(params)), np.float32)
+        for row in range(len(X)):
+            self.gradient(params, X[row : row + 1], y[row : row + 1], None, out[row])
+        return out
+
+    def _call(self, flat: Any, X: Floats) -> Any:
+        torch, module = _torch(), _module(self.name, self.features, self.outputs)
+        named = dict(module.named_parameters())
+        parts = torch.split(flat, [own.numel() for own in named.values()])
+        views = {name: part.view(own.shape) for (name, own), part in zip(named.items(), parts, strict=True)}
+        return torch.func.functional_call(module, views, (torch.from_numpy(X),))
+
+    def _losses(self, flat: Any, X: Floats, y: NDArray[Any]) -> Any:
+        torch = _torch()
+        margin, target = self._call(flat, X), torch.from_numpy(np.ascontiguousarray(y))
+        functional = torch.nn.functional
+        if self.objective == "binary:logistic":
+            return functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
+        if self.objective == "multi:softprob":
+            return functional.cross_entropy(margin, target, reduction="none")
+        return ((margin - target) ** 2).sum(dim=1) / 2
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("TorchModel needs PyTorch: pip install 'fedtrees[torch]'.") from error
+    return torch
+
+
+_own = local()  # a module is called with other parameters by putting them into it: threads cannot share one
+
+
+def _module(name: str, features: int, outputs: int) -> Any:
+    """The module of this thread, to call with other parameters than its own: it says what shapes there are."""
+    modules: dict[tuple[str, int, int], Any] = _own.__dict__.setdefault("modules", {})
+    key = name, features, outputs
+    if key not in modules:
+        modules[key] = _built(name, features, outputs)
+    return modules[key]
+
+
+def _built(name: str, features: int, outputs: int) -> Any:
+    if name not in _FACTORIES:
+        raise ProtocolError(f"no module factory {name!r} here; make a TorchModel of it in this silo's process.")
+    torch = _torch()
+    with torch.random.fork_rng(devices=[]):
+        return _FACTORIES[name](features, outputs)

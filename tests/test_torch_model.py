@@ -1,0 +1,115 @@
+"""PyTorch's networks: gradients are the perceptron's, laws hold, and what cannot be averaged is refused."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from fedtrees import FedAvgClassifier, FedAvgRegressor, MissingExtraError, ParameterError, ProtocolError, Silo
+from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.personal import OwnHead
+from fedtrees.neural.torch_model import TorchModel, TorchNetwork
+
+torch = pytest.importorskip("torch")
+nn: Any = torch.nn
+
+
+def mlp(features: int, outputs: int) -> Any:
+    return nn.Sequential(nn.Linear(features, 6), nn.ReLU(), nn.Linear(6, outputs))
+
+
+def convolutions(features: int, outputs: int) -> Any:
+    side = int(features**0.5)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(8 * (side // 2) ** 2, outputs),
+    )  # fmt: skip
+
+
+def as_torch(model: Perceptron, params: Any) -> Any:
+    """The perceptron's parameters as a module's, whose weights are (outputs, inputs)."""
+    return np.concatenate([part.T.ravel() for pair in model.layers(params) for part in pair])
+
+
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_are_the_perceptron_s(objective: str, weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    outputs = {"binary:logistic": 1, "multi:softprob": 3, "reg:squarederror": 2}[objective]
+    own, theirs = Perceptron([4, 6, outputs], objective), TorchModel(mlp).for_task(4, outputs, objective)
+    X, weight = rng.normal(size=(9, 4)).astype(np.float32), rng.uniform(0.5, 2, 9).astype(np.float32)
+    y: Any = rng.normal(size=(9, 2)).astype(np.float32)
+    if objective != "reg:squarederror":
+        y = rng.integers(0, max(2, outputs), 9)
+    params = own.initial(rng)
+    moved = as_torch(own, params)
+    assert theirs.n_params == own.n_params and theirs.tail(1) == own.tail(1)
+    np.testing.assert_allclose(theirs.margins(moved, X), own.margins(params, X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(theirs.losses(moved, X, y), own.losses(params, X, y), rtol=1e-5, atol=1e-6)
+    one, other = np.empty_like(params), np.empty_like(params)
+    chosen = weight if weighted else None
+    loss = theirs.gradient(moved, X, y, chosen, other)
+    assert loss == pytest.approx(own.gradient(params, X, y, chosen, one), rel=1e-5)
+    np.testing.assert_allclose(other, as_torch(own, one), rtol=1e-4, atol=1e-6)
+    rows = np.stack([as_torch(own, row) for row in own.row_gradients(params, X, y)])
+    np.testing.assert_allclose(theirs.row_gradients(moved, X, y), rows, rtol=1e-4, atol=1e-6)
+
+
+def test_convolutions_learn_digits_and_neither_threads_nor_messages_change_a_bit() -> None:
+    X, y = load_digits(return_X_y=True)
+    silos = np.arange(len(y)) % 10
+    common = {"model": TorchModel(convolutions), "n_rounds": 8, "batch_size": 16, "learning_rate": 0.2, "sampling": 0.5}
+    one, two = (FedAvgClassifier(n_jobs=n, **common).fit(X / 16, y, silos) for n in (1, 2))
+    assert one.params_.tobytes() == two.params_.tobytes() and one.score(X / 16, y) > 0.9
+    state = torch.random.get_rng_state()
+    FedAvgClassifier(n_jobs=1, **common).fit(X / 16, y, silos)
+    assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is nobody's
+    again = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(again.predict(X / 16), one.predict(X / 16))
+    personal = one.personalize(Silo("a", X[silos == 0] / 16, y[silos == 0]), OwnHead(epochs=3))
+    body = len(one.params_) - one._settings.model.tail(1)
+    assert (personal.params_[:body] == one.params_[:body]).all() and (personal.params_ != one.params_).any()
+
+
+def test_regression_of_two_targets() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 4))
+    y = np.stack([100 + 10 * X[:, 0], -3 * X[:, 1]], axis=1)
+    model = FedAvgRegressor(model=TorchModel(mlp), n_rounds=60).fit(X, y, np.arange(300) % 3)
+    assert model.score(X, y) > 0.95
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "buffers": (lambda a, b: nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b)), "the buffer '1.running_mean'"),
+    "draws": (lambda a, b: nn.Sequential(nn.Dropout(0.5), nn.Linear(a, b)), "a Dropout, whose draws nobody can repeat"),
+    "no module": (lambda a, b: np.zeros(3), r"returned a ndarray, and not a torch.nn.Module"),
+    "no parameters": (lambda a, b: nn.Identity(), "no parameters to train"),
+    "other features": (lambda a, b: nn.Linear(a + 1, b), "does not take 4 features"),
+    "other outputs": (lambda a, b: nn.Linear(a, b + 1), r"maps two rows to \(2, 2\), where \(2, 1\) is needed"),
+    "float64": (lambda a, b: nn.Linear(a, b).double(), "parameters that are not float32"),
+    "no function": ("nn.Linear", "give a function of features and outputs"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_modules_that_cannot_be_averaged_are_refused(case: str) -> None:
+    factory, match = WRONG[case]
+    X, y = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 2
+    with pytest.raises(ParameterError, match=match):
+        FedAvgClassifier(model=TorchModel(factory)).fit(X, y)
+
+
+def test_a_silo_that_has_no_such_factory_says_so() -> None:
+    with pytest.raises(ProtocolError, match=r"no module factory 'elsewhere.net' here; make a TorchModel of it"):
+        _ = TorchNetwork("elsewhere.net", 3, 1, "binary:logistic").n_params
+
+
+def test_without_pytorch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fedtrees\[torch\]'"):
+        FedAvgClassifier(model=TorchModel(mlp)).fit(np.eye(4), [0, 1, 0, 1])
