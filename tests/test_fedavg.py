@@ -15,22 +15,27 @@ from strategies import examples
 from fedtrees import (
     DataError,
     DivergenceError,
+    FedGBTClassifier,
     HeadroomError,
     LocalFederation,
     ParameterError,
     PlainChannel,
     Poisson,
     Silo,
+    SiloLostError,
 )
 from fedtrees.core.rng import stream
 from fedtrees.core.weighting import SiloWeights, as_weighting
+from fedtrees.neural.compression import AnyCompression, Exact, Grid, Rounded, TopK
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
 from fedtrees.neural.perceptron import Perceptron
-from fedtrees.neural.update import Grid
+from fedtrees.runtime.transport import InProcess
+from fedtrees.runtime.unreliable import UnreliableFederation
 
 METHODS: list[AnyMethod] = [FedAvg(), FedSGD(), FedProx(0.1), Scaffold(), FedNova(), QFedAvg(0.5), FedPer()]
+COMPRESSIONS: list[AnyCompression] = [Exact(), Rounded(8), Rounded(3), TopK(0.2)]
 MODEL = Perceptron([3, 4, 1], "binary:logistic")
 SEEDS = st.integers(0, 2**32)
 
@@ -77,16 +82,32 @@ def trained(
     method=st.sampled_from(METHODS),
     weighted=st.booleans(),
     batch=st.sampled_from([None, 1, 4]),
+    compression=st.sampled_from(COMPRESSIONS),
+    stragglers=st.sampled_from([0.0, 0.5]),
 )
 def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
-    seed: int, silos: int, method: AnyMethod, weighted: bool, batch: int | None
+    seed: int,
+    silos: int,
+    method: AnyMethod,
+    weighted: bool,
+    batch: int | None,
+    compression: AnyCompression,
+    stragglers: float,
 ) -> None:
     rng = np.random.default_rng(seed)
     X, y = table(seed)
     weight = rng.choice([0, 0.5, 1, 2], 60).astype(np.float32) if weighted else None
     whose = rng.integers(0, silos, 60).astype(str)
     settings = Settings(
-        MODEL, 3, targets=0, rounds=3, work=Work(2, batch, 0.3, 0.01), method=method, sampler=Poisson(0.8), seed=seed
+        MODEL,
+        3,
+        targets=0,
+        rounds=3,
+        work=Work(2, batch, 0.3, 0.01, stragglers),
+        method=method,
+        sampler=Poisson(0.8),
+        seed=seed,
+        compression=compression,
     )
     found = []
     for mode, n_jobs in (("fused", 1), ("fused", 3), ("faithful", 2)):
@@ -264,3 +285,85 @@ def test_missing_values_are_refused_by_silo_and_column() -> None:
 def test_no_sampler_draws_from_nothing() -> None:
     with pytest.raises(ParameterError, match="a rate lies above 0 and up to 1"):
         Poisson(0.0)
+
+
+# -- silos that vanish --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_a_round_is_the_mean_of_those_that_answer(mode: str) -> None:
+    X, y = table(8)
+    whose = (np.arange(60) % 6).astype(str)
+    settings = Settings(MODEL, 3, targets=0, rounds=4, work=Work(1, 8, 0.3), standardize=False)
+    flaky = UnreliableFederation(LocalFederation.from_table(X, y, whose, mode=mode), rate=0.5, seed=1)
+    seen, channel = trained(flaky, settings)
+    rounds = channel.ledger.per_round()
+    answers = rounds.loc[rounds.kind == "LocalUpdate", "answers"].tolist()
+    assert rounds.loc[rounds.kind != "LocalUpdate", "answers"].eq(6).all() and 0 < min(answers) < max(answers) < 6
+
+    class ThoseWhoAnswered:
+        """The same cohorts, of a federation that loses nobody."""
+
+        def draw(self, n_silos: int, seed: int, round: int) -> NDArray[np.int64]:
+            number = rounds.index[rounds.kind == "LocalUpdate"][round]
+            lots = [stream(1, "vanished", int(number), name).random() for name in flaky.names]
+            return np.flatnonzero(np.array(lots) >= 0.5)
+
+    federation = LocalFederation.from_table(X, y, whose, mode=mode)
+    whole, _ = trained(federation, replace(settings, sampler=ThoseWhoAnswered()))
+    assert seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
+
+
+def test_a_silo_whose_answers_get_lost_is_left_out_after_two_attempts() -> None:
+    """Over a transport that loses messages, as a network would."""
+    X, y = table(9)
+    silos = [Silo(name, X[start::3], y[start::3]) for start, name in enumerate("abc")]
+    settings = Settings(MODEL, 3, targets=0, rounds=2, work=Work(1, 8, 0.3), standardize=False)
+
+    class Deaf(InProcess):
+        asked = 0
+
+        def exchange(self, messages: Any, timeout: float) -> dict[str, bytes]:
+            replies = super().exchange(messages, timeout)
+            if b"LocalUpdate" in messages.get("b", b""):
+                Deaf.asked += 1
+                del replies["b"]
+            return replies
+
+    federation = LocalFederation(silos, mode="faithful")
+    federation._postman.transport = Deaf({silo.name: silo.answer for silo in silos})
+    seen, channel = trained(federation, settings)
+    assert Deaf.asked == 4  # two rounds, two attempts each
+    rounds = channel.ledger.per_round()
+    assert rounds.loc[rounds.kind == "LocalUpdate", "answers"].tolist() == [2, 2]
+    detail = channel.ledger.detail("b")
+    assert (detail.bytes_up[detail.kind == "LocalUpdate"] == 0).all()
+    assert (detail.bytes_down[detail.kind == "LocalUpdate"] > 0).all()
+
+    class WithoutB:
+        def draw(self, n_silos: int, seed: int, round: int) -> NDArray[np.int64]:
+            return np.array([0, 2])
+
+    whole, _ = trained(LocalFederation(silos), replace(settings, sampler=WithoutB()))
+    assert seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
+
+
+def test_trees_do_not_do_without_a_silo() -> None:
+    """A histogram of fewer rows than were counted is no histogram of the cohort."""
+    X, y = table(10)
+    silos = [Silo(name, X[start::3], y[start::3]) for start, name in enumerate("abc")]
+    federation = LocalFederation(silos, mode="faithful")
+
+    class Deaf(InProcess):
+        def exchange(self, messages: Any, timeout: float) -> dict[str, bytes]:
+            replies = super().exchange(messages, timeout)
+            return {name: reply for name, reply in replies.items() if name != "b"}
+
+    federation._postman.transport = Deaf({silo.name: silo.answer for silo in silos})
+    with pytest.raises(SiloLostError, match="no answer from silo 'b' in 2 attempts"):
+        FedGBTClassifier(2).fit_federation(federation)
+
+
+def test_a_share_of_silos_that_vanish_is_below_one() -> None:
+    with pytest.raises(ParameterError, match=r"rate=1: give a number from 0 to below 1"):
+        UnreliableFederation(LocalFederation.from_table(*table(0)), rate=1)

@@ -61,6 +61,7 @@ def test_a_row_a_round() -> None:
     assert table.to_dict("list") == {
         "kind": ["Counts", "Ranks", "Counts", "Ranks"],
         "silos": [3, 2, 1, 0],
+        "answers": [3, 2, 1, 0],
         "bytes_down": [300, 16, 50, 0],
         "bytes_up": [90, 22, 60, 0],
         "integers": [5, 4, 6, 4],

@@ -63,6 +63,11 @@ class Call:
         facts = self.log.frames[since:]
         return Request(self.log.run, self.round, self.attempt, since, facts, self.queries)
 
+    @property
+    def partial(self) -> bool:
+        """Whether the answers of some of the cohort will do."""
+        return all(query.partial for query in self.queries)
+
     def size(self) -> int:
         """Integers that each silo answers with."""
         return sum(query.size() for query in self.queries)

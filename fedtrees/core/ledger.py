@@ -72,6 +72,11 @@ class Entry:
         """``down`` or ``up``, int64 (silos asked,)."""
         return amount.each() if isinstance(amount, Grouped) else np.broadcast_to(np.int64(amount), len(self.cohort))
 
+    @property
+    def answers(self) -> int:
+        """How many of the silos asked have answered; the others were lost."""
+        return int(np.count_nonzero(self.of_each(self.up)))
+
 
 class Ledger:
     """Counts bytes and integers by silo, round and kind of query.
@@ -112,13 +117,14 @@ class Ledger:
         return sum(entry.over_all(entry.down) for entry in self.entries)
 
     def per_round(self) -> pd.DataFrame:
-        """A row a round: kind, silos asked, bytes down and up over all of them, integers from each."""
+        """A row a round: kind, silos asked and answers, bytes down and up over all of them, integers from each."""
         import pandas as pd
 
         rows = [
-            (e.round, e.kind, len(e.cohort), e.over_all(e.down), e.over_all(e.up), e.integers) for e in self.entries
+            (e.round, e.kind, len(e.cohort), e.answers, e.over_all(e.down), e.over_all(e.up), e.integers)
+            for e in self.entries
         ]
-        columns = ["round", "kind", "silos", "bytes_down", "bytes_up", "integers"]
+        columns = ["round", "kind", "silos", "answers", "bytes_down", "bytes_up", "integers"]
         return pd.DataFrame(rows, columns=columns).set_index("round")
 
     def per_silo(self, kind: str | None = None) -> pd.DataFrame:

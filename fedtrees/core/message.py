@@ -142,19 +142,13 @@ def answer_size(queries: Sequence[Query], rows: NDArray[np.int64]) -> NDArray[np
     size = np.full(len(rows), REPLY_HEAD, np.int64)
     for query in queries:
         dense = query.size() * query.width()
-        size += _FRAME.size + np.minimum(_reach(query, rows) * (_PLACE.itemsize + query.width()), dense)
+        size += _FRAME.size + np.minimum(query.reach(rows) * (_PLACE.itemsize + query.width()), dense)
     return size
-
-
-def _reach(query: Query, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
-    """How many coordinates so many rows can touch."""
-    size, touches = query.size(), query.touches()
-    return np.minimum(rows * touches, size) if touches < size else size
 
 
 def _entries(query: Query, rows: int) -> int:
     """How many integers of the vector travel: all of them, unless those that the rows can touch take fewer bytes."""
-    reach, width = int(_reach(query, rows)), query.width()
+    reach, width = int(query.reach(rows)), query.width()
     return reach if reach * (_PLACE.itemsize + width) < query.size() * width else query.size()
 
 

@@ -6,7 +6,10 @@ facts is all that a silo remembers, so one that lost its memory is brought back 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees.core.record import Record
 from fedtrees.core.ring import Vector, headroom_bits
@@ -23,6 +26,8 @@ class Query(Record, frozen=True, eq=False):
     Law: ``ask`` of the union of silos is the sum of ``ask`` of each, so ``read`` gets the pooled total.
     """
 
+    partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still says what it should
+
     def size(self) -> int:
         """How many integers a silo answers with; the same for every silo."""
         raise NotImplementedError
@@ -30,6 +35,11 @@ class Query(Record, frozen=True, eq=False):
     def touches(self) -> int:
         """How many coordinates one row can make other than zero, at the most; any, unless a query knows better."""
         return self.size()
+
+    def reach(self, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+        """How many coordinates a silo of so many rows can make other than zero, at the most."""
+        size, touches = self.size(), self.touches()
+        return np.minimum(rows * touches, size) if touches < size else size
 
     def bound(self) -> int:
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""

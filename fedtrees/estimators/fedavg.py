@@ -49,6 +49,11 @@ class FedAvgClassifier(ClassifierMixin, FedAvgEstimator):
         What the server does with the mean; see `fedtrees.neural.optimisers`.
     upload : {"weights", "gradients"}, default "weights"
         Whether silos train, or send one gradient of all their rows and the server steps: FedSGD.
+    compression : Rounded or TopK, optional
+        Updates in a few bits, or the largest only; see `fedtrees.neural.compression`. None sends them finely.
+    stragglers : float, default 0.0
+        The share of silos, drawn anew each round, that are slow and do a part of their epochs only: to try out what
+        that does.
     standardize : bool, default True
         Whether features, and targets that are numbers, are scaled by the means and deviations of all silos' rows,
         which are learnt by sums.
@@ -98,7 +103,7 @@ class FedAvgClassifier(ClassifierMixin, FedAvgEstimator):
     >>> from sklearn.datasets import load_breast_cancer
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> clinics = np.arange(len(y)) % 3
-    >>> model = FedAvgClassifier((16,), n_rounds=10, random_state=1).fit(X, y, silos=clinics)
+    >>> model = FedAvgClassifier((16,), n_rounds=30, random_state=1).fit(X, y, silos=clinics)
     >>> model.score(X, y) > 0.97
     True
     """
@@ -176,7 +181,7 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     --------
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = FedAvgRegressor((), n_rounds=20, learning_rate=0.02).fit(X, y, silos=X[:, 1] > 0)
+    >>> model = FedAvgRegressor((), n_rounds=20, learning_rate=0.05).fit(X, y, silos=X[:, 1] > 0)
     >>> model.score(X, y) > 0.5
     True
     """

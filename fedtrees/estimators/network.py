@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from numbers import Integral
 from typing import Any, Self
 
 import msgspec
@@ -55,6 +56,8 @@ class FedAvgEstimator(KnowsColumns):
         method: Any = "fedavg",
         server: Any = "fedavg",
         upload: str = "weights",
+        compression: Any = None,
+        stragglers: float = 0.0,
         standardize: bool = True,
         model: Any = None,
         eval_metric: Any = None,
@@ -80,6 +83,8 @@ class FedAvgEstimator(KnowsColumns):
         self.method = method
         self.server = server
         self.upload = upload
+        self.compression = compression
+        self.stragglers = stragglers
         self.standardize = standardize
         self.model = model
         self.eval_metric = eval_metric
@@ -163,6 +168,8 @@ class FedAvgEstimator(KnowsColumns):
 
     def _go_on(self, X: Any, y: ArrayLike, silos: ArrayLike | None, classes: ArrayLike | None, rounds: int) -> None:
         check_parameters(self)
+        if not isinstance(rounds, Integral) or rounds < 0:
+            raise ParameterError(f"n_rounds={rounds!r}: give a whole number from 0.")
         federation = self._federation(X, y, silos)
         try:
             schema = schema_of(federation, labels=self._classifies)

@@ -13,6 +13,7 @@ from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.parameters import check_federated, check_ranges, metric_names, seed_of
 from fedtrees.neural.activations import ACTIVATIONS
+from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
 from fedtrees.neural.fedavg import Settings
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
@@ -27,6 +28,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "local_epochs": (True, 1, math.inf, True),
     "learning_rate": (False, 0, 1e6, False),
     "alpha": (False, 0, 1e6, True),
+    "stragglers": (False, 0, 1, True),
     "verbose": (True, 0, math.inf, True),
 }
 METHODS: dict[str, Callable[[], AnyMethod]] = {
@@ -64,7 +66,7 @@ def check_parameters(estimator: Any) -> None:
         raise ParameterError(f"patience={patience!r}: give a whole number from 1, or None.")
     if target is not None and not (isinstance(target, Real) and math.isfinite(target)):
         raise ParameterError(f"target_score={target!r}: give a number, or None.")
-    method_of(estimator), optimiser_of(estimator), schedule_of(estimator)
+    method_of(estimator), optimiser_of(estimator), schedule_of(estimator), compression_of(estimator)
 
 
 def hidden_layers(given: Any) -> list[Any]:
@@ -101,6 +103,22 @@ def optimiser_of(estimator: Any) -> ServerOptimiser:
     """
     optimiser: ServerOptimiser = _named("server", estimator.server, OPTIMISERS, "step")
     return optimiser
+
+
+def compression_of(estimator: Any) -> AnyCompression:
+    """How updates become integers.
+
+    Raises
+    ------
+    ParameterError
+    """
+    given = estimator.compression
+    if given is None:
+        return Exact()
+    if not isinstance(given, Exact | Rounded | TopK):
+        raise ParameterError(f"compression={given!r}: give a fedtrees.Rounded or TopK, or None.")
+    given.check()
+    return given
 
 
 def schedule_of(estimator: Any) -> Schedule:
@@ -202,8 +220,10 @@ def settings_of(estimator: Any, schema: Schema, eval_sets: int, rounds: int, see
             None if size is None else int(size),
             float(estimator.learning_rate),
             float(estimator.alpha),
+            float(estimator.stragglers),
         ),
         method=method,
+        compression=compression_of(estimator),
         optimiser=optimiser_of(estimator),
         schedule=schedule_of(estimator),
         standardize=bool(estimator.standardize),

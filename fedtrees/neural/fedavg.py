@@ -15,6 +15,7 @@ from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.rng import stream
 from fedtrees.core.weighting import RowWeights, Weighting
+from fedtrees.neural.compression import AnyCompression, Exact
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, Round
 from fedtrees.neural.model import AnyModel, Floats
@@ -22,7 +23,7 @@ from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
 from fedtrees.neural.schedules import Constant, Schedule
 from fedtrees.neural.scores import NetworkScores
 from fedtrees.neural.training import RefuseMissing, StartTraining
-from fedtrees.neural.update import Grid, LocalUpdate, Update
+from fedtrees.neural.update import LocalUpdate, Update
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.moments import Moments, learn_moments
 from fedtrees.queries.row_weights import learn_weights, summarise
@@ -41,6 +42,7 @@ class Settings:
     rounds: int = 100
     work: Work = field(default_factory=Work)
     method: AnyMethod = field(default_factory=FedAvg)
+    compression: AnyCompression = field(default_factory=Exact)
     optimiser: ServerOptimiser = field(default_factory=Averaging)
     schedule: Schedule = field(default_factory=Constant)
     standardize: bool = True
@@ -67,6 +69,8 @@ class Network:
         What the server's optimiser remembers.
     round : int
         Rounds so far.
+    exponent : int or None
+        What bounds the last round's updates, where the compression follows them.
     """
 
     params: Floats
@@ -74,6 +78,7 @@ class Network:
     shared: Floats
     memory: Memory
     round: int = 0
+    exponent: int | None = None
 
 
 class Observer(Protocol):
@@ -142,7 +147,7 @@ def _next(network: Network, update: Update | None, settings: Settings, mass: int
     mean = np.append(mean, np.zeros(len(network.params) - len(mean)))
     change, memory = settings.optimiser.step(mean, network.memory)
     params = (network.params + change).astype(np.float32)
-    return Network(params, network.moments, shared, memory, network.round + 1)
+    return Network(params, network.moments, shared, memory, network.round + 1, update.exponent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,15 +157,15 @@ class _Start:
     network: Network
     evaluation: Evaluation
     mass: int
-    grid: Grid
 
     def question(self, settings: Settings, network: Network) -> LocalUpdate:
         """What the next round's cohort is asked."""
         rate = settings.work.learning_rate * settings.schedule(network.round)
         work = msgspec.structs.replace(settings.work, learning_rate=rate)
         return LocalUpdate(
-            network.round, network.params, network.shared, settings.method, work, self.grid,
-            settings.method.length(settings.model), self.mass,
+            network.round, network.params, network.shared, settings.method, work,
+            settings.compression.grid(self.mass, network.exponent), settings.method.length(settings.model),
+            settings.method.extras, self.mass, settings.compression,
         )  # fmt: skip
 
 
@@ -179,7 +184,7 @@ def _start(
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, max(1, settings.targets), NetworkScores
     )
-    return _Start(network, evaluation, weights.most_counted, Grid.for_mass(weights.most_counted))
+    return _Start(network, evaluation, weights.most_counted)
 
 
 def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:

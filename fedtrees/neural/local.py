@@ -26,12 +26,15 @@ class Work(msgspec.Struct, frozen=True):
     learning_rate : float
     alpha : float
         L2 penalty: half of it times the squared parameters is added to the loss.
+    stragglers : float
+        The share of silos that do a part of their epochs only, in a round, drawn by lot: as slow ones would.
     """
 
     epochs: int = 1
     batch_size: int | None = None
     learning_rate: float = 0.1
     alpha: float = 0.0
+    stragglers: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,6 +82,11 @@ class Method(Protocol):
         """Numbers that a silo sends."""
         ...
 
+    @property
+    def extras(self) -> int:
+        """How many of them, at the end, are no updates of parameters, and are not to be compressed."""
+        ...
+
     def start(self, model: Model) -> Floats:
         """What the server says in the first round, besides the parameters."""
         ...
@@ -100,6 +105,8 @@ NOTHING = np.zeros(0, np.float32)
 
 class _Plain:
     """What most of them share: as long as the parameters, and the mean is the change."""
+
+    extras = 0
 
     def length(self, model: Model) -> int:
         """See `Method`."""
@@ -165,6 +172,8 @@ class Scaffold(msgspec.Struct, frozen=True, tag="scaffold"):
     A silo keeps its control variate from round to round; one that loses its memory starts again from zero.
     """
 
+    extras = 0
+
     def length(self, model: Model) -> int:
         """See `Method`."""
         return 2 * model.n_params
@@ -195,6 +204,8 @@ class Scaffold(msgspec.Struct, frozen=True, tag="scaffold"):
 
 class FedNova(msgspec.Struct, frozen=True, tag="fednova"):
     """Silos that take more steps count no more for it: Wang et al. (2020), equation 6."""
+
+    extras = 1
 
     def length(self, model: Model) -> int:
         """See `Method`."""
@@ -231,6 +242,8 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     q: float = 1.0
 
+    extras = 1
+
     def length(self, model: Model) -> int:
         """See `Method`."""
         return model.n_params + 1
@@ -266,6 +279,8 @@ class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
     """
 
     layers: int = 1
+
+    extras = 0
 
     def length(self, model: Model) -> int:
         """See `Method`."""

@@ -89,6 +89,7 @@ class _Adaptive:
 class FedAdagrad(_Adaptive):
     """Squares pile up; without momentum, as the paper runs it."""
 
+    learning_rate: float = 0.1
     beta_1: float = 0.0
 
     def second(self, v: Change, square: Change) -> Change:

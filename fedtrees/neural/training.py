@@ -97,11 +97,11 @@ class Training:
         self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features)
         self.y = self.scaled_targets(silo, silo.table)
         self.weights, self.counts = silo.weights(), silo.counts()
-        self._memory: dict[int, Memory] = defaultdict(Memory)
+        self._memory: dict[tuple[int, str], Memory] = defaultdict(Memory)
 
-    def memory(self, place: int, round: int) -> Memory:
-        """What the silo at a place of the table remembers."""
-        return self._memory[place].enter(round)
+    def memory(self, place: int, round: int, purpose: str) -> Memory:
+        """What the silo at a place of the table remembers for a purpose."""
+        return self._memory[place, purpose].enter(round)
 
     def mass(self, table: Table, place: int) -> int:
         """What the rows of a silo count together."""

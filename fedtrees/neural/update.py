@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.query import Query
-from fedtrees.core.ring import WORD_BITS, Vector
+from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
 from fedtrees.core.rng import stream
 from fedtrees.errors import DivergenceError, HeadroomError, ProtocolError
+from fedtrees.neural.compression import AnyCompression, Grid, of_digits, to_digits
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, Job
 from fedtrees.neural.model import Floats
@@ -22,52 +23,11 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 
-class Grid(msgspec.Struct, frozen=True):
-    """The grid that numbers are rounded to: steps of ``2 ** -bits``, up to ``2 ** reach``.
-
-    Parameters
-    ----------
-    bits : int
-    reach : int
-    """
-
-    bits: int = 24
-    reach: int = 7
-
-    @staticmethod
-    def for_mass(mass: int, bits: int = 24, reach: int = 7) -> Grid:
-        """The finest grid up to ``bits`` on which a sum of so much weight has room.
-
-        Raises
-        ------
-        HeadroomError
-            If that is too coarse to train on.
-        """
-        room = WORD_BITS - max(mass, 1).bit_length() - reach
-        if room < 12:
-            raise HeadroomError(
-                f"updates of weight {mass} in all leave {room} bits for fractions; use smaller weights."
-            )
-        return Grid(min(bits, room), reach)
-
-    def round(self, values: NDArray[np.floating]) -> Vector:
-        """Round to the nearest step.
-
-        Raises
-        ------
-        HeadroomError
-            For a value beyond the reach: it is never wrapped.
-        """
-        largest = float(np.abs(values).max(initial=0.0))
-        if not largest <= 2.0**self.reach:
-            raise HeadroomError(
-                f"an update of {largest:g} is beyond the {2**self.reach} that there is room for; lower learning_rate."
-            )
-        return np.rint(np.ldexp(values.astype(np.float64), self.bits)).astype(np.int64)
+FINE = Grid()  # of losses, and of the few numbers that a method sends besides updates
 
 
 class LocalUpdate(Query, frozen=True, eq=False):
-    """Train, and send the weighted result; the last two integers are the weighted loss, and the weight.
+    """Train, and send the weighted result, the loss, and the weight.
 
     Law: the total is the same in whatever order silos train, on however many threads.
 
@@ -84,8 +44,11 @@ class LocalUpdate(Query, frozen=True, eq=False):
     grid : Grid
     length : int
         Numbers that the method sends.
+    extras : int
+        How many of them, at the end, are sent finely whatever the compression.
     mass : int
         The weight of all silos.
+    compression : Exact or another
     """
 
     model_round: int
@@ -95,15 +58,34 @@ class LocalUpdate(Query, frozen=True, eq=False):
     work: Work
     grid: Grid
     length: int
+    extras: int
     mass: int
+    compression: AnyCompression
+
+    partial = True  # the mean over those that answer
+
+    @property
+    def _digits(self) -> int:
+        """Integers that a number takes which is sent finely."""
+        return -(-(FINE.width + 1) // self.grid.width)
+
+    @property
+    def _numbers(self) -> int:
+        return self.length - self.extras
 
     def size(self) -> int:
         """See `Query`."""
-        return self.length + 2
+        exponents = N_EXPONENTS if self.compression.adapts else 0
+        return self._numbers + self._digits * (self.extras + 1) + exponents + 1
+
+    def reach(self, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+        """See `Query`."""
+        most = self.compression.entries(self._numbers) + self._digits * (self.extras + 1) + 2
+        return min(most, self.size())
 
     def bound(self) -> int:
         """See `Query`."""
-        return self.mass << (self.grid.bits + self.grid.reach)
+        return self.mass << self.grid.width
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -129,23 +111,43 @@ class LocalUpdate(Query, frozen=True, eq=False):
         return total
 
     def _of_one(self, silo: Silo, state: Training, place: int) -> Vector:
-        name, begin = silo.table.names[place], state.begin
+        """What a silo sends, not weighted yet."""
+        name, begin, round = silo.table.names[place], state.begin, self.model_round
         job = Job(
-            state.model, self.params, state.rows(silo.table, place), self.work,
-            stream(begin.seed, "batches", self.model_round, name), self.shared, state.memory(place, self.model_round),
+            state.model, self.params, state.rows(silo.table, place), self._work(begin.seed, name),
+            stream(begin.seed, "batches", round, name), self.shared, state.memory(place, round, "method"),
         )  # fmt: skip
         try:
             sent, loss = self.method.update(job)
-            vector = self.grid.round(np.append(sent, min(loss, 2.0**self.grid.reach)))
+            numbers, extras = np.split(sent, [self._numbers])
+            fine = FINE.round(np.append(extras, min(loss, 2.0**FINE.reach)))
+            lot, waiting = stream(begin.seed, "rounding", round, name), state.memory(place, round, "waiting")
+            coarse = self.compression.round(numbers, self.grid, lot, waiting)
         except (DivergenceError, HeadroomError) as error:
-            raise DivergenceError(f"silo {name!r}, round {self.model_round}: {error}") from error
-        return np.append(vector, 1)
+            raise DivergenceError(f"silo {name!r}, round {round}: {error}") from error
+        parts = [coarse, to_digits(fine, self.grid.width, self._digits)]
+        if self.compression.adapts:
+            parts.append(exponent_counts(np.abs(numbers).max(initial=0.0, keepdims=True)))
+        return np.concatenate([*parts, [1]])
+
+    def _work(self, seed: int, name: str) -> Work:
+        """The work of a silo, some of which are stragglers."""
+        work = self.work
+        if work.stragglers:
+            lot = stream(seed, "straggler", self.model_round, name)
+            if lot.random() < work.stragglers:
+                return msgspec.structs.replace(work, epochs=int(lot.integers(1, work.epochs + 1)))
+        return work
 
     def read(self, total: Vector) -> Update:
         """The means, and the weight that they are of."""
-        mass = int(total[-1])
-        means = np.ldexp(total[:-1].astype(np.float64), -self.grid.bits) / max(mass, 1)
-        return Update(means[:-1], float(means[-1]), mass)
+        mass, n = int(total[-1]), self._numbers
+        scale = 1 / max(mass, 1)
+        end = n + self._digits * (self.extras + 1)
+        coarse = np.ldexp(total[:n].astype(np.float64), -self.grid.bits) * scale
+        fine = np.ldexp(of_digits(total[n:end], self.grid.width, self._digits), -FINE.bits) * scale
+        exponent = largest_exponent(total[end:-1]) if self.compression.adapts and mass else None
+        return Update(np.append(coarse, fine[:-1]), float(fine[-1]), mass, exponent)
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -157,8 +159,11 @@ class Update(msgspec.Struct, frozen=True):
     loss : float
     mass : int
         0 where nobody that was asked has rows.
+    exponent : int or None
+        What bounds the largest number of each silo, where the compression asks for it.
     """
 
     mean: NDArray[np.float64]
     loss: float
     mass: int
+    exponent: int | None = None

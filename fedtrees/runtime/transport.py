@@ -55,7 +55,8 @@ class Postman:
         """The sum of the cohort's vectors; the silos' own are let go one by one."""
         total, down, up = np.zeros(call.size(), np.int64), _zeros(cohort), _zeros(cohort)
         for errand, body in self._answers(call, cohort):
-            add_answers(call.queries, body, self.names[errand.silo], total)
+            if body is not None:
+                add_answers(call.queries, body, self.names[errand.silo], total)
             down[errand.place], up[errand.place] = errand.down, errand.up
         return Reply(total, down, up)
 
@@ -63,11 +64,12 @@ class Postman:
         """The cohort's vectors, a row a silo."""
         vectors, down, up = np.zeros((len(cohort), call.size()), np.int64), _zeros(cohort), _zeros(cohort)
         for errand, body in self._answers(call, cohort):
-            add_answers(call.queries, body, self.names[errand.silo], vectors[errand.place])
+            if body is not None:
+                add_answers(call.queries, body, self.names[errand.silo], vectors[errand.place])
             down[errand.place], up[errand.place] = errand.down, errand.up
         return Reply(vectors, down, up)
 
-    def _answers(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, bytes]]:
+    def _answers(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, bytes | None]]:
         if call.log.run != self._run:
             self._run = call.log.run
             self._heard[:] = 0
@@ -77,11 +79,14 @@ class Postman:
             while waiting:
                 yield from self._ask(call, waiting)
 
-    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, bytes]]:
-        """Ask those who have not answered once more; who answers is taken off the list."""
-        lost = ", ".join(repr(name) for name in sorted(waiting) if not waiting[name].attempts)
-        if lost:
-            raise SiloLostError(f"round {call.round}: no answer from silo {lost} in {self.attempts} attempts.")
+    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, bytes | None]]:
+        """Ask those who have not answered once more; who answers is taken off the list, and who is lost for good."""
+        lost = sorted(name for name in waiting if not waiting[name].attempts)
+        if lost and not call.partial:
+            names = ", ".join(map(repr, lost))
+            raise SiloLostError(f"round {call.round}: no answer from silo {names} in {self.attempts} attempts.")
+        for name in lost:
+            yield waiting.pop(name), None
         requests = {name: call.request(int(self._heard[errand.silo])) for name, errand in waiting.items()}
         messages = {name: request.encode() for name, request in requests.items()}
         for name, errand in waiting.items():

@@ -1,0 +1,92 @@
+"""A federation whose silos vanish: to try out, in one process, what that does to a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.channel import Call, Federation, Reply
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.ledger import Amount, Grouped
+from fedtrees.core.rng import stream
+from fedtrees.core.table import Schema
+from fedtrees.errors import ParameterError
+
+
+class UnreliableFederation:
+    """Loses each silo of a round by lot, wherever a mean over the others will do; see `Query.partial`.
+
+    A silo that vanishes neither hears nor answers. Questions that everyone has to answer, as those before training,
+    are asked until everyone has. A round that loses its whole cohort changes nothing.
+
+    Parameters
+    ----------
+    federation : Federation
+    rate : float
+        The share of a cohort that is lost, 0 to below 1; each silo by itself.
+    seed : int, default 0
+
+    Raises
+    ------
+    ParameterError
+        For another rate.
+
+    Examples
+    --------
+    >>> from fedtrees import FedAvgClassifier, LocalFederation, Silo
+    >>> silos = [Silo(name, [[0.0], [1.0]], [0, 1]) for name in "abcd"]
+    >>> federation = UnreliableFederation(LocalFederation(silos), rate=0.5)
+    >>> model = FedAvgClassifier((), n_rounds=3).fit_federation(federation)
+    >>> sorted({int(n) for n in model.ledger_.per_round()["answers"]})
+    [1, 2, 4]
+    """
+
+    def __init__(self, federation: Federation, rate: float, seed: int = 0):
+        if not 0 <= rate < 1:
+            raise ParameterError(f"rate={rate!r}: give a number from 0 to below 1.")
+        self.federation, self.rate, self.seed = federation, rate, seed
+        self.eval_sets = getattr(federation, "eval_sets", 0)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """See `Federation`."""
+        return self.federation.names
+
+    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+        """See `Federation`."""
+        return self.federation.schemas(labels)
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        """See `Federation`."""
+        there = self._there(call, cohort)
+        reply = self.federation.sum(call, cohort[there])
+        return Reply(reply.vector, _where(there, reply.down), _where(there, reply.up))
+
+    def gather(self, call: Call, cohort: Cohort) -> Reply:
+        """See `Federation`; of a silo that vanished, the vector is zeros."""
+        there = self._there(call, cohort)
+        reply = self.federation.gather(call, cohort[there])
+        vectors = np.zeros((len(cohort), call.size()), np.int64)
+        vectors[there] = reply.vector
+        return Reply(vectors, _where(there, reply.down), _where(there, reply.up))
+
+    def _there(self, call: Call, cohort: Cohort) -> NDArray[np.bool_]:
+        if not call.partial:
+            return np.ones(len(cohort), bool)
+        lots = [stream(self.seed, "vanished", call.round, self.names[silo]).random() for silo in cohort]
+        there: NDArray[np.bool_] = np.array(lots) >= self.rate
+        return there
+
+    def __repr__(self) -> str:
+        return f"UnreliableFederation({self.federation!r}, rate={self.rate})"
+
+
+def _where(there: NDArray[np.bool_], amount: Amount) -> Amount:
+    """Amounts of those who are there, as amounts of all."""
+    if there.all():
+        return amount
+    each = np.zeros(len(there), np.int64)
+    each[there] = amount.each() if isinstance(amount, Grouped) else amount
+    return each

@@ -1,0 +1,352 @@
+"""FedAvgClassifier and FedAvgRegressor: scikit-learn's checks, what parameters mean, personal models, wrong calls."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fedtrees import (
+    DataError,
+    DataTypeError,
+    DivergenceError,
+    FedAvgClassifier,
+    FedAvgRegressor,
+    LocalFederation,
+    ParameterError,
+    SchemaError,
+    Silo,
+)
+from fedtrees.neural.compression import Rounded, TopK
+from fedtrees.neural.methods import FedPer, FedProx
+from fedtrees.neural.optimisers import FedAdam
+from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
+
+X, Y = load_breast_cancer(return_X_y=True)
+CLINICS = np.array(["mayo", "ucla", "ohio"])[np.arange(len(Y)) % 3]
+SMALL = {"hidden_layer_sizes": (8,), "n_jobs": 1}
+
+
+@pytest.fixture(autouse=True)
+def no_threads_are_left() -> Any:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fedtrees")]
+
+
+@parametrize_with_checks([FedAvgClassifier(**SMALL), FedAvgRegressor(**SMALL)])
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+# -- what is learnt -----------------------------------------------------------------------------------------
+
+
+def test_without_hidden_layers_it_is_ridge_regression() -> None:
+    """Outside reference: scikit-learn's, on columns and targets that are scaled as here."""
+    table, y = load_diabetes(return_X_y=True)
+    alpha, n = 0.01, len(y)
+    model = FedAvgRegressor((), n_rounds=3000, batch_size=None, learning_rate=0.1, upload="gradients", alpha=alpha)
+    model.fit(table, y, np.arange(n) % 5)
+    Z, z = (table - table.mean(0)) / table.std(0), (y - y.mean()) / y.std()
+    theirs = Ridge(alpha * n, solver="cholesky").fit(Z, z)
+    np.testing.assert_allclose(model.coefs_[0][:, 0], theirs.coef_, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(model.predict(table), theirs.predict(Z) * y.std() + y.mean(), rtol=0, atol=0.3)
+
+
+@pytest.mark.parametrize("method", ["fedavg", "fedprox", "scaffold", "fednova", "qfedavg"])
+def test_every_method_learns_three_classes_over_silos_that_hold_two(method: str) -> None:
+    table, y = load_iris(return_X_y=True)
+    silos = (np.arange(150) // 25).astype(str)  # two silos a class
+    model = FedAvgClassifier((16,), n_rounds=60, method=method, batch_size=8).fit(table, y, silos)
+    assert model.score(table, y) > 0.9
+    assert model.loss_curve_[-1] < model.loss_curve_[0] / 2 and model.n_rounds_ == len(model.loss_curve_) == 60
+
+
+@pytest.mark.parametrize("server", ["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"])
+def test_every_server_optimiser_learns(server: str) -> None:
+    model = FedAvgClassifier((8,), n_rounds=30, server=server, sampling=0.7).fit(X, Y, CLINICS)
+    assert model.score(X, Y) > 0.95
+
+
+@pytest.mark.parametrize("compression", [Rounded(4), Rounded(8), TopK(0.05)])
+def test_fewer_bytes_learn_nearly_as_well(compression: Any) -> None:
+    whole = FedAvgClassifier((32,), n_rounds=40, weighting="rows").fit(X, Y, CLINICS)
+    small = FedAvgClassifier((32,), n_rounds=40, compression=compression).fit(X, Y, CLINICS)
+    assert small.score(X, Y) > whole.score(X, Y) - 0.02
+
+    def up(model: FedAvgClassifier) -> float:
+        rounds = model.ledger_.per_round()
+        return float(rounds.bytes_up[rounds.kind == "LocalUpdate"].iloc[-1])
+
+    assert up(small) < up(whole) * (0.2 if isinstance(compression, TopK) else 0.8)
+
+
+def test_every_schedule_is_what_it_says() -> None:
+    for schedule, decay, factor in (
+        ("constant", 0.1, [1, 1, 1]),
+        ("exponential", 0.1, [1, 0.9, 0.81]),
+        ("inverse", 0.5, [1, 1 / 1.5, 0.5]),
+        ("cosine", 0.1, [1, 0.75, 0.25]),
+        (lambda round: 0.5**round, 0.1, [1, 0.5, 0.25]),
+    ):
+        model = FedAvgRegressor((), n_rounds=3, batch_size=None, schedule=schedule, decay=decay, standardize=False)
+        table, y = np.ones((4, 1)), np.zeros(4)
+        model.fit(table, y)
+        # with one column of ones and targets of 0, a step of rate r takes weight and bias w, b to w - r (w + b), ...
+        w, b = (float(own) for own in FedAvgRegressor((), standardize=False).partial_fit(table, y, n_rounds=0).params_)
+        for rate in factor:
+            w, b = w - 0.1 * rate * (w + b), b - 0.1 * rate * (w + b)
+        assert model.params_ == pytest.approx([w, b], abs=1e-6)
+
+
+# -- evaluation, and when to stop ---------------------------------------------------------------------------
+
+
+def test_scores_of_evaluation_sets_are_those_of_the_model_and_the_best_round_stays() -> None:
+    train = np.arange(len(Y)) % 4 > 0
+    model = FedAvgClassifier((8,), n_rounds=200, eval_metric=["auc", "logloss"], patience=5, learning_rate=0.5)
+    model.fit(X[train], Y[train], CLINICS[train], eval_set=[(X[~train], Y[~train])], eval_silos=[CLINICS[~train]])
+    scores = model.evals_result_["validation_0"]["logloss"]
+    best = int(np.argmin(scores))
+    assert len(scores) == best + 6 == model.n_rounds_ < 200
+    p = model.predict_proba(X[~train]).astype(np.float64)
+    assert sklearn.metrics.log_loss(Y[~train], p / p.sum(1, keepdims=True)) == pytest.approx(scores[best], rel=1e-4)
+
+
+def test_it_stops_where_the_target_is_reached() -> None:
+    model = FedAvgClassifier((8,), n_rounds=200, eval_metric="error", target_score=0.04, validation_fraction=0.25)
+    model.fit(X, Y, CLINICS)
+    errors = model.evals_result_["validation_0"]["error"]
+    assert len(errors) < 200 and errors[-1] <= 0.04 < min(errors[:-1])
+    maximised = FedAvgClassifier((8,), n_rounds=200, eval_metric="auc", target_score=0.98, validation_fraction=0.25)
+    areas = maximised.fit(X, Y, CLINICS).evals_result_["validation_0"]["auc"]
+    assert areas[-1] >= 0.98 > max(areas[:-1])
+
+
+def test_without_evaluation_sets_patience_looks_at_the_training_loss() -> None:
+    model = FedAvgClassifier((), n_rounds=5000, learning_rate=2.0, patience=3).fit(X, Y, CLINICS)
+    losses = model.loss_curve_
+    assert len(losses) == int(np.argmin(losses)) + 4 < 5000
+
+
+def test_two_targets_are_scored_by_rows_of_both() -> None:
+    table, y = load_diabetes(return_X_y=True)
+    both = np.stack([y, 2 * y], axis=1)
+    model = FedAvgRegressor((), n_rounds=5).fit(table, both, eval_set=[(table, both)])
+    rmse = np.sqrt(((model.predict(table) - both) ** 2).mean())
+    assert model.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(rmse, rel=1e-5)
+
+
+# -- going on -----------------------------------------------------------------------------------------------
+
+
+def test_more_rounds_are_the_same_as_all_at_once() -> None:
+    common: dict[str, Any] = {"hidden_layer_sizes": (8,), "sampling": 0.7, "method": "fedprox", "server": "fedadam"}
+    whole = FedAvgClassifier(n_rounds=6, **common).fit(X, Y, CLINICS)
+    bit = FedAvgClassifier(**common)
+    for _ in range(3):
+        bit.partial_fit(X, Y, CLINICS, n_rounds=2)
+    warm = FedAvgClassifier(n_rounds=3, warm_start=True, **common).fit(X, Y, CLINICS).fit(X, Y, CLINICS)
+    assert whole.params_.tobytes() == bit.params_.tobytes() == warm.params_.tobytes()
+    assert whole.loss_curve_ == bit.loss_curve_ == warm.loss_curve_ and bit.n_rounds_ == 6
+    cold = FedAvgClassifier(n_rounds=3, **common).fit(X, Y, CLINICS).fit(X, Y, CLINICS)
+    assert cold.n_rounds_ == 3
+
+
+def test_the_first_call_may_name_classes_that_come_later() -> None:
+    table, y = load_iris(return_X_y=True)
+    model = FedAvgClassifier((8,), learning_rate=0.2).partial_fit(table[:100], y[:100], classes=[0, 1, 2])
+    for _ in range(40):
+        model.partial_fit(table, y)
+    assert model.classes_.tolist() == [0, 1, 2] and model.score(table, y) > 0.9
+    with pytest.raises(DataError, match=r"label 7 was not among the classes of the first call, \[0, 1, 2\]"):
+        model.partial_fit(table, np.where(y == 1, 7, y))
+    with pytest.raises(DataError, match=r"X has 3 features, but FedAvgClassifier is expecting 4 features"):
+        model.partial_fit(table[:, :3], y)
+
+
+def test_what_was_learnt_before_it_diverged_stays() -> None:
+    table, y = load_diabetes(return_X_y=True)
+    model = FedAvgRegressor((8,), n_rounds=50, schedule=lambda round: 1.0 if round < 4 else 1e6)
+    with pytest.raises(DivergenceError, match=r"silo 'all', round 4: .*lower learning_rate"):
+        model.fit(table, y)
+    assert model.n_rounds_ == 4 == len(model.loss_curve_) and model.ledger_.rounds > 4
+    same = FedAvgRegressor((8,), n_rounds=4).fit(table, y)
+    np.testing.assert_array_equal(model.predict(table), same.predict(table))
+
+
+# -- personal models ----------------------------------------------------------------------------------------
+
+
+def moved_apart() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]:
+    """Silos that agree on what to look at, and not on what it means."""
+    rng = np.random.default_rng(0)
+    silos, table = np.repeat(["a", "b", "c", "d"], 200), rng.normal(size=(800, 5)).astype(np.float32)
+    turned = np.where(np.isin(silos, ["a", "b"]), 1, -1)
+    return table, ((table[:, 0] + 0.5 * table[:, 1]) * turned > 0).astype(int), silos
+
+
+@pytest.mark.parametrize("how", [None, FineTuning(10), Ditto(0.01), Ditto(1.0), OwnHead(1)], ids=repr)
+def test_a_personal_model_fits_its_silo_better(how: Any) -> None:
+    table, y, silos = moved_apart()
+    shared = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos)
+    before = shared.params_.copy()
+    own = silos == "c"
+    silo = Silo("c", table[own][::2], y[own][::2])
+    personal = shared.personalize(silo, how)
+    assert personal.score(table[own][1::2], y[own][1::2]) > shared.score(table[own][1::2], y[own][1::2]) + 0.1
+    assert (shared.params_ == before).all()
+    assert personal.params_.tobytes() == shared.personalize(silo, how).params_.tobytes()
+
+
+def test_the_larger_lam_the_nearer_to_the_shared_model() -> None:
+    table, y, silos = moved_apart()
+    shared = FedAvgClassifier((16,), n_rounds=5).fit(table, y, silos)
+    silo = Silo("c", table[silos == "c"], y[silos == "c"])
+    far = [np.linalg.norm(shared.personalize(silo, Ditto(lam)).params_ - shared.params_) for lam in (0.01, 0.3, 3.0)]
+    assert far[0] > far[1] > far[2] > 0
+
+
+def test_fedper_shares_the_body_and_each_silo_trains_its_head() -> None:
+    table, y, silos = moved_apart()
+    model = FedAvgClassifier((16,), n_rounds=20, method="fedper").fit(table, y, silos)
+    plain = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos)
+    rounds, others = (own.ledger_.per_round() for own in (model, plain))
+    sent = rounds.integers[rounds.kind == "LocalUpdate"].iloc[0]
+    assert others.integers[others.kind == "LocalUpdate"].iloc[0] - sent == 17
+    with pytest.raises(ParameterError, match=r"predict with what personalize\(silo\) returns"):
+        model.predict(table)
+    for name in "ac":
+        own = silos == name
+        assert model.personalize(Silo(name, table[own][::2], y[own][::2])).score(table[own][1::2], y[own][1::2]) > 0.85
+
+
+# -- copies and companions ----------------------------------------------------------------------------------
+
+
+def test_it_is_cloned_pickled_searched_and_put_into_pipelines() -> None:
+    model = FedAvgClassifier((8,), n_rounds=5, method=FedProx(0.1), server=FedAdam(0.02), compression=Rounded(10))
+    assert clone(model).get_params() == model.get_params()
+    model.fit(X, Y, CLINICS)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert again.partial_fit(X, Y, CLINICS).n_rounds_ == 6
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = FedAvgClassifier((8,), n_rounds=20).set_fit_request(silos=True)
+        pipeline = make_pipeline(MinMaxScaler(), estimator)
+        assert cross_val_score(pipeline, X, Y, params={"silos": CLINICS}, cv=3).mean() > 0.9
+        search = GridSearchCV(pipeline, {"fedavgclassifier__learning_rate": [1e-4, 0.1]}, cv=3)
+        search.fit(X, Y, silos=CLINICS)
+        assert search.best_params_ == {"fedavgclassifier__learning_rate": 0.1}
+
+
+def test_frames_keep_their_names_and_federations_their_silos() -> None:
+    frame = pd.DataFrame(X, columns=[f"c{place}" for place in range(30)])
+    model = FedAvgClassifier((8,), n_rounds=3).fit(frame, Y, CLINICS)
+    assert model.feature_names_in_.tolist() == list(frame) and model.coefs_[0].shape == (30, 8)
+    parts = [Silo(name, frame[name == CLINICS], Y[name == CLINICS]) for name in np.unique(CLINICS)]
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation(parts, mode=mode, n_jobs=1)
+        other = FedAvgClassifier((8,), n_rounds=3).fit_federation(federation)
+        assert other.params_.tobytes() == model.params_.tobytes()
+    with pytest.raises(SchemaError, match="c0"):
+        model.predict(frame.rename(columns={"c0": "other"}))
+
+
+def test_no_silos_scale_leaks_into_another_s() -> None:
+    """Columns are scaled by all rows: silos that measure in other units are not made alike."""
+    model = FedAvgClassifier((8,), n_rounds=1).fit(X, Y, CLINICS)
+    pooled = FedAvgClassifier((8,), n_rounds=1).fit(X, Y)
+    moments, other = model._network.moments, pooled._network.moments
+    assert moments.mean.tobytes() == other.mean.tobytes() and moments.deviation.tobytes() == other.deviation.tobytes()
+
+
+# -- wrong calls --------------------------------------------------------------------------------------------
+
+GOOD: dict[str, Any] = {"X": X, "y": Y, "silos": CLINICS}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = {
+    "rounds": ({"n_rounds": 0}, {}, ParameterError, "n_rounds=0: give a whole number from 1"),
+    "epochs": ({"local_epochs": 0.5}, {}, ParameterError, "local_epochs=0.5: give a whole number from 1"),
+    "batch": ({"batch_size": 0}, {}, ParameterError, "batch_size=0: give a whole number from 1, or None for all rows"),
+    "rate": ({"learning_rate": 0}, {}, ParameterError, "learning_rate=0: give a number above 0"),
+    "penalty": ({"alpha": -1}, {}, ParameterError, "alpha=-1: give a number from 0"),
+    "layers": ({"hidden_layer_sizes": (8, 0)}, {}, ParameterError, "give a list of whole numbers from 1, perhaps none"),
+    "activation": ({"activation": "rely"}, {}, ParameterError, "activation='rely' is not known: did you mean 'relu'"),
+    "method": ({"method": "fedprx"}, {}, ParameterError, "method='fedprx' is not known: did you mean 'fedprox'"),
+    "a method's class": ({"method": FedProx}, {}, ParameterError, "or an object of that kind"),
+    "server": ({"server": "adam"}, {}, ParameterError, "server='adam' is not known: did you mean 'fedadam'"),
+    "schedule": ({"schedule": "cosin"}, {}, ParameterError, "schedule='cosin' is not known: did you mean 'cosine'"),
+    "decay": ({"decay": 2}, {}, ParameterError, "decay=2: give a number from 0 to 1"),
+    "upload": ({"upload": "weight"}, {}, ParameterError, "upload='weight' is not known: did you mean 'weights'"),
+    "gradients of epochs": ({"upload": "gradients"}, {}, ParameterError, "goes with local_epochs=1, batch_size=None"),
+    "compression": ({"compression": 8}, {}, ParameterError, "compression=8: give a fedtrees.Rounded or TopK, or None"),
+    "bits": ({"compression": Rounded(1)}, {}, ParameterError, r"Rounded\(bits=1\): give a whole number from 2 to 24"),
+    "share": ({"compression": TopK(0)}, {}, ParameterError, r"TopK\(share=0\): give a number above 0 and up to 1"),
+    "stragglers": ({"stragglers": 2}, {}, ParameterError, "stragglers=2: give a number from 0 to 1"),
+    "patience": ({"patience": 0}, {}, ParameterError, "patience=0: give a whole number from 1, or None"),
+    "target": ({"target_score": "high"}, {}, ParameterError, "target_score='high': give a number, or None"),
+    "target of nothing": ({"target_score": 0.9}, {}, ParameterError, "target_score needs an eval_set"),
+    "metric": ({"eval_metric": "ndcg"}, {}, ParameterError, "eval_metric='ndcg' says nothing of what binary:logistic"),
+    "nobody": ({"sampling": 0.0}, {}, ParameterError, "a fraction lies above 0 and up to 1, not at 0.0"),
+    "no silo": ({"sampling": 0}, {}, ParameterError, "a round needs at least 1 silo, not 0"),
+    "a body": ({"method": FedPer(2)}, {}, ParameterError, r"FedPer\(2\) leaves nothing to share; add a hidden layer"),
+    "an unknown silo": ({"weighting": {"mayo": 1, "uc": 1}}, {}, ParameterError, "no silo 'uc'; did you mean 'ucla'"),
+    "NaN": ({}, {"X": np.where(np.arange(30) == 3, np.nan, X)}, DataError, "silo 'mayo': column 'f3' holds NaN"),
+    "texts": ({}, {"X": X.astype(str).astype(object)}, DataError, "f0"),
+    "categories": (
+        {}, {"X": pd.DataFrame(X).rename(columns=str).assign(c=pd.Categorical(CLINICS))}, DataTypeError,
+        "column 'c' is a category; a network needs numbers: encode it",
+    ),
+    "one class": ({}, {"y": np.zeros(len(Y))}, DataError, "y holds one class only"),
+    "lengths": ({}, {"y": Y[1:]}, DataError, r"y has the shape \(568,\) and X has 569 rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wrong_calls_get_one_clear_error(case: str) -> None:
+    params, data, kind, match = CASES[case]
+    with pytest.raises(kind, match=match):
+        FedAvgClassifier(**{"hidden_layer_sizes": (8,), "n_rounds": 2, **params}).fit(**{**GOOD, **data})
+
+
+def test_wrong_silos_and_models_get_one_too() -> None:
+    silos = [Silo("a", X[:50], Y[:50]), Silo("b", X[50:, :29], Y[50:])]
+    with pytest.raises(SchemaError, match="silo 'b', unlike silo 'a': 29 columns, not 30"):
+        FedAvgClassifier().fit_federation(LocalFederation(silos))
+    with pytest.raises(ParameterError, match=r"federation: give one, such as fedtrees.LocalFederation\(silos\)"):
+        FedAvgClassifier().fit_federation([silos[0]])  # type: ignore[arg-type]
+    with pytest.raises(NotFittedError):
+        FedAvgClassifier().personalize(silos[0])
+    model = FedAvgClassifier((4,), n_rounds=1).fit(X, Y)
+    with pytest.raises(SchemaError, match="29 columns, not 30"):
+        model.personalize(Silo("b", X[50:, :29], Y[50:]))
+    with pytest.raises(DataError, match="silo 'b' holds no row to learn from"):
+        model.personalize(Silo("b", X[:0], Y[:0]))
+    with pytest.raises(DataError, match=r"label 5 is none of the agreed ones"):
+        model.personalize(Silo("b", X[:3], [0, 1, 5]))
+    with pytest.raises(ParameterError, match=r"give a fedtrees.Silo, and not a tuple"):
+        model.personalize((X, Y))  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="give a FineTuning, Ditto or OwnHead"):
+        model.personalize(silos[0], "ditto")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"epochs=0: give a whole number from 1"):
+        model.personalize(silos[0], FineTuning(0))
+    with pytest.raises(ParameterError, match="the network has other layers than before"):
+        model.set_params(warm_start=True, hidden_layer_sizes=(5,)).fit(X, Y)
+    wrong = X[:5].copy()
+    wrong[2, 4] = np.nan
+    with pytest.raises(DataError, match="column 'f4' holds NaN, of which a network says nothing"):
+        FedAvgClassifier((4,), n_rounds=1).fit(X, Y).predict(wrong)
