@@ -10,12 +10,15 @@
     Silos that differ in nothing, in size by a power law, or by a natural column.
 `partition_dirichlet`, `partition_shards`, `partition_classes`
     Silos that hold other shares of the classes than all rows do.
+`shift_features`
+    Other values than a table's, as if every silo measured with instruments of its own.
 """
 
 from __future__ import annotations
 
 from fedtrees.datasets.clinics import load_breast_cancer_clinics
 from fedtrees.datasets.example import Example
+from fedtrees.datasets.feature_shift import shift_features
 from fedtrees.datasets.flights import has_flights, load_flights
 from fedtrees.datasets.label_skew import partition_classes, partition_dirichlet, partition_shards
 from fedtrees.datasets.partition import partition_by, partition_iid, partition_sizes
@@ -33,4 +36,5 @@ __all__ = [
     "partition_iid",
     "partition_shards",
     "partition_sizes",
+    "shift_features",
 ]
