@@ -1,0 +1,164 @@
+"""Dealing rows to silos: what the silos are called, how many rows each gets, and which."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.target import plain_array
+from fedtrees.errors import DataError, ParameterError
+
+Codes = NDArray[np.int64]  # of each row, the place of its silo or of its class
+SiloIds = NDArray[np.str_]
+
+
+def silo_names(silos: int) -> list[str]:
+    """Names that sort in the order of their numbers.
+
+    Examples
+    --------
+    >>> silo_names(11)[-2:]
+    ['silo 09', 'silo 10']
+    """
+    digits = len(str(silos - 1))
+    return [f"silo {k:0{digits}d}" for k in range(silos)]
+
+
+def ids_of(codes: Codes, silos: int) -> SiloIds:
+    """The silo id of each row, from the place of its silo."""
+    return np.array(silo_names(silos))[codes]
+
+
+def whole(value: object, what: str, least: int) -> int:
+    """Read a whole number.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, or below ``least``.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ParameterError(f"{what}={value!r}: give a whole number, {least} or above.")
+    return int(value)
+
+
+def number(value: object, what: str, least: float = 0.0, above: bool = False) -> float:
+    """Read a finite number.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, below ``least``, or just that where it has to lie ``above``.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        given = float(value)
+        if given > least or (given == least and not above):
+            return given
+    wanted = f"above {least:g}" if above else f"from {least:g} on"
+    raise ParameterError(f"{what}={value!r}: give a finite number {wanted}.")
+
+
+def enough_rows(n_rows: int, silos: object, min_rows: object = 1) -> tuple[int, int]:
+    """Read a number of silos, and how many rows each must have at least.
+
+    Raises
+    ------
+    ParameterError
+        If they are no whole numbers, or ask for more rows than there are.
+    """
+    silos, min_rows = whole(silos, "silos", 1), whole(min_rows, "min_rows", 0)
+    if silos * min_rows > n_rows:
+        raise ParameterError(
+            f"silos={silos}: {n_rows} rows are too few for silos of {min_rows} or more; ask for "
+            f"{max(n_rows // min_rows, 1)} silos or fewer."
+        )
+    return silos, min_rows
+
+
+def apportioned(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole numbers in proportion to weights: int64 of the sum ``total``, by the largest remainder.
+
+    Of equal remainders, the first gets the row.
+
+    Examples
+    --------
+    >>> apportioned(10, np.array([1.0, 1.0, 2.0]))
+    array([3, 2, 5])
+    """
+    quota = total * (weights / weights.sum())
+    counts: NDArray[np.int64] = np.floor(quota).astype(np.int64)
+    left = total - int(counts.sum())
+    counts[np.argsort(counts - quota, kind="stable")[:left]] += 1
+    return counts
+
+
+def dealt(classes: Codes, counts: NDArray[np.int64], rng: np.random.Generator) -> Codes:
+    """Deal the rows of each class, shuffled, to silos that get so many of them.
+
+    Parameters
+    ----------
+    classes : int64 (rows,)
+    counts : int64 (silos, classes)
+        A column sums to the rows of its class.
+    rng : Generator
+
+    Returns
+    -------
+    int64 (rows,)
+        The place of each row's silo.
+    """
+    codes = np.empty(len(classes), np.int64)
+    order = np.argsort(classes, kind="stable")
+    silos = np.arange(len(counts))
+    for rows, own in zip(np.split(order, np.cumsum(counts.sum(axis=0))[:-1]), counts.T, strict=True):
+        codes[rows] = rng.permutation(np.repeat(silos, own))
+    return codes
+
+
+def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
+    """Read class labels: of each row the place of its label, and the labels, sorted.
+
+    Raises
+    ------
+    DataError
+        If y is not one label a row, or labels are missing, fractions, or of mixed kinds; it names the row.
+    """
+    labels = read_column(y, "y")
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        row = int(np.argmax(labels != np.floor(labels)))
+        raise DataError(
+            f"y, row {row}: {labels[row]} is a fraction, not a class; give classes, such as groups of quantiles: "
+            "partition_by(y, 10)."
+        )
+    codes, found = pd.factorize(labels, sort=True)  # by hashing, faster than sorting all rows
+    return codes.astype(np.int64), np.asarray(found)
+
+
+def read_column(values: ArrayLike, what: str) -> NDArray[Any]:
+    """Read a column: numbers, booleans or texts, one a row, none missing.
+
+    Raises
+    ------
+    DataError
+        Naming the row.
+    """
+    column = plain_array(values, what)
+    if column.ndim != 1 or not len(column):
+        raise DataError(f"{what} has the shape {column.shape}; give one value a row, and a row at least.")
+    missing = np.asarray(pd.isna(column))
+    if missing.any():
+        raise DataError(f"{what}, row {int(np.argmax(missing))}: no value; name what is missing, or leave the row out.")
+    if column.dtype.kind == "O":
+        text = np.array([isinstance(value, str) for value in column], bool)
+        if not text.all() and text.any():
+            row = int(np.argmax(text != text[0]))
+            raise DataError(f"{what}, row {row}: {column[row]!r} beside {column[0]!r}; make all texts, or all numbers.")
+        column = column.astype(str) if text.all() else np.array(column.tolist())
+    if column.dtype.kind not in "biufU":
+        raise DataError(f"{what} holds {column.dtype}; make it texts, numbers or booleans.")
+    return column
