@@ -12,11 +12,14 @@
     Silos that hold other shares of the classes than all rows do.
 `shift_features`
     Other values than a table's, as if every silo measured with instruments of its own.
+`describe_partition`
+    How unlike silos are in size, labels and features: a table, a summary and a plot.
 """
 
 from __future__ import annotations
 
 from fedtrees.datasets.clinics import load_breast_cancer_clinics
+from fedtrees.datasets.description import PartitionDescription, describe_partition
 from fedtrees.datasets.example import Example
 from fedtrees.datasets.feature_shift import shift_features
 from fedtrees.datasets.flights import has_flights, load_flights
@@ -26,6 +29,8 @@ from fedtrees.datasets.split import held_out
 
 __all__ = [
     "Example",
+    "PartitionDescription",
+    "describe_partition",
     "has_flights",
     "held_out",
     "load_breast_cancer_clinics",

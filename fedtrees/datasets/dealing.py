@@ -129,18 +129,28 @@ def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
         If y is not one label a row, or labels are missing, fractions, or of mixed kinds; it names the row.
     """
     labels = read_column(y, "y")
-    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+    if has_fractions(labels):
         row = int(np.argmax(labels != np.floor(labels)))
         raise DataError(
             f"y, row {row}: {labels[row]} is a fraction, not a class; give classes, such as groups of quantiles: "
             "partition_by(y, 10)."
         )
-    codes, found = pd.factorize(labels, sort=True)  # by hashing, faster than sorting all rows
+    return codes_of(labels)
+
+
+def has_fractions(column: NDArray[Any]) -> bool:
+    """Whether a column holds numbers that are not whole, and so no classes."""
+    return column.dtype.kind == "f" and bool((column != np.floor(column)).any())
+
+
+def codes_of(column: NDArray[Any]) -> tuple[Codes, NDArray[Any]]:
+    """Of each row the place of its value among those that occur, sorted, and these."""
+    codes, found = pd.factorize(column, sort=True)  # by hashing, faster than sorting all rows
     return codes.astype(np.int64), np.asarray(found)
 
 
 def read_column(values: ArrayLike, what: str) -> NDArray[Any]:
-    """Read a column: numbers, booleans or texts, one a row, none missing.
+    """Read a column: finite numbers, booleans or texts, one a row, none missing.
 
     Raises
     ------
@@ -161,4 +171,6 @@ def read_column(values: ArrayLike, what: str) -> NDArray[Any]:
         column = column.astype(str) if text.all() else np.array(column.tolist())
     if column.dtype.kind not in "biufU":
         raise DataError(f"{what} holds {column.dtype}; make it texts, numbers or booleans.")
+    if column.dtype.kind == "f" and np.isinf(column).any():
+        raise DataError(f"{what}, row {int(np.argmax(np.isinf(column)))}: infinity; give finite numbers.")
     return column

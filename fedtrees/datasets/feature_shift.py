@@ -13,7 +13,7 @@ from fedtrees.core.features import as_pandas, is_frame, read_features
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Schema
 from fedtrees.core.target import as_float32
-from fedtrees.datasets.dealing import number, read_column
+from fedtrees.datasets.dealing import codes_of, number, read_column
 from fedtrees.errors import ParameterError
 
 __all__ = ["shift_features"]
@@ -85,7 +85,7 @@ def shift_features(
     given, schema = read_features(X if frame is None else frame, silos=ids)
     values, columns = given.copy(), _varying(given, schema)
     mean, spread = _moments(given[:, columns])
-    names, codes = np.unique(ids, return_inverse=True)
+    codes, names = codes_of(ids)
     parts = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     for place, (name, rows) in enumerate(zip(names, parts, strict=True)):
         cells = np.ix_(rows, columns)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fedtrees.core.rng import stream
 from fedtrees.datasets.dealing import SiloIds, apportioned, enough_rows, ids_of, number, read_column, whole
+from fedtrees.datasets.groups import plain, quantile_groups
 from fedtrees.errors import ParameterError
 
 __all__ = ["partition_by", "partition_iid", "partition_sizes"]
@@ -123,34 +122,19 @@ def partition_by(column: ArrayLike, groups: int | None = None) -> SiloIds:
         groups = whole(groups, "groups", 1)
         if values.dtype.kind not in "iuf":
             raise ParameterError(f"groups={groups}: the column holds no numbers; leave groups out.")
-        return _quantile_groups(values, groups)
+        codes, spans = quantile_groups(values, groups)
+        if len(spans) < groups:
+            raise ParameterError(
+                f"groups={groups}: the column has {len(np.unique(values))} different values, and so many rows share "
+                "one that some group would be empty; ask for fewer groups."
+            )
+        return _named(spans)[codes]
     found, codes = np.unique(values, return_inverse=True)
     if found.dtype.kind not in "iuf":
         return found.astype(np.str_)[codes]
-    return _named([_plain(value) for value in found])[codes]
-
-
-def _quantile_groups(values: NDArray[Any], groups: int) -> SiloIds:
-    ranked = np.sort(values)
-    # ranks where a new value starts: groups are cut at those nearest to where groups of one size would be
-    starts = np.flatnonzero(ranked[1:] != ranked[:-1]) + 1
-    wished = np.arange(1, groups) * (len(values) / groups)
-    cuts = np.unique([starts[np.argmin(np.abs(starts - rank))] for rank in wished if len(starts)]).astype(np.int64)
-    if len(cuts) < groups - 1:
-        raise ParameterError(
-            f"groups={groups}: the column has {len(starts) + 1} different values, and so many rows share one that some "
-            "group would be empty; ask for fewer groups."
-        )
-    codes = np.searchsorted(ranked[cuts], values, side="right")
-    least, largest = ranked[np.append(0, cuts)], ranked[np.append(cuts, len(values)) - 1]
-    spans = [(_plain(a), _plain(b)) for a, b in zip(least, largest, strict=True)]
-    return _named([a if a == b else f"{a} to {b}" for a, b in spans])[codes]
+    return _named([plain(value) for value in found])[codes]
 
 
 def _named(values: list[str]) -> SiloIds:
     digits = len(str(len(values) - 1))
     return np.array([f"silo {place:0{digits}d}: {value}" for place, value in enumerate(values)])
-
-
-def _plain(value: Any) -> str:
-    return str(value.item()) if value.dtype.kind in "iu" else f"{value:.6g}"
