@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
     from fedtrees.estimators.ranker import FedGBTRanker
+    from fedtrees.neural.compression import Rounded, TopK
+    from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
+    from fedtrees.neural.torch_model import TorchModel
     from fedtrees.runtime.local import LocalFederation
+    from fedtrees.runtime.unreliable import UnreliableFederation
 
 _HOME = {
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
+    "Ditto": "fedtrees.neural.personal",
     "DivergenceError": "fedtrees.errors",
     "FedAvgClassifier": "fedtrees.estimators.fedavg",
     "FedAvgRegressor": "fedtrees.estimators.fedavg",
@@ -41,26 +46,33 @@ _HOME = {
     "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
     "FedTreesError": "fedtrees.errors",
+    "FineTuning": "fedtrees.neural.personal",
     "FixedFraction": "fedtrees.core.cohort",
     "FixedNumber": "fedtrees.core.cohort",
     "HeadroomError": "fedtrees.errors",
     "Ledger": "fedtrees.core.ledger",
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
+    "OwnHead": "fedtrees.neural.personal",
     "ParameterError": "fedtrees.errors",
     "PlainChannel": "fedtrees.core.channel",
     "Poisson": "fedtrees.core.cohort",
     "ProtocolError": "fedtrees.errors",
+    "Rounded": "fedtrees.neural.compression",
     "RowWeights": "fedtrees.core.weighting",
     "SchemaError": "fedtrees.errors",
     "Silo": "fedtrees.core.silo",
     "SiloLostError": "fedtrees.errors",
     "SiloWeights": "fedtrees.core.weighting",
+    "TopK": "fedtrees.neural.compression",
+    "TorchModel": "fedtrees.neural.torch_model",
+    "UnreliableFederation": "fedtrees.runtime.unreliable",
 }
 
 __all__ = [
     "DataError",
     "DataTypeError",
+    "Ditto",
     "DivergenceError",
     "FedAvgClassifier",
     "FedAvgRegressor",
@@ -68,21 +80,27 @@ __all__ = [
     "FedGBTRanker",
     "FedGBTRegressor",
     "FedTreesError",
+    "FineTuning",
     "FixedFraction",
     "FixedNumber",
     "HeadroomError",
     "Ledger",
     "LocalFederation",
     "MissingExtraError",
+    "OwnHead",
     "ParameterError",
     "PlainChannel",
     "Poisson",
     "ProtocolError",
+    "Rounded",
     "RowWeights",
     "SchemaError",
     "Silo",
     "SiloLostError",
     "SiloWeights",
+    "TopK",
+    "TorchModel",
+    "UnreliableFederation",
 ]
 
 
