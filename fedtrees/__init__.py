@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedtrees.core.availability import Availability, Period
+    from fedtrees.core.by_size import BySize
     from fedtrees.core.channel import PlainChannel
     from fedtrees.core.cohort import FixedFraction, FixedNumber, Poisson
     from fedtrees.core.ledger import Ledger
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from fedtrees.runtime.local import LocalFederation
 
 _HOME = {
+    "Availability": "fedtrees.core.availability",
+    "BySize": "fedtrees.core.by_size",
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
@@ -43,6 +47,7 @@ _HOME = {
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
     "ParameterError": "fedtrees.errors",
+    "Period": "fedtrees.core.availability",
     "PlainChannel": "fedtrees.core.channel",
     "Poisson": "fedtrees.core.cohort",
     "ProtocolError": "fedtrees.errors",
@@ -54,6 +59,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Availability",
+    "BySize",
     "DataError",
     "DataTypeError",
     "FedGBTClassifier",
@@ -67,6 +74,7 @@ __all__ = [
     "LocalFederation",
     "MissingExtraError",
     "ParameterError",
+    "Period",
     "PlainChannel",
     "Poisson",
     "ProtocolError",

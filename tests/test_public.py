@@ -18,6 +18,8 @@ from fedtrees.errors import unknown_value
 
 # What users may rely on; a name that comes or goes is a change for the CHANGELOG.
 PUBLIC = [
+    "Availability",
+    "BySize",
     "DataError",
     "DataTypeError",
     "FedGBTClassifier",
@@ -31,6 +33,7 @@ PUBLIC = [
     "LocalFederation",
     "MissingExtraError",
     "ParameterError",
+    "Period",
     "PlainChannel",
     "Poisson",
     "ProtocolError",
