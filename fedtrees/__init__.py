@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedtrees.core.availability import Availability, Period
+    from fedtrees.core.by_size import BySize
     from fedtrees.core.channel import PlainChannel
     from fedtrees.core.cohort import FixedFraction, FixedNumber, Poisson
     from fedtrees.core.ledger import Ledger
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from fedtrees.runtime.unreliable import UnreliableFederation
 
 _HOME = {
+    "Availability": "fedtrees.core.availability",
+    "BySize": "fedtrees.core.by_size",
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
     "Ditto": "fedtrees.neural.personal",
@@ -55,6 +59,7 @@ _HOME = {
     "MissingExtraError": "fedtrees.errors",
     "OwnHead": "fedtrees.neural.personal",
     "ParameterError": "fedtrees.errors",
+    "Period": "fedtrees.core.availability",
     "PlainChannel": "fedtrees.core.channel",
     "Poisson": "fedtrees.core.cohort",
     "ProtocolError": "fedtrees.errors",
@@ -70,6 +75,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Availability",
+    "BySize",
     "DataError",
     "DataTypeError",
     "Ditto",
@@ -89,6 +96,7 @@ __all__ = [
     "MissingExtraError",
     "OwnHead",
     "ParameterError",
+    "Period",
     "PlainChannel",
     "Poisson",
     "ProtocolError",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import clone
 
-from fedtrees import FixedFraction, FixedNumber, ParameterError, Poisson
+from fedtrees import Availability, BySize, FixedFraction, FixedNumber, ParameterError, Period, Poisson
 from fedtrees.core.cohort import Sampler, as_sampler
 
 SAMPLERS = [
@@ -29,26 +31,46 @@ PINNED = [
     (FixedFraction(0.25), [1, 2, 11]),
     (FixedNumber(5), [0, 2, 3, 9, 10]),
     (Poisson(0.3), [0, 2, 7, 9]),
+    (BySize(range(12), 4), [7, 8, 9, 10]),
+    (Availability(0.5), [1, 6, 7, 9, 11]),
+    (Availability([0.3, 0.9] * 6, 3), [1, 3, 11]),
+    (Availability(Period(6, 2), 2), [4, 5]),
 ]
 
+# Those that tell silos apart, for so many of them.
+TELLING: dict[str, Callable[[int], Sampler]] = {
+    "by size": lambda n: BySize(np.arange(n) + 1.0, 3),
+    "by size, some of none": lambda n: BySize(np.arange(n) % 3 + (n == 1), 0.4),
+    "by size, named": lambda n: BySize({f"silo {k:02d}": k + 1 for k in range(n)}),
+    "a chance each": lambda n: Availability((np.arange(n) + 1) / n, 0.5),
+    "a chance each, named": lambda n: Availability({f"silo {k:02d}": 0.7 for k in range(n)}, Poisson(0.5)),
+    "a period": lambda n: Availability(Period(5, 2), 4),
+}
+
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+every_maker = pytest.mark.parametrize(
+    "make", [*((lambda n, own=own: own) for own in SAMPLERS), *TELLING.values()], ids=[*map(repr, SAMPLERS), *TELLING]
+)
 
 
 # -- the contract -----------------------------------------------------------------------------------------
 
 
-@every_sampler
+@every_maker
 @given(st.integers(1, 50), st.integers(), st.integers(0, 10**6))
-def test_a_cohort_is_places_of_silos_ascending_each_once(sampler: Sampler, n: int, seed: int, round: int) -> None:
-    cohort = sampler.draw(n, seed, round)
+def test_a_cohort_is_places_of_silos_ascending_each_once(
+    make: Callable[[int], Sampler], n: int, seed: int, round: int
+) -> None:
+    cohort = make(n).draw(n, seed, round)
     assert cohort.dtype == np.int64 and cohort.ndim == 1
     assert (np.diff(cohort) > 0).all()
     assert ((cohort >= 0) & (cohort < n)).all()
 
 
-@every_sampler
+@every_maker
 @given(st.integers(1, 50), st.integers(), st.integers(0, 10**6))
-def test_a_draw_depends_on_its_arguments_alone(sampler: Sampler, n: int, seed: int, round: int) -> None:
+def test_a_draw_depends_on_its_arguments_alone(make: Callable[[int], Sampler], n: int, seed: int, round: int) -> None:
+    sampler = make(n)
     first = sampler.draw(n, seed, round)
     sampler.draw(n, seed, round + 1)
     np.random.default_rng().random()
@@ -72,11 +94,21 @@ def test_rounds_and_seeds_draw_different_cohorts(sampler: Sampler) -> None:
     assert len(cohorts) > 30
 
 
-@every_sampler
-def test_samplers_are_samplers_and_as_sampler_leaves_them_be(sampler: Sampler) -> None:
+@every_maker
+def test_samplers_are_samplers_and_as_sampler_leaves_them_be(make: Callable[[int], Sampler]) -> None:
+    sampler = make(12)
     assert isinstance(sampler, Sampler)
     assert as_sampler(sampler) is sampler
-    assert hash(sampler) == hash(pickle.loads(pickle.dumps(sampler)))
+    copy = pickle.loads(pickle.dumps(sampler))
+    assert copy == sampler and hash(copy) == hash(sampler)
+    assert clone(sampler, safe=False) == sampler  # as scikit-learn does with an estimator's parameters
+
+
+@every_maker
+def test_names_of_silos_in_their_order_change_nothing(make: Callable[[int], Sampler]) -> None:
+    sampler, names = make(12), [f"silo {k:02d}" for k in range(12)]
+    assert as_sampler(sampler, names) == sampler
+    np.testing.assert_array_equal(as_sampler(sampler, names).draw(12, 1, 2), sampler.draw(12, 1, 2))
 
 
 # -- each of them -----------------------------------------------------------------------------------------

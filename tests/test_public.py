@@ -18,6 +18,8 @@ from fedtrees.errors import unknown_value
 
 # What users may rely on; a name that comes or goes is a change for the CHANGELOG.
 PUBLIC = [
+    "Availability",
+    "BySize",
     "DataError",
     "DataTypeError",
     "Ditto",
@@ -37,6 +39,7 @@ PUBLIC = [
     "MissingExtraError",
     "OwnHead",
     "ParameterError",
+    "Period",
     "PlainChannel",
     "Poisson",
     "ProtocolError",

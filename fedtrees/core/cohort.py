@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from fedtrees.core.rng import stream
 from fedtrees.errors import ParameterError
 
-__all__ = ["Cohort", "FixedFraction", "FixedNumber", "Poisson", "Sampler", "as_sampler"]
+__all__ = ["Cohort", "FixedFraction", "FixedNumber", "NamingSampler", "Poisson", "Sampler", "as_sampler"]
 
 Cohort = NDArray[np.int64]  # the places of the drawn silos in the federation's list, ascending
 
@@ -30,12 +31,22 @@ class Sampler(Protocol):
         ...
 
 
+@runtime_checkable
+class NamingSampler(Sampler, Protocol):
+    """A sampler that knows silos apart, which its user may have named."""
+
+    def in_order(self, names: Sequence[str]) -> Sampler:
+        """Return the sampler for a federation whose silos stand in this order; refuse names that do not fit it."""
+        ...
+
+
 def _refuse_share(what: str, share: object) -> None:
     if not isinstance(share, Real) or not 0 < float(share) <= 1:
         raise ParameterError(f"sampling: a {what} lies above 0 and up to 1, not at {share!r}.")
 
 
 def _choose(n_silos: int, n_drawn: int, seed: int, round: int) -> Cohort:
+    """Draw so many silos, each as likely as any other; all where there are fewer."""
     if n_drawn >= n_silos:
         return np.arange(n_silos)
     return np.sort(stream(seed, "cohort", round).choice(n_silos, n_drawn, replace=False))
@@ -61,9 +72,13 @@ class FixedFraction:
     def __post_init__(self) -> None:
         _refuse_share("fraction", self.fraction)
 
+    def count(self, n_silos: int) -> int:
+        """How many of so many silos it draws."""
+        return max(1, math.floor(self.fraction * n_silos + 0.5))
+
     def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
         """See `Sampler`."""
-        return _choose(n_silos, max(1, math.floor(self.fraction * n_silos + 0.5)), seed, round)
+        return _choose(n_silos, self.count(n_silos), seed, round)
 
 
 @dataclass(frozen=True)
@@ -82,9 +97,13 @@ class FixedNumber:
         if not isinstance(self.number, Integral) or self.number < 1:
             raise ParameterError(f"sampling: a round needs at least 1 silo, not {self.number!r}.")
 
+    def count(self, n_silos: int) -> int:
+        """How many of so many silos it draws."""
+        return min(self.number, n_silos)
+
     def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
         """See `Sampler`."""
-        return _choose(n_silos, self.number, seed, round)
+        return _choose(n_silos, self.count(n_silos), seed, round)
 
 
 @dataclass(frozen=True)
@@ -107,12 +126,19 @@ class Poisson:
         return np.flatnonzero(stream(seed, "cohort", round).random(n_silos) < self.rate)
 
 
-def as_sampler(value: object) -> Sampler:
+def as_sampler(value: object, names: Sequence[str] | None = None) -> Sampler:
     """Read a ``sampling=`` parameter: a fraction (float), a number of silos (int), or a sampler.
+
+    Parameters
+    ----------
+    value : object
+    names : sequence of str, optional
+        The federation's silos, for samplers that name some.
 
     Raises
     ------
     ParameterError
+        Also for a sampler that names silos which there are not, or leaves some out.
 
     Examples
     --------
@@ -120,7 +146,7 @@ def as_sampler(value: object) -> Sampler:
     (FixedNumber(number=10), FixedFraction(fraction=0.1))
     """
     if isinstance(value, Sampler) and not isinstance(value, type):
-        return value
+        return value.in_order(names) if names is not None and isinstance(value, NamingSampler) else value
     if isinstance(value, Integral) and not isinstance(value, bool):
         return FixedNumber(int(value))
     if isinstance(value, Real) and not isinstance(value, bool):

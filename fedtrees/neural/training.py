@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 
+CHUNK = 1 << 14  # rows that are looked at together
+
+
 class RefuseMissing(Fact, frozen=True, eq=False):
     """A network is going to be trained: told first of all, so that the silo that cannot take part says so by name."""
 
@@ -134,7 +137,9 @@ def refuse_missing(table: Table) -> None:
     DataError
         Naming the silo and the column of the first.
     """
-    X = table.X if table.order is None else table.X[table.order]
+    if not any(np.isnan(table.X[first : first + CHUNK]).any() for first in range(0, len(table.X), CHUNK)):
+        return
+    X = table.X if table.order is None else table.X[table.order]  # rows of no weight do not count
     wrong = np.isnan(X).any(axis=0) if len(X) else np.zeros(0, bool)
     if wrong.any():
         column = int(np.argmax(wrong))

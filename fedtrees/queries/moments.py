@@ -58,13 +58,16 @@ class PowerSums(Query, frozen=True, eq=False):
             raise ProtocolError(f"moments were asked for {self.features} features of {table.n_features}")
         asked = silo.rows_asked()
         where = asked if table.order is None else table.order[asked]
-        columns = [table.X[where, column] for column in range(self.features)]
-        if self.targets:
+        y = np.zeros((0, self.targets), np.float32)
+        if self.targets and table.n_rows:
             y = silo.targets(None).reshape(table.n_rows, -1)[asked]
-            if y.shape[1] != self.targets and len(y):
+            if y.shape[1] != self.targets:
                 raise ProtocolError(f"moments were asked for {self.targets} targets of {y.shape[1]}")
-            columns += [y[:, column] for column in range(self.targets)] if len(y) else [y[:, 0]] * self.targets
-        return np.concatenate([self._sums(column, place) for place, column in enumerate(columns)])
+
+        def sums(place: int) -> Vector:
+            return self._sums(table.X[where, place] if place < self.features else y[:, place - self.features], place)
+
+        return np.concatenate(silo.threads.map(sums, range(n)))
 
     def _sums(self, values: NDArray[np.float32], place: int) -> Vector:
         if self.centre is not None:
