@@ -124,7 +124,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "FedAdam": {"server": FedAdam(0.01)},
 }
 SKEWS: dict[str, Callable[[Array], Array]] = {
-    "Dirichlet(0.1)": lambda y: partition_dirichlet(y, SILOS, alpha=0.1),
+    "Dirichlet(0.1)": lambda y: partition_dirichlet(y, SILOS, alpha=0.1, balanced=False),
     "one class a silo": lambda y: partition_classes(y, SILOS, 1),
     "two classes a silo": lambda y: partition_classes(y, SILOS, 2),
 }

@@ -265,7 +265,7 @@ class FedGBT(HoldsBooster):
         if xgb_model is not None and self.enable_categorical and schema.categories:
             raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
-        settings = settings_of(self, loss, schema, getattr(federation, "eval_sets", 0), earlier)
+        settings = settings_of(self, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed)
         with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:

@@ -189,7 +189,7 @@ class FedAvgEstimator(KnowsColumns):
             self._refuse_others(schema)
         sets = getattr(federation, "eval_sets", 0)
         seed = self._settings.seed if earlier is not None else None  # its streams go on
-        settings = settings_of(self, schema, sets, rounds, seed)
+        settings = settings_of(self, schema, federation.names, sets, rounds, seed)
         if earlier is not None and settings.model != self._settings.model:
             raise ParameterError("warm_start: the network has other layers than before; set warm_start=False.")
         settings.weighting.check(federation.names)

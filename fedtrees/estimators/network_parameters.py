@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -181,13 +181,17 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
     return Perceptron([len(schema.names), *hidden, outputs], objective, estimator.activation)
 
 
-def settings_of(estimator: Any, schema: Schema, eval_sets: int, rounds: int, seed: int | None) -> Settings:
+def settings_of(
+    estimator: Any, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None
+) -> Settings:
     """What an estimator's parameters mean for a training on these columns.
 
     Parameters
     ----------
     estimator : FedAvgClassifier or FedAvgRegressor
     schema : Schema
+    names : sequence of str
+        The silos.
     eval_sets : int
         Evaluation sets that silos hold.
     rounds : int
@@ -227,7 +231,7 @@ def settings_of(estimator: Any, schema: Schema, eval_sets: int, rounds: int, see
         optimiser=optimiser_of(estimator),
         schedule=schedule_of(estimator),
         standardize=bool(estimator.standardize),
-        sampler=as_sampler(estimator.sampling),
+        sampler=as_sampler(estimator.sampling, names),
         weighting=as_weighting(estimator.weighting),
         seed=seed_of(estimator.random_state) if seed is None else seed,
         eval_names=[f"validation_{place}" for place in range(eval_sets)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from fedtrees.export.continued import Continued
 
 
-def settings_of(estimator: Any, loss: Loss, schema: Schema, eval_sets: int, earlier: Continued | None) -> Settings:
+def settings_of(
+    estimator: Any, loss: Loss, schema: Schema, names: Sequence[str], eval_sets: int, earlier: Continued | None
+) -> Settings:
     """What an estimator's parameters mean for a training on these columns.
 
     Parameters
@@ -33,6 +36,8 @@ def settings_of(estimator: Any, loss: Loss, schema: Schema, eval_sets: int, earl
     estimator : FedGBT
     loss : Loss
     schema : Schema
+    names : sequence of str
+        The silos.
     eval_sets : int
         Evaluation sets that silos hold.
     earlier : Continued, optional
@@ -79,7 +84,7 @@ def settings_of(estimator: Any, loss: Loss, schema: Schema, eval_sets: int, earl
         parallel=int(estimator.num_parallel_tree),
         subsample=float(estimator.subsample),
         base_score=estimator.base_score if estimator.base_score is None else float(estimator.base_score),
-        sampler=as_sampler(estimator.sampling),
+        sampler=as_sampler(estimator.sampling, names),
         weighting=as_weighting(estimator.weighting),
         seed=seed,
         eval_names=[f"validation_{place}" for place in range(eval_sets)],
