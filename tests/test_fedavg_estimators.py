@@ -43,8 +43,9 @@ SMALL = {"hidden_layer_sizes": (8,), "n_jobs": 1}
 
 @pytest.fixture(autouse=True)
 def no_threads_are_left() -> Any:
+    before = set(threading.enumerate())
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fedtrees")]
+    assert not [own for own in set(threading.enumerate()) - before if own.name.startswith("fedtrees")]
 
 
 @parametrize_with_checks([FedAvgClassifier(**SMALL), FedAvgRegressor(**SMALL)])

@@ -35,8 +35,9 @@ KINDS = [FedGBTClassifier, FedGBTRegressor]
 
 @pytest.fixture(autouse=True)
 def no_threads_are_left() -> Any:
+    before = set(threading.enumerate())
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fedtrees")]
+    assert not [own for own in set(threading.enumerate()) - before if own.name.startswith("fedtrees")]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _KINDS: dict[str, type[Record]] = {}
 # where records live: a silo in a process of its own has imported none of them when it is first asked
 _HOMES = (
     "fedtrees.core.holdout", "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting",
-    "fedtrees.neural.training", "fedtrees.neural.update",
+    "fedtrees.neural.scores", "fedtrees.neural.training", "fedtrees.neural.update",
     "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.evaluation",
     "fedtrees.queries.moments", "fedtrees.queries.query_weights", "fedtrees.queries.ranks",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
