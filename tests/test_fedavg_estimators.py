@@ -259,7 +259,7 @@ def test_frames_keep_their_names_and_federations_their_silos() -> None:
     frame = pd.DataFrame(X, columns=[f"c{place}" for place in range(30)])
     model = FedAvgClassifier((8,), n_rounds=3).fit(frame, Y, CLINICS)
     assert model.feature_names_in_.tolist() == list(frame) and model.coefs_[0].shape == (30, 8)
-    parts = [Silo(name, frame[name == CLINICS], Y[name == CLINICS]) for name in np.unique(CLINICS)]
+    parts = [Silo(name, frame[name == CLINICS], Y[name == CLINICS], n_jobs=1) for name in np.unique(CLINICS)]
     for mode in ("fused", "faithful"):
         federation = LocalFederation(parts, mode=mode, n_jobs=1)
         other = FedAvgClassifier((8,), n_rounds=3).fit_federation(federation)
