@@ -282,6 +282,12 @@ def test_missing_values_are_refused_by_silo_and_column() -> None:
             trained(federation, Settings(MODEL, 3, targets=0))
 
 
+def test_training_that_nobody_took_part_in_is_refused() -> None:
+    federation = LocalFederation.from_table(*table(0))
+    with pytest.raises(ParameterError, match="drew no silo that holds rows in any round; draw more"):
+        trained(federation, Settings(MODEL, 3, targets=0, rounds=3, sampler=Poisson(1e-9)))
+
+
 def test_no_sampler_draws_from_nothing() -> None:
     with pytest.raises(ParameterError, match="a rate lies above 0 and up to 1"):
         Poisson(0.0)

@@ -15,6 +15,7 @@ from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.rng import stream
 from fedtrees.core.weighting import RowWeights, Weighting
+from fedtrees.errors import ParameterError
 from fedtrees.neural.compression import AnyCompression, Exact
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, Round
@@ -121,18 +122,23 @@ def average(
     ------
     DivergenceError
         Naming silo and round; the observer was told of the last network that was well.
+    ParameterError
+        If nobody took part in any round.
     """
     everyone = np.arange(n_silos)
     start = _start(channel, everyone, labels, settings, earlier)
-    network = start.network
+    network, trained = start.network, False
     observer.begin(network)
     for round in range(network.round, network.round + settings.rounds):
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         update = channel.total(start.question(settings, network), cohort) if len(cohort) else None
+        trained |= update is not None and update.mass > 0
         network = _next(network, update, settings, start.mass)
         scores = start.evaluation.score(channel, everyone, partial(msgspec.structs.replace, params=network.params))
         if observer.after(network, update.loss if update and update.mass else math.nan, scores):
             break
+    if settings.rounds and not trained:
+        raise ParameterError(f"sampling={settings.sampler!r} drew no silo that holds rows in any round; draw more.")
     return network
 
 
