@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
+    from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
     from fedtrees.estimators.ranker import FedGBTRanker
     from fedtrees.neural.compression import Rounded, TopK
     from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
@@ -57,7 +58,9 @@ _HOME = {
     "Ledger": "fedtrees.core.ledger",
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
+    "MoreTrees": "fedtrees.estimators.personal_trees",
     "OwnHead": "fedtrees.neural.personal",
+    "OwnLeaves": "fedtrees.estimators.personal_trees",
     "ParameterError": "fedtrees.errors",
     "Period": "fedtrees.core.availability",
     "PlainChannel": "fedtrees.core.channel",
@@ -94,7 +97,9 @@ __all__ = [
     "Ledger",
     "LocalFederation",
     "MissingExtraError",
+    "MoreTrees",
     "OwnHead",
+    "OwnLeaves",
     "ParameterError",
     "Period",
     "PlainChannel",

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 
 from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
+from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
+from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, personal_booster
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import settings_of
 from fedtrees.export.categories import types_of
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost import Ensemble, boost
+from fedtrees.trees.boost import Ensemble
 from fedtrees.trees.constraints import Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 
@@ -78,6 +82,7 @@ class FedGBT(HoldsBooster):
         validation_fraction: float | None = None,
         callbacks: Sequence[Any] | None = None,
         importance_type: str | None = None,
+        mode: str = "histogram",
         sampling: Any = 1.0,
         weighting: Any = "rows",
         random_state: Any = None,
@@ -124,6 +129,7 @@ class FedGBT(HoldsBooster):
         self.validation_fraction = validation_fraction
         self.callbacks = callbacks
         self.importance_type = importance_type
+        self.mode = mode
         self.sampling = sampling
         self.weighting = weighting
         self.random_state = random_state
@@ -264,6 +270,7 @@ class FedGBT(HoldsBooster):
         loss = self._loss(schema.labels)
         if xgb_model is not None and self.enable_categorical and schema.categories:
             raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
+        check_mode(self, loss.name, xgb_model is not None)
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
         settings = settings_of(self, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
         settings.weighting.check(federation.names)
@@ -277,8 +284,8 @@ class FedGBT(HoldsBooster):
             callbacks = check_callbacks(self.callbacks)
             monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model)
             monitor.callbacks.start()
-            ensemble = boost(
-                channel, len(federation.names), len(schema.names), schema.labels, settings, threads,
+            ensemble = grow_by(
+                self.mode, channel, list(federation.names), schema, settings, threads,
                 lambda margin: storable_base_margin(loss.exported_as(len(margin)), margin), monitor,
             )  # fmt: skip
         if not ensemble.trees:
@@ -290,6 +297,39 @@ class FedGBT(HoldsBooster):
         self._hold(booster, schema)
         self._note(monitor)
         return self
+
+    def personalize(self, silo: Silo, how: PersonalTrees | None = None) -> Self:
+        """A copy of this model that fits one silo better; made in that silo, and nothing leaves it.
+
+        Parameters
+        ----------
+        silo : Silo
+        how : MoreTrees or OwnLeaves, optional
+            Whether trees are added, or the leaves of the shared ones are the silo's own; None is ``MoreTrees()``.
+
+        Returns
+        -------
+        A fitted estimator.
+
+        Raises
+        ------
+        SchemaError
+            If the silo has other columns.
+        DataError
+            If it holds no row, or a label that was not there in training.
+        """
+        shared = self.get_booster()
+        params = {**self.get_xgb_params(), "objective": self._objective, "nthread": Threads(self.n_jobs).n}
+        for ours in ("n_jobs", "random_state", "base_score", "eval_metric", "validation_fraction"):
+            params.pop(ours, None)
+        if self._objective.startswith("multi:"):
+            params["num_class"] = len(self._schema.labels or ())
+        params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
+        own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params)
+        personal = copy(self)
+        personal._hold(own, self._schema)
+        personal._note(None)
+        return personal
 
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
         objective = loss.exported_as(len(ensemble.base_margin))

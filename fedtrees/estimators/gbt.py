@@ -97,6 +97,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Called where XGBoost calls them; between rounds they may change the learning rate.
     importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, optional
         What `feature_importances_` are shares of; None is the mean gain.
+    mode : {"histogram", "bagging", "cyclic"}, default "histogram"
+        How trees come about. From histograms, they are those of the pooled rows. The others take a message a round
+        instead of one a level, and are approximations: each silo's own XGBoost grows trees, which are joined, weighted
+        by rows, or the model passes from silo to silo, one a round.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"

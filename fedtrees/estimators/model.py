@@ -29,7 +29,7 @@ IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
-_OURS |= {"sampling", "weighting", "verbose", "enable_categorical"}
+_OURS |= {"mode", "sampling", "weighting", "verbose", "enable_categorical"}
 
 
 class HoldsBooster(KnowsColumns):

@@ -46,6 +46,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
 }
 _OF_SHARES = ("binary:logistic", "reg:logistic")
 _ABOVE_ZERO = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft")
+MODES = ("histogram", "bagging", "cyclic")
 GROW_POLICIES = ("depthwise", "lossguide")
 
 # parameters of some objectives; None leaves them to the objective
@@ -159,6 +160,8 @@ def _check_choices(estimator: Any) -> None:
         raise ParameterError(f"objective={given!r}: give a name{what}.")
     if estimator.importance_type is not None and estimator.importance_type not in IMPORTANCES:
         raise unknown_value("importance_type", estimator.importance_type, IMPORTANCES)
+    if estimator.mode not in MODES:
+        raise unknown_value("mode", estimator.mode, MODES)
     if estimator.grow_policy not in GROW_POLICIES:
         raise unknown_value("grow_policy", estimator.grow_policy, GROW_POLICIES)
 

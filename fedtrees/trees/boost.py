@@ -203,7 +203,7 @@ def _start(
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores
     )
-    intercept = _intercept(channel, everyone, weights, labels, settings)
+    intercept = start_margin(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
         channel.tell(settings.inherited)
@@ -227,7 +227,7 @@ def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | Non
     return Quantile(alphas, weighted=not weights.whole) if alphas else None
 
 
-def _intercept(
+def start_margin(
     channel: Channel, everyone: Cohort, weights: Weights, labels: list[Any] | None, settings: Settings
 ) -> NDArray[np.float64]:
     """The margins to start from, given or estimated."""

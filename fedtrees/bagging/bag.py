@@ -1,0 +1,172 @@
+"""Joining the trees that silos grow by themselves: the main loop of bagging, and of passing a model around.
+
+A message a round instead of one a level, but not the pooled model: every silo puts its own cut points where its own
+rows are, and its trees know of no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.bagging.facts import GrowAlone, Joined
+from fedtrees.bagging.local_tree import LocalTree, of_integers, thresholds
+from fedtrees.bagging.questions import JoinedScores, LocalTrees
+from fedtrees.core.channel import PlainChannel
+from fedtrees.core.cohort import Cohort, Sampler
+from fedtrees.core.holdout import HoldOut
+from fedtrees.core.ring import Vector
+from fedtrees.core.rng import stream
+from fedtrees.queries.evaluation import Evaluation
+from fedtrees.queries.row_weights import learn_weights, summarise
+from fedtrees.trees.boost import Ensemble, Observer, Settings, start_margin
+from fedtrees.trees.facts import Aim
+
+
+@dataclass(frozen=True)
+class OneAfterAnother:
+    """The silos of a cohort one by one, in an order drawn anew for each cohort: the model passes from silo to silo.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Draws who takes part in a pass.
+    """
+
+    sampler: Sampler
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
+        """See `Sampler`."""
+        done = 0
+        for turn in range(round + 1):  # cohorts may be of different sizes
+            cohort = self.sampler.draw(n_silos, seed, turn)
+            if done + len(cohort) > round:
+                order = stream(seed, "who comes next", turn).permutation(cohort)
+                return order[round - done : round - done + 1]
+            done += len(cohort)
+        return np.zeros(0, np.int64)
+
+
+@dataclass(eq=False)
+class Joining:
+    """Rounds of joined trees, and what they are as an ensemble: rounds have as many trees as the largest one.
+
+    Attributes
+    ----------
+    features : int
+    base_margin : float32 (outputs,)
+    rounds : list of list of list of LocalTree
+        Of each round, the trees by output.
+    """
+
+    features: int
+    base_margin: NDArray[np.float32]
+    rounds: list[list[list[LocalTree]]] = field(default_factory=list)
+
+    def ensemble(self) -> Ensemble:
+        """The trees over bins, each threshold a cut point."""
+        parallel = max(len(own) for joined in self.rounds for own in joined)
+        trees = [
+            tree
+            for joined in self.rounds
+            for own in joined
+            for tree in [*own, *(LocalTree.stump() for _ in range(parallel - len(own)))]
+        ]
+        cuts = thresholds(trees, self.features)
+        return Ensemble([tree.binned(cuts) for tree in trees], cuts, self.base_margin, parallel)
+
+
+class SoFar:
+    """An ensemble that is made when somebody looks at it: it takes time, and seldom does anybody."""
+
+    def __init__(self, joining: Joining):
+        self.rounds, self.base_margin, self._joining = len(joining.rounds), joining.base_margin, joining
+
+    @cached_property
+    def _made(self) -> Ensemble:
+        return self._joining.ensemble()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+def bag(
+    channel: PlainChannel,
+    n_silos: int,
+    n_features: int,
+    labels: list[Any] | None,
+    settings: Settings,
+    params: dict[str, Any],
+    most_nodes: int,
+    storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
+    observer: Observer,
+) -> Ensemble:
+    """Grow trees in silos, join those of a round, and tell them to all; Ma et al. (2023) call it bagging.
+
+    The leaves of a silo's trees are multiplied by its share of the cohort's weight, so a round moves margins by the
+    weighted mean of what silos would. A cohort of one silo passes the model on as it is.
+
+    Law: every tree of every silo, output and place side by side is in the ensemble.
+
+    Parameters
+    ----------
+    channel : PlainChannel
+        Silos' trees are gathered, which no channel does that hides them.
+    n_silos, n_features : int
+    labels : list, optional
+        The class labels, sorted; None for a regression.
+    settings : Settings
+    params : dict
+        Of each silo's XGBoost.
+    most_nodes : int
+        Nodes of a tree at the most.
+    storable : callable
+        See `trees.boost.boost`.
+    observer : Observer
+    """
+    everyone = np.arange(n_silos)
+    if settings.validation_share:
+        channel.tell(HoldOut(settings.validation_share, settings.seed))
+    summary = summarise(channel, everyone, n_features)
+    channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
+    weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
+    base_margin = storable(start_margin(channel, everyone, weights, labels, settings))
+    outputs = len(base_margin)
+    evaluation = Evaluation.prepare(
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, JoinedScores
+    )
+    channel.tell(GrowAlone(labels, base_margin, params, settings.seed))
+    joining = Joining(n_features, base_margin)
+    for round in range(settings.n_estimators):
+        rule = observer.before(round, settings.rule)
+        if rule is None:
+            break
+        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        trees = outputs * settings.parallel
+        question = LocalTrees(round, rule.learning_rate, trees, most_nodes, weights.most_counted)
+        joined = _join(channel.gather(question, cohort), trees, outputs, n_features)
+        joining.rounds.append(joined)
+        channel.tell(Joined.of(joined, n_features, base_margin))
+        scores = evaluation.score(channel, everyone)
+        if observer.after(round, scores, SoFar(joining)):  # type: ignore[arg-type]
+            break
+    return joining.ensemble()
+
+
+def _join(vectors: Vector, trees: int, outputs: int, features: int) -> list[list[LocalTree]]:
+    """The trees of all silos that sent any, by output; a round without any is a stump each."""
+    masses = vectors[:, -1]
+    joined: list[list[LocalTree]] = [[] for _ in range(outputs)]
+    for vector, mass in zip(vectors, masses.tolist(), strict=True):
+        if not mass:
+            continue
+        own = of_integers(vector[:-1], trees, features)
+        side_by_side = len(own) // outputs
+        for place, tree in enumerate(own):
+            joined[place // side_by_side].append(tree.scaled(mass / int(masses.sum())))
+    return [own or [LocalTree.stump()] for own in joined]

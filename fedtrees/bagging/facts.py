@@ -1,0 +1,70 @@
+"""What silos are told while each grows trees of its own: how it begins, and each round's joined trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.bagging.growing_alone import GrowingAlone
+from fedtrees.core.query import Fact
+from fedtrees.errors import ProtocolError
+from fedtrees.trees.inherited import Inherited
+
+if TYPE_CHECKING:
+    from fedtrees.bagging.local_tree import LocalTree
+    from fedtrees.core.silo import Silo
+
+
+class GrowAlone(Fact, frozen=True, eq=False):
+    """Silos begin to grow trees by themselves.
+
+    Parameters
+    ----------
+    labels : list, optional
+        The agreed class labels.
+    base_margin : float32 (outputs,)
+        What margins start from.
+    params : dict
+        Of the silo's XGBoost.
+    seed : int
+    """
+
+    labels: list[Any] | None
+    base_margin: NDArray[np.float32]
+    params: dict[str, Any]
+    seed: int
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        silo.state = GrowingAlone(silo, self)
+
+
+class Joined(Inherited, frozen=True, eq=False):
+    """A round is over: the trees of its silos, as they were joined."""
+
+    @staticmethod
+    def of(outputs: list[list[LocalTree]], features: int, base_margin: NDArray[np.float32]) -> Joined:
+        """Put the trees of each output end to end."""
+        trees = [tree for own in outputs for tree in own]
+        left = np.concatenate([tree.left for tree in trees])
+        return Joined(
+            features=features,
+            base_margin=base_margin,
+            ends=np.cumsum([len(tree.left) for tree in trees]).astype(np.int64),
+            output=np.repeat(np.arange(len(outputs)), [len(own) for own in outputs]).astype(np.int32),
+            feature=np.concatenate([tree.feature for tree in trees]),
+            value=np.concatenate([tree.value for tree in trees]),
+            default_left=np.concatenate([tree.default_left for tree in trees]),
+            left=left,
+            right=np.where(left < 0, left, left + 1),
+        )
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        self.check(silo.table.n_features)
+        state: GrowingAlone | None = silo.state
+        if not isinstance(state, GrowingAlone) or self.outputs != len(state.margin):
+            raise ProtocolError("joined trees before silos began to grow any, or of other outputs")
+        state.join(silo, self)

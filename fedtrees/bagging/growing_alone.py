@@ -1,0 +1,85 @@
+"""What a silo remembers while it grows trees by itself: its margins, and its rows as its XGBoost wants them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.bagging.local_tree import LocalTree, read_trees
+from fedtrees.core.rng import stream
+from fedtrees.core.table import Table
+from fedtrees.core.target import numbers_of, places_of
+from fedtrees.trees.boosting import first_margin
+
+if TYPE_CHECKING:
+    from fedtrees.bagging.facts import GrowAlone
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.inherited import Inherited
+
+
+class GrowingAlone:
+    """A silo's margins; of several silos, those of each.
+
+    Law: a function of the table and the run's facts; see `core.silo.Silo`.
+
+    Attributes
+    ----------
+    margin : float32 (outputs, rows)
+    """
+
+    def __init__(self, silo: Silo, begin: GrowAlone):
+        self.begin = begin
+        self.target = silo.targets(begin.labels)
+        self.weight, self.counts = silo.weights(), silo.counts()
+        self.margin = first_margin(silo.table, begin.base_margin)
+        self.joined: list[Inherited] = []
+        self._matrices: dict[int, Any] = {}
+        self._evaluated: dict[int, tuple[int, NDArray[np.float32]]] = {}
+
+    def join(self, silo: Silo, trees: Inherited) -> None:
+        """Add a round's trees to all margins."""
+        self.joined.append(trees)
+        trees.add_to(self.margin, silo.table, silo.threads)
+
+    def mass(self, table: Table, place: int) -> int:
+        """What the rows of a silo count together."""
+        start, stop = (int(own) for own in table.starts[place : place + 2])
+        return stop - start if self.counts is None else int(self.counts[start:stop].sum())
+
+    def grow(self, silo: Silo, place: int, round: int, learning_rate: float) -> list[list[LocalTree]]:
+        """A round of the silo's own XGBoost from where its margins are: trees by output."""
+        import xgboost
+
+        rows = slice(*silo.table.starts[place : place + 2])
+        if place not in self._matrices:
+            self._matrices[place] = self._matrix(silo, rows)
+        matrix = self._matrices[place]
+        matrix.set_base_margin(np.ascontiguousarray(self.margin[:, rows].T))
+        seed = int(stream(self.begin.seed, "local trees", round, silo.table.names[place]).integers(2**31 - 1))
+        params = {
+            **self.begin.params, "learning_rate": learning_rate, "seed": seed, "nthread": silo.threads.n,
+            "verbosity": 0,
+        }  # fmt: skip
+        return read_trees(xgboost.train(params, matrix, 1))
+
+    def _matrix(self, silo: Silo, rows: slice) -> Any:
+        import xgboost
+
+        table = silo.table
+        X = table.X[rows] if table.order is None else table.X[table.order[rows]]
+        weight = None if self.weight is None else self.weight[rows]
+        bins = int(self.begin.params.get("max_bin", 256))
+        return xgboost.QuantileDMatrix(X, self.target[rows], weight=weight, max_bin=bins, nthread=silo.threads.n)
+
+    def evaluated(self, silo: Silo, place: int, table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Margins and targets of an evaluation set, float32 (outputs, rows) and (rows,) or (rows, targets)."""
+        rounds, margin = self._evaluated.get(place, (0, None))
+        if margin is None:
+            margin = first_margin(table, self.begin.base_margin)
+        for trees in self.joined[rounds:]:
+            trees.add_to(margin, table, silo.threads)
+        self._evaluated[place] = len(self.joined), margin
+        labels = self.begin.labels
+        return margin, numbers_of(table) if labels is None else places_of(table, labels)

@@ -1,0 +1,94 @@
+"""A round's question: grow trees on your own rows and send them; and how good the joined ones are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.bagging.growing_alone import GrowingAlone
+from fedtrees.bagging.local_tree import FIELDS, to_integers
+from fedtrees.core.query import Query
+from fedtrees.core.ring import Vector
+from fedtrees.core.table import Table, of_rows
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.evaluation import Scores
+from fedtrees.queries.metric import Rows
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class LocalTrees(Query, frozen=True, eq=False):
+    """Trees of one silo, and what its rows count: gathered, as no sum of trees is a tree.
+
+    Parameters
+    ----------
+    model_round : int
+        Which round of training this is: it names the silo's random draws.
+    learning_rate : float
+    trees : int
+        Trees a silo grows in a round, of all outputs.
+    most_nodes : int
+        Nodes of a tree at the most.
+    mass : int
+        What the rows of all silos count.
+    """
+
+    model_round: int
+    learning_rate: float
+    trees: int
+    most_nodes: int
+    mass: int
+
+    partial: ClassVar[bool] = True  # the trees of those that answer
+
+    def size(self) -> int:
+        """See `Query`."""
+        return self.trees * (1 + FIELDS * self.most_nodes) + 1
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return max(2**32 - 1, self.mass)
+
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state: GrowingAlone | None = silo.state
+        if not isinstance(state, GrowingAlone):
+            raise ProtocolError("trees were asked for before silos began to grow any")
+        (place,) = silo.silos_asked.tolist()
+        mass, out = state.mass(silo.table, place), np.zeros(self.size(), np.int64)
+        if mass:
+            grown = state.grow(silo, place, self.model_round, self.learning_rate)
+            trees = [tree for own in grown for tree in own]
+            if len(trees) != self.trees or any(len(tree.feature) > self.most_nodes for tree in trees):
+                raise ProtocolError(f"{len(trees)} trees were grown, or larger ones than there is room for")
+            out[:-1], out[-1] = to_integers(trees, self.most_nodes), mass
+        return out
+
+    def read(self, total: Vector) -> Vector:
+        """The integers: only each silo's own say anything."""
+        return total
+
+
+class JoinedScores(Scores, frozen=True, eq=False):
+    """Metrics of the joined trees on one evaluation set."""
+
+    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+        """See `Scores`."""
+        state: GrowingAlone | None = silo.state
+        if not isinstance(state, GrowingAlone):
+            raise ProtocolError("scores were asked for before silos began to grow trees")
+        objective = str(state.begin.params["objective"])
+        self.check_metrics(objective)
+        margin, target = state.evaluated(silo, self.place, table)
+        margin, target, weight = margin[:, asked], target[asked], of_rows(table.weight, asked)
+        if target.ndim == 2:  # every target of a row is a row of its own, as XGBoost has it
+            weight = None if weight is None else np.tile(weight, len(margin))
+            margin, target = margin.reshape(1, -1), target.T.ravel()
+        return Rows(objective, margin, target, weight, self.weight_exponent, state.begin.params)

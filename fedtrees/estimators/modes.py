@@ -1,0 +1,106 @@
+"""How trees come about: from histograms, the pooled model; or from each silo's own XGBoost, joined or passed on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.bagging.bag import OneAfterAnother, bag
+from fedtrees.core.channel import PlainChannel
+from fedtrees.core.table import Schema
+from fedtrees.core.threads import Threads
+from fedtrees.errors import ParameterError
+from fedtrees.trees.boost import Ensemble, Observer, Settings, boost
+
+MOST_NODES = 1 << 16  # of a tree that a silo sends
+# whose gradients come from more than a silo's rows, or whose targets XGBoost's plain training does not take
+_POOLED_ONLY = ("survival:", "rank:")
+
+Storable = Callable[[NDArray[np.float64]], NDArray[np.float32]]
+
+
+def grow_by(
+    mode: str, channel: PlainChannel, names: list[str], schema: Schema, settings: Settings, threads: Threads,
+    storable: Storable, observer: Observer,
+) -> Ensemble:  # fmt: skip
+    """Grow an ensemble in one of the modes."""
+    n_silos, n_features = len(names), len(schema.names)
+    if mode == "histogram":
+        return boost(channel, n_silos, n_features, schema.labels, settings, threads, storable, observer)
+    if mode == "cyclic":
+        settings = replace(settings, sampler=OneAfterAnother(settings.sampler))
+    return bag(
+        channel, n_silos, n_features, schema.labels, settings, _params_of(settings, schema), _most_nodes(settings),
+        storable, observer,
+    )  # fmt: skip
+
+
+def check_mode(estimator: Any, objective: str, goes_on: bool) -> None:
+    """Refuse what a mode cannot do.
+
+    Raises
+    ------
+    ParameterError
+    """
+    mode = estimator.mode
+    if mode == "histogram":
+        return
+    refused = {
+        "xgb_model": goes_on,
+        "enable_categorical": bool(estimator.enable_categorical),
+        f"objective={objective!r}": objective.startswith(_POOLED_ONLY) or callable(estimator.objective),
+        "max_depth=0 without max_leaves": not estimator.max_depth and not estimator.max_leaves,
+    }
+    for what, wrong in refused.items():
+        if wrong:
+            raise ParameterError(f"mode={mode!r} does not go with {what}; mode='histogram' does.")
+
+
+def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
+    """What the XGBoost of each silo is told, by XGBoost's names."""
+    rule, columns, constraints, loss = settings.rule, settings.columns, settings.constraints, settings.loss
+    params: dict[str, Any] = {
+        **loss.params(),
+        "objective": loss.exported_as(loss.outputs(len(schema.labels or ()), settings.targets)),
+        "tree_method": "hist",
+        "max_depth": settings.max_depth,
+        "max_leaves": settings.max_leaves,
+        "grow_policy": "lossguide" if settings.best_first else "depthwise",
+        "max_bin": settings.max_bin,
+        "num_parallel_tree": settings.parallel,
+        "subsample": settings.subsample,
+        **{name: getattr(rule, name) for name in ("reg_lambda", "reg_alpha", "gamma", "min_child_weight")},
+    }
+    if rule.max_delta_step:
+        params["max_delta_step"] = rule.max_delta_step
+    if columns is not None:
+        params |= {f"colsample_{own}": getattr(columns, own) for own in ("bytree", "bylevel", "bynode")}
+    if params["objective"].startswith("multi:"):
+        params["num_class"] = len(schema.labels or ())
+    if constraints is not None:
+        params["monotone_constraints"] = f"({','.join(map(str, constraints.direction.tolist()))})"
+        if constraints.groups is not None:
+            params["interaction_constraints"] = json.dumps([sorted(own) for own in constraints.groups])
+    return params
+
+
+def _most_nodes(settings: Settings) -> int:
+    """Nodes of a tree at the most.
+
+    Raises
+    ------
+    ParameterError
+        If that is more than a message has room for.
+    """
+    by_depth = 2 ** (settings.max_depth + 1) - 1 if settings.max_depth else MOST_NODES + 1
+    most = min(by_depth, 2 * settings.max_leaves - 1 if settings.max_leaves else MOST_NODES + 1)
+    if most > MOST_NODES:
+        raise ParameterError(
+            f"max_depth={settings.max_depth}: silos' own trees have up to {MOST_NODES} nodes; set max_leaves."
+        )
+    return most

@@ -1,0 +1,103 @@
+"""One silo's own trees over the shared ensemble, made by its own XGBoost on its own rows; nothing is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from fedtrees.core.silo import Silo
+from fedtrees.core.table import Schema, agree
+from fedtrees.core.target import numbers_of, places_of
+from fedtrees.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import xgboost
+
+
+class PersonalTrees(Protocol):
+    """From the shared model to a silo's own."""
+
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+        """Train on the silo's rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class MoreTrees:
+    """Let some rounds of trees follow the shared ones.
+
+    Parameters
+    ----------
+    n_estimators : int, default 10
+    """
+
+    n_estimators: int = 10
+
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+        """See `PersonalTrees`."""
+        import xgboost
+
+        if not isinstance(self.n_estimators, int) or self.n_estimators < 1:
+            raise ParameterError(f"MoreTrees({self.n_estimators!r}): give a whole number from 1.")
+        return xgboost.train(params, matrix, self.n_estimators, xgb_model=shared)
+
+
+@dataclass(frozen=True)
+class OwnLeaves:
+    """Keep the splits, and let the silo's rows say what their leaves are; XGBoost calls it a refresh."""
+
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+        """See `PersonalTrees`."""
+        import xgboost
+
+        update = {"process_type": "update", "updater": "refresh", "refresh_leaf": True}
+        same = {name: value for name, value in params.items() if name not in ("tree_method", "subsample")}
+        with xgboost.config_context(verbosity=0):  # it would warn that an updater was named
+            return xgboost.train({**same, **update}, matrix, shared.num_boosted_rounds(), xgb_model=shared)
+
+
+def personal_booster(
+    shared: xgboost.Booster, schema: Schema, silo: Silo, how: PersonalTrees, params: dict[str, Any]
+) -> xgboost.Booster:
+    """A silo's own model.
+
+    Parameters
+    ----------
+    shared : xgboost.Booster
+        Which stays as it is.
+    schema : Schema
+        The columns that it was trained on.
+    silo : Silo
+    how : MoreTrees or OwnLeaves
+    params : dict
+        XGBoost's.
+
+    Raises
+    ------
+    SchemaError
+        If the silo has other columns.
+    DataError
+        If it holds no row, or a label that was not there in training.
+    ParameterError
+    """
+    import xgboost
+
+    if not isinstance(silo, Silo):
+        raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
+    if not hasattr(how, "own"):
+        raise ParameterError(f"how={how!r}: give a MoreTrees or an OwnLeaves.")
+    if schema.categories:
+        raise DataError("personalize: models of categories are not made personal; train with numbers.")
+    table = silo.read[0]
+    agree([("training", msgspec.structs.replace(schema, labels=None)), (silo.name, silo.schema(False))])
+    if not table.n_rows:
+        raise DataError(f"silo {silo.name!r} holds no row to learn from.")
+    y = numbers_of(table) if schema.labels is None else places_of(table, schema.labels)
+    X = table.X if table.order is None else table.X[table.order]
+    names = shared.feature_names
+    matrix = xgboost.DMatrix(X, y, weight=table.weight, feature_names=names, feature_types=shared.feature_types)
+    own = how.own(shared.copy(), matrix, params)
+    own.set_attr(**{name: value for name, value in shared.attributes().items() if not name.startswith("best_")})
+    return own

@@ -1,0 +1,92 @@
+"""A silo's own trees over the shared ensemble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from sklearn.datasets import load_iris
+
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    MoreTrees,
+    OwnLeaves,
+    ParameterError,
+    SchemaError,
+    Silo,
+)
+
+RNG = np.random.default_rng(0)
+SILOS = np.repeat(["a", "b", "c"], 300)
+X = RNG.normal(size=(900, 4)).astype(np.float32)
+TURNED = np.where(SILOS == "c", -1, 1)
+Y = 3 * X[:, 0] * TURNED + X[:, 1] + 0.1 * RNG.normal(size=900)
+OWN = SILOS == "c"
+
+
+def halves() -> tuple[Silo, Any, Any]:
+    """A silo, and rows of it to score on."""
+    return Silo("c", X[OWN][::2], Y[OWN][::2]), X[OWN][1::2], Y[OWN][1::2]
+
+
+@pytest.mark.parametrize("how", [None, MoreTrees(20), OwnLeaves()], ids=repr)
+def test_a_personal_model_fits_its_silo_better_and_the_shared_one_stays(how: Any) -> None:
+    shared = FedGBTRegressor(20, max_depth=4).fit(X, Y, SILOS)
+    before = bytes(shared.booster_.save_raw())
+    silo, table, y = halves()
+    personal = shared.personalize(silo, how)
+    assert personal.score(table, y) > shared.score(table, y) + 0.5
+    assert bytes(shared.booster_.save_raw()) == before
+    assert bytes(personal.booster_.save_raw()) == bytes(shared.personalize(silo, how).booster_.save_raw())
+
+
+def test_more_trees_are_those_of_xgboost_that_goes_on() -> None:
+    shared = FedGBTRegressor(5, max_depth=3, n_jobs=1).fit(X, Y, SILOS)
+    silo, table, _ = halves()
+    personal = shared.personalize(silo, MoreTrees(4))
+    assert personal.booster_.num_boosted_rounds() == 9
+    params = {"max_depth": 3, "learning_rate": 0.3, "objective": "reg:squarederror", "nthread": 1}
+    matrix = xgboost.DMatrix(X[OWN][::2], Y[OWN][::2])
+    theirs = xgboost.train(params, matrix, 4, xgb_model=shared.booster_.copy())
+    np.testing.assert_allclose(personal.predict(table), theirs.predict(xgboost.DMatrix(table)), rtol=1e-5)
+    np.testing.assert_allclose(personal.predict(table, iteration_range=(0, 5)), shared.predict(table), rtol=1e-5)
+
+
+def test_own_leaves_keep_the_splits() -> None:
+    shared = FedGBTRegressor(5, max_depth=3).fit(X, Y, SILOS)
+    personal = shared.personalize(halves()[0], OwnLeaves())
+    columns = ["Tree", "Node", "Feature", "Split", "Yes", "No"]
+    one, other = (model.booster_.trees_to_dataframe()[columns[:3] + columns[4:]] for model in (shared, personal))
+    assert one.equals(other)
+
+
+def test_of_classes_and_saved(tmp_path: Any) -> None:
+    table, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    shared = FedGBTClassifier(3, max_depth=2).fit(table, names, np.arange(150) % 3)
+    personal = shared.personalize(Silo("a", table[50:], names[50:]), MoreTrees(3))
+    assert personal.classes_.tolist() == shared.classes_.tolist() and personal.score(table[50:], names[50:]) > 0.95
+    personal.save_model(tmp_path / "own.json")
+    again = FedGBTClassifier().load_model(tmp_path / "own.json")
+    np.testing.assert_array_equal(again.predict(table), personal.predict(table))
+
+
+def test_wrong_silos_are_refused() -> None:
+    shared = FedGBTRegressor(2).fit(X, Y, SILOS)
+    with pytest.raises(SchemaError, match="3 columns, not 4"):
+        shared.personalize(Silo("a", X[:, :3], Y))
+    with pytest.raises(DataError, match="silo 'a' holds no row to learn from"):
+        shared.personalize(Silo("a", X[:0], Y[:0]))
+    with pytest.raises(ParameterError, match=r"give a fedtrees.Silo, and not a tuple"):
+        shared.personalize((X, Y))  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="give a MoreTrees or an OwnLeaves"):
+        shared.personalize(halves()[0], "leaves")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"MoreTrees\(0\): give a whole number from 1"):
+        shared.personalize(halves()[0], MoreTrees(0))
+    classes = FedGBTClassifier(2).fit(X, Y > 0, SILOS)
+    with pytest.raises(DataError, match="label 2 is none of the agreed ones"):
+        classes.personalize(Silo("a", X[:3], [0, 1, 2]))
