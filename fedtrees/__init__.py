@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
     from fedtrees.estimators.ranker import FedGBTRanker
+    from fedtrees.estimators.tree import FedTreeClassifier, FedTreeRegressor
     from fedtrees.runtime.local import LocalFederation
 
 _HOME = {
@@ -35,6 +36,8 @@ _HOME = {
     "FedGBTClassifier": "fedtrees.estimators.gbt",
     "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
+    "FedTreeClassifier": "fedtrees.estimators.tree",
+    "FedTreeRegressor": "fedtrees.estimators.tree",
     "FedTreesError": "fedtrees.errors",
     "FixedFraction": "fedtrees.core.cohort",
     "FixedNumber": "fedtrees.core.cohort",
@@ -59,6 +62,8 @@ __all__ = [
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",
+    "FedTreeClassifier",
+    "FedTreeRegressor",
     "FedTreesError",
     "FixedFraction",
     "FixedNumber",

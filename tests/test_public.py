@@ -23,6 +23,8 @@ PUBLIC = [
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",
+    "FedTreeClassifier",
+    "FedTreeRegressor",
     "FedTreesError",
     "FixedFraction",
     "FixedNumber",

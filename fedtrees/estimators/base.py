@@ -230,7 +230,7 @@ class FedGBT(HoldsBooster):
         held_out = list(eval_set or ())
         columns = [_one_a_set(what, given, len(held_out)) for what, given in more.items()]
         federation = LocalFederation.from_table(
-            X, _column(y), silos, sample_weight, eval_set=[_with(*own) for own in zip(held_out, *columns, strict=True)],
+            X, as_column(y), silos, sample_weight, eval_set=[_with(*own) for own in zip(held_out, *columns, strict=True)],
             missing=self.missing, n_jobs=self.n_jobs, **options,
         )  # fmt: skip
         try:
@@ -318,7 +318,8 @@ class FedGBT(HoldsBooster):
         return booster
 
 
-def _column(y: ArrayLike) -> NDArray[Any]:
+def as_column(y: ArrayLike) -> NDArray[Any]:
+    """The targets; a single column of them is read as what it holds."""
     values = plain_array(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
         import warnings

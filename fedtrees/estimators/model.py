@@ -7,26 +7,23 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.features import read_features
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.estimators.reads import ReadsRows
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss, Params
 
 if TYPE_CHECKING:
     import xgboost
-    from sklearn.utils import Tags
 
 IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
@@ -35,25 +32,22 @@ _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "impor
 _OURS |= {"sampling", "weighting", "verbose", "enable_categorical"}
 
 
-class HoldsBooster(BaseEstimator):
+class HoldsBooster(ReadsRows):
     """An estimator whose model is an `xgboost.Booster`."""
 
     booster_: xgboost.Booster
     ledger_: Ledger
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
     evals_result_: dict[str, dict[str, list[float]]]
 
     # parameters of the constructor that are needed here
     n_estimators: int
     n_jobs: int | None
-    missing: float
     importance_type: str | None
     early_stopping_rounds: int | None
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
-    _classifies: bool
+    _fitted = "booster_"
     _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
 
     # -- holding --------------------------------------------------------------------------------------------
@@ -61,12 +55,8 @@ class HoldsBooster(BaseEstimator):
     def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
         self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
-        self.booster_, self._schema = booster, schema
-        self.n_features_in_ = len(schema.names)
-        if schema.named:
-            self.feature_names_in_ = np.array(schema.names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self.booster_ = booster
+        self._hold_schema(schema)
 
     def _note(self, monitor: Monitor | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
@@ -102,16 +92,6 @@ class HoldsBooster(BaseEstimator):
         )
         return prediction
 
-    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
-        check_is_fitted(self, "booster_")
-        known = self._schema
-        if not validate_features:
-            known = msgspec.structs.replace(known, named=False)
-        values, _ = read_features(X, known=known, missing=self.missing)
-        if len(values) == 0:
-            raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
-        return values
-
     def _rounds(self, given: tuple[int, int] | None) -> tuple[int, int]:
         """As XGBoost has it: what is not given, or ends at 0, ends with the best round where it was sought."""
         rounds = self.booster_.num_boosted_rounds()
@@ -140,12 +120,6 @@ class HoldsBooster(BaseEstimator):
             matrix, pred_leaf=True, iteration_range=(0, end - first), validate_features=False
         )
         return leaves.reshape(len(leaves), -1)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
-        return tags
 
     # -- looking into the model -----------------------------------------------------------------------------
 

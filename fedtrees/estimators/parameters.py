@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,7 +66,7 @@ def check_parameters(estimator: Any) -> None:
     ParameterError
         Naming it, and what it may be.
     """
-    _check_ranges(estimator)
+    check_ranges(estimator)
     _check_choices(estimator)
     _check_of_losses(estimator)
     missing: Any = estimator.missing
@@ -82,9 +83,7 @@ def check_parameters(estimator: Any) -> None:
     _check_base_score(estimator)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
     check_callbacks(estimator.callbacks)
-    if not _is_seed(estimator.random_state):
-        given = f"random_state={estimator.random_state!r}"
-        raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
+    check_seed(estimator.random_state)
 
 
 def _check_of_losses(estimator: Any) -> None:
@@ -118,8 +117,9 @@ def _check_base_score(estimator: Any) -> None:
         raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
 
-def _check_ranges(estimator: Any) -> None:
-    for name, (whole, low, high, closed) in _RANGES.items():
+def check_ranges(estimator: Any, ranges: Mapping[str, tuple[bool, float, float, bool]] = _RANGES) -> None:
+    """Refuse the first number that is out of range; see `_RANGES`."""
+    for name, (whole, low, high, closed) in ranges.items():
         value = getattr(estimator, name)
         kind: Any = Integral if whole else Real
         fine = isinstance(value, kind) and (not isinstance(value, bool) or name == "verbose")
@@ -170,6 +170,13 @@ def seed_of(random_state: Any) -> int:
     return 0 if random_state is None else int(random_state)
 
 
-def _is_seed(random_state: Any) -> bool:
+def check_seed(random_state: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises
+    ------
+    ParameterError
+    """
     whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    return whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)
+    if not (whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)):
+        raise ParameterError(f"random_state={random_state!r}: give a whole number, a numpy generator, or None.")

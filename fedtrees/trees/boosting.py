@@ -58,7 +58,8 @@ class Boosting:
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
-        self.word_rows = kernels.WORD_ROWS // (1 if counting is None else counting.most)
+        self.shares = begin.shares()
+        self.word_rows = kernels.WORD_ROWS // ((1 if counting is None else counting.most) * max(1, len(self.shares)))
         weight = None if counting is not None else silo.weights()
         self.weight = self.loss.weighted(np.ones(1, np.float32) if weight is None else weight, self.target)
         self.bins = bin_table(silo.table, cuts, silo.threads)
@@ -67,10 +68,15 @@ class Boosting:
         self.node = np.zeros((self.trees, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.low = np.zeros((outputs, 0), np.int64)
-        self._ids = silo.table.row_ids() if begin.subsample < 1 else None
+        self.statistics_a_bin = self.loss.statistics_a_bin(len(begin.labels or ()))
+        # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
+        listed = self.statistics_a_bin > 2 or begin.bootstrap
+        self.plane = (self.target // 2 * (self.statistics_a_bin > 2) if listed else np.zeros(0)).astype(np.uint8)
+        self._ids = silo.table.row_ids() if len(self.shares) else None
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
         self._drawn_for = -1
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
+        self.steps: list[NDArray[np.float32]] = []  # of each round, what moves the weights of a loss that reweighs
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
@@ -123,6 +129,12 @@ class Boosting:
         levels = [self._levels(number, shape, ranges) for number, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
+            if self.loss.reweighs:
+                said = np.zeros(self.margin.shape[1], np.float32)
+                walk = shapes[0].walk(self.bins)
+                kernels.add_leaves(self.bins, self.node[0], piece, levels[0], walk, values[0], said)
+                self.loss.reweigh(said, self.target, piece, self.steps[round], self.margin[0])
+                return
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)
                 kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self._output(k)])
@@ -134,10 +146,10 @@ class Boosting:
         key = len(self.forest), grid
         if key == self._prepared and silo.ranges is self._ranges:
             return
-        if grid.extra and self.low.shape != self.words.shape:
+        if grid.second and self.low.shape != self.words.shape:
             self.low = np.zeros(self.words.shape, np.int64)
         scale_g, scale_h = grid.scales()
-        kernel = None if grid.extra or self.target.ndim > 1 else self.loss.kernel
+        kernel = None if grid.second or self.target.ndim > 1 else self.loss.kernel
         if kernel is None:
             self._fill_statistics(silo)
         else:
@@ -149,8 +161,8 @@ class Boosting:
             else:
                 for own in zip(*self.statistics, self.words, self.low, strict=True):
                     g, h, words, low = own
-                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.extra, words, low)
-            for words in (self.words, self.low) if grid.extra else (self.words,):
+                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.second, words, low)
+            for words in (self.words, self.low) if grid.second else (self.words,):
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -240,7 +252,7 @@ class Boosting:
         self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
         extra: int,
     ) -> Vector:  # fmt: skip
-        """The (G, H) of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, 2, bins)."""
+        """The sums of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, statistics, bins)."""
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = np.full(len(shape.feature), -1, np.int32)
         if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
@@ -248,27 +260,30 @@ class Boosting:
         slot_of[build] = np.arange(len(build))
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self._levels(tree, shape, silo.ranges)
-        words = self._words(silo, tree, extra)
-        scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
+        words, second = self._words(silo, tree, extra), max(extra, 0)
+        slots = len(build) * (-(-self.statistics_a_bin // 2))
+        # words of few digits leave their accumulators room for more rows
+        word_rows = min(kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
+        scratch = slots * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
             place, ranges = piece
             packed = self._scratch("packed", place, scratch)
-            wide = self._scratch("wide", place, len(build) * 2 * cuts.total_bins)
+            wide = self._scratch("wide", place, slots * 2 * cuts.total_bins)
             wide[:] = 0
-            wide = wide.reshape(len(build), 2, cuts.total_bins)
+            wide = wide.reshape(slots, 2, cuts.total_bins)
             # the digits of a second word are summed after those of the first, which have then moved rows to their nodes
             for digits, down in zip(words, (levels, 0), strict=False):
-                wide <<= extra
+                wide <<= second
                 kernels.grow_level(
-                    self.bins, digits, self.node[tree], ranges, down,
-                    shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
+                    self.bins, digits, self.plane, self.node[tree], ranges, down,
+                    shape.walk(self.bins), slot_of, offsets, stride, packed, wide, word_rows,
                 )  # fmt: skip
-            return wide
+            return wide.reshape(len(build), -1, cuts.total_bins)[:, : self.statistics_a_bin]
 
         parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
-            parts = [np.zeros((len(build), 2, cuts.total_bins), np.int64)]
+            parts = [np.zeros((len(build), self.statistics_a_bin, cuts.total_bins), np.int64)]
         if columns is not None:
             own = cuts.bins_of(columns)
             parts = [part[:, :, own] for part in parts]
@@ -304,7 +319,7 @@ class Boosting:
     def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
         """The words of a round's tree, by digits: those of its output, and 0 for the rows that it does not draw."""
         output = self._output(tree)
-        words = [self.words[output], self.low[output]][: 2 if extra else 1]
+        words = [self.words[output], self.low[output]][: 2 if extra > 0 else 1]
         if self._ids is None:
             return words
         if tree != self._drawn_for:
@@ -313,13 +328,12 @@ class Boosting:
         return self._drawn
 
     def _draw(self, silo: Silo, tree: int, words: Vector) -> Vector:
-        """The words of the rows that a round's tree draws, and 0 for all others: int64 (rows,)."""
+        """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
         round, out = len(self.forest), np.zeros(len(words), np.int64)
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
-        share = np.uint64(self.begin.subsample * 2.0**53)
 
         def draw(piece: Ranges) -> None:
-            kernels.draw(words, self._ids, piece, keys, share, out)
+            kernels.draw(words, self._ids, piece, keys, self.shares, out)
 
         silo.threads.map(draw, self._pieces)
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,3 +94,29 @@ class TreeColumns:
         if self.columns.bylevel == 1 or not max_depth:
             return self.tree
         return np.unique(np.concatenate([self.level(own) for own in range(depth, max_depth)]))
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Which one threshold of each feature a node may try, as in extremely randomised trees; Geurts et al. (2006).
+
+    Law: a draw depends on the seed, the round, and the place of the tree and the node alone.
+
+    Examples
+    --------
+    >>> drawn = Thresholds(n_features=2, seed=0).draw(round=0, trees=[0, 0], paths=[1, 2])
+    >>> drawn.shape, bool((drawn >= 0).all() and (drawn < 1).all())
+    ((2, 2), True)
+    """
+
+    n_features: int
+    seed: int
+
+    def draw(self, round: int, trees: Sequence[int], paths: Sequence[int]) -> NDArray[np.float64]:
+        """Numbers from 0 to 1, float64 (nodes, features)."""
+        return np.array(
+            [
+                stream(self.seed, f"thresholds of tree {tree}, node {path}", round).random(self.n_features)
+                for tree, path in zip(trees, paths, strict=True)
+            ]
+        ).reshape(len(paths), self.n_features)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
 from fedtrees.trees.best_first import best_first
-from fedtrees.trees.columns import Columns, Features, TreeColumns
+from fedtrees.trees.columns import Columns, Features, Thresholds, TreeColumns
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.growing import GrowingTree
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.shelf import Places, Shelf
-from fedtrees.trees.split import Limits, SplitRule, Splits, Units, best_splits
+from fedtrees.trees.split import Grounds, Limits, Rule, SplitRule, Splits, Units
 from fedtrees.trees.tree import Cuts, Tree, flat_categories
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Plan:
     Attributes
     ----------
     cuts : Cuts
-    rule : SplitRule
+    rule : Rule
     max_depth : int
         Levels of splits; 0 is no limit.
     outputs : int
@@ -53,10 +53,12 @@ class Plan:
     constraints : Constraints, optional
     columns : Columns, optional
         None where every node may ask for every feature.
+    thresholds : Thresholds, optional
+        None where every threshold is tried.
     """
 
     cuts: Cuts
-    rule: SplitRule
+    rule: Rule
     max_depth: int
     outputs: int
     rows: int
@@ -67,6 +69,7 @@ class Plan:
     best_first: bool = False
     constraints: Constraints | None = None
     columns: Columns | None = None
+    thresholds: Thresholds | None = None
 
     @property
     def trees(self) -> int:
@@ -76,7 +79,14 @@ class Plan:
     @property
     def is_bounded(self) -> bool:
         """Whether weights are."""
-        return self.rule.max_delta_step > 0 or (self.constraints is not None and self.constraints.is_monotone)
+        steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0
+        return steps or (self.constraints is not None and self.constraints.is_monotone)
+
+    @property
+    def newton(self) -> SplitRule:
+        """The rule, where gradients are summed."""
+        assert isinstance(self.rule, SplitRule)
+        return self.rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +190,8 @@ class _Growth:
     """The trees of one round, and the steps that grow them."""
 
     def __init__(self, plan: Plan, exponents: Grid, round: int):
-        self.plan, self.exponents, self.units = plan, exponents, Units.of(exponents)
-        self.trees = [GrowingTree() for _ in range(plan.trees)]
+        self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
+        self.trees = [GrowingTree(plan.rule.statistics) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
         if plan.columns is not None:
             self.columns = [plan.columns.of_tree(round, number) for number in range(plan.trees)]
@@ -218,6 +228,7 @@ class _Growth:
             column_bins=np.array([n_bins[own].sum() for own in columns], np.int32),
             categories=categories,
             category_ends=category_ends,
+            statistics=self.plan.rule.statistics,
         )
 
     def _columns_for(self, k: int, build: NDArray[np.int32]) -> Features:
@@ -252,10 +263,8 @@ class _Growth:
         """The best splits of nodes, of those that have any."""
         plan = self.plan
         totals = self._sums(frontier.tree, frontier.node)
-        splits = best_splits(
-            plan.shelf.histograms, frontier.places, totals, plan.cuts, plan.rule, self.units, plan.threads,
-            self._limits(frontier, totals),
-        )  # fmt: skip
+        grounds = Grounds(plan.cuts, self.units, plan.threads, self._limits(frontier, totals))
+        splits = plan.rule.splits(plan.shelf.histograms, frontier.places, totals, grounds)
         (good,) = np.nonzero(splits.feature >= 0)
         return Candidates(frontier.take(good), splits.take(good))
 
@@ -263,15 +272,23 @@ class _Growth:
         plan, constraints = self.plan, self.plan.constraints
         allowed = self._allowed(frontier)
         if not plan.is_bounded:
-            return Limits(allowed=allowed)
+            mass = np.array([plan.rule.mass(self.trees[k].sums[:1], self.units)[0] for k in frontier.tree])
+            return Limits(allowed=allowed, mass=mass, chance=self._chances(frontier))
         bounds, above = (np.tile(np.array([[-np.inf, np.inf]]), (len(frontier), 1)) for _ in range(2))
         if constraints is not None and constraints.is_monotone:
             for place, (k, node) in enumerate(zip(frontier.tree, frontier.node, strict=True)):
                 tree = self.trees[k]
                 bounds[place], above[place] = tree.bounds[node], tree.bounds[tree.parent[node]]
         # XGBoost compares with what a node saves within its parent's bounds, not its own
-        before = plan.rule.objective(totals[:, 0] * self.units.g, totals[:, 1] * self.units.h, above)
+        before = plan.newton.objective(totals[:, 0] * self.units.g, totals[:, 1] * self.units.h, above)
         return Limits(bounds, before, None if constraints is None else constraints.direction, allowed)
+
+    def _chances(self, frontier: Frontier) -> NDArray[np.float64] | None:
+        """Draws of thresholds, float64 (nodes, features); None where all thresholds are tried."""
+        if self.plan.thresholds is None:
+            return None
+        paths = [self.trees[k].path[node] for k, node in zip(frontier.tree, frontier.node, strict=True)]
+        return self.plan.thresholds.draw(self.round, frontier.tree.tolist(), paths)
 
     def _allowed(self, frontier: Frontier) -> NDArray[np.bool_] | None:
         """The features that nodes may ask for, bool (nodes, features); None where all may."""
@@ -338,22 +355,23 @@ class _Growth:
             nodes = parents.at.node[own]
             children[own] = tree.split(nodes, parents.splits.take(own))
             if constraints is not None:
-                tree.constrain(nodes, constraints, plan.rule, self.units)
-            if self.columns:
+                tree.constrain(nodes, constraints, plan.newton, self.units)
+            if self.columns or plan.thresholds is not None:
                 tree.name(nodes)
         return children
 
     def can_be_split(self, of_tree: NDArray[np.int32], left: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which pairs of siblings are worth asking for: high enough, and one heavy enough for two children."""
-        larger = np.maximum(self._sums(of_tree, left)[:, 1], self._sums(of_tree, left + 1)[:, 1])
-        enough: NDArray[np.bool_] = larger * self.units.h >= 2 * self.plan.rule.min_child_weight
+        masses = [self.plan.rule.mass(self._sums(of_tree, own), self.units) for own in (left, left + 1)]
+        enough = self.plan.rule.divisible(np.maximum(*masses))
         if self.plan.max_depth:
             enough &= self._of_nodes("depth", of_tree, left) < self.plan.max_depth
         return enough
 
     def pairs(self, parents: Frontier, left: NDArray[np.int32]) -> _Pairs:
-        """Ask for the sibling with the smaller sum of hessians, the left one of equals."""
-        smaller_right = self._sums(parents.tree, left + 1)[:, 1] < self._sums(parents.tree, left)[:, 1]
+        """Ask for the lighter sibling, the left one of equals."""
+        masses = [self.plan.rule.mass(self._sums(parents.tree, own), self.units) for own in (left, left + 1)]
+        smaller_right = masses[1] < masses[0]
         return _Pairs(parents, left, left + smaller_right.astype(np.int32))
 
     def _sums(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> Vector:

@@ -222,11 +222,27 @@ def _list(words, node, start, stop, slot_of, rows, slots, held):
 
 
 @njit(nogil=True, cache=True)
-def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide, word_rows=WORD_ROWS):
+def _list_planes(words, plane, planes, node, start, stop, slot_of, rows, slots, held):
+    """`_list`, where each row adds to one of its node's planes, and only if its word is not 0."""
+    n = np.uint64(0)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        slot = slot_of[node[i]]
+        rows[n] = i
+        slots[n] = slot * planes + np.int32(plane[i])
+        held[n] = words[i]
+        n += np.uint64((slot >= 0) & (words[i] != 0))
+    return n
+
+
+@njit(nogil=True, cache=True)
+def grow_level(
+    bins, words, plane, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide, word_rows=WORD_ROWS,
+):  # fmt: skip
     """Move rows down to the nodes they belong to now, and sum the histograms of the nodes to be built.
 
     bins: uint8 or uint16 (groups, rows, features a group) IN
     words: int64 (rows,) IN; packed (g, h)
+    plane: uint8 (rows,) or (0,) IN; which pair of its node's statistics a row adds to; there is one pair where empty
     node: uint32 (rows,) IN OUT; the node a row is known to have reached
     ranges: int64 (ranges, 2) IN; the rows to walk
     levels: int IN; how many levels a row may have to go down
@@ -234,11 +250,11 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     slot_of: int32 (nodes,) IN; where a node's histogram goes, -1 for a node that is not built
     offsets: int64 (features + 1,) IN; where a feature's bins start
     stride: int IN; accumulators a feature
-    packed: int64 (slots * groups * features a group * stride,) scratch, zeros in and out
-    wide: int64 (slots, 2, bins) OUT, added to
+    packed: int64 (slots * planes * groups * features a group * stride,) scratch, zeros in and out
+    wide: int64 (slots * planes, 2, bins) OUT, added to
     word_rows: int IN; rows that an accumulator holds: fewer where words are multiples
     """
-    if slot_of.shape[0] == 1:
+    if slot_of.shape[0] == 1 and not plane.shape[0]:
         _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide)
         return
     rows = np.empty(LIST_ROWS, np.uint32)
@@ -246,14 +262,18 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     held = np.empty(LIST_ROWS, np.int64)
     counts = np.zeros((LIST_ROWS // word_rows + 1, wide.shape[0]), np.int64)
     since = np.zeros(wide.shape[0], np.int64)
-    flat = bins.reshape(-1)
+    flat, planes = bins.reshape(-1), np.int32(wide.shape[0] // max(1, (slot_of >= 0).sum()))
     n = 0
     for r in range(ranges.shape[0]):
         start, stop = ranges[r]
         while start < stop:
             end = min(stop, start + LIST_ROWS - n)
             _descend(flat, bins.shape[2], node, start, end, levels, tree)
-            n += np.int64(_list(words, node, start, end, slot_of, rows[n:], slots[n:], held[n:]))
+            to = rows[n:], slots[n:], held[n:]
+            if plane.shape[0]:
+                n += np.int64(_list_planes(words, plane, planes, node, start, end, slot_of, *to))
+            else:
+                n += np.int64(_list(words, node, start, end, slot_of, *to))
             start = end
             if n > LIST_ROWS // 2:
                 _drain(bins, rows, slots, held, n, counts, since, offsets, stride, word_rows, packed, wide)
@@ -341,13 +361,13 @@ def _mixed(words):
 
 
 @njit(nogil=True, cache=True)
-def draw(words, ids, ranges, keys, share, out):
-    """Take the words of the rows that are drawn, and 0 for all others.
+def draw(words, ids, ranges, keys, shares, out):
+    """Take the words of rows as often as they are drawn, 0 for those that are not.
 
     words: int64 (rows,), ids: uint64 (rows,) IN
     ranges: int64 (ranges, 2) IN; the rows to do
     keys: uint64 (2,) IN; what the draw is for
-    share: uint64 IN; of 2 ** 53
+    shares: uint64 (any,) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
     out: int64 (rows,) OUT
     """
     first, second = keys[0], keys[1]
@@ -357,4 +377,7 @@ def draw(words, ids, ranges, keys, share, out):
         # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
         chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
         for i in range(own.shape[0]):
-            to[i] = own[i] if chance[i] < share else np.int64(0)
+            times = np.int64(0)
+            for share in shares:
+                times += np.int64(chance[i] < share)
+            to[i] = own[i] * times
