@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         SchemaError,
         SiloLostError,
     )
+    from fedtrees.estimators.forest import (
+        FedExtraTreesClassifier,
+        FedExtraTreesRegressor,
+        FedForestClassifier,
+        FedForestRegressor,
+    )
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
     from fedtrees.estimators.ranker import FedGBTRanker
     from fedtrees.estimators.tree import FedTreeClassifier, FedTreeRegressor
@@ -33,6 +39,10 @@ if TYPE_CHECKING:
 _HOME = {
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
+    "FedExtraTreesClassifier": "fedtrees.estimators.forest",
+    "FedExtraTreesRegressor": "fedtrees.estimators.forest",
+    "FedForestClassifier": "fedtrees.estimators.forest",
+    "FedForestRegressor": "fedtrees.estimators.forest",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
     "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
@@ -59,6 +69,10 @@ _HOME = {
 __all__ = [
     "DataError",
     "DataTypeError",
+    "FedExtraTreesClassifier",
+    "FedExtraTreesRegressor",
+    "FedForestClassifier",
+    "FedForestRegressor",
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",

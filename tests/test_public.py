@@ -20,6 +20,10 @@ from fedtrees.errors import unknown_value
 PUBLIC = [
     "DataError",
     "DataTypeError",
+    "FedExtraTreesClassifier",
+    "FedExtraTreesRegressor",
+    "FedForestClassifier",
+    "FedForestRegressor",
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",

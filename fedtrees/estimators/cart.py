@@ -130,8 +130,8 @@ class FedCart(ReadsRows):
     def _loss(self) -> Loss:
         return loss_named("tree:gini" if self._classifies else "reg:squarederror")
 
-    def _settings(self, schema: Schema, seed: int) -> Settings:
-        return cart_settings(self, self._loss(), schema, seed)
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+        return cart_settings(self, self._loss(), schema, seed, **others)
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
         settings = self._settings(schema, seed)
@@ -141,6 +141,10 @@ class FedCart(ReadsRows):
             lambda margin: margin.astype(np.float32),
         )  # fmt: skip
         self._hold(ensemble, schema)
+        self._after(channel, n_silos, ensemble, schema)
+
+    def _after(self, channel: Channel, n_silos: int, ensemble: Ensemble, schema: Schema) -> None:
+        """What is asked once the trees have grown."""
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         raise NotImplementedError

@@ -133,6 +133,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         max_leaves=leaves,
         best_first=leaves > 0,
         bootstrap=bool(given.get("bootstrap", False)),
+        features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n else 0,
         thresholds=Thresholds(n, seed) if estimator._random_thresholds else None,
         vocabulary=Vocabulary(schema.categories) if schema.categories else None,
         **others,

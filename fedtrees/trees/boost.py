@@ -62,6 +62,7 @@ class Settings:
     subsample: float = 1.0
     bootstrap: bool = False
     thresholds: Thresholds | None = None
+    features_a_node: int = 0  # see `Plan`
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
@@ -74,7 +75,7 @@ class Settings:
         return Plan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
             Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
-            self.constraints, self.columns, self.thresholds,
+            self.constraints, self.columns, self.thresholds, self.features_a_node,
         )  # fmt: skip
 
 

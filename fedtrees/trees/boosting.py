@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
 from fedtrees.core.rng import stream
-from fedtrees.errors import DataError, ProtocolError
+from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import kernels, loss_kernels, survival_kernels
+from fedtrees.trees import draw_kernels, kernels, loss_kernels, survival_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
+from fedtrees.trees.margins import first_margin
 from fedtrees.trees.risk import bins_of
 from fedtrees.trees.tree import Cuts, Shape
 
@@ -248,16 +249,21 @@ class Boosting:
         self._walked[tree] = shape
         return shape.levels_below(walked)
 
-    def histograms(
-        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
-        extra: int,
-    ) -> Vector:  # fmt: skip
-        """The sums of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, statistics, bins)."""
-        cuts, offsets = self.cuts, self.cuts.bin_offsets
+    def _slots(self, shape: Shape, build: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Where each node's histogram goes, int32 (nodes,); -1 for those that are not built."""
         slot_of = np.full(len(shape.feature), -1, np.int32)
         if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
             raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
         slot_of[build] = np.arange(len(build))
+        return slot_of
+
+    def histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
+        extra: int,
+    ) -> Vector:  # fmt: skip
+        """The sums of each bin of some features, or of all, of a tree's nodes: int64 (nodes, statistics, bins)."""
+        cuts, offsets = self.cuts, self.cuts.bin_offsets
+        slot_of = self._slots(shape, build)
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self._levels(tree, shape, silo.ranges)
         words, second = self._words(silo, tree, extra), max(extra, 0)
@@ -292,6 +298,39 @@ class Boosting:
             total += part
         return total
 
+    def node_histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32], extra: int,
+        out: Vector,
+    ) -> None:  # fmt: skip
+        """Add the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`."""
+        slot_of = self._slots(shape, build)
+        group, place = np.divmod(columns.astype(np.int64), self.bins.shape[2])
+        where = (group * self.bins.shape[1] * self.bins.shape[2] + place).astype(np.uint64)
+        n_bins = self.cuts.n_bins[columns]
+        sizes = n_bins.sum(axis=1)
+        nodes = np.cumsum(sizes * self.statistics_a_bin) - sizes * self.statistics_a_bin
+        starts = nodes[:, None] + np.cumsum(n_bins, axis=1) - n_bins
+        levels, words, walk = (
+            self._levels(tree, shape, silo.ranges),
+            self._words(silo, tree, extra),
+            shape.walk(self.bins),
+        )
+
+        def fill(piece: tuple[int, Ranges]) -> Vector:
+            number, ranges = piece
+            part = out if not number else self._scratch("columns", number, len(out))
+            part[:] = 0
+            for digits, down in zip(words, (levels, 0), strict=False):
+                part <<= max(extra, 0)
+                kernels.grow_columns(
+                    self.bins, digits, self.plane, self.node[tree], ranges, down, walk, slot_of, where, starts, sizes,
+                    part,
+                )  # fmt: skip
+            return part
+
+        for part in silo.threads.map(fill, enumerate(self._pieces))[1:]:
+            out += part
+
     def residual_counts(
         self, silo: Silo, tree: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
         log_keys: int, log_child: int,
@@ -303,7 +342,7 @@ class Boosting:
         unmoved = np.zeros(len(target), np.float32) if levels else self.margin[output]
         each = np.ones(1, np.int64) if counts is None else counts
         if self._ids is not None:
-            each = self._draw(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
+            each = self.draw_rows(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
 
         def count(piece: Ranges) -> Vector:
             out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
@@ -323,19 +362,19 @@ class Boosting:
         if self._ids is None:
             return words
         if tree != self._drawn_for:
-            self._drawn = [self._draw(silo, tree, own) for own in words]
+            self._drawn = [self.draw_rows(silo, tree, own) for own in words]
             self._drawn_for = tree
         return self._drawn
 
-    def _draw(self, silo: Silo, tree: int, words: Vector) -> Vector:
+    def draw_rows(self, silo: Silo, tree: int, words: Vector, round: int | None = None) -> Vector:
         """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
-        round, out = len(self.forest), np.zeros(len(words), np.int64)
+        round, out = len(self.forest) if round is None else round, np.zeros(len(words), np.int64)
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
         def draw(piece: Ranges) -> None:
-            kernels.draw(words, self._ids, piece, keys, self.shares, out)
+            draw_kernels.draw(words, self._ids, piece, keys, self.shares, out)
 
-        silo.threads.map(draw, self._pieces)
+        silo.threads.map(draw, pieces(silo.ranges, silo.threads.n))
         return out
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
@@ -343,23 +382,6 @@ class Boosting:
         if len(self._kept.get((what, place), ())) < size:
             self._kept[what, place] = np.zeros(size, np.int64)
         return self._kept[what, place][:size]
-
-
-def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What margins start from, float32 (outputs, rows): each row's own where it has one.
-
-    Raises
-    ------
-    DataError
-        If rows start from other outputs than there are.
-    """
-    margin = np.repeat(base[:, None].astype(np.float32), table.n_rows, axis=1)
-    if table.margin is None or not table.n_rows:
-        return margin
-    if table.margin.shape[1] != len(base):
-        given = table.margin.shape[1]
-        raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
-    return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

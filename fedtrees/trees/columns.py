@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,23 +99,18 @@ class TreeColumns:
 class Thresholds:
     """Which one threshold of each feature a node may try, as in extremely randomised trees; Geurts et al. (2006).
 
-    Law: a draw depends on the seed, the round, and the place of the tree and the node alone.
+    Law: a draw depends on the seed, the round, and on how many nodes were looked at before.
 
     Examples
     --------
-    >>> drawn = Thresholds(n_features=2, seed=0).draw(round=0, trees=[0, 0], paths=[1, 2])
+    >>> drawn = Thresholds(n_features=2, seed=0).draw(round=0, step=1, nodes=3)
     >>> drawn.shape, bool((drawn >= 0).all() and (drawn < 1).all())
-    ((2, 2), True)
+    ((3, 2), True)
     """
 
     n_features: int
     seed: int
 
-    def draw(self, round: int, trees: Sequence[int], paths: Sequence[int]) -> NDArray[np.float64]:
-        """Numbers from 0 to 1, float64 (nodes, features)."""
-        return np.array(
-            [
-                stream(self.seed, f"thresholds of tree {tree}, node {path}", round).random(self.n_features)
-                for tree, path in zip(trees, paths, strict=True)
-            ]
-        ).reshape(len(paths), self.n_features)
+    def draw(self, round: int, step: int, nodes: int) -> NDArray[np.float64]:
+        """Numbers from 0 to 1, float64 (nodes, features), of the nodes that are looked at in one step."""
+        return stream(self.seed, f"thresholds of step {step}", round).random((nodes, self.n_features))

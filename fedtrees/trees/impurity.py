@@ -74,7 +74,7 @@ class Impurity:
         left = np.zeros((nodes, self.statistics), np.int64)
         allowed = np.zeros((0, 0), bool) if limits.allowed is None else limits.allowed
         chance = np.zeros((0, 0)) if limits.chance is None else limits.chance
-        layout = cuts.bin_offsets, cuts.n_values, cuts.missing
+        layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.values, cuts.offsets
         step = max(1, -(-nodes // plain.threads.n))
 
         def search(first: int) -> None:

@@ -44,10 +44,10 @@ def _purity(kind, sums, mass):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _is_empty(sums):
+    any_bits = np.int64(0)
     for own in sums:
-        if own != 0:
-            return False
-    return True
+        any_bits |= own
+    return any_bits == 0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -64,26 +64,36 @@ def _gain(kind, left, total, units, least, before, left_real, right_real):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _only(own, n, chance):
-    """The one threshold that may be tried: a bin from the first that is not empty to the last but one."""
+def _only(own, n, chance, cuts):
+    """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
+
+    cuts: float32 (bins,) IN; the ends of the feature's bins
+    """
     low, high = n, -1
     for b in range(n):
         if not _is_empty(own[:, b]):
             low, high = min(low, b), b
-    return min(low + np.int64(chance * (high - low)), high - 1) if high > low else -1
+    if high <= low:
+        return -1
+    start, end = np.float64(cuts[max(low - 1, 0)]), np.float64(cuts[high - 1])
+    drawn, b = start + chance * (end - start), low
+    while b < high - 1 and cuts[b] < drawn:
+        b += 1
+    return b
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_feature(kind, own, n, misses, total, units, least, before, chance, best, found, scratch):
+def _by_feature(kind, own, n, misses, total, units, least, before, chance, cuts, best, found, scratch):
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
     own: int64 (statistics, bins) IN; the missing, where there are any, at n
     chance: float IN; below 0 where every threshold is tried, else which one
+    cuts: float32 (bins,) IN; the ends of the feature's bins
     found: int64 (2,) OUT; the bin, and whether the missing go left
     Returns the gain; ``best`` where none gains more.
     """
     left, left_real, right_real = scratch[0], scratch[1].view(np.float64), scratch[2].view(np.float64)
-    only = _only(own, n, chance) if chance >= 0.0 else -1
+    only = _only(own, n, chance, cuts) if chance >= 0.0 else -1
     for missing_left in range(2 if misses else 1):
         for s in range(left.shape[0]):
             left[s] = own[s, n] if missing_left else 0
@@ -121,7 +131,8 @@ def best_splits(
 
     kind: GINI, ENTROPY or SQUARED IN
     histograms: int64 (places, statistics, bins), places: int64 (nodes,), totals: int64 (nodes, statistics) IN
-    layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,)) IN
+    layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
+        cuts: float32 (any,), starts: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
     units: float64 (statistics,) IN; what one step of each sum stands for
     least: float64 (nodes,) IN; what each child must weigh
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
@@ -129,7 +140,7 @@ def best_splits(
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
     left_sums: int64 (nodes, statistics) OUT
     """
-    offsets, n_values, has_missing = layout
+    offsets, n_values, has_missing, cuts, starts = layout
     found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
     real = np.zeros(totals.shape[1])
     for node in range(first, last):
@@ -146,7 +157,8 @@ def best_splits(
             misses = has_missing[f] and not _is_empty(bins[:, n])
             which = chance[node, f] if len(chance) else -1.0
             more = _by_feature(
-                kind, bins, n, misses, total, units, least[node], before, which, best, found, scratch
+                kind, bins, n, misses, total, units, least[node], before, which, cuts[starts[f] : starts[f + 1]],
+                best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, feature[node] = more, f

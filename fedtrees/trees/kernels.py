@@ -353,31 +353,29 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
 
 
 @njit(nogil=True, cache=True)
-def _mixed(words):
-    """Mix the bits of words: see `core.row_ids.mixed`."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+def grow_columns(bins, words, plane, node, ranges, levels, tree, slot_of, columns, starts, sizes, out):
+    """Move rows down as in `grow_level`, and sum the histograms of each built node's own features.
 
-
-@njit(nogil=True, cache=True)
-def draw(words, ids, ranges, keys, shares, out):
-    """Take the words of rows as often as they are drawn, 0 for those that are not.
-
-    words: int64 (rows,), ids: uint64 (rows,) IN
-    ranges: int64 (ranges, 2) IN; the rows to do
-    keys: uint64 (2,) IN; what the draw is for
-    shares: uint64 (any,) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
-    out: int64 (rows,) OUT
+    bins, words, plane, node, ranges, levels, tree, slot_of: as in `grow_level`
+    columns: uint64 (slots, features a node) IN; where the feature's bin of row 0 stands in the flat bins
+    starts: int64 (slots, features a node) IN; where the feature's bins start in ``out``
+    sizes: int64 (slots,) IN; a node's bins, which is how far its next statistic is
+    out: int64 (integers,) OUT, added to
     """
-    first, second = keys[0], keys[1]
+    flat, a_group = bins.reshape(-1), np.uint64(bins.shape[2])
     for r in range(ranges.shape[0]):
-        rows = slice(ranges[r, 0], ranges[r, 1])
-        own, to = words[rows], out[rows]
-        # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
-        chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
-        for i in range(own.shape[0]):
-            times = np.int64(0)
-            for share in shares:
-                times += np.int64(chance[i] < share)
-            to[i] = own[i] * times
+        for block in range(ranges[r, 0], ranges[r, 1], BLOCK):
+            end = min(block + BLOCK, ranges[r, 1])
+            _descend(flat, bins.shape[2], node, block, end, levels, tree)
+            for i in range(block, end):
+                slot, word = slot_of[node[i]], words[i]
+                if slot < 0 or word == 0:
+                    continue
+                g, h, size = word >> 32, word & LOW_HALF, sizes[slot]
+                first = 2 * np.int64(plane[i]) * size if plane.shape[0] else 0
+                for j in range(columns.shape[1]):
+                    at = starts[slot, j] + first + np.int64(flat[columns[slot, j] + np.uint64(i) * a_group])
+                    if g != 0:
+                        out[at] += g
+                    if h != 0:
+                        out[at + size] += h
