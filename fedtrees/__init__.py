@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SchemaError,
         SiloLostError,
     )
+    from fedtrees.estimators.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
     from fedtrees.estimators.forest import (
         FedExtraTreesClassifier,
         FedExtraTreesRegressor,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _HOME = {
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
+    "FedAdaBoostClassifier": "fedtrees.estimators.adaboost",
+    "FedAdaBoostRegressor": "fedtrees.estimators.adaboost",
     "FedExtraTreesClassifier": "fedtrees.estimators.forest",
     "FedExtraTreesRegressor": "fedtrees.estimators.forest",
     "FedForestClassifier": "fedtrees.estimators.forest",
@@ -69,6 +72,8 @@ _HOME = {
 __all__ = [
     "DataError",
     "DataTypeError",
+    "FedAdaBoostClassifier",
+    "FedAdaBoostRegressor",
     "FedExtraTreesClassifier",
     "FedExtraTreesRegressor",
     "FedForestClassifier",

@@ -20,6 +20,8 @@ from fedtrees.errors import unknown_value
 PUBLIC = [
     "DataError",
     "DataTypeError",
+    "FedAdaBoostClassifier",
+    "FedAdaBoostRegressor",
     "FedExtraTreesClassifier",
     "FedExtraTreesRegressor",
     "FedForestClassifier",

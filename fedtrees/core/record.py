@@ -21,6 +21,7 @@ _HOMES = (
     "fedtrees.queries.ranks",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
+    "fedtrees.trees.tree_errors",
 "fedtrees.trees.risk",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused

@@ -229,10 +229,10 @@ class FedGBT(HoldsBooster):
             raise DataError("requires y to be passed, but the target y is None.")
         held_out = list(eval_set or ())
         columns = [_one_a_set(what, given, len(held_out)) for what, given in more.items()]
+        sets = [_with(*own) for own in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
-            X, as_column(y), silos, sample_weight,
-            eval_set=[_with(*own) for own in zip(held_out, *columns, strict=True)], missing=self.missing, n_jobs=self.n_jobs, **options,
-        )  # fmt: skip
+            X, as_column(y), silos, sample_weight, eval_set=sets, missing=self.missing, n_jobs=self.n_jobs, **options
+        )
         try:
             return self.fit_federation(federation, xgb_model=xgb_model)
         finally:

@@ -122,7 +122,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     leaves = int(given.get("max_leaf_nodes") or 0)
     return Settings(
         loss=loss,
-        n_estimators=1,
+        n_estimators=others.pop("n_estimators", 1),
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),
         rule=rule,

@@ -223,8 +223,8 @@ class FedForestRegressor(CartRegressor, _Forest):
 class FedExtraTreesClassifier(CartClassifier, _Forest):
     """Extremely randomised trees: a node tries one threshold of each of its features; Geurts et al. (2006).
 
-    The threshold is the end of the bin in which a number falls that is drawn between the node's values. See `FedForestClassifier` for
-    parameters and attributes; trees have all rows by default.
+    The threshold is the end of the bin in which a number falls that is drawn between the node's values. See
+    `FedForestClassifier` for parameters and attributes; trees have all rows by default.
 
     Examples
     --------

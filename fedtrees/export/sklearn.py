@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import NODE_DTYPE
 from sklearn.tree._tree import Tree as NativeTree
+from sklearn.utils.validation import validate_data
 
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
@@ -140,3 +142,18 @@ def _depth(tree: Tree) -> int:
     for node in np.flatnonzero(tree.feature != LEAF).tolist():
         depth[tree.left[node] : tree.left[node] + 2] = depth[node] + 1
     return int(depth.max())
+
+
+class _TakesMissing:
+    """AdaBoost's own checks refuse missing values, which its trees know what to do with."""
+
+    def _check_X(self, X: Any) -> Any:
+        return validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite="allow-nan")
+
+
+class MissingAdaBoostClassifier(_TakesMissing, AdaBoostClassifier):
+    """scikit-learn's AdaBoostClassifier, for rows that miss values."""
+
+
+class MissingAdaBoostRegressor(_TakesMissing, AdaBoostRegressor):
+    """scikit-learn's AdaBoostRegressor, for rows that miss values."""

@@ -19,6 +19,7 @@ from fedtrees.core.weighting import CountWeights, RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, Summary, WholeWeights
 from fedtrees.queries.query_weights import QueryWeights
+from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.binning import global_cuts
 from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.constraints import Constraints
@@ -63,6 +64,7 @@ class Settings:
     bootstrap: bool = False
     thresholds: Thresholds | None = None
     features_a_node: int = 0  # see `Plan`
+    reweigher: Reweigher | None = None  # of a loss that reweighs
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
@@ -164,8 +166,15 @@ def boost(
         grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
-        channel.tell(Grown.of(grown))
+        steps = None
+        if settings.reweigher is not None:
+            steps = settings.reweigher.steps(channel, cohort, grown[0], grid, plan.rows)
+            if steps is None:
+                break
+        channel.tell(Grown.of(grown, steps))
         trees += grown
+        if settings.reweigher is not None and settings.reweigher.done:
+            break
         scores = start.evaluation.score(channel, everyone)
         if observer and observer.after(round, scores, ensemble):
             break

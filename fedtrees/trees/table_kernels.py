@@ -78,3 +78,14 @@ def reweigh_numbers(said, y, ranges, steps, margin):
         for i in range(ranges[r, 0], ranges[r, 1]):
             lost = loss_of_error(said[i], y[i], largest, kind)
             margin[i] += np.float32(np.float64(steps[2]) * (1.0 - lost) + np.float64(steps[3]))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def weighted_losses(said, y, weight, largest, kind, out):
+    """AdaBoost.R2's losses of rows, times their weights; see `loss_of_error`.
+
+    said, y: float32 (rows,), weight: float64 (rows,), largest: float, kind: int IN
+    out: float64 (rows,) OUT
+    """
+    for i in range(out.shape[0]):
+        out[i] = weight[i] * loss_of_error(said[i], y[i], largest, kind)
