@@ -28,10 +28,18 @@ if TYPE_CHECKING:
         SchemaError,
         SiloLostError,
     )
+    from fedtrees.estimators.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
     from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
+    from fedtrees.estimators.forest import (
+        FedExtraTreesClassifier,
+        FedExtraTreesRegressor,
+        FedForestClassifier,
+        FedForestRegressor,
+    )
     from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
     from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
     from fedtrees.estimators.ranker import FedGBTRanker
+    from fedtrees.estimators.tree import FedTreeClassifier, FedTreeRegressor
     from fedtrees.neural.compression import Rounded, TopK
     from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
     from fedtrees.neural.torch_model import TorchModel
@@ -45,11 +53,19 @@ _HOME = {
     "DataTypeError": "fedtrees.errors",
     "Ditto": "fedtrees.neural.personal",
     "DivergenceError": "fedtrees.errors",
+    "FedAdaBoostClassifier": "fedtrees.estimators.adaboost",
+    "FedAdaBoostRegressor": "fedtrees.estimators.adaboost",
     "FedAvgClassifier": "fedtrees.estimators.fedavg",
     "FedAvgRegressor": "fedtrees.estimators.fedavg",
+    "FedExtraTreesClassifier": "fedtrees.estimators.forest",
+    "FedExtraTreesRegressor": "fedtrees.estimators.forest",
+    "FedForestClassifier": "fedtrees.estimators.forest",
+    "FedForestRegressor": "fedtrees.estimators.forest",
     "FedGBTClassifier": "fedtrees.estimators.gbt",
     "FedGBTRanker": "fedtrees.estimators.ranker",
     "FedGBTRegressor": "fedtrees.estimators.gbt",
+    "FedTreeClassifier": "fedtrees.estimators.tree",
+    "FedTreeRegressor": "fedtrees.estimators.tree",
     "FedTreesError": "fedtrees.errors",
     "FineTuning": "fedtrees.neural.personal",
     "FixedFraction": "fedtrees.core.cohort",
@@ -84,11 +100,19 @@ __all__ = [
     "DataTypeError",
     "Ditto",
     "DivergenceError",
+    "FedAdaBoostClassifier",
+    "FedAdaBoostRegressor",
     "FedAvgClassifier",
     "FedAvgRegressor",
+    "FedExtraTreesClassifier",
+    "FedExtraTreesRegressor",
+    "FedForestClassifier",
+    "FedForestRegressor",
     "FedGBTClassifier",
     "FedGBTRanker",
     "FedGBTRegressor",
+    "FedTreeClassifier",
+    "FedTreeRegressor",
     "FedTreesError",
     "FineTuning",
     "FixedFraction",

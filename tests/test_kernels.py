@@ -219,7 +219,8 @@ def built(
     wide = np.zeros((len(build), 2, offsets[-1]), np.int64)
     shape = shape_of(nodes)
     levels, walk = shape.levels_below(None), shape.walk(bins)
-    kernels.grow_level(bins, words, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide)
+    one = np.zeros(0, np.uint8)
+    kernels.grow_level(bins, words, one, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide)
     assert not packed.any()
     return wide
 

@@ -28,7 +28,7 @@ from xgboost_twin import few_values, tables_of
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.row_ids import mixed, placed_row_ids, read_row_ids
 from fedtrees.errors import ProtocolError
-from fedtrees.trees import kernels
+from fedtrees.trees import draw_kernels
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.histogram import Histograms
 
@@ -301,7 +301,7 @@ def test_drawn_words_are_those_of_the_twin(seed: int, share: float, n: int) -> N
     keys = rng.integers(0, 2**64, 2, dtype=np.uint64)
     ranges = np.array([[0, n // 3], [n // 2, n]])
     out = np.full(n, 77)
-    kernels.draw(words, ids, ranges, keys, np.uint64(share * 2**53), out)
+    draw_kernels.draw(words, ids, ranges, keys, np.array([share * 2**53], np.uint64), out)
     for i in range(n):
         word = 77
         if i < n // 3 or i >= n // 2:

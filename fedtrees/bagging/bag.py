@@ -26,6 +26,7 @@ from fedtrees.queries.evaluation import Evaluation
 from fedtrees.queries.row_weights import learn_weights, summarise
 from fedtrees.trees.boost import Ensemble, Observer, Settings, start_margin
 from fedtrees.trees.facts import Aim
+from fedtrees.trees.split import SplitRule
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def bag(
     )
     channel.tell(GrowAlone(labels, base_margin, params, settings.seed))
     joining = Joining(n_features, base_margin)
+    assert isinstance(settings.rule, SplitRule)
     for round in range(settings.n_estimators):
         rule = observer.before(round, settings.rule)
         if rule is None:

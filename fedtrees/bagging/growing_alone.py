@@ -11,7 +11,7 @@ from fedtrees.bagging.local_tree import LocalTree, read_trees
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Table
 from fedtrees.core.target import numbers_of, places_of
-from fedtrees.trees.boosting import first_margin
+from fedtrees.trees.margins import first_margin
 
 if TYPE_CHECKING:
     from fedtrees.bagging.facts import GrowAlone

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from hashlib import blake2b
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,21 @@ def drawn(ids: RowIds, keys: NDArray[np.uint64], share: float) -> NDArray[np.boo
     """Whether rows are drawn, bool (rows,): each with a chance of ``share``, by its id and the draw's keys alone."""
     chance = mixed(mixed(ids ^ keys[0]) + keys[1]) >> np.uint64(11)
     return chance < np.uint64(share * 2.0**53)
+
+
+def poisson_shares(most: int = 8) -> NDArray[np.uint64]:
+    """How likely a Poisson variable of mean 1 is at least 1, 2 and so on up to ``most``, of ``2**53``.
+
+    Law: the same numbers on every machine, as they are decimals that are rounded once.
+
+    Examples
+    --------
+    >>> (poisson_shares()[:3] / 2**53).round(4).tolist()
+    [0.6321, 0.2642, 0.0803]
+    """
+    with localcontext(prec=40):
+        chances = [Decimal(-1).exp() / factorial(n) for n in range(most)]
+        return np.array([int((1 - sum(chances[:n])) * 2**53) for n in range(1, most + 1)], np.uint64)
 
 
 def mixed(words: RowIds) -> RowIds:

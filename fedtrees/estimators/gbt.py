@@ -13,6 +13,7 @@ from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.reads import check_labels
 from fedtrees.trees.losses import Loss, loss_named
 
 if TYPE_CHECKING:
@@ -148,10 +149,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     _loads = ("binary:", "multi:")
 
     def _loss(self, labels: list[Any] | None) -> Loss:
-        if not labels:
-            raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
-        if len(labels) < 2:
-            raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
+        labels = check_labels(labels)
         objective = self._objective_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
         if objective.startswith("binary:") and len(labels) > 2:
             raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")

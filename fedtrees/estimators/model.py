@@ -15,15 +15,14 @@ from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
-from fedtrees.estimators.columns import KnowsColumns
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.estimators.reads import ReadsRows
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss, Params
 
 if TYPE_CHECKING:
     import xgboost
-    from sklearn.utils import Tags
 
 IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
@@ -32,7 +31,7 @@ _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "impor
 _OURS |= {"mode", "sampling", "weighting", "verbose", "enable_categorical"}
 
 
-class HoldsBooster(KnowsColumns):
+class HoldsBooster(ReadsRows):
     """An estimator whose model is an `xgboost.Booster`."""
 
     booster_: xgboost.Booster
@@ -41,13 +40,12 @@ class HoldsBooster(KnowsColumns):
     # parameters of the constructor that are needed here
     n_estimators: int
     n_jobs: int | None
-    missing: float
     importance_type: str | None
     early_stopping_rounds: int | None
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
-    _classifies: bool
+    _fitted = "booster_"
     _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
 
     # -- holding --------------------------------------------------------------------------------------------
@@ -92,10 +90,6 @@ class HoldsBooster(KnowsColumns):
         )
         return prediction
 
-    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
-        check_is_fitted(self, "booster_")
-        return self._read_known(X, validate_features, self.missing)
-
     def _rounds(self, given: tuple[int, int] | None) -> tuple[int, int]:
         """As XGBoost has it: what is not given, or ends at 0, ends with the best round where it was sought."""
         rounds = self.booster_.num_boosted_rounds()
@@ -124,12 +118,6 @@ class HoldsBooster(KnowsColumns):
             matrix, pred_leaf=True, iteration_range=(0, end - first), validate_features=False
         )
         return leaves.reshape(len(leaves), -1)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
-        return tags
 
     # -- looking into the model -----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import ParameterError
 from fedtrees.trees.boost import Ensemble, Observer, Settings, boost
+from fedtrees.trees.split import SplitRule
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
 # whose gradients come from more than a silo's rows, or whose targets XGBoost's plain training does not take
@@ -64,6 +65,7 @@ def check_mode(estimator: Any, objective: str, goes_on: bool) -> None:
 def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
     """What the XGBoost of each silo is told, by XGBoost's names."""
     rule, columns, constraints, loss = settings.rule, settings.columns, settings.constraints, settings.loss
+    assert isinstance(rule, SplitRule)
     params: dict[str, Any] = {
         **loss.params(),
         "objective": loss.exported_as(loss.outputs(len(schema.labels or ()), settings.targets)),

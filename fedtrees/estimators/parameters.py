@@ -96,9 +96,7 @@ def check_federated(estimator: Any) -> None:
     for metric in metric_names(estimator.eval_metric):
         metric_named(metric)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
-    if not _is_seed(estimator.random_state):
-        given = f"random_state={estimator.random_state!r}"
-        raise ParameterError(f"{given}: give a whole number, a numpy generator, or None.")
+    check_seed(estimator.random_state)
 
 
 def _check_of_losses(estimator: Any) -> None:
@@ -192,6 +190,13 @@ def seed_of(random_state: Any) -> int:
     return 0 if random_state is None else int(random_state)
 
 
-def _is_seed(random_state: Any) -> bool:
+def check_seed(random_state: Any) -> None:
+    """Refuse what is no seed.
+
+    Raises
+    ------
+    ParameterError
+    """
     whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    return whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)
+    if not (whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)):
+        raise ParameterError(f"random_state={random_state!r}: give a whole number, a numpy generator, or None.")

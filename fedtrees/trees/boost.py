@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
+from fedtrees.core.row_ids import poisson_shares
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import RowWeights, Weighting
 from fedtrees.errors import DataError
@@ -19,8 +20,9 @@ from fedtrees.queries.counts import LabelSums
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.queries.row_weights import Weights, learn_weights, summarise
+from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.binning import global_cuts
-from fedtrees.trees.columns import Columns
+from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import ForestScores
 from fedtrees.trees.facts import Aim, Begin, Grown
@@ -32,7 +34,7 @@ from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.risk import Hazards
 from fedtrees.trees.shelf import Shelf
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.split import Rule, SplitRule
 from fedtrees.trees.tree import Cuts, Tree
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Settings:
     n_estimators: int = 100
     max_depth: int = 6
     max_bin: int = 256
-    rule: SplitRule = field(default_factory=SplitRule)
+    rule: Rule = field(default_factory=SplitRule)
     base_score: float | None = None
     sampler: Sampler = field(default_factory=FixedFraction)
     weighting: Weighting = field(default_factory=RowWeights)
@@ -60,6 +62,10 @@ class Settings:
     best_first: bool = False
     parallel: int = 1
     subsample: float = 1.0
+    bootstrap: bool = False
+    thresholds: Thresholds | None = None
+    features_a_node: int = 0  # see `Plan`
+    reweigher: Reweigher | None = None  # of a loss that reweighs
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
@@ -70,8 +76,9 @@ class Settings:
     def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
         """How its trees grow."""
         return Plan(
-            cuts, self.rule, self.max_depth, outputs, rows, threads, Shelf(cuts.total_bins), self.parallel,
-            self.max_leaves, self.best_first, self.constraints, self.columns,
+            cuts, self.rule, self.max_depth, outputs, rows, threads,
+            Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
+            self.constraints, self.columns, self.thresholds, self.features_a_node,
         )  # fmt: skip
 
 
@@ -144,21 +151,31 @@ def boost(
     plan, grids, trees = start.plan, start.grids, list[Tree]()
     ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel)
     for round in range(settings.n_estimators):
-        rule = observer.before(round, settings.rule) if observer else settings.rule
+        rule: Rule | None = settings.rule
+        if observer and isinstance(settings.rule, SplitRule):
+            rule = observer.before(round, settings.rule)
         if rule is None:
             break
-        # as in XGBoost, the trees of a forest share the learning rate
-        plan = replace(plan, rule=replace(rule, learning_rate=rule.learning_rate / settings.parallel))
+        plan = replace(plan, rule=rule.shared(settings.parallel))
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         grid = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, grid, grids.riders(), round)
         if start.quantile is not None:
-            grown = with_quantiles(channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.rule)
+            grown = with_quantiles(
+                channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton
+            )
         grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
-        channel.tell(Grown.of(grown))
+        steps = None
+        if settings.reweigher is not None:
+            steps = settings.reweigher.steps(channel, cohort, grown[0], grid, plan.rows)
+            if steps is None:
+                break
+        channel.tell(Grown.of(grown, steps))
         trees += grown
+        if settings.reweigher is not None and settings.reweigher.done:
+            break
         scores = start.evaluation.score(channel, everyone)
         if observer and observer.after(round, scores, ensemble):
             break
@@ -210,14 +227,15 @@ def _start(
     channel.tell(
         Begin(
             loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
-            settings.subsample, settings.seed, cuts.categorical,
+            settings.subsample, settings.seed, cuts.categorical, settings.bootstrap,
         )
     )  # fmt: skip
-    plan = settings.plan(cuts, len(base_margin), weights.rows, threads)
+    most = weights.rows * (len(poisson_shares()) if settings.bootstrap else 1)
+    plan = settings.plan(cuts, len(base_margin), most, threads)
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
-    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards)
+    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards, weights.whole)
     return _Start(plan, grids, weights, _leaf_quantile(weights, loss, plan.outputs), evaluation, base_margin)
 
 

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
 from fedtrees.core.rng import stream
-from fedtrees.errors import DataError, ProtocolError
+from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import kernels, loss_kernels, survival_kernels
+from fedtrees.trees import draw_kernels, kernels, loss_kernels, survival_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
+from fedtrees.trees.margins import first_margin
 from fedtrees.trees.risk import bins_of
 from fedtrees.trees.tree import Cuts, Shape
 
@@ -58,7 +59,8 @@ class Boosting:
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
-        self.word_rows = kernels.WORD_ROWS // (1 if counting is None else counting.most)
+        self.shares = begin.shares()
+        self.word_rows = kernels.WORD_ROWS // ((1 if counting is None else counting.most) * max(1, len(self.shares)))
         weight = None if counting is not None else silo.weights()
         self.weight = self.loss.weighted(np.ones(1, np.float32) if weight is None else weight, self.target)
         self.bins = bin_table(silo.table, cuts, silo.threads)
@@ -67,10 +69,15 @@ class Boosting:
         self.node = np.zeros((self.trees, rows), np.uint32)
         self.words = np.zeros((outputs, rows), np.int64)
         self.low = np.zeros((outputs, 0), np.int64)
-        self._ids = silo.table.row_ids() if begin.subsample < 1 else None
+        self.statistics_a_bin = self.loss.statistics_a_bin(len(begin.labels or ()))
+        # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
+        listed = self.statistics_a_bin > 2 or begin.bootstrap
+        self.plane = (self.target // 2 * (self.statistics_a_bin > 2) if listed else np.zeros(0)).astype(np.uint8)
+        self._ids = silo.table.row_ids() if len(self.shares) else None
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
         self._drawn_for = -1
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
+        self.steps: list[NDArray[np.float32]] = []  # of each round, what moves the weights of a loss that reweighs
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
@@ -123,6 +130,12 @@ class Boosting:
         levels = [self._levels(number, shape, ranges) for number, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
+            if self.loss.reweighs:
+                said = np.zeros(self.margin.shape[1], np.float32)
+                walk = shapes[0].walk(self.bins)
+                kernels.add_leaves(self.bins, self.node[0], piece, levels[0], walk, values[0], said)
+                self.loss.reweigh(said, self.target, piece, self.steps[round], self.margin[0])
+                return
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)
                 kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self._output(k)])
@@ -134,10 +147,10 @@ class Boosting:
         key = len(self.forest), grid
         if key == self._prepared and silo.ranges is self._ranges:
             return
-        if grid.extra and self.low.shape != self.words.shape:
+        if grid.second and self.low.shape != self.words.shape:
             self.low = np.zeros(self.words.shape, np.int64)
         scale_g, scale_h = grid.scales()
-        kernel = None if grid.extra or self.target.ndim > 1 else self.loss.kernel
+        kernel = None if grid.second or self.target.ndim > 1 else self.loss.kernel
         if kernel is None:
             self._fill_statistics(silo)
         else:
@@ -149,8 +162,8 @@ class Boosting:
             else:
                 for own in zip(*self.statistics, self.words, self.low, strict=True):
                     g, h, words, low = own
-                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.extra, words, low)
-            for words in (self.words, self.low) if grid.extra else (self.words,):
+                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.second, words, low)
+            for words in (self.words, self.low) if grid.second else (self.words,):
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -236,39 +249,47 @@ class Boosting:
         self._walked[tree] = shape
         return shape.levels_below(walked)
 
-    def histograms(
-        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
-        extra: int,
-    ) -> Vector:  # fmt: skip
-        """The (G, H) of each bin of some features, or of all, in a round's tree's nodes: int64 (nodes, 2, bins)."""
-        cuts, offsets = self.cuts, self.cuts.bin_offsets
+    def _slots(self, shape: Shape, build: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Where each node's histogram goes, int32 (nodes,); -1 for those that are not built."""
         slot_of = np.full(len(shape.feature), -1, np.int32)
         if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
             raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
         slot_of[build] = np.arange(len(build))
+        return slot_of
+
+    def histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32] | None,
+        extra: int,
+    ) -> Vector:  # fmt: skip
+        """The sums of each bin of some features, or of all, of a tree's nodes: int64 (nodes, statistics, bins)."""
+        cuts, offsets = self.cuts, self.cuts.bin_offsets
+        slot_of = self._slots(shape, build)
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self._levels(tree, shape, silo.ranges)
-        words = self._words(silo, tree, extra)
-        scratch = len(build) * self.bins.shape[0] * self.bins.shape[2] * stride
+        words, second = self._words(silo, tree, extra), max(extra, 0)
+        slots = len(build) * (-(-self.statistics_a_bin // 2))
+        # words of few digits leave their accumulators room for more rows
+        word_rows = min(kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
+        scratch = slots * self.bins.shape[0] * self.bins.shape[2] * stride
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
             place, ranges = piece
             packed = self._scratch("packed", place, scratch)
-            wide = self._scratch("wide", place, len(build) * 2 * cuts.total_bins)
+            wide = self._scratch("wide", place, slots * 2 * cuts.total_bins)
             wide[:] = 0
-            wide = wide.reshape(len(build), 2, cuts.total_bins)
+            wide = wide.reshape(slots, 2, cuts.total_bins)
             # the digits of a second word are summed after those of the first, which have then moved rows to their nodes
             for digits, down in zip(words, (levels, 0), strict=False):
-                wide <<= extra
+                wide <<= second
                 kernels.grow_level(
-                    self.bins, digits, self.node[tree], ranges, down,
-                    shape.walk(self.bins), slot_of, offsets, stride, packed, wide, self.word_rows,
+                    self.bins, digits, self.plane, self.node[tree], ranges, down,
+                    shape.walk(self.bins), slot_of, offsets, stride, packed, wide, word_rows,
                 )  # fmt: skip
-            return wide
+            return wide.reshape(len(build), -1, cuts.total_bins)[:, : self.statistics_a_bin]
 
         parts = silo.threads.map(fill, enumerate(self._pieces))
         if not parts:
-            parts = [np.zeros((len(build), 2, cuts.total_bins), np.int64)]
+            parts = [np.zeros((len(build), self.statistics_a_bin, cuts.total_bins), np.int64)]
         if columns is not None:
             own = cuts.bins_of(columns)
             parts = [part[:, :, own] for part in parts]
@@ -276,6 +297,39 @@ class Boosting:
         for part in parts[2:]:
             total += part
         return total
+
+    def node_histograms(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32], extra: int,
+        out: Vector,
+    ) -> None:  # fmt: skip
+        """Add the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`."""
+        slot_of = self._slots(shape, build)
+        group, place = np.divmod(columns.astype(np.int64), self.bins.shape[2])
+        where = (group * self.bins.shape[1] * self.bins.shape[2] + place).astype(np.uint64)
+        n_bins = self.cuts.n_bins[columns]
+        sizes = n_bins.sum(axis=1)
+        nodes = np.cumsum(sizes * self.statistics_a_bin) - sizes * self.statistics_a_bin
+        starts = nodes[:, None] + np.cumsum(n_bins, axis=1) - n_bins
+        levels, words, walk = (
+            self._levels(tree, shape, silo.ranges),
+            self._words(silo, tree, extra),
+            shape.walk(self.bins),
+        )
+
+        def fill(piece: tuple[int, Ranges]) -> Vector:
+            number, ranges = piece
+            part = out if not number else self._scratch("columns", number, len(out))
+            part[:] = 0
+            for digits, down in zip(words, (levels, 0), strict=False):
+                part <<= max(extra, 0)
+                kernels.grow_columns(
+                    self.bins, digits, self.plane, self.node[tree], ranges, down, walk, slot_of, where, starts, sizes,
+                    part,
+                )  # fmt: skip
+            return part
+
+        for part in silo.threads.map(fill, enumerate(self._pieces))[1:]:
+            out += part
 
     def residual_counts(
         self, silo: Silo, tree: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
@@ -288,7 +342,7 @@ class Boosting:
         unmoved = np.zeros(len(target), np.float32) if levels else self.margin[output]
         each = np.ones(1, np.int64) if counts is None else counts
         if self._ids is not None:
-            each = self._draw(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
+            each = self.draw_rows(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
 
         def count(piece: Ranges) -> Vector:
             out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
@@ -304,24 +358,23 @@ class Boosting:
     def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
         """The words of a round's tree, by digits: those of its output, and 0 for the rows that it does not draw."""
         output = self._output(tree)
-        words = [self.words[output], self.low[output]][: 2 if extra else 1]
+        words = [self.words[output], self.low[output]][: 2 if extra > 0 else 1]
         if self._ids is None:
             return words
         if tree != self._drawn_for:
-            self._drawn = [self._draw(silo, tree, own) for own in words]
+            self._drawn = [self.draw_rows(silo, tree, own) for own in words]
             self._drawn_for = tree
         return self._drawn
 
-    def _draw(self, silo: Silo, tree: int, words: Vector) -> Vector:
-        """The words of the rows that a round's tree draws, and 0 for all others: int64 (rows,)."""
-        round, out = len(self.forest), np.zeros(len(words), np.int64)
+    def draw_rows(self, silo: Silo, tree: int, words: Vector, round: int | None = None) -> Vector:
+        """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
+        round, out = len(self.forest) if round is None else round, np.zeros(len(words), np.int64)
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
-        share = np.uint64(self.begin.subsample * 2.0**53)
 
         def draw(piece: Ranges) -> None:
-            kernels.draw(words, self._ids, piece, keys, share, out)
+            draw_kernels.draw(words, self._ids, piece, keys, self.shares, out)
 
-        silo.threads.map(draw, self._pieces)
+        silo.threads.map(draw, pieces(silo.ranges, silo.threads.n))
         return out
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
@@ -329,23 +382,6 @@ class Boosting:
         if len(self._kept.get((what, place), ())) < size:
             self._kept[what, place] = np.zeros(size, np.int64)
         return self._kept[what, place][:size]
-
-
-def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What margins start from, float32 (outputs, rows): each row's own where it has one.
-
-    Raises
-    ------
-    DataError
-        If rows start from other outputs than there are.
-    """
-    margin = np.repeat(base[:, None].astype(np.float32), table.n_rows, axis=1)
-    if table.margin is None or not table.n_rows:
-        return margin
-    if table.margin.shape[1] != len(base):
-        given = table.margin.shape[1]
-        raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
-    return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:

@@ -93,3 +93,24 @@ class TreeColumns:
         if self.columns.bylevel == 1 or not max_depth:
             return self.tree
         return np.unique(np.concatenate([self.level(own) for own in range(depth, max_depth)]))
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Which one threshold of each feature a node may try, as in extremely randomised trees; Geurts et al. (2006).
+
+    Law: a draw depends on the seed, the round, and on how many nodes were looked at before.
+
+    Examples
+    --------
+    >>> drawn = Thresholds(n_features=2, seed=0).draw(round=0, step=1, nodes=3)
+    >>> drawn.shape, bool((drawn >= 0).all() and (drawn < 1).all())
+    ((3, 2), True)
+    """
+
+    n_features: int
+    seed: int
+
+    def draw(self, round: int, step: int, nodes: int) -> NDArray[np.float64]:
+        """Numbers from 0 to 1, float64 (nodes, features), of the nodes that are looked at in one step."""
+        return stream(self.seed, f"thresholds of step {step}", round).random((nodes, self.n_features))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
+from fedtrees.core.row_ids import poisson_shares
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
@@ -59,6 +60,8 @@ class Begin(Fact, frozen=True, eq=False):
         The share of rows that a tree draws.
     seed : int, default 0
         Of these draws.
+    bootstrap : bool, default False
+        Whether a tree draws each row as often as a Poisson variable of mean 1 says, in place of ``subsample``.
     """
 
     objective: str
@@ -72,6 +75,13 @@ class Begin(Fact, frozen=True, eq=False):
     subsample: float = 1.0
     seed: int = 0
     categorical: NDArray[np.bool_] = msgspec.field(default_factory=lambda: np.zeros(0, bool))
+    bootstrap: bool = False
+
+    def shares(self) -> NDArray[np.uint64]:
+        """What rows are drawn by, see `kernels.draw`; none where a tree has all rows, once each."""
+        if self.bootstrap:
+            return poisson_shares()
+        return np.array([self.subsample * 2.0**53] if self.subsample < 1 else [], np.uint64)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -104,6 +114,8 @@ class Grown(Fact, frozen=True, eq=False):
         See `trees.tree.Tree`.
     categories, category_ends : int32 (any,)
         See `trees.tree.flat_categories`.
+    steps : float32 (any,)
+        Of a loss that reweighs rows, what by; see `losses.Loss.reweigh`.
     """
 
     ends: NDArray[np.int32]
@@ -114,15 +126,17 @@ class Grown(Fact, frozen=True, eq=False):
     value: NDArray[np.float32]
     categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
     category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
+    steps: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.zeros(0, np.float32))
 
     @staticmethod
-    def of(trees: list[Tree]) -> Grown:
+    def of(trees: list[Tree], steps: NDArray[np.float32] | None = None) -> Grown:
         """Put trees end to end."""
         names = ("feature", "bin", "default_left", "left", "value")
         ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
         arrays = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
         categories, category_ends = flat_categories(tree.categories for tree in trees)
-        return Grown(ends=ends, **arrays, categories=categories, category_ends=category_ends)
+        steps = np.zeros(0, np.float32) if steps is None else steps
+        return Grown(ends=ends, **arrays, categories=categories, category_ends=category_ends, steps=steps)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -135,4 +149,7 @@ class Grown(Fact, frozen=True, eq=False):
         )  # fmt: skip
         if len(self.value) != len(self.feature):
             raise ProtocolError("trees whose arrays have other lengths than they say")
+        if len(self.steps) != state.loss.reweighs:
+            raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {state.loss.reweighs}")
+        state.steps.append(self.steps)
         state.forest.append((shapes, np.split(self.value, self.ends[:-1])))

@@ -16,7 +16,8 @@ class Grid(NamedTuple):
     g, h : int
         Every gradient is at most ``2 ** g``, every hessian at most ``2 ** h``.
     extra : int
-        Digits beyond those that one packed word holds; they go to a second word.
+        Digits beyond those that one packed word holds; they go to a second word. Below 0, so many fewer: where rows are
+        counted, integers need none.
 
     Examples
     --------
@@ -38,3 +39,8 @@ class Grid(NamedTuple):
     def bits(self) -> int:
         """A quantised gradient or hessian is at most ``2 ** bits``."""
         return STATISTIC_BITS_H + self.extra
+
+    @property
+    def second(self) -> int:
+        """Digits that go to the second word."""
+        return max(self.extra, 0)

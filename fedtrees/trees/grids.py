@@ -46,11 +46,13 @@ class Grids:
         Rows of the federation, each as often as it counts: what histograms have to have room for.
     hazards : Hazards, optional
         What bounds gradients where rows are compared with all that are at risk.
+    whole : bool, default False
+        Whether all weights are whole.
     """
 
     def __init__(
         self, loss: Loss, weight_exponent: int, target_exponent: int, gradients: int, rows: int,
-        hazards: Hazards | None = None,
+        hazards: Hazards | None = None, whole: bool = False,
     ):  # fmt: skip
         self._hazards = hazards
         self._loss, self._query = loss, GradientExponents(gradients)
@@ -59,7 +61,8 @@ class Grids:
         bound = loss.bound()
         self._fixed = None
         if bound:
-            self._fixed = grid_of(bound, weight_exponent)._replace(extra=self._room if loss.spans_orders else 0)
+            extra = -STATISTIC_BITS_G if loss.counts and whole else self._room if loss.spans_orders else 0
+            self._fixed = grid_of(bound, weight_exponent)._replace(extra=extra)
         self._next: Grid | None = None
 
     def exponents(self, channel: Channel, cohort: Cohort) -> Grid:

@@ -11,7 +11,7 @@ from fedtrees.trees.tree import LEAF, Categories, Tree
 
 if TYPE_CHECKING:
     from fedtrees.trees.constraints import Constraints
-    from fedtrees.trees.split import SplitRule, Splits, Units
+    from fedtrees.trees.split import Rule, SplitRule, Splits, Units
 
 
 class GrowingTree:
@@ -21,7 +21,7 @@ class GrowingTree:
     ----------
     feature, bin, default_left, left, gain
         See `trees.tree.Tree`.
-    sums : int64 (nodes, 2)
+    sums : int64 (nodes, statistics)
     depth : int32 (nodes,)
         0 at the root.
     bounds : float32 (nodes, 2)
@@ -36,13 +36,13 @@ class GrowingTree:
         1 at the root, 2 p and 2 p + 1 at the children of p: a node's name whatever else has grown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, statistics: int = 2) -> None:
         self.feature = np.full(1, LEAF, np.int32)
         self.bin = np.zeros(1, np.int32)
         self.default_left = np.zeros(1, bool)
         self.left = np.full(1, LEAF, np.int32)
         self.gain = np.zeros(1)
-        self.sums = np.zeros((1, 2), np.int64)
+        self.sums = np.zeros((1, statistics), np.int64)
         self.depth = np.zeros(1, np.int32)
         self.parent = np.zeros(1, np.int32)
         self.bounds = np.array([[-np.inf, np.inf]], np.float32)
@@ -64,7 +64,7 @@ class GrowingTree:
         self.default_left = np.append(self.default_left, np.zeros(more, bool))
         self.left = np.append(self.left, np.full(more, LEAF, np.int32))
         self.gain = np.append(self.gain, np.zeros(more))
-        self.sums = np.concatenate([self.sums, np.stack([splits.left, splits.right], axis=1).reshape(more, 2)])
+        self.sums = np.concatenate([self.sums, np.stack([splits.left, splits.right], axis=1).reshape(more, -1)])
         self.depth = np.append(self.depth, np.repeat(self.depth[nodes] + 1, 2))
         self.parent = np.append(self.parent, np.repeat(nodes, 2))
         return left
@@ -117,11 +117,10 @@ class GrowingTree:
         new.categories = {place[node]: own for node, own in self.categories.items() if node in splits}
         return new
 
-    def finished(self, rule: SplitRule, units: Units) -> Tree:
+    def finished(self, rule: Rule, units: Units) -> Tree:
         """The tree with the values of its leaves."""
-        g, h = self.sums[:, 0] * units.g, self.sums[:, 1] * units.h
         bounds = self.bounds[self.parent] if len(self.bounds) == len(self.feature) else None
-        value = rule.leaf(g, h, bounds)
+        value, h, sums = rule.values(self.sums, units, bounds), rule.mass(self.sums, units), rule.kept(self.sums, units)
         # a gain squares the unit of y: it may be larger than what a model can say
         gain, cover = (np.minimum(part, np.finfo(np.float32).max).astype(np.float32) for part in (self.gain, h))
-        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories)
+        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories, sums)

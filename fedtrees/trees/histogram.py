@@ -25,7 +25,7 @@ def _none() -> NDArray[np.int32]:
 
 
 class Histograms(Query, frozen=True, eq=False):
-    """The sums of gradients and hessians in every bin of some nodes of the growing trees.
+    """The sums of gradients and hessians, or of each class's weight, in every bin of some nodes of the growing trees.
 
     The question carries the trees as far as they have grown, so a silo that never heard of them can answer: its rows
     walk down from the root. Arrays of several trees stand end to end.
@@ -54,6 +54,8 @@ class Histograms(Query, frozen=True, eq=False):
         The bins of each tree's features.
     categories, category_ends : int32 (any,)
         See `trees.tree.flat_categories`.
+    statistics : int, default 2
+        Sums of a bin.
     """
 
     rows: int
@@ -72,6 +74,7 @@ class Histograms(Query, frozen=True, eq=False):
     column_bins: NDArray[np.int32] = msgspec.field(default_factory=_none)
     categories: NDArray[np.int32] = msgspec.field(default_factory=_none)
     category_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
+    statistics: int = 2
 
     def nodes(self) -> NDArray[np.int32]:
         """How many nodes of each tree are summed."""
@@ -80,15 +83,15 @@ class Histograms(Query, frozen=True, eq=False):
     def size(self) -> int:
         """See `Query`."""
         if not len(self.column_ends):
-            return len(self.build) * 2 * self.bins
-        return int(self.nodes().astype(np.int64) @ self.column_bins) * 2
+            return len(self.build) * self.statistics * self.bins
+        return int(self.nodes().astype(np.int64) @ self.column_bins) * self.statistics
 
     def touches(self) -> int:
         """See `Query`."""
         trees = self.nodes() > 0  # a row is in one node of a tree
         if not len(self.column_ends):
-            return int(np.count_nonzero(trees)) * 2 * self.features
-        return 2 * int(np.diff(self.column_ends, prepend=0)[trees].sum())
+            return int(np.count_nonzero(trees)) * self.statistics * self.features
+        return self.statistics * int(np.diff(self.column_ends, prepend=0)[trees].sum())
 
     def bound(self) -> int:
         """See `Query`."""
@@ -97,10 +100,15 @@ class Histograms(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        asked = self.features, self.bins, len(self.ends)
-        if state is None or asked != (state.cuts.n_features, state.cuts.total_bins, state.trees):
+        asked = self.features, self.bins, len(self.ends), self.statistics
+        if state is None or asked != (
+            state.cuts.n_features,
+            state.cuts.total_bins,
+            state.trees,
+            state.statistics_a_bin,
+        ):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
-        if not 0 <= self.exponents.extra <= kernels.STATISTIC_BITS_G:
+        if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         state.prepare(silo, self.exponents)
         shapes = Shape.apart(
@@ -129,20 +137,21 @@ class Histograms(Query, frozen=True, eq=False):
         return columns
 
     def read(self, total: Vector) -> Vector:
-        """The sums: int64 (nodes, 2, bins) where all features were asked for, else flat; see `spread`."""
-        return total if len(self.column_ends) else total.reshape(len(self.build), 2, self.bins)
+        """The sums: int64 (nodes, statistics, bins) where all features were asked for, else flat; see `spread`."""
+        return total if len(self.column_ends) else total.reshape(len(self.build), self.statistics, self.bins)
 
 
 def spread(question: Histograms, answer: Vector, cuts: Cuts) -> Vector:
-    """An answer with room for the bins of the features that were not asked for: int64 (nodes, 2, bins)."""
+    """An answer with room for the bins of the features that were not asked for: int64 (nodes, statistics, bins)."""
     if not len(question.column_ends):
         return answer
-    out = np.zeros((len(question.build), 2, question.bins), np.int64)
+    statistics = question.statistics
+    out = np.zeros((len(question.build), statistics, question.bins), np.int64)
     node, at = 0, 0
     for n, own in zip(question.nodes().tolist(), np.split(question.columns, question.column_ends[:-1]), strict=True):
         bins = cuts.bins_of(own)
-        size = n * 2 * len(bins)
-        out[node : node + n, :, bins] = answer[at : at + size].reshape(n, 2, len(bins))
+        size = n * statistics * len(bins)
+        out[node : node + n, :, bins] = answer[at : at + size].reshape(n, statistics, len(bins))
         node, at = node + n, at + size
     return out
 

@@ -222,11 +222,27 @@ def _list(words, node, start, stop, slot_of, rows, slots, held):
 
 
 @njit(nogil=True, cache=True)
-def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide, word_rows=WORD_ROWS):
+def _list_planes(words, plane, planes, node, start, stop, slot_of, rows, slots, held):
+    """`_list`, where each row adds to one of its node's planes, and only if its word is not 0."""
+    n = np.uint64(0)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        slot = slot_of[node[i]]
+        rows[n] = i
+        slots[n] = slot * planes + np.int32(plane[i])
+        held[n] = words[i]
+        n += np.uint64((slot >= 0) & (words[i] != 0))
+    return n
+
+
+@njit(nogil=True, cache=True)
+def grow_level(
+    bins, words, plane, node, ranges, levels, tree, slot_of, offsets, stride, packed, wide, word_rows=WORD_ROWS,
+):  # fmt: skip
     """Move rows down to the nodes they belong to now, and sum the histograms of the nodes to be built.
 
     bins: uint8 or uint16 (groups, rows, features a group) IN
     words: int64 (rows,) IN; packed (g, h)
+    plane: uint8 (rows,) or (0,) IN; which pair of its node's statistics a row adds to; there is one pair where empty
     node: uint32 (rows,) IN OUT; the node a row is known to have reached
     ranges: int64 (ranges, 2) IN; the rows to walk
     levels: int IN; how many levels a row may have to go down
@@ -234,11 +250,11 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     slot_of: int32 (nodes,) IN; where a node's histogram goes, -1 for a node that is not built
     offsets: int64 (features + 1,) IN; where a feature's bins start
     stride: int IN; accumulators a feature
-    packed: int64 (slots * groups * features a group * stride,) scratch, zeros in and out
-    wide: int64 (slots, 2, bins) OUT, added to
+    packed: int64 (slots * planes * groups * features a group * stride,) scratch, zeros in and out
+    wide: int64 (slots * planes, 2, bins) OUT, added to
     word_rows: int IN; rows that an accumulator holds: fewer where words are multiples
     """
-    if slot_of.shape[0] == 1:
+    if slot_of.shape[0] == 1 and not plane.shape[0]:
         _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide)
         return
     rows = np.empty(LIST_ROWS, np.uint32)
@@ -246,14 +262,18 @@ def grow_level(bins, words, node, ranges, levels, tree, slot_of, offsets, stride
     held = np.empty(LIST_ROWS, np.int64)
     counts = np.zeros((LIST_ROWS // word_rows + 1, wide.shape[0]), np.int64)
     since = np.zeros(wide.shape[0], np.int64)
-    flat = bins.reshape(-1)
+    flat, planes = bins.reshape(-1), np.int32(wide.shape[0] // max(1, (slot_of >= 0).sum()))
     n = 0
     for r in range(ranges.shape[0]):
         start, stop = ranges[r]
         while start < stop:
             end = min(stop, start + LIST_ROWS - n)
             _descend(flat, bins.shape[2], node, start, end, levels, tree)
-            n += np.int64(_list(words, node, start, end, slot_of, rows[n:], slots[n:], held[n:]))
+            to = rows[n:], slots[n:], held[n:]
+            if plane.shape[0]:
+                n += np.int64(_list_planes(words, plane, planes, node, start, end, slot_of, *to))
+            else:
+                n += np.int64(_list(words, node, start, end, slot_of, *to))
             start = end
             if n > LIST_ROWS // 2:
                 _drain(bins, rows, slots, held, n, counts, since, offsets, stride, word_rows, packed, wide)
@@ -333,28 +353,29 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
 
 
 @njit(nogil=True, cache=True)
-def _mixed(words):
-    """Mix the bits of words: see `core.row_ids.mixed`."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+def grow_columns(bins, words, plane, node, ranges, levels, tree, slot_of, columns, starts, sizes, out):
+    """Move rows down as in `grow_level`, and sum the histograms of each built node's own features.
 
-
-@njit(nogil=True, cache=True)
-def draw(words, ids, ranges, keys, share, out):
-    """Take the words of the rows that are drawn, and 0 for all others.
-
-    words: int64 (rows,), ids: uint64 (rows,) IN
-    ranges: int64 (ranges, 2) IN; the rows to do
-    keys: uint64 (2,) IN; what the draw is for
-    share: uint64 IN; of 2 ** 53
-    out: int64 (rows,) OUT
+    bins, words, plane, node, ranges, levels, tree, slot_of: as in `grow_level`
+    columns: uint64 (slots, features a node) IN; where the feature's bin of row 0 stands in the flat bins
+    starts: int64 (slots, features a node) IN; where the feature's bins start in ``out``
+    sizes: int64 (slots,) IN; a node's bins, which is how far its next statistic is
+    out: int64 (integers,) OUT, added to
     """
-    first, second = keys[0], keys[1]
+    flat, a_group = bins.reshape(-1), np.uint64(bins.shape[2])
     for r in range(ranges.shape[0]):
-        rows = slice(ranges[r, 0], ranges[r, 1])
-        own, to = words[rows], out[rows]
-        # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
-        chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
-        for i in range(own.shape[0]):
-            to[i] = own[i] if chance[i] < share else np.int64(0)
+        for block in range(ranges[r, 0], ranges[r, 1], BLOCK):
+            end = min(block + BLOCK, ranges[r, 1])
+            _descend(flat, bins.shape[2], node, block, end, levels, tree)
+            for i in range(block, end):
+                slot, word = slot_of[node[i]], words[i]
+                if slot < 0 or word == 0:
+                    continue
+                g, h, size = word >> 32, word & LOW_HALF, sizes[slot]
+                first = 2 * np.int64(plane[i]) * size if plane.shape[0] else 0
+                for j in range(columns.shape[1]):
+                    at = starts[slot, j] + first + np.int64(flat[columns[slot, j] + np.uint64(i) * a_group])
+                    if g != 0:
+                        out[at] += g
+                    if h != 0:
+                        out[at + size] += h

@@ -21,18 +21,20 @@ class Shelf:
     ----------
     bins : int
         Bins of all features.
+    statistics : int, default 2
+        Sums of a bin.
 
     Attributes
     ----------
-    histograms : int64 (places, 2, bins)
-        Each place holds a node's sums of gradients and of hessians, or what is no longer needed.
+    histograms : int64 (places, statistics, bins)
+        Each place holds a node's sums, such as of gradients and of hessians, or what is no longer needed.
     """
 
-    def __init__(self, bins: int):
-        self.histograms = np.empty((0, 2, bins), np.int64)
+    def __init__(self, bins: int, statistics: int = 2):
+        self.histograms = np.empty((0, statistics, bins), np.int64)
 
     def put(self, roots: Vector) -> Places:
-        """Begin anew with these, int64 (nodes, 2, bins); returns their places."""
+        """Begin anew with these, int64 (nodes, statistics, bins); returns their places."""
         places = np.arange(len(roots))
         self._make_room(len(roots))
         self.histograms[places] = roots
@@ -48,7 +50,7 @@ class Shelf:
         ----------
         parents : int64 (pairs,)
             Places.
-        built : int64 (pairs, 2, bins)
+        built : int64 (pairs, statistics, bins)
         threads : Threads
         taken : int64 (any,), optional
             Places of what is still needed besides; nothing else is.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,62 @@ if TYPE_CHECKING:
 SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
 
 
+class Rule(Protocol):
+    """What the grower asks a criterion: gains of gradients are one, impurities are others."""
+
+    @property
+    def statistics(self) -> int:
+        """Sums of a bin."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """What leaves are multiplied by."""
+        ...
+
+    def shared(self, trees: int) -> Self:
+        """The rule for so many trees side by side."""
+        ...
+
+    def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """How heavy nodes of these sums are, float64 (nodes,)."""
+        ...
+
+    def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether nodes are heavy enough for two children."""
+        ...
+
+    def splits(self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds) -> Splits:
+        """The best split of each node; see `best_splits`."""
+        ...
+
+    def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
+        """What nodes of these sums say as leaves."""
+        ...
+
+    def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """What a finished tree keeps of its nodes' sums, in real numbers: float64 (nodes, any)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Grounds:
+    """What splits are found over, besides the sums.
+
+    Attributes
+    ----------
+    cuts : Cuts
+    units : Units
+    threads : Threads
+    limits : Limits
+    """
+
+    cuts: Cuts
+    units: Units
+    threads: Threads
+    limits: Limits
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """What a split must reach, and how a leaf is valued; names and meanings are XGBoost's."""
@@ -32,6 +88,36 @@ class SplitRule:
     max_delta_step: float = 0.0  # none
     max_cat_to_onehot: int = 4
     max_cat_threshold: int = 64
+
+    statistics: ClassVar[int] = 2
+
+    def shared(self, trees: int) -> Self:
+        """As in XGBoost, the trees of a forest share the learning rate."""
+        return replace(self, learning_rate=self.learning_rate / trees)
+
+    def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """The sums of hessians."""
+        mass: NDArray[np.float64] = np.asarray(sums[:, 1] * units.h, np.float64)
+        return mass
+
+    def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """See `Rule`."""
+        enough: NDArray[np.bool_] = mass >= 2 * self.min_child_weight
+        return enough
+
+    def splits(self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds) -> Splits:
+        """See `best_splits`."""
+        return best_splits(
+            histograms, places, totals, plain.cuts, self, plain.units, plain.threads, plain.limits
+        )  # fmt: skip
+
+    def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
+        """See `leaf`."""
+        return self.leaf(sums[:, 0] * units.g, sums[:, 1] * units.h, bounds)
+
+    def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """Nothing: values and covers say it all."""
+        return np.zeros((0, 2))
 
     @property
     def largest_weight(self) -> float:
@@ -85,12 +171,18 @@ class Limits:
         1 where weights must not fall with a feature, -1 where they must not rise.
     allowed : bool (nodes, features), optional
         The features a node may ask for; None is all.
+    mass : float64 (nodes,), optional
+        Of the root of each node's tree, for rules that ask for it.
+    chance : float64 (nodes, features), optional
+        From 0 to 1: which of its thresholds a node may try of each feature, where it may try one only.
     """
 
     bounds: NDArray[np.float64] | None = None
     before: NDArray[np.float64] | None = None
     direction: NDArray[np.int8] | None = None
     allowed: NDArray[np.bool_] | None = None
+    mass: NDArray[np.float64] | None = None  # of the root of each node's tree
+    chance: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from numba import njit
 def divide(histograms, parents, built, free, first, last):
     """Put built children on the shelf, and leave of each parent what is its other child's.
 
-    histograms: int64 (places, 2, bins) IN OUT
+    histograms: int64 (places, statistics, bins) IN OUT
     parents, free: int64 (pairs,) IN; the places of the parents, and those for the built children, all distinct
-    built: int64 (pairs, 2, bins) IN
+    built: int64 (pairs, statistics, bins) IN
     first, last: pairs to do IN
     """
     for pair in range(first, last):
         parent, child, own = histograms[parents[pair]], histograms[free[pair]], built[pair]
-        for statistic in range(2):
+        for statistic in range(own.shape[0]):
             for b in range(own.shape[1]):
                 child[statistic, b] = own[statistic, b]
                 parent[statistic, b] -= own[statistic, b]

@@ -123,6 +123,8 @@ class Tree:
         Loss reduction of the split (0 at a leaf) and sum of hessians.
     categories : dict of int to int32 (any,)
         Of the nodes that ask for a categorical feature, the categories that go right.
+    sums : float64 (nodes, statistics)
+        Of a tree that is not boosted, what each node's rows come to: classes' weights, or see `trees.impurity`.
     """
 
     feature: NDArray[np.int32]
@@ -133,6 +135,7 @@ class Tree:
     gain: NDArray[np.float32]
     cover: NDArray[np.float32]
     categories: Categories = field(default_factory=dict)
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def n_nodes(self) -> int:

@@ -17,11 +17,12 @@ from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
+from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
     Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime, RankNdcg, RankPairwise,
-    RankMap, ProportionalHazards,
+    RankMap, ProportionalHazards, ClassWeights, Samme, AdaBoostR2,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 

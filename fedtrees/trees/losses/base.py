@@ -68,6 +68,8 @@ class Loss:
     open_above: ClassVar[bool] = False  # whether y is a lower and an upper bound, the latter perhaps infinite
     spans_orders: ClassVar[bool] = False  # whether gradients that `bound` bounds are mostly far below it
     ranks: ClassVar[bool] = False  # whether rows are compared with the others of their query
+    counts: ClassVar[bool] = False  # whether what is summed are the rows' weights themselves
+    reweighs: ClassVar[int] = 0  # numbers that say how a round moves the logarithms of weights: what margins are here
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
 
     def metric(self) -> str:
@@ -87,6 +89,17 @@ class Loss:
             If the loss is not for so many.
         """
         return targets
+
+    def statistics_a_bin(self, n_labels: int) -> int:
+        """Sums of a bin: of gradients and of hessians."""
+        return 2
+
+    def reweigh(self, said: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
+        """Move rows' margins, here the logarithms of what weights are multiplied by, after what a tree said of them.
+
+        said, y: (rows,), steps: (`reweighs`,) IN; margin: (rows,) IN OUT
+        """
+        raise NotImplementedError
 
     def exported_as(self, outputs: int) -> str:
         """The objective that an exported model names: what predictions are made of margins."""

@@ -1,0 +1,200 @@
+"""AdaBoost with scikit-learn's face."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.table import Schema
+from fedtrees.errors import unknown_value
+from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.export.sklearn import MissingAdaBoostClassifier, MissingAdaBoostRegressor
+from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
+from fedtrees.trees.boost import Ensemble, Settings
+from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.tree_errors import LOSS_KINDS
+
+
+class _AdaBoost(FedCart):
+    """The common part of `FedAdaBoostClassifier` and `FedAdaBoostRegressor`."""
+
+    n_estimators: int
+    learning_rate: float
+
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+        self._reweigher = self._new_reweigher(schema)
+        own = {"n_estimators": int(self.n_estimators), "reweigher": self._reweigher}
+        return super()._settings(schema, seed, **own, **others)
+
+    def _new_reweigher(self, schema: Schema) -> Reweigher:
+        raise NotImplementedError
+
+    def _hold_votes(self, model: Any, ensemble: Ensemble, classes: NDArray[Any] | None) -> None:
+        """Fill a fitted AdaBoost of scikit-learn."""
+        model.estimators_ = [self._decision_tree(tree, ensemble, classes, names=False) for tree in ensemble.trees]
+        model.estimator_ = model.estimators_[0]
+        model.estimator_weights_ = np.array(self._reweigher.votes)
+        model.estimator_errors_ = np.array(self._reweigher.errors)
+        model.n_features_in_ = self.n_features_in_
+        if self._schema.named:
+            model.feature_names_in_ = self.feature_names_in_
+        del self._reweigher
+        self.model_ = model
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The trees, each scikit-learn's."""
+        trees: list[Any] = self.model_.estimators_
+        return trees
+
+    @property
+    def estimator_weights_(self) -> NDArray[np.float64]:
+        """What each tree's word counts, float64 (trees,)."""
+        votes: NDArray[np.float64] = self.model_.estimator_weights_
+        return votes
+
+    @property
+    def estimator_errors_(self) -> NDArray[np.float64]:
+        """Each tree's weighted error, float64 (trees,)."""
+        errors: NDArray[np.float64] = self.model_.estimator_errors_
+        return errors
+
+
+class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
+    """AdaBoost of classification trees over silos: SAMME of Zhu, Zou, Rosset and Hastie (2009).
+
+    The weights of rows live in their silos, which learn of each tree and multiply them themselves; a tree's error is
+    read off its own leaves. ``model_`` is a fitted `sklearn.ensemble.AdaBoostClassifier`, which takes missing values as
+    its trees do.
+
+    Parameters
+    ----------
+    n_estimators : int, default 50
+        Trees at the most; a tree without error is the last.
+    learning_rate : float, default 1.0
+        What votes are multiplied by.
+    criterion : {"gini", "entropy", "log_loss"}, default "gini"
+    max_depth : int, optional, default 1
+        Of each tree.
+    max_bin, missing, sampling, weighting, random_state, n_jobs, verbose
+        See `FedTreeClassifier`.
+
+    Attributes
+    ----------
+    model_ : sklearn.ensemble.AdaBoostClassifier
+    estimators_ : list of sklearn.tree.DecisionTreeClassifier
+    estimator_weights_, estimator_errors_ : float64 (trees,)
+    classes_, feature_importances_, ledger_
+        See `FedTreeClassifier`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = FedAdaBoostClassifier(20).fit(X, y, np.arange(len(y)) % 3)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 50,
+        *,
+        learning_rate: float = 1.0,
+        criterion: str = "gini",
+        max_depth: int | None = 1,
+        max_bin: int = 256,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _loss(self) -> Loss:
+        return loss_named("tree:samme")
+
+    def _new_reweigher(self, schema: Schema) -> Reweigher:
+        return SammeReweigher(float(self.learning_rate), n_classes=len(schema.labels or ()))
+
+    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+        model = MissingAdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate)
+        model.classes_, model.n_classes_ = self.classes_, self.n_classes_
+        self._hold_votes(model, ensemble, self.classes_)
+
+
+class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
+    """AdaBoost of regression trees over silos: R2 of Drucker (1997).
+
+    Trees are grown from weighted rows, where scikit-learn draws rows by their weights. The largest error, which others
+    are divided by, is told to one part in 2048. See `FedAdaBoostClassifier` for the other parameters and attributes.
+
+    Parameters
+    ----------
+    max_depth : int, optional, default 3
+    loss : {"linear", "square", "exponential"}, default "linear"
+        What becomes of an error's share of the largest.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> FedAdaBoostRegressor(20).fit(X, y, X[:, 1] > 0).score(X, y) > 0.5
+    True
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 50,
+        *,
+        learning_rate: float = 1.0,
+        loss: str = "linear",
+        max_depth: int | None = 3,
+        max_bin: int = 256,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.loss = loss
+        self.max_depth = max_depth
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _loss(self) -> Loss:
+        return loss_named("tree:r2")
+
+    def _new_reweigher(self, schema: Schema) -> Reweigher:
+        if self.loss not in LOSS_KINDS:
+            raise unknown_value("loss", self.loss, LOSS_KINDS)
+        return R2Reweigher(float(self.learning_rate), loss=self.loss)
+
+    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+        model = MissingAdaBoostRegressor(
+            n_estimators=self.n_estimators, learning_rate=self.learning_rate, loss=self.loss
+        )
+        self._hold_votes(model, ensemble, None)

@@ -1,0 +1,235 @@
+"""What trees by impurity, forests of them and AdaBoost share: a training, and a fitted object of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from fedtrees.core.channel import Channel, Federation, PlainChannel
+from fedtrees.core.ledger import Ledger
+from fedtrees.core.table import Schema, agree
+from fedtrees.core.target import plain_array
+from fedtrees.core.threads import Threads
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters
+from fedtrees.estimators.columns import column_of
+from fedtrees.estimators.parameters import seed_of
+from fedtrees.estimators.reads import ReadsRows, check_labels
+from fedtrees.export.sklearn import to_decision_tree
+from fedtrees.runtime.local import LocalFederation
+from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.pruning import pruned
+from fedtrees.trees.tree import Tree
+
+
+class FedCart(ReadsRows):
+    """The common part of trees by impurity, forests and AdaBoost.
+
+    A subclass says in ``_grow`` how trees come about, and in ``_exported`` what of scikit-learn they become.
+    """
+
+    model_: Any
+    ledger_: Ledger
+
+    # parameters of the constructor that are needed here
+    n_jobs: int | None
+    random_state: Any
+
+    _fitted = "model_"
+    _random_thresholds: ClassVar[bool] = False
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        row_id: ArrayLike | None = None,
+    ) -> Self:
+        """Train over the silos of one table, in this process.
+
+        Law: with the default sampling and weighting, the model is the same bytes whatever ``silos`` says; where rows
+        are drawn, with a ``row_id``.
+
+        Parameters
+        ----------
+        X : DataFrame, sparse matrix or array-like (rows, features)
+            Numbers, booleans or categories, which are split by their codes' order. Missing is NaN.
+        y : array-like (rows,)
+        silos : array-like (rows,), optional
+            Whose each row is; None is one silo that holds all.
+        sample_weight : array-like (rows,), optional
+            At least 0. A row of a small whole weight k trains like k rows, one of weight 0 like none.
+        row_id : array-like (rows,), optional
+            Whole numbers or texts that name the rows wherever they lie, for ``bootstrap``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Naming silo and column, before any training.
+        ParameterError
+            Naming the parameter, before anything is read.
+        """
+        check_cart_parameters(self)
+        if y is None:
+            raise DataError("requires y to be passed, but the target y is None.")
+        federation = LocalFederation.from_table(
+            X, column_of(y), silos, sample_weight, missing=self.missing, n_jobs=self.n_jobs, row_id=row_id
+        )
+        try:
+            return self.fit_federation(federation)
+        finally:
+            federation.close()
+
+    def fit_federation(self, federation: Federation) -> Self:
+        """Train over the silos of a federation, wherever they are.
+
+        Parameters
+        ----------
+        federation : Federation
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        SchemaError
+            If the silos' columns differ, naming silo and column, before any training.
+        DataError, ParameterError
+            See `fit`.
+        """
+        check_cart_parameters(self)
+        if not hasattr(federation, "schemas"):
+            given = type(federation).__name__
+            raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
+        schema = agree(federation.schemas(labels=self._classifies))
+        if self._classifies:
+            check_labels(schema.labels)
+        seed = seed_of(self.random_state)
+        channel = PlainChannel(federation, seed)
+        with Threads(self.n_jobs) as threads:
+            self._know(schema)
+            self._grow(channel, len(federation.names), schema, seed, threads)
+        self.ledger_ = channel.ledger
+        return self
+
+    # -- what a subclass says -------------------------------------------------------------------------------
+
+    def _loss(self) -> Loss:
+        return loss_named("tree:gini" if self._classifies else "reg:squarederror")
+
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+        return cart_settings(self, self._loss(), schema, seed, **others)
+
+    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+        settings = self._settings(schema, seed)
+        settings.weighting.check(channel.ledger.names)
+        ensemble = boost(
+            channel, n_silos, len(schema.names), schema.labels, settings, threads,
+            lambda margin: margin.astype(np.float32),
+        )  # fmt: skip
+        self._hold(ensemble, schema)
+        self._after(channel, n_silos, ensemble, schema)
+
+    def _after(self, channel: Channel, n_silos: int, ensemble: Ensemble, schema: Schema) -> None:
+        """What is asked once the trees have grown."""
+
+    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+        raise NotImplementedError
+
+    # -- the fitted object ----------------------------------------------------------------------------------
+
+    def _decision_tree(self, tree: Tree, ensemble: Ensemble, classes: NDArray[Any] | None, names: bool = True) -> Any:
+        """One grown tree as scikit-learn's, pruned where that was asked for."""
+        given = self.get_params(deep=False)
+        if given.get("ccp_alpha"):
+            tree = pruned(tree, float(given["ccp_alpha"]), float(tree.cover[0]))
+        theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
+                  "max_leaf_nodes", "min_impurity_decrease", "ccp_alpha")  # fmt: skip
+        return to_decision_tree(
+            tree,
+            ensemble.cuts,
+            classes,
+            float(ensemble.base_margin[0]),
+            getattr(self, "feature_names_in_", None) if names else None,
+            **{name: given[name] for name in theirs if name in given},
+        )
+
+    def _rows(self, X: Any) -> Any:
+        """Rows as the fitted object takes them: with the names that it knows."""
+        values = self._read(X)
+        return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.named else values
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """The impurity that each feature's splits save, as shares: float64 (features,)."""
+        check_is_fitted(self, self._fitted)
+        importances: NDArray[np.float64] = self.model_.feature_importances_
+        return importances
+
+
+class CartClassifier(ClassifierMixin, FedCart):
+    """What classifiers share."""
+
+    _classifies = True
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The class labels, sorted."""
+        return np.asarray(self._schema.labels)
+
+    @property
+    def n_classes_(self) -> int:
+        """How many classes there are."""
+        return len(self.classes_)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Each class's probability, float64 (rows, classes)."""
+        rows = self._rows(X)
+        shares: NDArray[np.float64] = self.model_.predict_proba(rows)
+        return shares
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class of each row."""
+        rows = self._rows(X)
+        labels: NDArray[Any] = self.model_.predict(rows)
+        return labels
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The accuracy.
+
+        Raises
+        ------
+        DataError
+            If y holds a label that was not there in training.
+        """
+        check_is_fitted(self, self._fitted)
+        known = set(self.classes_.tolist())
+        unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
+        if unseen:
+            raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {self.classes_.tolist()}.")
+        return float(super().score(X, y, sample_weight))
+
+
+class CartRegressor(RegressorMixin, FedCart):
+    """What regressors share."""
+
+    _classifies = False
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """The predicted number of each row, float64 (rows,)."""
+        rows = self._rows(X)
+        numbers: NDArray[np.float64] = self.model_.predict(rows)
+        return numbers

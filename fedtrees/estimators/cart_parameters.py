@@ -1,0 +1,140 @@
+"""What the parameters of trees by impurity may be, and what they mean for a training."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from fedtrees.core.cohort import as_sampler
+from fedtrees.core.table import Schema
+from fedtrees.core.threads import Threads
+from fedtrees.core.vocabulary import Vocabulary
+from fedtrees.core.weighting import as_weighting
+from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.parameters import check_ranges, check_seed
+from fedtrees.trees.boost import Settings
+from fedtrees.trees.columns import Columns, Thresholds
+from fedtrees.trees.impurity import Impurity
+from fedtrees.trees.losses import Loss
+
+_CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error",)
+# name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
+_RANGES: dict[str, tuple[bool, float, float, bool]] = {
+    "max_bin": (True, 2, 65535, True),
+    "verbose": (True, 0, math.inf, True),
+    "n_estimators": (True, 1, 10_000, True),
+    "learning_rate": (False, 0, math.inf, False),
+    "min_weight_fraction_leaf": (False, 0, 0.5, True),
+    "min_impurity_decrease": (False, 0, math.inf, True),
+    "ccp_alpha": (False, 0, math.inf, True),
+}
+_LEAST = {"max_depth": 1, "max_leaf_nodes": 2}
+
+
+def check_cart_parameters(estimator: Any) -> None:
+    """Refuse the first parameter that is wrong, before anything is read.
+
+    Raises
+    ------
+    ParameterError
+        Naming it, and what it may be.
+    """
+    given = estimator.get_params(deep=False)
+    known = _CLASSES if estimator._classifies else _NUMBERS
+    if "criterion" in given and estimator.criterion not in known:
+        raise unknown_value("criterion", estimator.criterion, known)
+    check_ranges(estimator, {name: own for name, own in _RANGES.items() if name in given})
+    for name, least in _LEAST.items():
+        own = given.get(name)
+        if own is not None and (isinstance(own, bool) or not isinstance(own, Integral) or int(own) < least):
+            raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or None for no limit.")
+    for name, least in {"min_samples_split": 2, "min_samples_leaf": 1}.items():
+        if name in given:
+            _check_rows(name, given[name], least)
+    if "max_features" in given:
+        features_a_node(given["max_features"], 1)
+    for name in ("bootstrap", "oob_score"):
+        if name in given and not isinstance(given[name], bool | np.bool_):
+            raise ParameterError(f"{name}={given[name]!r}: give True or False.")
+    if given.get("oob_score") and not given.get("bootstrap"):
+        raise ParameterError("oob_score=True: no tree leaves a row out without bootstrap=True.")
+    missing: Any = estimator.missing
+    if isinstance(missing, bool) or not isinstance(missing, Real):
+        raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
+    as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
+    check_seed(estimator.random_state)
+
+
+def _check_rows(name: str, own: Any, least: int) -> None:
+    whole = isinstance(own, Integral) and not isinstance(own, bool) and int(own) >= least
+    share = isinstance(own, Real) and not isinstance(own, Integral) and 0 < float(own) <= 1
+    if not whole and not share:
+        raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
+
+
+def features_a_node(given: Any, n_features: int) -> int:
+    """How many features a node may ask for: a number, a share, "sqrt", "log2", or None for all.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if given is None:
+        return n_features
+    if given == "sqrt":
+        return max(1, int(math.sqrt(n_features)))
+    if given == "log2":
+        return max(1, int(math.log2(n_features)))
+    if isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 1:
+        return min(int(given), n_features)
+    if isinstance(given, Real) and not isinstance(given, Integral) and 0 < float(given) <= 1:
+        return max(1, int(float(given) * n_features))
+    raise ParameterError(f"max_features={given!r}: give a number, a share, 'sqrt', 'log2', or None for all.")
+
+
+def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
+    """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
+
+    Raises
+    ------
+    DataError
+        For several targets.
+    """
+    if not estimator._classifies and schema.targets > 1:
+        raise DataError(f"y has {schema.targets} columns; trees by impurity are for one. Fit one a column.")
+    given, n = estimator.get_params(deep=False), len(schema.names)
+    most = features_a_node(given.get("max_features"), n)
+    # half a feature more: what a share comes to is rounded down
+    columns = Columns(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
+    least = {
+        name: given[name]
+        for name in ("min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf", "min_impurity_decrease")
+        if name in given
+    }
+    rule = Impurity(
+        given.get("criterion", "gini" if estimator._classifies else "squared_error"),
+        len(schema.labels) if schema.labels else 2,
+        **least,
+    )
+    leaves = int(given.get("max_leaf_nodes") or 0)
+    return Settings(
+        loss=loss,
+        n_estimators=others.pop("n_estimators", 1),
+        max_depth=int(given.get("max_depth") or 0),
+        max_bin=int(estimator.max_bin),
+        rule=rule,
+        sampler=as_sampler(estimator.sampling),
+        weighting=as_weighting(estimator.weighting),
+        seed=seed,
+        columns=columns,
+        max_leaves=leaves,
+        best_first=leaves > 0,
+        bootstrap=bool(given.get("bootstrap", False)),
+        features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n else 0,
+        thresholds=Thresholds(n, seed) if estimator._random_thresholds else None,
+        vocabulary=Vocabulary(schema.categories) if schema.categories else None,
+        **others,
+    )  # fmt: skip

@@ -1,0 +1,337 @@
+"""Forests with scikit-learn's face."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from fedtrees.core.channel import Channel
+from fedtrees.core.table import Schema
+from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.queries.counts import Counts, LabelExponents
+from fedtrees.trees.boost import Ensemble, Settings
+from fedtrees.trees.out_of_bag import OutOfBag
+
+
+class _Forest(FedCart):
+    """The common part of forests: many trees in one round, averaged."""
+
+    n_estimators: int
+    bootstrap: bool
+    oob_score: bool
+
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+        return super()._settings(schema, seed, parallel=int(self.n_estimators), **others)
+
+    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+        classifies = isinstance(self, CartClassifier)
+        places = np.arange(len(schema.labels or ()), dtype=np.float64) if classifies else None
+        trees = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.trees]
+        kind = RandomForestClassifier if classifies else RandomForestRegressor
+        theirs = kind().get_params()
+        model = kind(**{name: own for name, own in self.get_params(deep=False).items() if name in theirs})
+        model.set_params(verbose=0, random_state=None)
+        model.estimator_, model.estimators_ = trees[0], trees
+        model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
+        if classifies:
+            model.classes_, model.n_classes_ = np.asarray(schema.labels), len(schema.labels or ())
+        if schema.named:
+            model.feature_names_in_ = self.feature_names_in_
+        self.model_ = model
+
+    def _after(self, channel: Channel, n_silos: int, ensemble: Ensemble, schema: Schema) -> None:
+        """Learn the score of rows that trees left out, in two rounds."""
+        self.__dict__.pop("oob_score_", None)
+        if not self.oob_score:
+            return
+        everyone = np.arange(n_silos)
+        rows = channel.total(Counts(len(schema.names)), everyone).rows
+        values = np.concatenate([own.tree_.value[:, 0, :] for own in self.model_.estimators_])
+        exponent = 0
+        if schema.labels is None:
+            _, target = channel.total(LabelExponents(rows, None), everyone)
+            largest = float(np.abs(values).max())
+            exponent = max(target, math.frexp(largest)[1])
+        question = OutOfBag(rows, schema.labels, values.astype(np.float32), exponent)
+        self.oob_score_ = channel.total(question, everyone)
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The trees, each scikit-learn's."""
+        trees: list[Any] = self.model_.estimators_
+        return trees
+
+    def apply(self, X: Any) -> NDArray[np.int64]:
+        """The number of the node that each row ends in, in each tree: int64 (rows, trees)."""
+        rows = self._rows(X)
+        nodes: NDArray[np.int64] = self.model_.apply(rows)
+        return nodes
+
+
+class FedForestClassifier(CartClassifier, _Forest):
+    """A random forest grown over silos that send only the classes' weights in bins.
+
+    All trees grow together, level by level: a forest takes as many messages as its deepest tree has levels. Each node
+    asks for a few features of its own, and silos send no others. ``model_`` is a fitted
+    `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
+
+    Rows are drawn as often as a Poisson variable of mean 1 says, which is what drawing with replacement comes to where
+    rows are many, and needs nobody to know how many others hold. Each draw follows from the row's id, the tree and
+    ``random_state``.
+
+    Parameters
+    ----------
+    n_estimators : int, default 100
+        Trees.
+    criterion, max_depth, min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_leaf_nodes, \
+    min_impurity_decrease, ccp_alpha, missing, sampling, weighting, random_state, n_jobs, verbose
+        See `FedTreeClassifier`.
+    max_features : int, float, {"sqrt", "log2"} or None, default "sqrt"
+        Features that a node may ask for.
+    bootstrap : bool, default True
+        Whether trees draw rows; else all have all of them.
+    oob_score : bool, default False
+        Whether to score the forest on the rows that its trees left out, in one or two messages more.
+    max_bin : int, default 64
+        See `FedTreeClassifier`; trees that are averaged need fewer.
+
+    Attributes
+    ----------
+    model_ : sklearn.ensemble.RandomForestClassifier
+    estimators_ : list of sklearn.tree.DecisionTreeClassifier
+    oob_score_ : float
+        The accuracy on rows left out, where ``oob_score`` asks for it; None where there were none.
+    classes_, feature_importances_, ledger_
+        See `FedTreeClassifier`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = FedForestClassifier(20, max_depth=5, oob_score=True).fit(X, y, np.arange(len(y)) % 3)
+    >>> model.oob_score_ > 0.9, len(model.estimators_)
+    (True, 20)
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        criterion: str = "gini",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = "sqrt",
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        bootstrap: bool = True,
+        oob_score: bool = False,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 64,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+
+class FedForestRegressor(CartRegressor, _Forest):
+    """A random forest of regression trees; see `FedForestClassifier`, whose parameters and attributes it has.
+
+    ``max_features`` is all of them by default, as scikit-learn has it, and ``oob_score_`` is the coefficient of
+    determination.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = FedForestRegressor(20, max_depth=4, max_features=3).fit(X, y, X[:, 1] > 0)
+    >>> model.score(X, y) > 0.5
+    True
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        criterion: str = "squared_error",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = 1.0,
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        bootstrap: bool = True,
+        oob_score: bool = False,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 64,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+
+class FedExtraTreesClassifier(CartClassifier, _Forest):
+    """Extremely randomised trees: a node tries one threshold of each of its features; Geurts et al. (2006).
+
+    The threshold is the end of the bin in which a number falls that is drawn between the node's values. See
+    `FedForestClassifier` for parameters and attributes; trees have all rows by default.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> FedExtraTreesClassifier(20, max_depth=6).fit(X, y, np.arange(len(y)) % 3).score(X, y) > 0.9
+    True
+    """
+
+    _random_thresholds = True
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        criterion: str = "gini",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = "sqrt",
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        bootstrap: bool = False,
+        oob_score: bool = False,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 64,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+
+class FedExtraTreesRegressor(CartRegressor, _Forest):
+    """Extremely randomised regression trees; see `FedExtraTreesClassifier` and `FedForestRegressor`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> FedExtraTreesRegressor(20, max_depth=5).fit(X, y, X[:, 1] > 0).score(X, y) > 0.5
+    True
+    """
+
+    _random_thresholds = True
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        criterion: str = "squared_error",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = 1.0,
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        bootstrap: bool = False,
+        oob_score: bool = False,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 64,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose

@@ -1,0 +1,51 @@
+"""What every estimator of trees has: rows read as the columns it was trained on, missing values and all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from fedtrees.errors import DataError
+from fedtrees.estimators.columns import KnowsColumns
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class ReadsRows(KnowsColumns):
+    """An estimator that knows the columns of its rows, and what stands for a missing value."""
+
+    missing: float  # a parameter of the constructor
+
+    # -- what a subclass says -------------------------------------------------------------------------------
+
+    _classifies: bool
+    _fitted: str  # the attribute that a fitted one has
+
+    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
+        check_is_fitted(self, self._fitted)
+        return self._read_known(X, validate_features, self.missing)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def check_labels(labels: list[Any] | None) -> list[Any]:
+    """The class labels of a classifier.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two.
+    """
+    if not labels:
+        raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
+    if len(labels) < 2:
+        raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
+    return labels

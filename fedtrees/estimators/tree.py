@@ -1,0 +1,188 @@
+"""Single trees with scikit-learn's face."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fedtrees.core.table import Schema
+from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.trees.boost import Ensemble
+
+
+class _OneTree(FedCart):
+    """The common part of `FedTreeClassifier` and `FedTreeRegressor`."""
+
+    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+        classes = self.classes_ if isinstance(self, CartClassifier) else None
+        self.model_ = self._decision_tree(ensemble.trees[0], ensemble, classes)
+
+    @property
+    def tree_(self) -> Any:
+        """The nodes, as scikit-learn keeps them."""
+        return self.model_.tree_
+
+    def get_depth(self) -> int:
+        """Levels of splits."""
+        return int(self.model_.get_depth())
+
+    def get_n_leaves(self) -> int:
+        """How many leaves there are."""
+        return int(self.model_.get_n_leaves())
+
+    def apply(self, X: Any) -> Any:
+        """The number of the node that each row ends in, int64 (rows,)."""
+        rows = self._rows(X)
+        return self.model_.apply(rows)
+
+
+class FedTreeClassifier(CartClassifier, _OneTree):
+    """A classification tree grown over silos that send only the classes' weights in each bin.
+
+    The tree is the one that is grown from the pooled rows, bit for bit, and ``model_`` is a fitted
+    `sklearn.tree.DecisionTreeClassifier`: prediction, plots and text are scikit-learn's. Breiman et al. (1984).
+
+    Rows count as often as they weigh, wherever a parameter speaks of rows.
+
+    Parameters
+    ----------
+    criterion : {"gini", "entropy", "log_loss"}, default "gini"
+    max_depth : int, optional, default 10
+        Levels of splits; each costs one message to a silo and back. None is no limit.
+    min_samples_split, min_samples_leaf : int or float, default 2 and 1
+        Rows, or a share of them, that a node to be split, and a leaf, must have.
+    min_weight_fraction_leaf : float, default 0.0
+        The share of all weight that a leaf must have.
+    max_features : int, float, {"sqrt", "log2"} or None, default None
+        Features that a node may ask for.
+    max_leaf_nodes : int, optional
+        Leaves at the most; the splits that save most are made first.
+    min_impurity_decrease : float, default 0.0
+        The impurity, weighted by the share of rows, that a split must save.
+    ccp_alpha : float, default 0.0
+        What a leaf costs: splits that save less are taken back, see `fedtrees.trees.pruning`.
+    max_bin : int, default 256
+        Bins of a feature at the most, 2 to 65535, the one for the missing included.
+    missing : float, default NaN
+        The number that stands for a missing value; NaN is missing whatever it says.
+    sampling : float, int or sampler, default 1.0
+        Silos that take part.
+    weighting : {"rows", "equal"} or dict of str to float, default "rows"
+        Whether each row counts the same, or each silo, or each silo as told.
+    random_state : int, optional
+        The run's seed; None is 0.
+    n_jobs : int, optional
+        Threads; None takes every core.
+    verbose : int, default 0
+        Not used.
+
+    Attributes
+    ----------
+    model_ : sklearn.tree.DecisionTreeClassifier
+        The fitted tree, which needs nothing of this package.
+    tree_ : sklearn.tree._tree.Tree
+    classes_ : (classes,)
+    feature_importances_ : float64 (features,)
+    ledger_ : Ledger
+        Bytes and integers by silo, round and kind of query.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = FedTreeClassifier(max_depth=3).fit(X, y, silos=np.arange(150) % 4)
+    >>> pooled = FedTreeClassifier(max_depth=3).fit(X, y)
+    >>> model.score(X, y) > 0.95, bool((model.tree_.value == pooled.tree_.value).all())
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        *,
+        criterion: str = "gini",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = None,
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 256,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+
+class FedTreeRegressor(CartRegressor, _OneTree):
+    """A regression tree grown over silos that send only sums of targets and of weights in each bin.
+
+    ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. Its nodes' impurities are what the splits below them
+    explain: silos do not tell squares of targets. See `FedTreeClassifier` for parameters and attributes; the one
+    criterion is "squared_error".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = FedTreeRegressor(max_depth=3).fit(X, y, silos=X[:, 1] > 0)
+    >>> model.score(X, y) > 0.4
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        criterion: str = "squared_error",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = None,
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 256,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.ccp_alpha = ccp_alpha
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose

@@ -1,0 +1,159 @@
+"""Grown trees as scikit-learn's own fitted trees, which predict, plot and explain as if they had been fitted there.
+
+A row goes left here where ``x < cut``, and there where ``x <= threshold``: the threshold is the largest float64 below
+the cut, which parts float32 values alike. Where rows that miss a feature go is kept with the node there, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree._tree import NODE_DTYPE
+from sklearn.tree._tree import Tree as NativeTree
+from sklearn.utils.validation import validate_data
+
+from fedtrees.trees.tree import LEAF, Cuts, Tree
+
+UNDEFINED = -2  # what scikit-learn writes as a leaf's feature and threshold
+
+
+def to_decision_tree(
+    tree: Tree,
+    cuts: Cuts,
+    classes: NDArray[Any] | None,
+    base: float = 0.0,
+    names: NDArray[Any] | None = None,
+    **params: Any,
+) -> DecisionTreeClassifier | DecisionTreeRegressor:
+    """A fitted tree of scikit-learn that predicts what a grown one does.
+
+    Parameters
+    ----------
+    tree : Tree
+        With the sums of its nodes.
+    cuts : Cuts
+        What the tree's bins stand for.
+    classes : (classes,), optional
+        The labels; None for a regression.
+    base : float, default 0.0
+        Of a regression, what leaves add to.
+    names : (features,), optional
+        The columns' names.
+    **params
+        Of the estimator.
+
+    Examples
+    --------
+    >>> cuts = Cuts(values=np.float32([37.5, 90]), offsets=np.array([0, 2]), missing=np.array([False]))
+    >>> stump = Tree(
+    ...     feature=np.int32([0, -1, -1]),
+    ...     bin=np.int32([0, 0, 0]),
+    ...     default_left=np.array([False, False, False]),
+    ...     left=np.int32([1, -1, -1]),
+    ...     value=np.float32([0, 0, 1]),
+    ...     gain=np.float32([2, 0, 0]),
+    ...     cover=np.float32([8, 4, 4]),
+    ...     sums=np.array([[4.0, 4.0], [3.0, 1.0], [1.0, 3.0]]),
+    ... )
+    >>> to_decision_tree(stump, cuts, np.array(["ill", "well"])).predict([[20.0], [37.5]]).tolist()
+    ['ill', 'well']
+    """
+    kind = DecisionTreeRegressor if classes is None else DecisionTreeClassifier
+    model = kind(**params)
+    model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
+    if classes is not None:
+        model.classes_, model.n_classes_ = classes, len(classes)
+    if names is not None:
+        model.feature_names_in_ = names
+    criterion = params.get("criterion", model.criterion)
+    model.tree_ = native_tree(tree, cuts, base, None if classes is None else criterion)
+    return model
+
+
+def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> NativeTree:
+    """The arrays that scikit-learn's predictions walk.
+
+    criterion: str, optional; of a classification, what impurities are told by
+    """
+    inner = tree.feature != LEAF
+    nodes = np.zeros(tree.n_nodes, NODE_DTYPE)
+    nodes["left_child"] = np.where(inner, tree.left, LEAF)
+    nodes["right_child"] = np.where(inner, tree.left + 1, LEAF)
+    nodes["feature"] = np.where(inner, tree.feature, UNDEFINED)
+    nodes["threshold"] = np.where(inner, _thresholds(tree, cuts, inner), UNDEFINED)
+    nodes["missing_go_to_left"] = tree.default_left & inner
+    values, weight = _values(tree, base, criterion)
+    # nobody counts rows of other weights than their own
+    nodes["weighted_n_node_samples"], nodes["n_node_samples"] = weight, np.rint(weight).astype(np.intp)
+    nodes["impurity"] = _impurities(tree, values, weight, criterion)
+    n_classes = np.array([1 if criterion is None else values.shape[1]], np.intp)
+    native = NativeTree(cuts.n_features, n_classes, 1)
+    native.__setstate__(
+        {"max_depth": _depth(tree), "node_count": tree.n_nodes, "nodes": nodes, "values": values[:, None, :].copy()}
+    )
+    return native
+
+
+def _thresholds(tree: Tree, cuts: Cuts, inner: NDArray[np.bool_]) -> NDArray[np.float64]:
+    at = cuts.offsets[np.where(inner, tree.feature, 0)] + np.maximum(tree.bin, 0)
+    cut = cuts.values[np.minimum(at, max(len(cuts.values) - 1, 0))].astype(np.float64) if len(cuts.values) else 0.0
+    below: NDArray[np.float64] = np.nextafter(cut, -np.inf)
+    return np.where(tree.bin < 0, -np.inf, below)
+
+
+def _values(tree: Tree, base: float, criterion: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each node says, float64 (nodes, classes or 1), and its weight."""
+    if criterion is None:
+        weight = tree.sums[:, 1]
+        mean = base - tree.sums[:, 0] / np.where(weight > 0, weight, 1.0)
+        return mean[:, None], weight
+    weight = tree.sums.sum(axis=1)
+    return tree.sums / np.where(weight > 0, weight, 1.0)[:, None], weight
+
+
+def _impurities(
+    tree: Tree, values: NDArray[np.float64], weight: NDArray[np.float64], criterion: str | None
+) -> NDArray[np.float64]:
+    """Nodes' impurities; of a regression what their splits explain of them, as no silo tells squares of targets."""
+    if criterion == "gini":
+        gini: NDArray[np.float64] = 1 - (values**2).sum(axis=1)
+        return gini
+    if criterion is not None:
+        logs: NDArray[np.float64] = np.log2(np.where(values > 0, values, 1.0))
+        entropy: NDArray[np.float64] = -(values * logs).sum(axis=1)
+        return entropy
+    return explained(tree) / np.where(weight > 0, weight, 1.0)
+
+
+def explained(tree: Tree) -> NDArray[np.float64]:
+    """The gains of each node's split and of all below it, float64 (nodes,)."""
+    total = tree.gain.astype(np.float64)
+    for node in np.flatnonzero(tree.feature != LEAF)[::-1].tolist():  # children stand further on
+        total[node] += total[tree.left[node]] + total[tree.left[node] + 1]
+    return total
+
+
+def _depth(tree: Tree) -> int:
+    depth = np.zeros(tree.n_nodes, np.int64)
+    for node in np.flatnonzero(tree.feature != LEAF).tolist():
+        depth[tree.left[node] : tree.left[node] + 2] = depth[node] + 1
+    return int(depth.max())
+
+
+class _TakesMissing:
+    """AdaBoost's own checks refuse missing values, which its trees know what to do with."""
+
+    def _check_X(self, X: Any) -> Any:
+        return validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite="allow-nan")
+
+
+class MissingAdaBoostClassifier(_TakesMissing, AdaBoostClassifier):
+    """scikit-learn's AdaBoostClassifier, for rows that miss values."""
+
+
+class MissingAdaBoostRegressor(_TakesMissing, AdaBoostRegressor):
+    """scikit-learn's AdaBoostRegressor, for rows that miss values."""

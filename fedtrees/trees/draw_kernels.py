@@ -1,0 +1,37 @@
+"""Drawing rows by their ids. Numba only; held to naive twins in the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def _mixed(words):
+    """Mix the bits of words: see `core.row_ids.mixed`."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def draw(words, ids, ranges, keys, shares, out):
+    """Take the words of rows as often as they are drawn, 0 for those that are not.
+
+    words: int64 (rows,), ids: uint64 (rows,) IN
+    ranges: int64 (ranges, 2) IN; the rows to do
+    keys: uint64 (2,) IN; what the draw is for
+    shares: uint64 (any,) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
+    out: int64 (rows,) OUT
+    """
+    first, second = keys[0], keys[1]
+    for r in range(ranges.shape[0]):
+        rows = slice(ranges[r, 0], ranges[r, 1])
+        own, to = words[rows], out[rows]
+        # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
+        chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
+        for i in range(own.shape[0]):
+            times = np.int64(0)
+            while times < shares.shape[0] and chance[i] < shares[times]:
+                times += 1
+            to[i] = own[i] * times

@@ -1,0 +1,231 @@
+"""The trees of one round while they grow, and the steps that grow them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.trees.best_first import best_first
+from fedtrees.trees.columns import Features, TreeColumns
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.growing import GrowingTree
+from fedtrees.trees.histogram import Histograms, spread
+from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
+from fedtrees.trees.shelf import Places
+from fedtrees.trees.split import Grounds, Limits, Units
+from fedtrees.trees.tree import Tree, flat_categories
+
+
+class Growth:
+    """The trees of one round, and the steps that grow them."""
+
+    def __init__(self, plan: Plan, exponents: Grid, round: int):
+        self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
+        self.looked = 0  # how often nodes were looked at
+        self.trees = [GrowingTree(plan.rule.statistics) for _ in range(plan.trees)]
+        self.columns: list[TreeColumns] = []
+        if plan.columns is not None:
+            self.columns = [plan.columns.of_tree(round, number) for number in range(plan.trees)]
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    def ask_for_roots(self) -> Histograms:
+        """The question for the roots."""
+        return self._ask(np.arange(self.plan.trees, dtype=np.int32), np.zeros(self.plan.trees, np.int32))
+
+    def ask_for(self, pairs: Pairs) -> Histograms:
+        """The question for one of each pair of siblings."""
+        return self._ask(pairs.parents.tree, pairs.built)
+
+    def _ask(self, of_tree: NDArray[np.int32], build: NDArray[np.int32]) -> Histograms:
+        trees = self.trees
+        columns = [self._columns_for(k, build[of_tree == k]) for k in range(len(self.columns))]
+        n_bins = self.plan.cuts.n_bins
+        categories, category_ends = flat_categories(tree.categories for tree in trees)
+        return Histograms(
+            rows=self.plan.rows,
+            features=self.plan.cuts.n_features,
+            bins=self.plan.cuts.total_bins,
+            exponents=self.exponents,
+            ends=_ends([len(tree.feature) for tree in trees]),
+            feature=np.concatenate([tree.feature for tree in trees]),
+            bin=np.concatenate([tree.bin for tree in trees]),
+            default_left=np.concatenate([tree.default_left for tree in trees]),
+            left=np.concatenate([tree.left for tree in trees]),
+            build=build,
+            build_ends=_ends(np.bincount(of_tree, minlength=len(trees))),
+            columns=np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32),
+            column_ends=_ends([len(own) for own in columns]),
+            column_bins=np.array([n_bins[own].sum() for own in columns], np.int32),
+            categories=categories,
+            category_ends=category_ends,
+            statistics=self.plan.rule.statistics,
+        )
+
+    def _columns_for(self, k: int, build: NDArray[np.int32]) -> Features:
+        """What these nodes of a tree, and all that may come below them, may ask for."""
+        if not len(build):
+            return np.zeros(0, np.int64)
+        return self.columns[k].below(int(self.trees[k].depth[build].min()), self.plan.max_depth)
+
+    def begin(self, question: Histograms, answer: Vector) -> Frontier:
+        """Put the roots' histograms on the shelf."""
+        histograms = spread(question, answer, self.plan.cuts)
+        for k, tree in enumerate(self.trees):
+            # any feature's bins hold every row once: the first that was asked for will do
+            first = int(self.columns[k].below(0, self.plan.max_depth)[0]) if self.columns else 0
+            bins = slice(*self.plan.cuts.bin_offsets[first : first + 2])
+            tree.sums[0] = histograms[k, :, bins].sum(axis=1)
+        roots = np.arange(len(self.trees), dtype=np.int32)
+        return Frontier(roots, np.zeros(len(roots), np.int32), self.plan.shelf.put(histograms))
+
+    def divide(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
+        """The children: those that were built, and those that are left of their parents."""
+        there = pairs.parents.places
+        new = self.plan.shelf.divide(there, spread(question, answer, self.plan.cuts), self.plan.threads, taken)
+        is_left = (pairs.built == pairs.left)[:, None]
+        places = np.where(is_left, np.stack([new, there], axis=1), np.stack([there, new], axis=1))
+        nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
+        return Frontier(np.repeat(pairs.parents.tree, 2), nodes, places.reshape(-1))
+
+    # -- choosing -------------------------------------------------------------------------------------------
+
+    def find(self, frontier: Frontier) -> Candidates:
+        """The best splits of nodes, of those that have any."""
+        plan = self.plan
+        totals = self._sums(frontier.tree, frontier.node)
+        grounds = Grounds(plan.cuts, self.units, plan.threads, self._limits(frontier, totals))
+        splits = plan.rule.splits(plan.shelf.histograms, frontier.places, totals, grounds)
+        (good,) = np.nonzero(splits.feature >= 0)
+        return Candidates(frontier.take(good), splits.take(good))
+
+    def _limits(self, frontier: Frontier, totals: Vector) -> Limits:
+        plan, constraints = self.plan, self.plan.constraints
+        allowed = self._allowed(frontier)
+        if not plan.is_bounded:
+            mass = plan.rule.mass(self._sums(frontier.tree, np.zeros_like(frontier.node)), self.units)
+            return Limits(allowed=allowed, mass=mass, chance=self._chances(len(frontier)))
+        bounds, above = (np.tile(np.array([[-np.inf, np.inf]]), (len(frontier), 1)) for _ in range(2))
+        if constraints is not None and constraints.is_monotone:
+            for place, (k, node) in enumerate(zip(frontier.tree, frontier.node, strict=True)):
+                tree = self.trees[k]
+                bounds[place], above[place] = tree.bounds[node], tree.bounds[tree.parent[node]]
+        # XGBoost compares with what a node saves within its parent's bounds, not its own
+        before = plan.newton.objective(totals[:, 0] * self.units.g, totals[:, 1] * self.units.h, above)
+        return Limits(bounds, before, None if constraints is None else constraints.direction, allowed)
+
+    def _chances(self, nodes: int) -> NDArray[np.float64] | None:
+        """Draws of thresholds, float64 (nodes, features); None where all thresholds are tried."""
+        self.looked += 1
+        thresholds = self.plan.thresholds
+        return None if thresholds is None else thresholds.draw(self.round, self.looked, nodes)
+
+    def _allowed(self, frontier: Frontier) -> NDArray[np.bool_] | None:
+        """The features that nodes may ask for, bool (nodes, features); None where all may."""
+        groups = self.plan.constraints is not None and self.plan.constraints.groups is not None
+        if not groups and not self.columns:
+            return None
+        allowed = np.ones((len(frontier), self.plan.cuts.n_features), bool)
+        for own, k, node in zip(allowed, frontier.tree, frontier.node, strict=True):
+            tree = self.trees[k]
+            if self.columns:
+                own[:] = False
+                own[self.columns[k].node(int(tree.depth[node]), tree.path[node])] = True
+            if groups and self.plan.constraints is not None:
+                own &= self.plan.constraints.allowed(tree.used[node])
+        return allowed
+
+    def choose(self, candidates: Candidates) -> Choice:
+        """Those to split now."""
+        everyone, nobody = np.arange(len(candidates)), np.zeros(0, np.int64)
+        if not self.plan.best_first and not self.plan.max_leaves:
+            return Choice(everyone, np.ones(len(everyone), bool), nobody)
+        split, go_on, keep = [nobody], [np.zeros(0, bool)], [nobody]
+        for k, tree in enumerate(self.trees):
+            (own,) = np.nonzero(candidates.at.tree == k)
+            if self.plan.best_first:
+                first, further, rest = self._best_first(tree, candidates, own)
+            else:
+                room = self.plan.max_leaves - (len(tree.feature) + 1) // 2
+                first, rest = own[:room], nobody
+                further = np.full(len(first), len(first) < room)
+            split.append(first)
+            go_on.append(further)
+            keep.append(rest)
+        return Choice(np.concatenate(split), np.concatenate(go_on), np.concatenate(keep))
+
+    def _best_first(
+        self, tree: GrowingTree, candidates: Candidates, own: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+        """A tree's candidates to split now, whether to look at their children, and those that may yet be split.
+
+        Some are split before it is known that best-first growth would: `finished` takes back what it would not.
+        """
+        nodes = candidates.at.node[own].tolist()
+        gains = dict(zip(nodes, candidates.splits.gain[own].tolist(), strict=True))
+        chosen = best_first(tree.left, tree.gain, gains, self.plan.max_leaves).open
+        place = dict(zip(nodes, own.tolist(), strict=True))
+        now = list(chosen)
+        if self.plan.max_leaves:
+            now = now[: -(-len(now) // 2)]  # the further down the order, the less likely to be split in the end
+        go_on = [chosen[node] != self.plan.max_leaves for node in now]
+        later = [place[node] for node in chosen if node not in now]
+        return np.array([place[node] for node in now], np.int64), np.array(go_on, bool), np.array(later, np.int64)
+
+    # -- splitting ------------------------------------------------------------------------------------------
+
+    def split(self, parents: Candidates) -> NDArray[np.int32]:
+        """Split nodes; returns their left children."""
+        plan, constraints = self.plan, self.plan.constraints
+        children = np.empty(len(parents), np.int32)
+        for k, tree in enumerate(self.trees):
+            (own,) = np.nonzero(parents.at.tree == k)
+            if not len(own):
+                continue
+            nodes = parents.at.node[own]
+            children[own] = tree.split(nodes, parents.splits.take(own))
+            if constraints is not None:
+                tree.constrain(nodes, constraints, plan.newton, self.units)
+            if self.columns:
+                tree.name(nodes)
+        return children
+
+    def can_be_split(self, of_tree: NDArray[np.int32], left: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which pairs of siblings are worth asking for: high enough, and one heavy enough for two children."""
+        masses = [self.plan.rule.mass(self._sums(of_tree, own), self.units) for own in (left, left + 1)]
+        enough = self.plan.rule.divisible(np.maximum(*masses))
+        if self.plan.max_depth:
+            enough &= self._of_nodes("depth", of_tree, left) < self.plan.max_depth
+        return enough
+
+    def pairs(self, parents: Frontier, left: NDArray[np.int32]) -> Pairs:
+        """Ask for the lighter sibling, the left one of equals."""
+        masses = [self.plan.rule.mass(self._sums(parents.tree, own), self.units) for own in (left, left + 1)]
+        smaller_right = masses[1] < masses[0]
+        return Pairs(parents, left, left + smaller_right.astype(np.int32))
+
+    def _sums(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> Vector:
+        return self._of_nodes("sums", of_tree, node)
+
+    def _of_nodes(self, what: str, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[Any]:
+        """What some nodes of the trees have."""
+        columns: list[NDArray[Any]] = [getattr(tree, what) for tree in self.trees]
+        if len(columns) == 1:
+            return columns[0][node]
+        starts = np.cumsum([0, *(len(own) for own in columns[:-1])])
+        of_all: NDArray[Any] = np.concatenate(columns)[starts[of_tree] + node]
+        return of_all
+
+    def finished(self) -> list[Tree]:
+        """The trees."""
+        plan, trees = self.plan, self.trees
+        if plan.best_first:
+            trees = [tree.kept(best_first(tree.left, tree.gain, {}, plan.max_leaves).split) for tree in trees]
+        return [tree.finished(plan.rule, self.units) for tree in trees]
+
+
+def _ends(counts: NDArray[np.int64] | list[int]) -> NDArray[np.int32]:
+    return np.cumsum(counts).astype(np.int32)

@@ -1,0 +1,122 @@
+"""Splits by impurity: classification and regression trees over the same histograms as boosting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.trees import impurity_kernels
+from fedtrees.trees.impurity_kernels import ENTROPY, GINI, SQUARED
+from fedtrees.trees.split import Grounds, Splits, Units
+
+CRITERIA = {"gini": GINI, "entropy": ENTROPY, "log_loss": ENTROPY, "squared_error": SQUARED}
+
+
+@dataclass(frozen=True)
+class Impurity:
+    """What a split must reach; names and meanings are scikit-learn's, and rows count as often as they weigh.
+
+    Sums are the classes' weights, or of a regression minus the sum of weighted targets and the sum of weights, which
+    are the gradients and hessians of squares from a margin of 0.
+
+    Attributes
+    ----------
+    criterion : {"gini", "entropy", "log_loss", "squared_error"}
+    statistics : int
+        Sums of a bin: as many as classes, or 2.
+    min_samples_split, min_samples_leaf : int or float
+        A whole number is rows, a fraction a share of the tree's. 2 and 1 let anything be split.
+    min_weight_fraction_leaf : float
+        A share of the tree's weight.
+    min_impurity_decrease : float
+    """
+
+    criterion: str
+    statistics: int
+    min_samples_split: float = 2
+    min_samples_leaf: float = 1
+    min_weight_fraction_leaf: float = 0.0
+    min_impurity_decrease: float = 0.0
+    learning_rate: float = 1.0
+
+    def shared(self, trees: int) -> Self:
+        """The same rule: trees side by side are averaged where they are read."""
+        return self
+
+    def _units(self, units: Units) -> NDArray[np.float64]:
+        """What one step of each sum stands for: two stand in a word."""
+        return np.where(np.arange(self.statistics) % 2 == 0, units.g, units.h)
+
+    def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """The nodes' weights, float64 (nodes,)."""
+        real = self.kept(sums, units)
+        mass: NDArray[np.float64] = real[:, 1] if self.criterion == "squared_error" else real.sum(axis=1)
+        return mass
+
+    def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether nodes are heavy enough for two children, as far as that is known without their tree."""
+        return mass >= max(_rows(self.min_samples_split, 2), 2 * _rows(self.min_samples_leaf, 1))
+
+    def splits(self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds) -> Splits:
+        """The best split of each node.
+
+        Law: a function of the integer sums alone.
+        """
+        limits, cuts, nodes, units = plain.limits, plain.cuts, len(totals), self._units(plain.units)
+        whole = np.zeros(nodes) if limits.mass is None else limits.mass
+        least = np.maximum(_least(self.min_samples_leaf, 1, whole), self.min_weight_fraction_leaf * whole)
+        gain, default_left = np.zeros(nodes), np.zeros(nodes, bool)
+        feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
+        left = np.zeros((nodes, self.statistics), np.int64)
+        allowed = np.zeros((0, 0), bool) if limits.allowed is None else limits.allowed
+        chance = np.zeros((0, 0)) if limits.chance is None else limits.chance
+        layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.values, cuts.offsets
+        step = max(1, -(-nodes // plain.threads.n))
+
+        def search(first: int) -> None:
+            impurity_kernels.best_splits(
+                CRITERIA[self.criterion], histograms, places, totals, first, min(first + step, nodes), layout, units,
+                least, allowed, chance, gain, feature, split, default_left, left,
+            )  # fmt: skip
+
+        plain.threads.map(search, range(0, nodes, step))
+        small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, whole)
+        feature[small | (gain < self.min_impurity_decrease * whole)] = -1
+        return Splits(feature, split, default_left, gain, left, totals - left, {})
+
+    def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
+        """What nodes say: the place of the heaviest class, the first of equals, or the mean of the targets."""
+        real = self.kept(sums, units)
+        if self.criterion != "squared_error":
+            heaviest: NDArray[np.float32] = real.argmax(axis=1).astype(np.float32)
+            return heaviest
+        means: NDArray[np.float32] = (-real[:, 0] / np.where(real[:, 1] > 0, real[:, 1], 1.0)).astype(np.float32)
+        return means
+
+    def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
+        """The sums as real numbers, float64 (nodes, statistics)."""
+        real: NDArray[np.float64] = sums * self._units(units)
+        return real
+
+
+def _is_share(samples: float) -> bool:
+    return isinstance(samples, float) and samples <= 1.0
+
+
+def _rows(samples: float, anything: int) -> float:
+    """The rows that a parameter asks for, 0 for a share, and for ``anything``, which asks for none."""
+    return 0.0 if _is_share(samples) or samples == anything else float(samples)
+
+
+def _least(samples: float, anything: int, whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least weight of each node that a parameter asks for: of a share, of so many rows as scikit-learn rounds to.
+
+    A node that weighs anything has a row, so that ``anything`` asks for none, however little rows weigh.
+    """
+    if _is_share(samples):
+        return np.ceil(samples * whole)
+    return np.full(len(whole), _rows(samples, anything))

@@ -1,0 +1,174 @@
+"""The best split of a node by impurity: numba only, held to a naive twin in the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from fedtrees.core.elementary import log
+
+GINI, ENTROPY, SQUARED = range(3)
+NOISE = 1e-12  # a gain below this share of what it is the difference of is a rounding
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _mass(kind, sums):
+    """How heavy a node of these sums is: the classes' weights together, or the second of (sum, weight)."""
+    if kind == SQUARED:
+        return sums[1]
+    total = 0.0
+    for own in sums:
+        total += own
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _purity(kind, sums, mass):
+    """A node's mass less mass times impurity, or what is as good: only differences count.
+
+    Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
+    (1984), chapters 4 and 8.
+    """
+    if kind == SQUARED:
+        return sums[0] * sums[0] / mass
+    value = 0.0
+    if kind == GINI:
+        for own in sums:
+            value += own * own
+        return value / mass
+    for own in sums:
+        if own > 0.0:
+            value += own * log(own / mass)
+    return value * 1.4426950408889634  # 1 / log(2)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _is_empty(sums):
+    any_bits = np.int64(0)
+    for own in sums:
+        any_bits |= own
+    return any_bits == 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gain(kind, left, total, units, least, before, left_real, right_real):
+    """What is gained where these sums go left; -1 where a child is too light, or where it is a rounding."""
+    for s in range(left.shape[0]):
+        left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
+    left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
+    if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
+        return -1.0
+    both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
+    value = both[0] + both[1] - before
+    return value if value > NOISE * (abs(both[0]) + abs(both[1])) else -1.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _only(own, n, chance, cuts):
+    """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
+
+    cuts: float32 (bins,) IN; the ends of the feature's bins
+    """
+    low, high = n, -1
+    for b in range(n):
+        if not _is_empty(own[:, b]):
+            low, high = min(low, b), b
+    if high <= low:
+        return -1
+    start, end = np.float64(cuts[max(low - 1, 0)]), np.float64(cuts[high - 1])
+    drawn, b = start + chance * (end - start), low
+    while b < high - 1 and cuts[b] < drawn:
+        b += 1
+    return b
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _by_feature(kind, own, n, misses, total, units, least, before, chance, cuts, best, found, scratch):
+    """The first of a feature's splits that gain most, of those that gain more than ``best``.
+
+    own: int64 (statistics, bins) IN; the missing, where there are any, at n
+    chance: float IN; below 0 where every threshold is tried, else which one
+    cuts: float32 (bins,) IN; the ends of the feature's bins
+    found: int64 (2,) OUT; the bin, and whether the missing go left
+    Returns the gain; ``best`` where none gains more.
+    """
+    left, left_real, right_real = scratch[0], scratch[1].view(np.float64), scratch[2].view(np.float64)
+    only = _only(own, n, chance, cuts) if chance >= 0.0 else -1
+    for missing_left in range(2 if misses else 1):
+        for s in range(left.shape[0]):
+            left[s] = own[s, n] if missing_left else 0
+        for b in range(n if misses and not missing_left else n - 1):
+            if _is_empty(own[:, b]) and b != only:
+                continue  # parts no other rows than the bin before
+            for s in range(left.shape[0]):
+                left[s] += own[s, b]
+            if chance >= 0.0 and b != only and b < n - 1:
+                continue
+            value = _gain(kind, left, total, units, least, before, left_real, right_real)
+            if value > best:
+                best, found[0], found[1] = value, b, missing_left
+    return best
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _middle(own, n, b):
+    """The middle of the bins that part the node's rows as bin b does; the last where only the missing lie beyond."""
+    end = b
+    while end + 1 < n and _is_empty(own[:, end + 1]):
+        end += 1
+    return n - 1 if end == n - 1 else (b + end) // 2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def best_splits(
+    kind, histograms, places, totals, first, last, layout, units, least, allowed, chance, gain, feature, split,
+    default_left, left_sums,
+):  # fmt: skip
+    """Find the best split of the nodes from first to last.
+
+    Ties go to the lowest feature, then to missing right before missing left, then to the lowest bin; of bins that part
+    the node's rows alike, the middle one is taken, as unseen rows may lie between.
+
+    kind: GINI, ENTROPY or SQUARED IN
+    histograms: int64 (places, statistics, bins), places: int64 (nodes,), totals: int64 (nodes, statistics) IN
+    layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
+        cuts: float32 (any,), starts: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
+    units: float64 (statistics,) IN; what one step of each sum stands for
+    least: float64 (nodes,) IN; what each child must weigh
+    allowed: bool (nodes, features) IN; no nodes where each may ask for all
+    chance: float64 (nodes, features) IN; see `split.Limits`; no nodes where every threshold is tried
+    gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
+    left_sums: int64 (nodes, statistics) OUT
+    """
+    offsets, n_values, has_missing, cuts, starts = layout
+    found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
+    real = np.zeros(totals.shape[1])
+    for node in range(first, last):
+        own, total = histograms[places[node]], totals[node]
+        for s in range(total.shape[0]):
+            real[s] = total[s] * units[s]
+        mass = _mass(kind, real)
+        before = _purity(kind, real, mass) if mass > 0.0 else 0.0
+        best, feature[node] = 0.0, -1
+        for f in range(n_values.shape[0]):
+            if len(allowed) and not allowed[node, f]:
+                continue
+            n, bins = n_values[f], own[:, offsets[f] : offsets[f + 1]]
+            misses = has_missing[f] and not _is_empty(bins[:, n])
+            which = chance[node, f] if len(chance) else -1.0
+            more = _by_feature(
+                kind, bins, n, misses, total, units, least[node], before, which, cuts[starts[f] : starts[f + 1]],
+                best, found, scratch,
+            )  # fmt: skip
+            if more > best:
+                best, feature[node] = more, f
+                split[node] = found[0] if which >= 0.0 else _middle(bins, n, found[0])
+                default_left[node] = found[1]
+        gain[node] = best
+        if feature[node] >= 0:
+            f = feature[node]
+            start, n = offsets[f], n_values[f]
+            for s in range(total.shape[0]):
+                left_sums[node, s] = own[s, start : start + split[node] + 1].sum()
+                if default_left[node] and has_missing[f]:
+                    left_sums[node, s] += own[s, start + n]

@@ -1,0 +1,69 @@
+"""The query of forests: histograms of each node's own features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedtrees.core.ring import Vector
+from fedtrees.errors import ProtocolError
+from fedtrees.trees import kernels
+from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.tree import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.boosting import Boosting
+
+
+class NodeHistograms(Histograms, frozen=True, eq=False):
+    """`Histograms` of nodes that each ask for as many features of their own.
+
+    ``columns`` are each node's features, ascending, and ``column_bins``, int32 (nodes,), the bins of each node's.
+    """
+
+    def size(self) -> int:
+        """See `Query`."""
+        return self.statistics * int(self.column_bins.sum())
+
+    def touches(self) -> int:
+        """See `Query`."""
+        trees = int(np.count_nonzero(self.nodes()))
+        return trees * self.statistics * (len(self.columns) // max(1, len(self.build)))
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state: Boosting | None = silo.state
+        asked = self.features, self.bins, len(self.ends), self.statistics
+        if state is None or asked != (
+            state.cuts.n_features,
+            state.cuts.total_bins,
+            state.trees,
+            state.statistics_a_bin,
+        ):
+            raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        columns = self.columns.reshape(len(self.build), -1)
+        inside = (columns >= 0).all() and (columns < state.cuts.n_features).all() and (np.diff(columns) > 0).all()
+        if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
+            raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
+        if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
+            raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
+        state.prepare(silo, self.exponents)
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
+            self.category_ends,
+        )  # fmt: skip
+        out, at, first = np.zeros(self.size(), np.int64), 0, 0
+        for tree, (shape, end) in enumerate(zip(shapes, self.build_ends.tolist(), strict=True)):
+            own = slice(first, end)
+            size = self.statistics * int(self.column_bins[own].sum())
+            if end > first:
+                part = out[at : at + size]
+                state.node_histograms(silo, tree, shape, self.build[own], columns[own], self.exponents.extra, part)
+            at, first = at + size, end
+        return out
+
+    def read(self, total: Vector) -> Vector:
+        """The sums, flat: node after node, statistic after statistic."""
+        return total

@@ -1,0 +1,147 @@
+"""What growing needs to know, and what it holds between two messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.trees.columns import Columns, Thresholds
+from fedtrees.trees.constraints import Constraints
+from fedtrees.trees.shelf import Places, Shelf
+from fedtrees.trees.split import Rule, SplitRule, Splits
+from fedtrees.trees.tree import Cuts
+
+if TYPE_CHECKING:
+    from fedtrees.core.threads import Threads
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What growing needs to know besides whom to ask.
+
+    Attributes
+    ----------
+    cuts : Cuts
+    rule : Rule
+    max_depth : int
+        Levels of splits; 0 is no limit.
+    outputs : int
+        Margins a row has.
+    rows : int
+        Rows of the federation.
+    threads : Threads
+    shelf : Shelf
+        For the histograms; one for all trees.
+    parallel : int
+        Trees a round of each output.
+    max_leaves : int
+        Leaves of a tree at the most; 0 is no limit.
+    best_first : bool
+        Whether the largest gain is split first, and not the highest level.
+    constraints : Constraints, optional
+    columns : Columns, optional
+        None where every node may ask for every feature.
+    features_a_node : int
+        Where it is not 0, each node asks for so many features of its own, drawn anew, and silos send no others.
+    thresholds : Thresholds, optional
+        None where every threshold is tried.
+    """
+
+    cuts: Cuts
+    rule: Rule
+    max_depth: int
+    outputs: int
+    rows: int
+    threads: Threads
+    shelf: Shelf
+    parallel: int = 1
+    max_leaves: int = 0
+    best_first: bool = False
+    constraints: Constraints | None = None
+    columns: Columns | None = None
+    thresholds: Thresholds | None = None
+    features_a_node: int = 0
+
+    @property
+    def trees(self) -> int:
+        """Trees a round."""
+        return self.outputs * self.parallel
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether weights are."""
+        steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0
+        return steps or (self.constraints is not None and self.constraints.is_monotone)
+
+    @property
+    def newton(self) -> SplitRule:
+        """The rule, where gradients are summed."""
+        assert isinstance(self.rule, SplitRule)
+        return self.rule
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Nodes whose histograms are on the shelf.
+
+    Attributes
+    ----------
+    tree, node : int32 (nodes,)
+    places : int64 (nodes,)
+        Where on the shelf their histograms stand.
+    """
+
+    tree: NDArray[np.int32]
+    node: NDArray[np.int32]
+    places: Places
+
+    def take(self, which: NDArray[np.int64]) -> Frontier:
+        """Some of the nodes."""
+        return Frontier(self.tree[which], self.node[which], self.places[which])
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Nodes that may be split, and how."""
+
+    at: Frontier
+    splits: Splits
+
+    def take(self, which: NDArray[np.int64]) -> Candidates:
+        """Some of them."""
+        return Candidates(self.at.take(which), self.splits.take(which))
+
+    def and_more(self, others: Candidates) -> Candidates:
+        """Both, these first."""
+        one, two = self.at, others.at
+        at = Frontier(
+            np.append(one.tree, two.tree), np.append(one.node, two.node), np.append(one.places, two.places)
+        )  # fmt: skip
+        return Candidates(at, self.splits.and_more(others.splits))
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Candidates, by their places: those to split, those whose children are to be looked at, and those to keep."""
+
+    split: NDArray[np.int64]
+    go_on: NDArray[np.bool_]  # of those to split
+    keep: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Siblings to be looked at: where their parents are, the left ones, and those that are asked for."""
+
+    parents: Frontier
+    left: NDArray[np.int32]
+    built: NDArray[np.int32]

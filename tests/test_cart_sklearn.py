@@ -1,0 +1,124 @@
+"""Whether trees by impurity, forests and AdaBoost are estimators to scikit-learn, and become its own objects."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fedtrees import (
+    DataError,
+    FedAdaBoostClassifier,
+    FedAdaBoostRegressor,
+    FedExtraTreesClassifier,
+    FedExtraTreesRegressor,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedTreeClassifier,
+    FedTreeRegressor,
+    ParameterError,
+)
+
+SMALL: list[Any] = [
+    FedTreeClassifier(max_depth=5, n_jobs=1),
+    FedTreeRegressor(max_depth=5, n_jobs=1),
+    FedForestClassifier(5, max_depth=5, n_jobs=1),
+    FedForestRegressor(5, max_depth=5, n_jobs=1),
+    FedExtraTreesClassifier(5, max_depth=8, n_jobs=1),
+    FedExtraTreesRegressor(5, max_depth=8, n_jobs=1),
+    FedAdaBoostClassifier(5, max_depth=2, n_jobs=1),
+    FedAdaBoostRegressor(5, n_jobs=1),
+]
+BECOME = {
+    FedTreeClassifier: DecisionTreeClassifier,
+    FedTreeRegressor: DecisionTreeRegressor,
+    FedForestClassifier: RandomForestClassifier,
+    FedForestRegressor: RandomForestRegressor,
+    FedExtraTreesClassifier: RandomForestClassifier,
+    FedExtraTreesRegressor: RandomForestRegressor,
+    FedAdaBoostClassifier: AdaBoostClassifier,
+    FedAdaBoostRegressor: AdaBoostRegressor,
+}
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 4)).astype(np.float32)
+X[RNG.random(X.shape) < 0.1] = np.nan
+LABELS = np.array(["ill", "so-so", "well"])[np.digitize(np.nan_to_num(X[:, 0]) + X[:, 1] ** 2 % 1, [-0.5, 0.7])]
+NUMBERS = np.nan_to_num(X[:, 0]) * 3 + np.nan_to_num(X[:, 1]) ** 2 + 100
+
+
+def target(estimator: Any) -> Any:
+    return LABELS if estimator._classifies else NUMBERS
+
+
+def named(estimator: Any) -> str:
+    return type(estimator).__name__
+
+
+@parametrize_with_checks(SMALL)
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", SMALL, ids=named)
+def test_the_model_is_scikit_learns_own_and_predicts_by_itself(estimator: Any) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = clone(estimator).fit(frame, target(estimator), np.arange(300) % 3)
+    assert isinstance(model.model_, BECOME[type(estimator)])
+    back = pickle.loads(pickle.dumps(model.model_))
+    assert back.predict(frame).tolist() == model.predict(frame).tolist()
+    if model._classifies:
+        assert back.predict_proba(frame).tolist() == model.predict_proba(frame).tolist()
+        assert model.classes_.tolist() == back.classes_.tolist() == ["ill", "so-so", "well"]
+    assert model.feature_importances_.sum() == pytest.approx(1) and model.feature_importances_.argmax() in (0, 1)
+    assert pickle.loads(pickle.dumps(model)).predict(frame).tolist() == model.predict(frame).tolist()
+
+
+def test_a_tree_reads_well() -> None:
+    clinics = pd.DataFrame({"age": [20, 30, 40, 50.0] * 5})
+    model = FedTreeClassifier().fit(clinics, ["ill", "ill", "well", "well"] * 5)
+    assert export_text(model.model_, feature_names=["age"]).splitlines()[0] == "|--- age <= 35.00"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"criterion": "ginny"}, "did you mean 'gini'"),
+        ({"max_depth": 0}, "max_depth=0: give a whole number from 1, or None"),
+        ({"max_leaf_nodes": 1}, "max_leaf_nodes=1"),
+        ({"min_samples_leaf": 0}, "min_samples_leaf=0: give a whole number from 1, or a share"),
+        ({"min_samples_split": 1}, "min_samples_split=1: give a whole number from 2"),
+        ({"min_weight_fraction_leaf": 0.6}, "min_weight_fraction_leaf=0.6"),
+        ({"min_impurity_decrease": -1}, "min_impurity_decrease=-1"),
+        ({"max_features": "all"}, "max_features='all': give a number, a share, 'sqrt', 'log2', or None"),
+        ({"ccp_alpha": -0.1}, "ccp_alpha=-0.1"),
+        ({"max_bin": 1}, "max_bin=1"),
+        ({"missing": None}, "missing=None"),
+        ({"random_state": "one"}, "random_state='one'"),
+    ],
+)
+def test_a_wrong_parameter_is_named_before_anything_is_read(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError, match=r"(?s).*") as caught:
+        FedTreeClassifier(**given).fit("no table", None)
+    assert said in str(caught.value)
+
+
+def test_other_wrong_calls() -> None:
+    with pytest.raises(ParameterError, match="no tree leaves a row out"):
+        FedForestClassifier(bootstrap=False, oob_score=True).fit(X, LABELS)
+    with pytest.raises(ParameterError, match="loss='cubic'"):
+        FedAdaBoostRegressor(loss="cubic").fit(X, NUMBERS)
+    with pytest.raises(DataError, match="y has 2 columns"):
+        FedTreeRegressor().fit(X, np.stack([NUMBERS, NUMBERS], axis=1))
+    with pytest.raises(DataError, match="no better than chance"):
+        FedAdaBoostClassifier().fit(np.zeros((4, 1)), [0, 1, 0, 1])
+    with pytest.raises(DataError, match="label 'dead' was not there"):
+        FedTreeClassifier().fit(X, LABELS).score(X, np.where(LABELS == "ill", "dead", "well"))
+    with pytest.raises(ParameterError, match="federation: give one"):
+        FedTreeClassifier().fit_federation(3)
