@@ -32,8 +32,8 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.neural.compression import Rounded, TopK
-from fedtrees.neural.methods import FedPer, FedProx
-from fedtrees.neural.optimisers import FedAdam
+from fedtrees.neural.methods import FedPer, FedProx, QFedAvg
+from fedtrees.neural.optimisers import FedAdam, Momentum
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -268,6 +268,30 @@ def test_frames_keep_their_names_and_federations_their_silos() -> None:
         model.predict(frame.rename(columns={"c0": "other"}))
 
 
+def test_silos_of_no_weight_train_and_count_nothing() -> None:
+    table, y, silos = moved_apart()
+    only = np.isin(silos, ["a", "b"])
+    model = FedAvgClassifier((8,), n_rounds=5, weighting={"a": 1, "b": 3, "c": 0, "d": 0}, standardize=False)
+    model.fit(table, y, silos)
+    other = FedAvgClassifier((8,), n_rounds=5, weighting={"a": 1, "b": 3}, standardize=False)
+    other.fit(table[only], y[only], silos[only])
+    np.testing.assert_allclose(model.params_, other.params_, rtol=0, atol=1e-4)
+
+
+def test_equal_silos_count_the_same_however_unequal_their_rows() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [5000, 3]
+    silos = np.repeat(["a", "b"], sizes)
+    table = np.ones((5003, 1))
+    y = np.where(silos == "a", 1.0, -1.0) + 1e-9 * rng.normal(size=5003)
+    model = FedAvgRegressor(
+        (), n_rounds=1, batch_size=None, learning_rate=0.5, weighting="equal", standardize=False
+    ).fit(table, y, silos)
+    w = FedAvgRegressor((), standardize=False).partial_fit(table, y, n_rounds=0).params_
+    each = [w - 0.5 * (w.sum() - own) for own in (1.0, -1.0)]
+    np.testing.assert_allclose(model.params_, np.mean(each, axis=0), rtol=0, atol=1e-6)
+
+
 def test_no_silos_scale_leaks_into_another_s() -> None:
     """Columns are scaled by all rows: silos that measure in other units are not made alike."""
     model = FedAvgClassifier((8,), n_rounds=1).fit(X, Y, CLINICS)
@@ -286,6 +310,19 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
     "rate": ({"learning_rate": 0}, {}, ParameterError, "learning_rate=0: give a number above 0"),
     "penalty": ({"alpha": -1}, {}, ParameterError, "alpha=-1: give a number from 0"),
     "layers": ({"hidden_layer_sizes": (8, 0)}, {}, ParameterError, "give a list of whole numbers from 1, perhaps none"),
+    "no layers": ({"hidden_layer_sizes": None}, {}, ParameterError, "hidden_layer_sizes=None: give a list of whole"),
+    "a model's name": ({"model": "cnn"}, {}, ParameterError, "model='cnn': give a TorchModel, or None"),
+    "a word for a switch": ({"standardize": "no"}, {}, ParameterError, "standardize='no': give True or False"),
+    "a text for a factor": ({"schedule": str}, {}, ParameterError, "schedule: it returned '0' for round 0"),
+    "a negative factor": ({"schedule": lambda r: -1.0}, {}, ParameterError, "it returned -1.0 for round 0"),
+    "mu": ({"method": FedProx(-1.0)}, {}, ParameterError, "mu=-1.0: give a number from 0"),
+    "q": ({"method": QFedAvg(-1.0)}, {}, ParameterError, "q=-1.0: give a number from 0"),
+    "no own layers": ({"method": FedPer(0)}, {}, ParameterError, r"FedPer\(0\): give a whole number of layers from 1"),
+    "momentum": ({"server": Momentum(1.0, 1.0)}, {}, ParameterError, r"Momentum\(momentum=1.0\): give a number from 0"),
+    "tau": ({"server": FedAdam(tau=0)}, {}, ParameterError, r"FedAdam\(tau=0\): give a number above 0"),
+    "scores of no whole model": (
+        {"method": "fedper", "validation_fraction": 0.2}, {}, ParameterError, "shares no whole model that evaluation",
+    ),
     "activation": ({"activation": "rely"}, {}, ParameterError, "activation='rely' is not known: did you mean 'relu'"),
     "method": ({"method": "fedprx"}, {}, ParameterError, "method='fedprx' is not known: did you mean 'fedprox'"),
     "a method's class": ({"method": FedProx}, {}, ParameterError, "or an object of that kind"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedtrees import LocalFederation, PlainChannel, ProtocolError, Silo
+from fedtrees import DataError, LocalFederation, PlainChannel, ProtocolError, Silo
 from fedtrees.queries.moments import PowerSums, learn_moments
 
 SEEDS = st.integers(0, 2**32)
@@ -33,11 +33,17 @@ def test_they_are_those_of_all_rows_and_of_every_partition(seed: int, silos: int
         assert other.deviation.tobytes() == found[0].deviation.tobytes()
 
 
-@pytest.mark.parametrize("value", [0.0, 7.0, 1e30, 0.1])
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e15, 0.1])
 def test_a_constant_column_deviates_by_one(value: float) -> None:
     federation = LocalFederation.from_table(np.full((50, 1), value, np.float32), np.arange(50) % 2)
     moments = learn_moments(PlainChannel(federation), np.arange(1), 50, 1, 0)
     assert moments.mean[0] == pytest.approx(np.float32(value)) and moments.deviation[0] == 1
+
+
+def test_squares_beyond_float32_are_refused() -> None:
+    federation = LocalFederation.from_table(np.array([[1e20], [-1e20]]), [0, 1])
+    with pytest.raises(DataError, match="feature 0 holds numbers whose squares are too large for float32"):
+        learn_moments(PlainChannel(federation), np.arange(1), 2, 1, 0)
 
 
 def test_questions_of_other_columns_are_refused() -> None:

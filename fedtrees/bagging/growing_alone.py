@@ -32,7 +32,7 @@ class GrowingAlone:
     def __init__(self, silo: Silo, begin: GrowAlone):
         self.begin = begin
         self.target = silo.targets(begin.labels)
-        self.weight, self.counts = silo.weights(), silo.counts()
+        self.weight = silo.weights()
         self.margin = first_margin(silo.table, begin.base_margin)
         self.joined: list[Inherited] = []
         self._matrices: dict[int, Any] = {}
@@ -42,11 +42,6 @@ class GrowingAlone:
         """Add a round's trees to all margins."""
         self.joined.append(trees)
         trees.add_to(self.margin, silo.table, silo.threads)
-
-    def mass(self, table: Table, place: int) -> int:
-        """What the rows of a silo count together."""
-        start, stop = (int(own) for own in table.starts[place : place + 2])
-        return stop - start if self.counts is None else int(self.counts[start:stop].sum())
 
     def grow(self, silo: Silo, place: int, round: int, learning_rate: float) -> list[list[LocalTree]]:
         """A round of the silo's own XGBoost from where its margins are: trees by output."""

@@ -62,7 +62,7 @@ class LocalTrees(Query, frozen=True, eq=False):
         if not isinstance(state, GrowingAlone):
             raise ProtocolError("trees were asked for before silos began to grow any")
         (place,) = silo.silos_asked.tolist()
-        mass, out = state.mass(silo.table, place), np.zeros(self.size(), np.int64)
+        mass, out = silo.mass(place), np.zeros(self.size(), np.int64)
         if mass:
             grown = state.grow(silo, place, self.model_round, self.learning_rate)
             trees = [tree for own in grown for tree in own]

@@ -220,6 +220,14 @@ class Silo:
         weight = self._weights
         return self.counting.counts(np.ones(self.table.n_rows, np.float32) if weight is None else weight)
 
+    def mass(self, place: int) -> int:
+        """What the rows of one of the table's silos count together."""
+        start, stop = (int(own) for own in self.table.starts[place : place + 2])
+        if self.counting is None or start == stop:
+            return stop - start
+        weight = np.ones(stop - start, np.float32) if self._weights is None else self._weights[start:stop]
+        return self.counting.mass(weight)
+
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
         own = self.read[0].schema  # rows that a run held out are this silo's, too

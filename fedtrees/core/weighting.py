@@ -146,6 +146,12 @@ class CountWeights(Fact, frozen=True, eq=False):
         units = np.ldexp(weight.astype(np.float64), COUNT_BITS - self.exponent)
         return np.clip(np.rint(units), 1, 1 << COUNT_BITS).astype(np.int64)
 
+    def mass(self, weight: NDArray[np.float32]) -> int:
+        """What rows of these weights count together where no row counts by itself; 0 where none weighs anything."""
+        if self.whole:
+            return int(weight.astype(np.int64).sum())
+        return round(math.ldexp(math.fsum(weight.tolist()), COUNT_BITS - self.exponent))
+
     @property
     def most(self) -> int:
         """The most that a row counts."""

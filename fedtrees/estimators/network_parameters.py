@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.table import Schema
 from fedtrees.core.weighting import as_weighting
@@ -20,7 +22,7 @@ from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx,
 from fedtrees.neural.model import AnyModel
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum, ServerOptimiser
 from fedtrees.neural.perceptron import Perceptron
-from fedtrees.neural.schedules import Constant, Cosine, Exponential, Inverse, Schedule
+from fedtrees.neural.schedules import Checked, Constant, Cosine, Exponential, Inverse, Schedule
 from fedtrees.queries.metrics import metric_named, metric_of
 
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
@@ -53,12 +55,17 @@ def check_parameters(estimator: Any) -> None:
     check_ranges(estimator, _RANGES)
     check_federated(estimator)
     layers = hidden_layers(estimator.hidden_layer_sizes)
-    if not all(isinstance(size, Integral) and int(size) > 0 for size in layers):
+    if layers is None or not all(isinstance(size, Integral) and int(size) > 0 for size in layers):
         raise ParameterError(
             f"hidden_layer_sizes={estimator.hidden_layer_sizes!r}: give a list of whole numbers from 1, perhaps none."
         )
     if estimator.activation not in ACTIVATIONS:
         raise unknown_value("activation", estimator.activation, ACTIVATIONS)
+    for name in ("standardize", "warm_start"):
+        if not isinstance(getattr(estimator, name), bool | np.bool_):
+            raise ParameterError(f"{name}={getattr(estimator, name)!r}: give True or False.")
+    if estimator.model is not None and not hasattr(estimator.model, "for_task"):
+        raise ParameterError(f"model={estimator.model!r}: give a TorchModel, or None for the built-in network.")
     size, patience, target = estimator.batch_size, estimator.patience, estimator.target_score
     if size is not None and not (isinstance(size, Integral) and int(size) > 0):
         raise ParameterError(f"batch_size={size!r}: give a whole number from 1, or None for all rows.")
@@ -69,9 +76,11 @@ def check_parameters(estimator: Any) -> None:
     method_of(estimator), optimiser_of(estimator), schedule_of(estimator), compression_of(estimator)
 
 
-def hidden_layers(given: Any) -> list[Any]:
-    """The sizes of hidden layers; a number is one layer."""
-    return [given] if isinstance(given, Integral) else list(given)
+def hidden_layers(given: Any) -> list[Any] | None:
+    """The sizes of hidden layers; a number is one layer, and None what is no list of them."""
+    if isinstance(given, Integral):
+        return [given]
+    return list(given) if isinstance(given, list | tuple | np.ndarray) else None
 
 
 def method_of(estimator: Any) -> AnyMethod:
@@ -84,6 +93,7 @@ def method_of(estimator: Any) -> AnyMethod:
     method: AnyMethod = _named("method", estimator.method, METHODS, "update")
     if estimator.upload not in UPLOADS:
         raise unknown_value("upload", estimator.upload, UPLOADS)
+    method.check()
     if estimator.upload == "weights":
         return method
     if not isinstance(method, FedAvg) or estimator.local_epochs != 1 or estimator.batch_size is not None:
@@ -102,6 +112,7 @@ def optimiser_of(estimator: Any) -> ServerOptimiser:
     ParameterError
     """
     optimiser: ServerOptimiser = _named("server", estimator.server, OPTIMISERS, "step")
+    optimiser.check()
     return optimiser
 
 
@@ -132,8 +143,7 @@ def schedule_of(estimator: Any) -> Schedule:
     if not isinstance(decay, Real) or isinstance(decay, bool) or not 0 <= float(decay) <= 1:
         raise ParameterError(f"decay={decay!r}: give a number from 0 to 1.")
     if callable(given):
-        chosen: Schedule = given
-        return chosen
+        return Checked(given)
     match given:
         case "constant":
             return Constant()
@@ -177,7 +187,7 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
     if estimator.model is not None:
         own: AnyModel = estimator.model.for_task(len(schema.names), outputs, objective)
         return own
-    hidden = [int(size) for size in hidden_layers(estimator.hidden_layer_sizes)]
+    hidden = [int(size) for size in hidden_layers(estimator.hidden_layer_sizes) or ()]
     return Perceptron([len(schema.names), *hidden, outputs], objective, estimator.activation)
 
 
@@ -207,6 +217,8 @@ def settings_of(
     if isinstance(method, FedPer) and not 0 < model.tail(method.layers) < model.n_params:
         raise ParameterError(f"method: FedPer({method.layers}) leaves nothing to share; add a hidden layer.")
     eval_sets += estimator.validation_fraction is not None
+    if isinstance(method, FedPer) and eval_sets:
+        raise ParameterError("method='fedper' shares no whole model that evaluation sets could score: give none.")
     if estimator.target_score is not None and not eval_sets:
         raise ParameterError("target_score needs an eval_set, in fit or in each Silo, or a validation_fraction.")
     metrics = metric_names(estimator.eval_metric) or [metric_of(model.objective)]

@@ -6,13 +6,16 @@ cohort is all that the server learns.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.errors import ParameterError
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.model import Floats, Model
@@ -87,6 +90,10 @@ class Method(Protocol):
         """How many of them, at the end, are no updates of parameters, and are not to be compressed."""
         ...
 
+    def check(self) -> None:
+        """Refuse parameters that mean nothing, with a `ParameterError`."""
+        ...
+
     def start(self, model: Model) -> Floats:
         """What the server says in the first round, besides the parameters."""
         ...
@@ -103,7 +110,19 @@ class Method(Protocol):
 NOTHING = np.zeros(0, np.float32)
 
 
-class _Plain:
+class _Checked:
+    """What most of them share: there is nothing to check."""
+
+    def check(self) -> None:
+        """See `Method`."""
+
+
+def _refuse(what: str, value: object, fine: bool) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not fine:
+        raise ParameterError(f"method: {what}={value!r}: give a number from 0.")
+
+
+class _Plain(_Checked):
     """What most of them share: as long as the parameters, and the mean is the change."""
 
     extras = 0
@@ -155,6 +174,10 @@ class FedProx(_Plain, msgspec.Struct, frozen=True, tag="fedprox"):
 
     mu: float = 0.01
 
+    def check(self) -> None:
+        """See `Method`."""
+        _refuse("mu", self.mu, isinstance(self.mu, Real) and 0 <= self.mu < math.inf)
+
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
         mu, anchor = np.float32(self.mu), job.params
@@ -166,7 +189,7 @@ class FedProx(_Plain, msgspec.Struct, frozen=True, tag="fedprox"):
         return trained.params - job.params, trained.loss
 
 
-class Scaffold(msgspec.Struct, frozen=True, tag="scaffold"):
+class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
     """Silos correct the drift of their gradients from those of all: Karimireddy et al. (2020), Algorithm 1, option II.
 
     A silo keeps its control variate from round to round; one that loses its memory starts again from zero.
@@ -202,7 +225,7 @@ class Scaffold(msgspec.Struct, frozen=True, tag="scaffold"):
         return moved, (round.shared + round.part * change).astype(np.float32)
 
 
-class FedNova(msgspec.Struct, frozen=True, tag="fednova"):
+class FedNova(_Checked, msgspec.Struct, frozen=True, tag="fednova"):
     """Silos that take more steps count no more for it: Wang et al. (2020), equation 6."""
 
     extras = 1
@@ -244,6 +267,10 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     extras = 1
 
+    def check(self) -> None:
+        """See `Method`."""
+        _refuse("q", self.q, isinstance(self.q, Real) and 0 <= self.q < math.inf)
+
     def length(self, model: Model) -> int:
         """See `Method`."""
         return model.n_params + 1
@@ -281,6 +308,11 @@ class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
     layers: int = 1
 
     extras = 0
+
+    def check(self) -> None:
+        """See `Method`."""
+        if not isinstance(self.layers, int) or self.layers < 1:
+            raise ParameterError(f"method: FedPer({self.layers!r}): give a whole number of layers from 1.")
 
     def length(self, model: Model) -> int:
         """See `Method`."""

@@ -5,12 +5,16 @@ A server optimiser is a value: its memory is handed in and out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedtrees.errors import ParameterError
 
 Change = NDArray[np.float64]
 Memory = Sequence[Change]
@@ -18,6 +22,10 @@ Memory = Sequence[Change]
 
 class ServerOptimiser(Protocol):
     """From the cohort's mean change to that of the shared parameters."""
+
+    def check(self) -> None:
+        """Refuse parameters that mean nothing, with a `ParameterError`."""
+        ...
 
     def start(self, n_params: int) -> Memory:
         """What it remembers before the first round."""
@@ -28,8 +36,21 @@ class ServerOptimiser(Protocol):
         ...
 
 
+class _Checked:
+    """What all of them share: rates and scales are above 0, and shares from 0 to below 1."""
+
+    def check(self) -> None:
+        """See `ServerOptimiser`."""
+        for name, value in vars(self).items():
+            above = name in ("learning_rate", "tau")
+            fine = isinstance(value, Real) and (0 < float(value) < math.inf if above else 0 <= float(value) < 1)
+            if not fine:
+                wanted = "a number above 0" if above else "a number from 0 to below 1"
+                raise ParameterError(f"server: {type(self).__name__}({name}={value!r}): give {wanted}.")
+
+
 @dataclass(frozen=True)
-class Averaging:
+class Averaging(_Checked):
     """The mean change, times a rate: with 1, the parameters become the mean of the silos'; McMahan et al. (2016)."""
 
     learning_rate: float = 1.0
@@ -44,7 +65,7 @@ class Averaging:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class Momentum(_Checked):
     """FedAvgM: changes pile up; Hsu, Qi and Brown (2019)."""
 
     learning_rate: float = 1.0
@@ -61,7 +82,7 @@ class Momentum:
 
 
 @dataclass(frozen=True)
-class _Adaptive:
+class _Adaptive(_Checked):
     """The change by its own size: what the three of Algorithm 2 share."""
 
     learning_rate: float = 0.01

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import msgspec
@@ -53,6 +55,8 @@ class Ditto:
 
     def own(self, model: Model, params: Floats, rows: Rows, work: Work, rng: np.random.Generator) -> Floats:
         """See `Personal`."""
+        if not isinstance(self.lam, Real) or not 0 <= self.lam < math.inf:
+            raise ParameterError(f"Ditto(lam={self.lam!r}): give a number from 0.")
         lam = np.float32(self.lam)
 
         def pull(own: Floats, gradient: Floats) -> None:
@@ -76,6 +80,8 @@ class OwnHead:
 
     def own(self, model: Model, params: Floats, rows: Rows, work: Work, rng: np.random.Generator) -> Floats:
         """See `Personal`."""
+        if not isinstance(self.layers, int) or self.layers < 1:
+            raise ParameterError(f"OwnHead({self.layers!r}): give a whole number of layers from 1.")
         body = model.n_params - model.tail(self.layers)
 
         def freeze(own: Floats, gradient: Floats) -> None:
@@ -87,6 +93,6 @@ class OwnHead:
 
 
 def _epochs(work: Work, epochs: int) -> Work:
-    if epochs < 1:
+    if not isinstance(epochs, int) or epochs < 1:
         raise ParameterError(f"epochs={epochs!r}: give a whole number from 1.")
     return msgspec.structs.replace(work, epochs=epochs)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
+
+from fedtrees.errors import ParameterError
 
 
 class Schedule(Protocol):
@@ -13,6 +17,25 @@ class Schedule(Protocol):
     def __call__(self, round: int) -> float:
         """See `Schedule`."""
         ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A function of the user's, whose factors have to be numbers from 0."""
+
+    function: Callable[[int], float]
+
+    def __call__(self, round: int) -> float:
+        """See `Schedule`.
+
+        Raises
+        ------
+        ParameterError
+        """
+        factor = self.function(round)
+        if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
+            raise ParameterError(f"schedule: it returned {factor!r} for round {round}; return a number from 0.")
+        return float(factor)
 
 
 @dataclass(frozen=True)

@@ -99,17 +99,12 @@ class Training:
         self.begin, self.model = begin, begin.model
         self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features)
         self.y = self.scaled_targets(silo, silo.table)
-        self.weights, self.counts = silo.weights(), silo.counts()
+        self.weights = silo.weights()
         self._memory: dict[tuple[int, str], Memory] = defaultdict(Memory)
 
     def memory(self, place: int, round: int, purpose: str) -> Memory:
         """What the silo at a place of the table remembers for a purpose."""
         return self._memory[place, purpose].enter(round)
-
-    def mass(self, table: Table, place: int) -> int:
-        """What the rows of a silo count together."""
-        start, stop = (int(own) for own in table.starts[place : place + 2])
-        return stop - start if self.counts is None else int(self.counts[start:stop].sum())
 
     def rows(self, table: Table, place: int) -> Rows:
         """The rows of a silo, scaled."""

@@ -105,7 +105,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
     def _sum(self, silo: Silo, state: Training, places: NDArray[np.int64]) -> Vector:
         total = np.zeros(self.size(), np.int64)
         for place in places:
-            mass = state.mass(silo.table, place)
+            mass = silo.mass(int(place))
             if mass:
                 total += mass * self._of_one(silo, state, int(place))
         return total

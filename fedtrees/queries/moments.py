@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 if TYPE_CHECKING:
@@ -92,10 +92,19 @@ def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, 
     """Means and standard deviations of features, and behind them of targets, in two rounds; every row counts once.
 
     Law: the same for every partition of the same rows.
+
+    Raises
+    ------
+    DataError
+        For numbers of 1e19 and more: their squares are too large.
     """
     mean = channel.total(PowerSums(rows, features, targets), everyone) / rows
     squares = channel.total(PowerSums(rows, features, targets, mean), everyone)
     deviation = np.array([math.sqrt(own / rows) for own in squares])
+    if np.isinf(deviation).any():
+        column = int(np.argmax(np.isinf(deviation)))
+        what = f"feature {column}" if column < features else "y"
+        raise DataError(f"{what} holds numbers whose squares are too large for float32; scale it down.")
     # of a constant column, what is left is the rounding of its mean
-    flat = ~np.isfinite(deviation) | (deviation <= 1e-7 * np.abs(mean))
+    flat = deviation <= 1e-7 * np.abs(mean)
     return Moments(mean, np.where(flat, 1.0, deviation))
