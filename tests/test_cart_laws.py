@@ -1,0 +1,187 @@
+"""The laws that trees by impurity, forests and AdaBoost keep: partition, order, threads, real bytes, forgetful silos.
+
+"The same model" means the same bytes of every node and value of every tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pandas.testing import assert_frame_equal
+from strategies import BadPost, Posted, Problem, examples, problems
+
+from fedtrees import (
+    DataError,
+    FedAdaBoostClassifier,
+    FedAdaBoostRegressor,
+    FedExtraTreesClassifier,
+    FedExtraTreesRegressor,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedTreeClassifier,
+    FedTreeRegressor,
+    LocalFederation,
+)
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "tree": (FedTreeClassifier, FedTreeRegressor),
+    "forest": (FedForestClassifier, FedForestRegressor),
+    "extra": (FedExtraTreesClassifier, FedExtraTreesRegressor),
+    "boost": (FedAdaBoostClassifier, FedAdaBoostRegressor),
+}
+OF_TREES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "max_depth": st.sampled_from([1, 3, 8, None]),
+        "max_bin": st.sampled_from([2, 16, 256, 300]),
+        "max_features": st.sampled_from([None, "sqrt", 1]),
+        "max_leaf_nodes": st.sampled_from([None, None, 5]),
+        "min_samples_leaf": st.sampled_from([1, 3, 0.1]),
+        "min_samples_split": st.sampled_from([2, 10]),
+        "min_impurity_decrease": st.sampled_from([0.0, 0.01]),
+        "random_state": st.integers(0, 5),
+        "n_jobs": st.sampled_from([1, 2]),
+    }
+)
+
+
+@st.composite
+def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
+    """A problem whose rows have names, and an estimator for it."""
+    problem = draw(
+        problems(most_silos=most_silos, objectives=["binary:logistic", "multi:softprob", "reg:squarederror"])
+    )
+    kind = draw(st.sampled_from(sorted(KINDS)), label="kind")
+    classifies = problem.objective != "reg:squarederror"
+    given = draw(OF_TREES, label="params")
+    names = KINDS[kind][not classifies]().get_params()
+    params = {name: own for name, own in given.items() if name in names}
+    if classifies and draw(st.booleans(), label="entropy"):
+        params["criterion"] = "entropy"
+    if kind != "tree":
+        params["n_estimators"] = draw(st.integers(1, 4))
+    if kind == "forest":
+        params["oob_score"] = draw(st.booleans())
+    return replace(problem, row_id=np.arange(len(problem.y))), KINDS[kind][not classifies](**params)
+
+
+def nodes_of(model: Any) -> bytes:
+    """All trees, and what else the model says."""
+    trees = getattr(model.model_, "estimators_", None) or [model.model_]
+    states = [tree.tree_.__getstate__() for tree in trees]
+    votes = getattr(model.model_, "estimator_weights_", np.zeros(0))
+    own = [state["nodes"].tobytes() + state["values"].tobytes() for state in states]
+    return b"".join(own) + votes.tobytes() + repr(getattr(model, "oob_score_", None)).encode()
+
+
+def trained(estimator: Any, problem: Problem, federation: Any = None, **params: Any) -> bytes:
+    """The model over a federation, by default one silo that holds everything; an error is one under all of them."""
+    model = estimator.__class__(**estimator.get_params() | params)
+    try:
+        if federation is None:
+            model.fit(problem.X, problem.y, sample_weight=problem.weight, row_id=problem.row_id)
+        else:
+            model.fit_federation(federation)
+    except DataError as error:  # the same under every partition
+        return str(error).encode()
+    return nodes_of(model)
+
+
+@examples(80)
+@given(task=tasks())
+def test_any_partition_of_the_rows_gives_the_pooled_model(task: tuple[Problem, Any]) -> None:
+    problem, estimator = task
+    assert trained(estimator, problem, LocalFederation(problem.silos())) == trained(estimator, problem)
+
+
+@examples(30)
+@given(task=tasks(most_silos=5))
+def test_messages_of_real_bytes_give_the_pooled_model(task: tuple[Problem, Any]) -> None:
+    problem, estimator = task
+    federation = LocalFederation(problem.silos(), mode="faithful", n_jobs=1)
+    assert trained(estimator, problem, federation) == trained(estimator, problem)
+
+
+@examples(30)
+@given(task=tasks(), seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_and_silos_and_the_number_of_threads_change_nothing(
+    task: tuple[Problem, Any], seed: int
+) -> None:
+    problem, estimator = task
+    rng = np.random.default_rng(seed)
+    moved, expected = problem.shuffled(rng), trained(estimator, problem)
+    silos = moved.silos(order=rng.permutation(problem.n_silos).tolist())
+    assert trained(estimator, moved, LocalFederation(silos, n_jobs=3), n_jobs=3) == expected
+
+
+@examples(25)
+@given(task=tasks(most_silos=5), seed=st.integers(0, 2**32 - 1))
+def test_replies_that_get_lost_and_silos_that_forget_change_nothing(task: tuple[Problem, Any], seed: int) -> None:
+    problem, estimator = task
+    silos = problem.silos()
+    federation = Posted(silos, BadPost(silos, np.random.default_rng(seed)))
+    assert trained(estimator, problem, federation) == trained(estimator, problem)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("sampling", [0.5, 1.0])
+def test_the_bill_is_the_same_fused_and_faithful(kind: str, sampling: float) -> None:
+    problem = table(rows=400)
+    bills = []
+    for mode in ("fused", "faithful"):
+        model = KINDS[kind][0](max_depth=3, sampling=sampling)
+        bills.append(model.fit_federation(LocalFederation(problem.silos(), mode=mode)).ledger_)
+    assert_frame_equal(bills[0].per_round(), bills[1].per_round())
+    assert_frame_equal(bills[0].per_silo(), bills[1].per_silo())
+
+
+def table(rows: int, seed: int = 0) -> Problem:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, 6)).astype(np.float32)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    y = (np.nan_to_num(X[:, 0]) * np.nan_to_num(X[:, 1]) + rng.normal(size=rows) / 2 > 0).astype(int)
+    return Problem(X, y, None, rng.integers(0, 4, rows), 4, "binary:logistic", {"n_jobs": 1}, np.arange(rows))
+
+
+def rounds_of(model: Any, n_silos: int = 4) -> int:
+    return int(model.ledger_.rounds)
+
+
+def test_a_forest_takes_as_many_messages_as_a_tree() -> None:
+    problem = table(rows=600)
+    one, many = (FedForestClassifier(n, max_depth=6).fit(problem.X, problem.y, row_id=problem.row_id) for n in (1, 40))
+    assert max(tree.get_depth() for tree in one.estimators_ + many.estimators_) == 6
+    assert rounds_of(one) == rounds_of(many)
+
+
+def test_a_level_of_few_features_a_node_costs_less() -> None:
+    problem = table(rows=600)
+    up = {}
+    for most in (1, None):
+        model = FedForestClassifier(10, max_depth=4, max_features=most).fit(problem.X, problem.y, problem.silo)
+        up[most] = model.ledger_.per_silo()["bytes_up"].sum()
+    assert up[1] < up[None] / 2
+
+
+def drawn_rows(problem: Problem, trees: int) -> NDArray[np.float64]:
+    model = FedForestClassifier(trees, max_depth=1).fit(problem.X, problem.y, row_id=problem.row_id)
+    return np.array([tree.tree_.weighted_n_node_samples[0] for tree in model.estimators_])
+
+
+def test_trees_draw_about_as_many_rows_as_there_are() -> None:
+    weights = drawn_rows(table(rows=2000), 60)
+    assert abs(weights.mean() - 2000) < 4 * np.sqrt(2000 / 60)  # sums of Poisson variables of mean 1
+    assert 25 < weights.std() < 65 and len(set(weights.tolist())) > 30
+
+
+def test_without_drawing_a_forest_of_all_features_is_one_tree_over_and_over() -> None:
+    problem = table(rows=500)
+    forest = FedForestClassifier(3, bootstrap=False, max_features=None, max_bin=256).fit(problem.X, problem.y)
+    tree = FedTreeClassifier().fit(problem.X, problem.y)
+    for own in forest.estimators_:
+        assert own.tree_.__getstate__()["nodes"].tobytes() == tree.tree_.__getstate__()["nodes"].tobytes()

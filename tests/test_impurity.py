@@ -1,0 +1,295 @@
+"""Splits by impurity against an exhaustive search, their kernels against naive twins, trees against scikit-learn's."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import reference_data as data
+import twins
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.metrics import accuracy_score
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from strategies import examples
+
+from fedtrees import (
+    FedAdaBoostClassifier,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedTreeClassifier,
+    FedTreeRegressor,
+)
+from fedtrees.core.row_ids import poisson_shares
+from fedtrees.core.threads import Threads
+from fedtrees.trees import draw_kernels, kernels, table_kernels
+from fedtrees.trees.impurity import Impurity
+from fedtrees.trees.split import Grounds, Limits, Units
+from fedtrees.trees.tree import Cuts
+
+seeds = st.integers(0, 2**32 - 1)
+UNITS = Units(0.5, 0.25)
+
+
+# -- the split search -----------------------------------------------------------------------------------------
+
+
+def impurity(criterion: str, sums: list[float]) -> float:
+    """Mass times impurity; of squares, without the sum of squares, which no split changes."""
+    if criterion == "squared_error":
+        return -(sums[0] ** 2) / sums[1]
+    mass = sum(sums)
+    if criterion == "gini":
+        return mass - sum(own**2 for own in sums) / mass
+    return -sum(own * math.log2(own / mass) for own in sums if own > 0)
+
+
+def mass_of(criterion: str, sums: list[float]) -> float:
+    return sums[1] if criterion == "squared_error" else sum(sums)
+
+
+def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool, list[int]]]:
+    """Every (feature, bin, missing left, what goes left)."""
+    found = []
+    for f in range(cuts.n_features):
+        first, n = int(cuts.bin_offsets[f]), int(cuts.n_values[f])
+        missing = sums[:, first + n] if cuts.missing[f] else np.zeros(len(sums), np.int64)
+        for to_left in (False, True):
+            for b in range(n):
+                left = sums[:, first : first + b + 1].sum(axis=1) + missing * to_left
+                found.append((f, b, to_left, left.tolist()))
+    return found
+
+
+@examples(200)
+@given(
+    seed=seeds, criterion=st.sampled_from(["gini", "entropy", "squared_error"]), leaf=st.sampled_from([1, 3, 0.2]),
+    n_jobs=st.integers(1, 2), classes=st.integers(2, 5),
+)  # fmt: skip
+def test_splits_are_those_of_an_exhaustive_search(
+    seed: int, criterion: str, leaf: float, n_jobs: int, classes: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    n_values, missing = rng.integers(1, 7, rng.integers(1, 4)), rng.random(3) < 0.5
+    missing = missing[: len(n_values)]
+    cuts = Cuts(np.arange(n_values.sum(), dtype=np.float32), np.append(0, np.cumsum(n_values)), missing)
+    statistics = 2 if criterion == "squared_error" else classes
+    rows = int(rng.integers(1, 30))
+    codes = np.stack([rng.integers(0, n, rows) for n in cuts.n_bins], axis=1)
+    each = rng.integers(1, 4, (rows, statistics)) if criterion == "squared_error" else None
+    if each is None:
+        each = np.eye(classes, dtype=np.int64)[rng.integers(0, classes, rows)] * 4
+    sums = np.zeros((statistics, cuts.total_bins), np.int64)
+    for f in range(cuts.n_features):
+        for s in range(statistics):
+            np.add.at(sums[s], cuts.bin_offsets[f] + codes[:, f], each[:, s])
+    total = each.sum(axis=0)
+    rule = Impurity(criterion, statistics, min_samples_leaf=leaf)
+    real = np.where(np.arange(statistics) % 2 == 0, UNITS.g, UNITS.h)
+    whole = mass_of(criterion, (total * real).tolist())
+    grounds = Grounds(cuts, UNITS, Threads(n_jobs), Limits(mass=np.array([whole])))
+    splits = rule.splits(sums[None], np.zeros(1, np.int64), total[None], grounds)
+
+    least = math.ceil(leaf * whole) if isinstance(leaf, float) else (0 if leaf == 1 else leaf)
+    gains = {}
+    for f, b, to_left, left in all_splits(sums, cuts):
+        parts = [(np.array(own) * real).tolist() for own in (left, total - left)]
+        masses = [mass_of(criterion, own) for own in parts]
+        if min(masses) > 0 and min(masses) >= least:
+            before = impurity(criterion, (total * real).tolist())
+            gains[f, b, to_left] = before - sum(impurity(criterion, own) for own in parts)
+    most = max(gains.values(), default=0.0)
+    if splits.feature[0] < 0:
+        assert most <= 1e-9 * max(1.0, whole)
+        return
+    found = int(splits.feature[0]), int(splits.bin[0]), bool(splits.default_left[0])
+    assert splits.gain[0] == pytest.approx(most, rel=1e-9, abs=1e-9)
+    assert gains[found] == pytest.approx(most, rel=1e-9, abs=1e-9)
+    lowest = min(key[0] for key, own in gains.items() if own > most - 1e-9)
+    assert found[0] == lowest  # ties go to the lowest feature
+    left = next(own for *key, own in all_splits(sums, cuts) if tuple(key) == found)
+    assert splits.left[0].tolist() == left and splits.right[0].tolist() == (total - left).tolist()
+
+
+def test_a_gap_of_empty_bins_is_cut_in_its_middle() -> None:
+    cuts = Cuts(np.arange(6, dtype=np.float32), np.array([0, 6]), np.array([False]))
+    sums = np.array([[[4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 4, 4]]])
+    grounds = Grounds(cuts, Units(1.0, 1.0), Threads(1), Limits())
+    split = Impurity("gini", 2).splits(sums, np.zeros(1, np.int64), sums.sum(axis=2), grounds)
+    assert split.bin.tolist() == [1] and split.left.tolist() == [[4, 0]] and split.gain[0] == 12 - (16 + 64) / 12
+
+
+@pytest.mark.parametrize(("chance", "bin"), [(0.0, 0), (0.45, 1), (0.999, 2)])
+def test_where_chance_decides_one_threshold_is_tried(chance: float, bin: int) -> None:
+    cuts = Cuts(np.arange(4, dtype=np.float32), np.array([0, 4]), np.array([False]))
+    sums = np.array([[[4, 1, 3, 0], [0, 3, 1, 4]]])
+    limits = Limits(chance=np.array([[chance]]))
+    split = Impurity("gini", 2).splits(
+        sums, np.zeros(1, np.int64), sums.sum(axis=2), Grounds(cuts, UNITS, Threads(1), limits)
+    )
+    assert split.bin.tolist() == [bin]
+
+
+# -- kernels --------------------------------------------------------------------------------------------------
+
+
+@examples(60)
+@given(seed=seeds, rows=st.integers(1, 100), n_features=st.sampled_from([1, 5, 9]), classes=st.integers(2, 7))
+def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes, y, weight = rng.integers(0, 11, (rows, n_features)), rng.integers(0, classes, rows), rng.integers(0, 9, rows)
+    bins, offsets = twins.in_groups(codes, 8, np.uint8), np.arange(n_features + 1) * 11
+    words = np.where(y % 2 == 0, weight << 32, weight)
+    planes = -(-classes // 2)
+    n_nodes = int(rng.integers(1, 4))
+    node = rng.integers(0, n_nodes, rows).astype(np.uint32)
+    slot_of = np.arange(n_nodes, dtype=np.int32)
+    wide = np.zeros((n_nodes * planes, 2, offsets[-1]), np.int64)
+    packed = np.zeros(n_nodes * planes * bins.shape[0] * 8 * 256, np.int64)
+    nowhere = (
+        np.zeros(n_nodes, np.uint64),
+        np.zeros(n_nodes, np.uint64),
+        np.zeros(0, np.int64),
+        np.zeros((0, 0), bool),
+    )
+    everything = np.array([[0, rows]])
+    kernels.grow_level(
+        bins, words, (y // 2).astype(np.uint8), node, everything, 0, nowhere, slot_of, offsets, 256, packed, wide, 5
+    )
+    found = wide.reshape(n_nodes, 2 * planes, -1)[:, :classes]
+    for at in range(n_nodes):
+        for k in range(classes):
+            (own,) = np.nonzero((node == at) & (y == k))
+            expected = twins.histogram(codes, weight, weight, own, offsets)[0]
+            assert found[at, k].tolist() == expected.tolist()
+    assert not packed.any()
+
+    columns = np.sort(np.stack([rng.permutation(n_features)[:1] for _ in range(n_nodes)]), axis=1)
+    where = (columns // 8 * rows * 8 + columns % 8).astype(np.uint64)
+    sizes = np.full(n_nodes, 11)
+    out = np.zeros(n_nodes * classes * 11, np.int64)
+    starts = (np.arange(n_nodes) * classes * 11)[:, None]
+    plane = (y // 2).astype(np.uint8)
+    kernels.grow_columns(bins, words, plane, node, everything, 0, nowhere, slot_of, where, starts, sizes, out)
+    for at in range(n_nodes):
+        f = int(columns[at, 0])
+        assert (out.reshape(n_nodes, classes, 11)[at] == found[at][:, offsets[f] : offsets[f + 1]]).all()
+
+
+def test_poisson_shares_are_exact() -> None:
+    e = sum(Fraction(1, math.factorial(n)) for n in range(40))
+    for n, share in enumerate(poisson_shares().tolist(), 1):
+        tail = 1 - sum(Fraction(1, math.factorial(k)) for k in range(n)) / e
+        assert abs(Fraction(share, 2**53) - tail) <= Fraction(1, 2**53)
+
+
+def test_rows_are_drawn_several_times() -> None:
+    ids, out = np.arange(50_000, dtype=np.uint64), np.zeros(50_000, np.int64)
+    keys = np.array([3, 4], np.uint64)
+    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 50_000]]), keys, poisson_shares(), out)
+    times = np.bincount(out // 7, minlength=9)[:4] / 50_000
+    assert out.max() > 7 and (out % 7 == 0).all()
+    np.testing.assert_allclose(times, [math.exp(-1) / math.factorial(n) for n in range(4)], atol=0.01)
+
+
+def test_weights_of_adaboost_are_those_of_the_twin() -> None:
+    rng = np.random.default_rng(0)
+    n = 40
+    said, y, margin = (rng.integers(0, 3, n).astype(np.float32) for _ in range(3))
+    rows, steps = np.array([[0, 10], [15, n]]), np.float32([-0.25, 0.5])
+    moved = margin.copy()
+    table_kernels.reweigh_classes(said, y, rows, steps, moved)
+    inside = np.r_[0:10, 15:n]
+    assert moved[10:15].tolist() == margin[10:15].tolist()
+    assert moved[inside].tolist() == (margin + np.where(said == y, steps[0], steps[1]))[inside].tolist()
+    even, odd = np.zeros(n), np.zeros(n)
+    table_kernels.class_weights(margin, y, np.float32([2]), rows, even, odd)
+    np.testing.assert_allclose((even + odd)[inside], 2 * np.exp(margin[inside].astype(float)), rtol=1e-14)
+    assert not even[inside][y[inside] == 1].any() and not odd[inside][y[inside] != 1].any()
+    for kind, loss in enumerate((lambda e: e, lambda e: e**2, lambda e: 1 - np.exp(-e))):
+        moved = margin.copy()
+        table_kernels.reweigh_numbers(said, y, rows, np.float32([2, kind, -0.5, 0.125]), moved)
+        expected = margin + -0.5 * (1 - loss(np.abs(said - y) / 2)) + 0.125
+        np.testing.assert_allclose(moved[inside], expected[inside], rtol=1e-6)
+
+
+# -- against scikit-learn -------------------------------------------------------------------------------------
+
+TREES = [("gini", 3), ("gini", 5), ("entropy", 5)]  # deeper, gains tie, and scikit-learn draws lots
+
+
+@pytest.mark.parametrize(("criterion", "depth"), TREES)
+@pytest.mark.parametrize("limits", [{}, {"min_samples_leaf": 9}, {"min_impurity_decrease": 0.004}, {"ccp_alpha": 0.01}])
+def test_a_tree_of_few_values_is_scikit_learns_own(criterion: str, depth: int, limits: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
+    y = np.digitize(X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=15, size=1500), [30, 60])
+    own = FedTreeClassifier(criterion=criterion, max_depth=depth, **limits).fit(X, y, rng.integers(0, 5, 1500))
+    theirs = DecisionTreeClassifier(criterion=criterion, max_depth=depth, random_state=0, **limits).fit(X, y)
+    assert own.get_n_leaves() == theirs.get_n_leaves()
+    assert own.predict_proba(X).tolist() == theirs.predict_proba(X).tolist()
+    assert sorted(own.tree_.impurity) == pytest.approx(sorted(theirs.tree_.impurity))
+    np.testing.assert_allclose(own.feature_importances_, theirs.feature_importances_, atol=1e-12)
+
+
+@pytest.mark.parametrize("limits", [{}, {"min_samples_leaf": 9}, {"ccp_alpha": 1.0}, {"max_leaf_nodes": 12}])
+def test_a_regression_tree_of_few_values_is_scikit_learns_own(limits: dict[str, Any]) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
+    y = X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=5, size=1500)
+    own = FedTreeRegressor(max_depth=6, **limits).fit(X, y, rng.integers(0, 5, 1500))
+    theirs = DecisionTreeRegressor(max_depth=6, random_state=0, **limits).fit(X, y)
+    assert own.get_n_leaves() == theirs.get_n_leaves()
+    np.testing.assert_allclose(own.predict(X), theirs.predict(X), rtol=1e-4)
+    np.testing.assert_allclose(own.feature_importances_, theirs.feature_importances_, atol=1e-4)
+
+
+def test_missing_values_go_where_they_gain_as_in_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.integers(0, 20, (800, 3)).astype(np.float32)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    y = (np.nan_to_num(X[:, 0], nan=25) > 12).astype(int) ^ (rng.random(800) < 0.1)
+    own = FedTreeClassifier(max_depth=4).fit(X, y)
+    theirs = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
+    assert own.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.005)
+    assert own.tree_.impurity[0] == pytest.approx(theirs.tree_.impurity[0])
+
+
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "tree": (lambda k: FedTreeClassifier(max_depth=k), lambda k: DecisionTreeClassifier(max_depth=k, random_state=0)),
+    "forest": (
+        lambda k: FedForestClassifier(60, max_depth=k + 4, random_state=1),
+        lambda k: RandomForestClassifier(60, max_depth=k + 4, random_state=0, n_jobs=2),
+    ),
+    "adaboost": (
+        lambda k: FedAdaBoostClassifier(50),
+        lambda k: AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=50, random_state=0),
+    ),
+}
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("kind", sorted(PAIRS))
+@pytest.mark.parametrize("name", ["adult_income", "a9a"])
+def test_on_real_silos_we_score_as_scikit_learn_does(kind: str, name: str) -> None:
+    X, y, silos, train = getattr(data, name)()
+    filled = X.fillna(-1)  # scikit-learn's AdaBoost takes none that are missing
+    own, theirs = (make(6) for make in PAIRS[kind])
+    own.fit(filled[train], y[train], silos[train])
+    theirs.fit(filled[train], y[train])
+    scores = [accuracy_score(y[~train], model.predict(filled[~train])) for model in (own, theirs)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.005)
+
+
+@pytest.mark.slow_without_jit
+def test_a_forest_of_diamonds_scores_as_scikit_learns() -> None:
+    X, y, silos, train = data.diamonds()
+    own = FedForestRegressor(20, max_features=4, oob_score=True).fit(X[train], y[train], silos[train])
+    theirs = RandomForestRegressor(20, max_depth=10, max_features=4, random_state=0, n_jobs=2).fit(X[train], y[train])
+    assert own.score(X[~train], y[~train]) == pytest.approx(theirs.score(X[~train], y[~train]), abs=0.005)
+    assert own.oob_score_ == pytest.approx(own.score(X[~train], y[~train]), abs=0.01)
