@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from fedtrees import (
     FedTreeRegressor,
     LocalFederation,
 )
+from fedtrees.trees import node_growth
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "tree": (FedTreeClassifier, FedTreeRegressor),
@@ -146,6 +148,15 @@ def table(rows: int, seed: int = 0) -> Problem:
     X[rng.random(X.shape) < 0.05] = np.nan
     y = (np.nan_to_num(X[:, 0]) * np.nan_to_num(X[:, 1]) + rng.normal(size=rows) / 2 > 0).astype(int)
     return Problem(X, y, None, rng.integers(0, 4, rows), 4, "binary:logistic", {"n_jobs": 1}, np.arange(rows))
+
+
+@examples(15)
+@given(task=tasks())
+def test_levels_that_take_several_messages_are_grown_too(task: tuple[Problem, Any]) -> None:
+    problem, estimator = task
+    with patch.object(node_growth, "MOST_INTEGERS", 200), patch.object(node_growth, "CHUNK", 500):
+        expected = trained(estimator, problem)
+        assert trained(estimator, problem, LocalFederation(problem.silos())) == expected
 
 
 def rounds_of(model: Any, n_silos: int = 4) -> int:

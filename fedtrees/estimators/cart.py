@@ -23,7 +23,9 @@ from fedtrees.estimators.reads import ReadsRows, check_labels
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses.numbers import SquaredError
+from fedtrees.trees.losses.tables import ClassWeights
 from fedtrees.trees.pruning import pruned
 from fedtrees.trees.tree import Tree
 
@@ -128,7 +130,7 @@ class FedCart(ReadsRows):
     # -- what a subclass says -------------------------------------------------------------------------------
 
     def _loss(self) -> Loss:
-        return loss_named("tree:gini" if self._classifies else "reg:squarederror")
+        return ClassWeights() if self._classifies else SquaredError()
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return cart_settings(self, self._loss(), schema, seed, **others)

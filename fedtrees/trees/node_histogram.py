@@ -30,7 +30,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
     def touches(self) -> int:
         """See `Query`."""
         trees = int(np.count_nonzero(self.nodes()))
-        return trees * self.statistics * (len(self.columns) // max(1, len(self.build)))
+        return trees * self.sums_a_row() * (len(self.columns) // max(1, len(self.build)))
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
