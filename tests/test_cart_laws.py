@@ -130,6 +130,7 @@ def test_replies_that_get_lost_and_silos_that_forget_change_nothing(task: tuple[
     assert trained(estimator, problem, federation) == trained(estimator, problem)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("sampling", [0.5, 1.0])
 def test_the_bill_is_the_same_fused_and_faithful(kind: str, sampling: float) -> None:
@@ -163,6 +164,7 @@ def rounds_of(model: Any, n_silos: int = 4) -> int:
     return int(model.ledger_.rounds)
 
 
+@pytest.mark.slow_without_jit
 def test_a_forest_takes_as_many_messages_as_a_tree() -> None:
     problem = table(rows=600)
     one, many = (FedForestClassifier(n, max_depth=6).fit(problem.X, problem.y, row_id=problem.row_id) for n in (1, 40))
@@ -170,6 +172,7 @@ def test_a_forest_takes_as_many_messages_as_a_tree() -> None:
     assert rounds_of(one) == rounds_of(many)
 
 
+@pytest.mark.slow_without_jit
 def test_a_level_of_few_features_a_node_costs_less() -> None:
     problem = table(rows=600)
     up = {}
@@ -184,12 +187,14 @@ def drawn_rows(problem: Problem, trees: int) -> NDArray[np.float64]:
     return np.array([tree.tree_.weighted_n_node_samples[0] for tree in model.estimators_])
 
 
+@pytest.mark.slow_without_jit
 def test_trees_draw_about_as_many_rows_as_there_are() -> None:
     weights = drawn_rows(table(rows=2000), 60)
     assert abs(weights.mean() - 2000) < 4 * np.sqrt(2000 / 60)  # sums of Poisson variables of mean 1
     assert 25 < weights.std() < 65 and len(set(weights.tolist())) > 30
 
 
+@pytest.mark.slow_without_jit
 def test_without_drawing_a_forest_of_all_features_is_one_tree_over_and_over() -> None:
     problem = table(rows=500)
     forest = FedForestClassifier(3, bootstrap=False, max_features=None, max_bin=256).fit(problem.X, problem.y)

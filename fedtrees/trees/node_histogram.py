@@ -49,11 +49,6 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         columns = self.columns.reshape(len(self.build), -1)
         inside = len(self.columns) and columns.min() >= 0 and columns.max() < state.cuts.n_features
         inside = inside and (np.diff(columns) > 0).all()
-            len(self.columns)
-            and (columns >= 0).all()
-            and (columns < state.cuts.n_features).all()
-            and (np.diff(columns) > 0).all()
-        )
         if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
             raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
         if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
