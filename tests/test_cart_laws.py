@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from fedtrees import (
     FedTreeRegressor,
     LocalFederation,
 )
+from fedtrees.trees import node_growth
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "tree": (FedTreeClassifier, FedTreeRegressor),
@@ -128,6 +130,7 @@ def test_replies_that_get_lost_and_silos_that_forget_change_nothing(task: tuple[
     assert trained(estimator, problem, federation) == trained(estimator, problem)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("sampling", [0.5, 1.0])
 def test_the_bill_is_the_same_fused_and_faithful(kind: str, sampling: float) -> None:
@@ -148,10 +151,20 @@ def table(rows: int, seed: int = 0) -> Problem:
     return Problem(X, y, None, rng.integers(0, 4, rows), 4, "binary:logistic", {"n_jobs": 1}, np.arange(rows))
 
 
+@examples(15)
+@given(task=tasks())
+def test_levels_that_take_several_messages_are_grown_too(task: tuple[Problem, Any]) -> None:
+    problem, estimator = task
+    with patch.object(node_growth, "MOST_INTEGERS", 200), patch.object(node_growth, "CHUNK", 500):
+        expected = trained(estimator, problem)
+        assert trained(estimator, problem, LocalFederation(problem.silos())) == expected
+
+
 def rounds_of(model: Any, n_silos: int = 4) -> int:
     return int(model.ledger_.rounds)
 
 
+@pytest.mark.slow_without_jit
 def test_a_forest_takes_as_many_messages_as_a_tree() -> None:
     problem = table(rows=600)
     one, many = (FedForestClassifier(n, max_depth=6).fit(problem.X, problem.y, row_id=problem.row_id) for n in (1, 40))
@@ -159,6 +172,7 @@ def test_a_forest_takes_as_many_messages_as_a_tree() -> None:
     assert rounds_of(one) == rounds_of(many)
 
 
+@pytest.mark.slow_without_jit
 def test_a_level_of_few_features_a_node_costs_less() -> None:
     problem = table(rows=600)
     up = {}
@@ -173,12 +187,14 @@ def drawn_rows(problem: Problem, trees: int) -> NDArray[np.float64]:
     return np.array([tree.tree_.weighted_n_node_samples[0] for tree in model.estimators_])
 
 
+@pytest.mark.slow_without_jit
 def test_trees_draw_about_as_many_rows_as_there_are() -> None:
     weights = drawn_rows(table(rows=2000), 60)
     assert abs(weights.mean() - 2000) < 4 * np.sqrt(2000 / 60)  # sums of Poisson variables of mean 1
     assert 25 < weights.std() < 65 and len(set(weights.tolist())) > 30
 
 
+@pytest.mark.slow_without_jit
 def test_without_drawing_a_forest_of_all_features_is_one_tree_over_and_over() -> None:
     problem = table(rows=500)
     forest = FedForestClassifier(3, bootstrap=False, max_features=None, max_bin=256).fit(problem.X, problem.y)

@@ -1,4 +1,4 @@
-"""What a model costs and what it is worth: histograms, bagging, passing it on; on silos alike, and as they are.
+"""What a family of trees costs and what it is worth, on silos that are alike, and as they are.
 
 pip install 'fedtrees[bench,plot]'
 python examples/benchmarks/families.py [--figure families.svg]
@@ -22,7 +22,7 @@ from reference_data import Absent, Reference
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
-from fedtrees import FedGBTClassifier
+from fedtrees import FedAdaBoostClassifier, FedForestClassifier, FedGBTClassifier
 from fedtrees.core.rng import stream
 from fedtrees.datasets import partition_iid
 
@@ -42,6 +42,8 @@ FAMILIES = [
     Family("histogram", lambda n: FedGBTClassifier(n, learning_rate=0.1)),
     Family("bagging", lambda n: FedGBTClassifier(n, learning_rate=0.1, mode="bagging")),
     Family("cyclic", lambda n: FedGBTClassifier(n, learning_rate=0.1, mode="cyclic")),
+    Family("forest", lambda n: FedForestClassifier(n, max_depth=10)),
+    Family("AdaBoost", lambda n: FedAdaBoostClassifier(n, max_depth=2)),
 ]
 
 

@@ -141,6 +141,12 @@ def diamonds() -> Reference:
     return _reference(X, table["price"].astype(np.float64), table["cut"])
 
 
+def insteval_depts() -> Reference:
+    """73,421 ratings of lecturers by students, 1 to 5; a silo is a department. Students and lecturers are numbers."""
+    table = pd.read_csv(path_of("insteval_depts.csv.gz"))
+    return _reference(table.drop(columns=["y", "dept"]), table["y"], table["dept"])
+
+
 def pima_diabetes_3silos() -> Reference:
     """767 women; whether diabetes follows; three silos, split as in the TimberStrike paper.
 

@@ -14,7 +14,8 @@ from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.export.sklearn import MissingAdaBoostClassifier, MissingAdaBoostRegressor
 from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
 from fedtrees.trees.boost import Ensemble, Settings
-from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses.tables import AdaBoostR2, Samme
 from fedtrees.trees.tree_errors import LOSS_KINDS
 
 
@@ -127,7 +128,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         self.verbose = verbose
 
     def _loss(self) -> Loss:
-        return loss_named("tree:samme")
+        return Samme()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:
         return SammeReweigher(float(self.learning_rate), n_classes=len(schema.labels or ()))
@@ -186,7 +187,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         self.verbose = verbose
 
     def _loss(self) -> Loss:
-        return loss_named("tree:r2")
+        return AdaBoostR2()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:
         if self.loss not in LOSS_KINDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,13 +21,34 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters
 from fedtrees.estimators.columns import column_of
 from fedtrees.estimators.parameters import seed_of
+from fedtrees.estimators.progress import progress
 from fedtrees.estimators.reads import ReadsRows, check_labels
 from fedtrees.export.sklearn import to_decision_tree
+from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
-from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses.numbers import SquaredError
+from fedtrees.trees.losses.tables import ClassWeights
 from fedtrees.trees.pruning import pruned
+from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Tells a progress bar how many trees there are."""
+
+    bar: Callable[[int], None]
+
+    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
+        """See `trees.boost.Observer`."""
+        return rule
+
+    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
+        """See `trees.boost.Observer`."""
+        self.bar(len(ensemble.trees) - 1)
+        return False
 
 
 class FedCart(ReadsRows):
@@ -40,6 +63,7 @@ class FedCart(ReadsRows):
     # parameters of the constructor that are needed here
     n_jobs: int | None
     random_state: Any
+    verbose: int
 
     _fitted = "model_"
     _random_thresholds: ClassVar[bool] = False
@@ -128,7 +152,7 @@ class FedCart(ReadsRows):
     # -- what a subclass says -------------------------------------------------------------------------------
 
     def _loss(self) -> Loss:
-        return loss_named("tree:gini" if self._classifies else "reg:squarederror")
+        return ClassWeights() if self._classifies else SquaredError()
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return cart_settings(self, self._loss(), schema, seed, **others)
@@ -136,10 +160,11 @@ class FedCart(ReadsRows):
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
         settings = self._settings(schema, seed)
         settings.weighting.check(channel.ledger.names)
-        ensemble = boost(
-            channel, n_silos, len(schema.names), schema.labels, settings, threads,
-            lambda margin: margin.astype(np.float32),
-        )  # fmt: skip
+        with progress(self.verbose, settings.n_estimators * settings.parallel) as shown:
+            ensemble = boost(
+                channel, n_silos, len(schema.names), schema.labels, settings, threads,
+                lambda margin: margin.astype(np.float32), _Shown(shown),
+            )  # fmt: skip
         self._hold(ensemble, schema)
         self._after(channel, n_silos, ensemble, schema)
 

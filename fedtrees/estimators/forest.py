@@ -96,7 +96,7 @@ class FedForestClassifier(CartClassifier, _Forest):
         Whether trees draw rows; else all have all of them.
     oob_score : bool, default False
         Whether to score the forest on the rows that its trees left out, in one or two messages more.
-    max_bin : int, default 64
+    max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.
 
     Attributes
@@ -132,7 +132,7 @@ class FedForestClassifier(CartClassifier, _Forest):
         bootstrap: bool = True,
         oob_score: bool = False,
         ccp_alpha: float = 0.0,
-        max_bin: int = 64,
+        max_bin: int = 128,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -191,7 +191,7 @@ class FedForestRegressor(CartRegressor, _Forest):
         bootstrap: bool = True,
         oob_score: bool = False,
         ccp_alpha: float = 0.0,
-        max_bin: int = 64,
+        max_bin: int = 128,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -251,7 +251,7 @@ class FedExtraTreesClassifier(CartClassifier, _Forest):
         bootstrap: bool = False,
         oob_score: bool = False,
         ccp_alpha: float = 0.0,
-        max_bin: int = 64,
+        max_bin: int = 128,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -308,7 +308,7 @@ class FedExtraTreesRegressor(CartRegressor, _Forest):
         bootstrap: bool = False,
         oob_score: bool = False,
         ccp_alpha: float = 0.0,
-        max_bin: int = 64,
+        max_bin: int = 128,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",

@@ -66,7 +66,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
     sampling : float, int or sampler, default 1.0
-        Silos that take part.
+        Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like. The trees of a
+        forest share one draw.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
         Whether each row counts the same, or each silo, or each silo as told.
     random_state : int, optional
@@ -74,7 +75,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     n_jobs : int, optional
         Threads; None takes every core.
     verbose : int, default 0
-        Not used.
+        1 draws a progress bar.
 
     Attributes
     ----------
@@ -88,6 +89,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> model = FedTreeClassifier(max_depth=3).fit(X, y, silos=np.arange(150) % 4)

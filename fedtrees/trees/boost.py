@@ -151,9 +151,7 @@ def boost(
     plan, grids, trees = start.plan, start.grids, list[Tree]()
     ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel)
     for round in range(settings.n_estimators):
-        rule: Rule | None = settings.rule
-        if observer and isinstance(settings.rule, SplitRule):
-            rule = observer.before(round, settings.rule)
+        rule = _rule_of(settings, observer, round)
         if rule is None:
             break
         plan = replace(plan, rule=rule.shared(settings.parallel))
@@ -180,6 +178,13 @@ def boost(
         if observer and observer.after(round, scores, ensemble):
             break
     return ensemble
+
+
+def _rule_of(settings: Settings, observer: Observer | None, round: int) -> Rule | None:
+    """The rule of a coming round; None where the training is to end."""
+    if observer and isinstance(settings.rule, SplitRule):
+        return observer.before(round, settings.rule)
+    return settings.rule
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,11 +44,11 @@ def grow(
         worth = choice.go_on & growth.can_be_split(parents.at.tree, left)
         if worth.any():
             (which,) = np.nonzero(worth)
-            pairs = growth.pairs(parents.at.take(which), left[which])
-            question = growth.ask_for(pairs)
-            fresh = growth.divide(pairs, question, channel.total(question, cohort), rest.at.places)
-            found = growth.find(fresh)
-            candidates = rest.and_more(found) if len(rest) else found
+            pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
+            for some in growth.batches(pairs):
+                question = growth.ask_for(some)
+                fresh = growth.divide(some, question, channel.total(question, cohort), rest.at.places)
+                candidates = candidates.and_more(growth.find(fresh))
         else:
             candidates = rest
     return growth.finished(), answers

@@ -36,6 +36,10 @@ class Growth:
         """The question for the roots."""
         return self._ask(np.arange(self.plan.trees, dtype=np.int32), np.zeros(self.plan.trees, np.int32))
 
+    def batches(self, pairs: Pairs) -> list[Pairs]:
+        """Siblings by the messages that ask for them: one for all."""
+        return [pairs]
+
     def ask_for(self, pairs: Pairs) -> Histograms:
         """The question for one of each pair of siblings."""
         return self._ask(pairs.parents.tree, pairs.built)

@@ -86,12 +86,16 @@ class Histograms(Query, frozen=True, eq=False):
             return len(self.build) * self.statistics * self.bins
         return int(self.nodes().astype(np.int64) @ self.column_bins) * self.statistics
 
+    def sums_a_row(self) -> int:
+        """How many of a bin's sums a row adds to: a gradient and a hessian, or the weight of its class."""
+        return 2 if self.statistics == 2 else 1
+
     def touches(self) -> int:
         """See `Query`."""
         trees = self.nodes() > 0  # a row is in one node of a tree
         if not len(self.column_ends):
-            return int(np.count_nonzero(trees)) * self.statistics * self.features
-        return self.statistics * int(np.diff(self.column_ends, prepend=0)[trees].sum())
+            return int(np.count_nonzero(trees)) * self.sums_a_row() * self.features
+        return self.sums_a_row() * int(np.diff(self.column_ends, prepend=0)[trees].sum())
 
     def bound(self) -> int:
         """See `Query`."""

@@ -23,6 +23,7 @@ from fedtrees.trees.shelf import Places
 from fedtrees.trees.split import Grounds
 
 CHUNK = 1 << 23  # integers that are spread out at once
+MOST_INTEGERS = 1 << 27  # in an answer
 
 
 class NodeGrowth(Growth):
@@ -37,6 +38,12 @@ class NodeGrowth(Growth):
         self.seed, self.asked = plan.columns.seed, 0
         self.drawn = np.zeros((0, 0), np.int64)  # the features of the nodes that were asked for last
         self.answer = np.zeros(0, np.int64)
+
+    def batches(self, pairs: Pairs) -> list[Pairs]:
+        """Siblings by the messages that ask for them: one for a level, unless it is beyond what fits in memory."""
+        most_bins = int(np.sort(self.plan.cuts.n_bins)[-self.plan.features_a_node :].sum())
+        step = max(1, MOST_INTEGERS // (2 * most_bins * self.plan.rule.statistics))
+        return [pairs.take(np.arange(first, min(first + step, len(pairs)))) for first in range(0, len(pairs), step)]
 
     def ask_for(self, pairs: Pairs) -> Histograms:
         """The question for both of each pair of siblings."""

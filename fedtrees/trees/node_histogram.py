@@ -30,7 +30,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
     def touches(self) -> int:
         """See `Query`."""
         trees = int(np.count_nonzero(self.nodes()))
-        return trees * self.statistics * (len(self.columns) // max(1, len(self.build)))
+        return trees * self.sums_a_row() * (len(self.columns) // max(1, len(self.build)))
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -43,8 +43,12 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
             state.statistics_a_bin,
         ):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        whole = len(self.build) and self.build_ends[-1] == len(self.build) and (self.nodes() >= 0).all()
+        if not whole or len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
+            raise ProtocolError("histograms were asked for of other nodes than the question has")
         columns = self.columns.reshape(len(self.build), -1)
-        inside = (columns >= 0).all() and (columns < state.cuts.n_features).all() and (np.diff(columns) > 0).all()
+        inside = len(self.columns) and columns.min() >= 0 and columns.max() < state.cuts.n_features
+        inside = inside and (np.diff(columns) > 0).all()
         if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
             raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
         if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:

@@ -145,3 +145,10 @@ class Pairs:
     parents: Frontier
     left: NDArray[np.int32]
     built: NDArray[np.int32]
+
+    def take(self, which: NDArray[np.int64]) -> Pairs:
+        """Some of them."""
+        return Pairs(self.parents.take(which), self.left[which], self.built[which])
+
+    def __len__(self) -> int:
+        return len(self.left)

@@ -92,7 +92,7 @@ class TreeErrors(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        if state is None or state.trees != 1 or state.target.ndim > 1:
+        if state is None or state.trees != 1 or state.target.ndim > 1 or len(self.value) != len(self.feature):
             raise ProtocolError("errors of a tree were asked for before the cut points, or of several targets")
         state.prepare(silo, self.grid)
         (shape,) = Shape.apart(

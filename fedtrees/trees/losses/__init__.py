@@ -22,9 +22,11 @@ from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
     Tweedie, AbsoluteError, QuantileError, AcceleratedFailureTime, RankNdcg, RankPairwise,
-    RankMap, ProportionalHazards, ClassWeights, Samme, AdaBoostR2,
+    RankMap, ProportionalHazards,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
+# what rows carry where trees grow by impurity; no objective of XGBoost's
+TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Samme, AdaBoostR2)}
 
 
 def loss_named(name: str, params: Mapping[str, Any] | None = None, classification: bool = False) -> Loss:
@@ -64,6 +66,8 @@ def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None)
     ProtocolError
         If this silo does not know it.
     """
+    if objective in TABLES and not params:
+        return TABLES[objective]()
     try:
         return loss_named(objective, params, classification=labels is not None)
     except ParameterError as error:
@@ -77,6 +81,7 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
 
 __all__ = [
     "LOSSES",
+    "TABLES",
     "Bounds",
     "Loss",
     "Moves",

@@ -1,0 +1,126 @@
+"""What silos refuse to answer of forests and AdaBoost: whatever a server asks, rows stay within their memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from test_boosting import BEGIN, BINS, FEATURES, ROWS, Growing, a_silo
+
+from fedtrees import ProtocolError, Silo
+from fedtrees.core.query import Fact, Query
+from fedtrees.core.record import decode, encode
+from fedtrees.trees.facts import Begin
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.node_histogram import NodeHistograms
+from fedtrees.trees.out_of_bag import OutOfBag
+from fedtrees.trees.tree_errors import TreeErrors
+
+STUMP = Growing([0, -1, -1], [1, 0, 0], [True, False, False], [1, -1, -1])
+CLASSES = ["a", "b", "c"]
+
+
+def classes(**other: Any) -> Begin:
+    return msgspec.structs.replace(BEGIN, objective="tree:gini", labels=CLASSES, **other)
+
+
+def a_silo_of(*facts: Fact) -> Silo:
+    silo = a_silo()
+    y = np.array(CLASSES)[np.arange(ROWS) % 3]
+    silo = Silo("a", silo.table.X, y, n_jobs=1)
+    for fact in facts:
+        fact.apply(silo)
+    return silo
+
+
+def forest_question(**other: Any) -> NodeHistograms:
+    fields: dict[str, Any] = {
+        "rows": ROWS, "features": FEATURES, "bins": BINS, "exponents": Grid(0, 0, -19), "ends": np.int32([3]),
+        **STUMP.arrays(), "build": np.int32([1, 2]), "build_ends": np.int32([2]), "columns": np.int32([0, 1, 1, 2]),
+        "column_bins": np.int32([9, 9]), "statistics": 3,
+    }  # fmt: skip
+    return NodeHistograms(**fields | other)
+
+
+def error_question(**other: Any) -> TreeErrors:
+    nobody = np.zeros(0, np.int32)
+    fields: dict[str, Any] = {
+        "what": "exponents", "rows": ROWS, "grid": Grid(2, 0), "ends": np.int32([3]), **STUMP.arrays(),
+        "value": np.zeros(3, np.float32), "categories": nobody, "category_ends": nobody,
+    }  # fmt: skip
+    return TreeErrors(**fields | other)
+
+
+def test_a_nodes_own_features_are_told_node_after_node() -> None:
+    silo, question = a_silo_of(classes()), forest_question()
+    answer = question.ask(silo)
+    assert len(answer) == question.size() == 3 * 18 and answer.sum() == 3 * 0 + 2 * sum_of_units(silo)
+    copy: Any = decode(encode(question), Query)
+    assert copy.ask(silo).tolist() == answer.tolist()
+
+
+def sum_of_units(silo: Silo) -> int:
+    """What all rows add to one feature: 1, or 2 where the class stands in the lower half of a word."""
+    y = silo.targets(CLASSES)
+    return int(np.where(y % 2 == 1, 2, 1).sum())
+
+
+WRONG: list[dict[str, Any]] = [
+    {"columns": np.int32([0, 1, 1, 3])},
+    {"columns": np.int32([0, 1, 2, 1])},
+    {"columns": np.int32([0, -1, 1, 2])},
+    {"columns": np.int32([0, 1, 1])},
+    {"columns": np.zeros(0, np.int32)},
+    {"column_bins": np.int32([9, 8])},
+    {"column_bins": np.int32([18])},
+    {"build": np.int32([1, 1])},
+    {"build": np.int32([1, 3])},
+    {"build": np.zeros(0, np.int32), "build_ends": np.int32([0])},
+    {"build_ends": np.int32([1])},
+    {"statistics": 2},
+    {"bins": BINS + 1},
+    {"exponents": Grid(0, 0, 20)},
+    {"ends": np.int32([2])},
+    {"left": np.int32([5, -1, -1])},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: "+".join(wrong))
+def test_questions_of_forests_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        forest_question(**wrong).ask(a_silo_of(classes()))
+
+
+def test_questions_before_the_cut_points_are_refused() -> None:
+    for question in (forest_question(), error_question(), OutOfBag(ROWS, CLASSES, np.zeros((3, 3), np.float32))):
+        with pytest.raises(ProtocolError):
+            question.ask(a_silo_of())
+
+
+def test_rows_out_of_the_bag_need_a_bag() -> None:
+    silo = a_silo_of(classes(), STUMP.fact())
+    with pytest.raises(ProtocolError, match="no forest that draws rows"):
+        OutOfBag(ROWS, CLASSES, np.zeros((3, 3), np.float32)).ask(silo)
+    silo = a_silo_of(classes(bootstrap=True), STUMP.fact())
+    with pytest.raises(ProtocolError, match="other trees than were grown"):
+        OutOfBag(ROWS, CLASSES, np.zeros((4, 3), np.float32)).ask(silo)
+    n, right = OutOfBag(ROWS, CLASSES, np.eye(3, dtype=np.float32)).ask(silo).tolist()
+    assert 0 < n < ROWS and 0 <= right <= n
+    assert OutOfBag(ROWS, CLASSES, np.eye(3, dtype=np.float32)).read(np.array([0, 0])) is None
+
+
+def test_errors_of_a_tree_need_its_values_and_steps_their_loss() -> None:
+    numbers = Silo("a", a_silo().table.X, np.arange(ROWS) / 7, n_jobs=1)
+    msgspec.structs.replace(BEGIN, objective="tree:r2", labels=None).apply(numbers)
+    assert error_question().ask(numbers).sum() == ROWS
+    with pytest.raises(ProtocolError, match="errors of a tree"):
+        error_question(value=np.zeros(2, np.float32)).ask(numbers)
+    with pytest.raises(ProtocolError, match="0 steps of weights, for a loss that takes 4"):
+        STUMP.fact().apply(numbers)
+
+
+def test_objectives_of_tables_are_not_those_of_boosting() -> None:
+    with pytest.raises(ProtocolError, match="not known here"):
+        a_silo_of(classes(params={"huber_slope": 1.0}))
