@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -241,3 +244,30 @@ def test_a_score_out_of_the_bag_is_that_of_rows_that_trees_left_out(kind: Any) -
     said = said[there] / times[there]
     score = np.mean((said > 0.5) == y[there]) if kind is FedForestClassifier else r2_score(y[there], said)
     assert model.oob_score_ == pytest.approx(score, abs=1e-5) and 0 < (~there).sum() < 60
+
+
+PLAIN_OR_COMPILED = """
+import hashlib
+import numpy as np
+from fedtrees import FedAdaBoostClassifier, FedAdaBoostRegressor, FedExtraTreesClassifier, FedForestClassifier
+rng = np.random.default_rng(0)
+X = np.round(rng.normal(size=(60, 4)), 2)
+X[rng.random(X.shape) < 0.1] = np.nan
+label, silos, number = rng.integers(0, 3, 60), np.arange(60) % 3, rng.normal(size=60)
+for kind in (FedForestClassifier, FedExtraTreesClassifier, FedAdaBoostClassifier, FedAdaBoostRegressor):
+    y = number if kind is FedAdaBoostRegressor else label
+    model = kind(3, max_depth=3, max_bin=20).fit(X, y, silos)
+    for tree in model.estimators_:
+        state = tree.tree_.__getstate__()
+        print(hashlib.sha256(state["nodes"].tobytes() + state["values"].tobytes()).hexdigest())
+"""
+
+
+def test_compiled_kernels_and_plain_python_give_the_same_trees() -> None:
+    def said(disable: str) -> str:
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disable}
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-c", PLAIN_OR_COMPILED]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    compiled = said("0")
+    assert compiled == said("1") and len(compiled.split()) == 12
