@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pandas.testing import assert_frame_equal
+from sklearn.metrics import r2_score
 from strategies import BadPost, Posted, Problem, examples, problems
 
 from fedtrees import (
@@ -29,6 +34,8 @@ from fedtrees import (
     FedTreeRegressor,
     LocalFederation,
 )
+from fedtrees.core.rng import stream
+from fedtrees.core.row_ids import mixed
 from fedtrees.trees import node_growth
 
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -201,3 +208,66 @@ def test_without_drawing_a_forest_of_all_features_is_one_tree_over_and_over() ->
     tree = FedTreeClassifier().fit(problem.X, problem.y)
     for own in forest.estimators_:
         assert own.tree_.__getstate__()["nodes"].tobytes() == tree.tree_.__getstate__()["nodes"].tobytes()
+
+
+def test_integers_are_no_longer_than_their_nodes_need() -> None:
+    problem = table(rows=4000)
+    model = FedTreeClassifier(max_depth=None).fit(problem.X, problem.y)
+    levels = model.ledger_.per_round().query("kind == 'Histograms'")
+    a_number = (levels["bytes_up"] / levels["integers"]).tolist()
+    assert a_number[0] > 1.9 and a_number[-1] < 1.5
+
+
+def drawn_times(ids: NDArray[np.uint64], tree: int, seed: int) -> NDArray[np.int64]:
+    """How often a tree draws rows, said once more."""
+    keys = stream(seed, f"rows of tree {tree}", 0).integers(2**64, size=2, dtype=np.uint64)
+    chance = (mixed(mixed(ids ^ keys[0]) + keys[1]) >> np.uint64(11)) / 2**53
+    tails = 1 - np.cumsum([math.exp(-1) / math.factorial(n) for n in range(8)])
+    return (chance[:, None] < tails).sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", [FedForestClassifier, FedForestRegressor])
+def test_a_score_out_of_the_bag_is_that_of_rows_that_trees_left_out(kind: Any) -> None:
+    problem = table(rows=300)
+    ids = np.arange(300)
+    y = problem.y if kind is FedForestClassifier else problem.X[:, 1].round(2) + 7
+    y = np.nan_to_num(y, nan=1.0)
+    model = kind(6, max_depth=4, oob_score=True, random_state=3).fit(problem.X, y, problem.silo, row_id=ids)
+    said, times = np.zeros(300), np.zeros(300)
+    for number, tree in enumerate(model.estimators_):
+        drawn = drawn_times(ids.astype(np.uint64), number, 3)
+        assert tree.tree_.weighted_n_node_samples[0] == drawn.sum()
+        own = tree.predict_proba(problem.X)[:, 1] if kind is FedForestClassifier else tree.predict(problem.X)
+        said += np.where(drawn == 0, own, 0)
+        times += drawn == 0
+    there = times > 0
+    said = said[there] / times[there]
+    score = np.mean((said > 0.5) == y[there]) if kind is FedForestClassifier else r2_score(y[there], said)
+    assert model.oob_score_ == pytest.approx(score, abs=1e-5) and 0 < (~there).sum() < 60
+
+
+PLAIN_OR_COMPILED = """
+import hashlib
+import numpy as np
+from fedtrees import FedAdaBoostClassifier, FedAdaBoostRegressor, FedExtraTreesClassifier, FedForestClassifier
+rng = np.random.default_rng(0)
+X = np.round(rng.normal(size=(60, 4)), 2)
+X[rng.random(X.shape) < 0.1] = np.nan
+label, silos, number = rng.integers(0, 3, 60), np.arange(60) % 3, rng.normal(size=60)
+for kind in (FedForestClassifier, FedExtraTreesClassifier, FedAdaBoostClassifier, FedAdaBoostRegressor):
+    y = number if kind is FedAdaBoostRegressor else label
+    model = kind(3, max_depth=3, max_bin=20).fit(X, y, silos)
+    for tree in model.estimators_:
+        state = tree.tree_.__getstate__()
+        print(hashlib.sha256(state["nodes"].tobytes() + state["values"].tobytes()).hexdigest())
+"""
+
+
+def test_compiled_kernels_and_plain_python_give_the_same_trees() -> None:
+    def said(disable: str) -> str:
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disable}
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-c", PLAIN_OR_COMPILED]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    compiled = said("0")
+    assert compiled == said("1") and len(compiled.split()) == 12

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -41,8 +48,8 @@ BECOME = {
     FedTreeRegressor: DecisionTreeRegressor,
     FedForestClassifier: RandomForestClassifier,
     FedForestRegressor: RandomForestRegressor,
-    FedExtraTreesClassifier: RandomForestClassifier,
-    FedExtraTreesRegressor: RandomForestRegressor,
+    FedExtraTreesClassifier: ExtraTreesClassifier,
+    FedExtraTreesRegressor: ExtraTreesRegressor,
     FedAdaBoostClassifier: AdaBoostClassifier,
     FedAdaBoostRegressor: AdaBoostRegressor,
 }
@@ -122,6 +129,8 @@ def test_other_wrong_calls() -> None:
         FedForestClassifier(bootstrap=False, oob_score=True).fit(X, LABELS)
     with pytest.raises(ParameterError, match="loss='cubic'"):
         FedAdaBoostRegressor(loss="cubic").fit(X, NUMBERS)
+    with pytest.raises(DataError, match="y holds 600 classes; trees by impurity are for 510"):
+        FedTreeClassifier().fit(np.zeros((600, 1)), np.arange(600))
     with pytest.raises(DataError, match="y has 2 columns"):
         FedTreeRegressor().fit(X, np.stack([NUMBERS, NUMBERS], axis=1))
     with pytest.raises(DataError, match="no better than chance"):

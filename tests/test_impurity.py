@@ -224,7 +224,20 @@ TREES = [("gini", 3), ("gini", 5), ("entropy", 5)]  # deeper, gains tie, and sci
 
 
 @pytest.mark.parametrize(("criterion", "depth"), TREES)
-@pytest.mark.parametrize("limits", [{}, {"min_samples_leaf": 9}, {"min_impurity_decrease": 0.004}, {"ccp_alpha": 0.01}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        {"min_samples_leaf": 9},
+        {"min_samples_leaf": 0.02},
+        {"min_samples_split": 100},
+        {"min_weight_fraction_leaf": 0.05},
+        {"min_impurity_decrease": 0.004},
+        {"max_leaf_nodes": 11},
+        {"ccp_alpha": 0.01},
+    ],
+    ids=str,
+)
 def test_a_tree_of_few_values_is_scikit_learns_own(criterion: str, depth: int, limits: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     X = rng.integers(0, 40, (1500, 5)).astype(np.float32)

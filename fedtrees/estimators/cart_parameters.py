@@ -101,10 +101,11 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     Raises
     ------
     DataError
-        For several targets.
+        For several targets, or too many classes.
     """
     if not estimator._classifies and schema.targets > 1:
         raise DataError(f"y has {schema.targets} columns; trees by impurity are for one. Fit one a column.")
+    loss.outputs(len(schema.labels or ()))  # refuses more classes than there is room for
     given, n = estimator.get_params(deep=False), len(schema.names)
     most = features_a_node(given.get("max_features"), n)
     # half a feature more: what a share comes to is rounded down

@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 
 from fedtrees.core.channel import Channel
 from fedtrees.core.table import Schema
@@ -31,7 +36,10 @@ class _Forest(FedCart):
         classifies = isinstance(self, CartClassifier)
         places = np.arange(len(schema.labels or ()), dtype=np.float64) if classifies else None
         trees = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.trees]
-        kind = RandomForestClassifier if classifies else RandomForestRegressor
+        if self._random_thresholds:
+            kind = ExtraTreesClassifier if classifies else ExtraTreesRegressor
+        else:
+            kind = RandomForestClassifier if classifies else RandomForestRegressor
         theirs = kind().get_params()
         model = kind(**{name: own for name, own in self.get_params(deep=False).items() if name in theirs})
         model.set_params(verbose=0, random_state=None)
@@ -224,7 +232,8 @@ class FedExtraTreesClassifier(CartClassifier, _Forest):
     """Extremely randomised trees: a node tries one threshold of each of its features; Geurts et al. (2006).
 
     The threshold is the end of the bin in which a number falls that is drawn between the node's values. See
-    `FedForestClassifier` for parameters and attributes; trees have all rows by default.
+    `FedForestClassifier` for parameters and attributes; trees have all rows by default, and ``model_`` is a fitted
+    `sklearn.ensemble.ExtraTreesClassifier`.
 
     Examples
     --------

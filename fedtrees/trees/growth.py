@@ -50,7 +50,7 @@ class Growth:
         n_bins = self.plan.cuts.n_bins
         categories, category_ends = flat_categories(tree.categories for tree in trees)
         return Histograms(
-            rows=self.plan.rows,
+            rows=self._most_rows(of_tree, build),
             features=self.plan.cuts.n_features,
             bins=self.plan.cuts.total_bins,
             exponents=self.exponents,
@@ -68,6 +68,12 @@ class Growth:
             category_ends=category_ends,
             statistics=self.plan.rule.statistics,
         )
+
+    def _most_rows(self, of_tree: NDArray[np.int32], build: NDArray[np.int32]) -> int:
+        """The rows of a bin at the most: where rows are counted, those of the largest node; integers are as short."""
+        if self.exponents.extra >= 0 or not build.all():  # of a root, nothing is known
+            return self.plan.rows
+        return int(self.plan.rule.mass(self._sums(of_tree, build), self.units).max())
 
     def _columns_for(self, k: int, build: NDArray[np.int32]) -> Features:
         """What these nodes of a tree, and all that may come below them, may ask for."""
