@@ -271,3 +271,12 @@ def test_compiled_kernels_and_plain_python_give_the_same_trees() -> None:
 
     compiled = said("0")
     assert compiled == said("1") and len(compiled.split()) == 12
+
+
+def test_a_node_that_drew_only_constant_features_draws_others() -> None:
+    X = np.zeros((200, 9), np.float32)
+    X[:, 4] = np.arange(200)
+    y = (X[:, 4] > 77).astype(int)
+    forest = FedForestClassifier(5, max_features=1, bootstrap=False, max_bin=256).fit(X, y, np.arange(200) % 3)
+    assert [tree.get_n_leaves() for tree in forest.estimators_] == [2] * 5
+    assert forest.score(X, y) == 1

@@ -35,14 +35,14 @@ def grow(
     histograms, *answers = channel.totals([question, *riders], cohort)
     fresh = growth.begin(question, histograms)
     candidates = growth.find(fresh)
-    while len(candidates):
+    while len(candidates) or growth.unsettled:
         choice = growth.choose(candidates)
-        if not len(choice.split):
+        if not len(choice.split) and not growth.unsettled:
             break
         parents, rest = candidates.take(choice.split), candidates.take(choice.keep)
         left = growth.split(parents)
         worth = choice.go_on & growth.can_be_split(parents.at.tree, left)
-        if worth.any():
+        if worth.any() or growth.unsettled:
             (which,) = np.nonzero(worth)
             pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
             for some in growth.batches(pairs):

@@ -30,6 +30,11 @@ class Growth:
         if plan.columns is not None:
             self.columns = [plan.columns.of_tree(round, number) for number in range(plan.trees)]
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether some nodes are to be asked for again."""
+        return False
+
     # -- asking ---------------------------------------------------------------------------------------------
 
     def ask_for_roots(self) -> Histograms:

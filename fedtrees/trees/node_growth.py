@@ -2,11 +2,15 @@
 
 A node's features are drawn anew, so that a sibling's histogram says nothing of them: both children are asked for, and
 no histogram is kept. That is less than half of all bins once a node asks for less than half of the features.
+
+As in scikit-learn, features that are the same in all rows of a node do not count: a node that has drawn no other is
+asked for again, with features that it has not tried, along with the next level.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -36,27 +40,49 @@ class NodeGrowth(Growth):
         super().__init__(replace(plan, columns=None), exponents, round)
         assert plan.columns is not None
         self.seed, self.asked = plan.columns.seed, 0
-        self.drawn = np.zeros((0, 0), np.int64)  # the features of the nodes that were asked for last
-        self.answer = np.zeros(0, np.int64)
+        # what was answered last, and where each node's integers start in it
+        self.answer, self.starts = np.zeros(0, np.int64), np.zeros(1, np.int64)
+        nothing = np.zeros((0, plan.cuts.n_features), bool)
+        # of the nodes that were asked for last: the features drawn, and all that were ever tried
+        self.nodes, self.drawn, self.tried = _nobody(), np.zeros((0, 0), np.int64), nothing
+        self.again, self.again_tried = _nobody(), nothing
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether some nodes are to be asked for again."""
+        return len(self.again) > 0
+
+    # -- asking ---------------------------------------------------------------------------------------------
 
     def batches(self, pairs: Pairs) -> list[Pairs]:
         """Siblings by the messages that ask for them: one for a level, unless it is beyond what fits in memory."""
         most_bins = int(np.sort(self.plan.cuts.n_bins)[-self.plan.features_a_node :].sum())
         step = max(1, MOST_INTEGERS // (2 * most_bins * self.plan.rule.statistics))
-        return [pairs.take(np.arange(first, min(first + step, len(pairs)))) for first in range(0, len(pairs), step)]
+        starts = range(0, max(1, len(pairs)), step)
+        return [pairs.take(np.arange(first, min(first + step, len(pairs)))) for first in starts]
 
     def ask_for(self, pairs: Pairs) -> Histograms:
-        """The question for both of each pair of siblings."""
-        nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
-        return self._ask(np.repeat(pairs.parents.tree, 2), nodes)
+        """The question for both of each pair of siblings, and for the nodes that are asked for again."""
+        of_tree = np.concatenate([np.repeat(pairs.parents.tree, 2), self.again.tree])
+        build = np.concatenate([np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1), self.again.node])
+        untried = np.zeros((2 * len(pairs), self.plan.cuts.n_features), bool)
+        tried = np.concatenate([untried, self.again_tried])
+        order = np.argsort(of_tree, kind="stable")  # tree after tree
+        self.again, self.again_tried = _nobody(), tried[:0]
+        return self._ask(of_tree[order], build[order], tried[order])
 
-    def _ask(self, of_tree: NDArray[np.int32], build: NDArray[np.int32]) -> Histograms:
-        cuts, self.asked = self.plan.cuts, self.asked + 1
-        chance = stream(self.seed, f"columns of question {self.asked}", self.round).random(
-            (len(build), cuts.n_features)
-        )
-        most = self.plan.features_a_node
-        self.drawn = np.sort(np.argpartition(chance, most - 1, axis=1)[:, :most], axis=1)
+    def _ask(
+        self, of_tree: NDArray[np.int32], build: NDArray[np.int32], tried: NDArray[np.bool_] | None = None
+    ) -> Histograms:
+        cuts, most, self.asked = self.plan.cuts, self.plan.features_a_node, self.asked + 1
+        self.tried = np.zeros((len(build), cuts.n_features), bool) if tried is None else tried
+        chance = stream(self.seed, f"columns of question {self.asked}", self.round).random(self.tried.shape)
+        # what was tried comes last
+        self.drawn = np.sort(np.argpartition(chance + self.tried, most - 1, axis=1)[:, :most], axis=1)
+        np.put_along_axis(self.tried, self.drawn, True, axis=1)
+        sizes = cuts.n_bins[self.drawn].sum(axis=1) * self.plan.rule.statistics
+        self.starts = np.concatenate([[0], np.cumsum(sizes)])
+        self.nodes = Frontier(of_tree, build, np.arange(len(build)))
         plain: Any = super()._ask(of_tree, build)
         given = {name: getattr(plain, name) for name in plain.__struct_fields__}
         given |= {
@@ -68,50 +94,71 @@ class NodeGrowth(Growth):
     def begin(self, question: Histograms, answer: Vector) -> Frontier:
         """Learn the roots' sums from their first features, which hold every row once."""
         self.answer = answer
-        start = 0
         for root, tree in enumerate(self.trees):
-            bins = int(question.column_bins[root])
-            own = answer[start : start + bins * question.statistics].reshape(question.statistics, bins)
-            tree.sums[0] = own[:, : self.plan.cuts.n_bins[self.drawn[root, 0]]].sum(axis=1)
-            start += own.size
-        roots = np.arange(len(self.trees), dtype=np.int32)
-        return Frontier(roots, np.zeros(len(roots), np.int32), roots.astype(np.int64))
+            tree.sums[0] = self._own(root)[:, : self.plan.cuts.n_bins[self.drawn[root, 0]]].sum(axis=1)
+        return self.nodes
 
     def divide(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
-        """The children, whose places are those in the answer."""
+        """The nodes that were asked for."""
         self.answer = answer
-        nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
-        return Frontier(np.repeat(pairs.parents.tree, 2), nodes, np.arange(len(nodes)))
+        return self.nodes
+
+    # -- choosing -------------------------------------------------------------------------------------------
 
     def find(self, frontier: Frontier) -> Candidates:
         """The best splits of the nodes that were just asked for, a few of them spread out at a time."""
         plan, cuts, statistics = self.plan, self.plan.cuts, self.plan.rule.statistics
         totals, limits = self._sums(frontier.tree, frontier.node), self._limits(frontier, np.zeros((0, 2), np.int64))
-        ends = np.cumsum(cuts.n_bins[self.drawn].sum(axis=1) * statistics)
-        step = max(1, CHUNK // (statistics * cuts.total_bins))
+        assert limits.mass is not None
         allowed = np.zeros((len(frontier), cuts.n_features), bool)
         np.put_along_axis(allowed, self.drawn, True, axis=1)
+        step = max(1, CHUNK // (statistics * cuts.total_bins))
         buffer = np.zeros((min(step, len(frontier)), statistics, cuts.total_bins), np.int64)
-        parts = []
+        found, split = [], np.zeros(len(frontier), bool)
         for first in range(0, len(frontier), step):
             some = slice(first, min(first + step, len(frontier)))
-            places = np.arange(some.stop - first)
-            for place in places.tolist():
-                node = first + place
-                own = self.answer[ends[node - 1] if node else 0 : ends[node]].reshape(statistics, -1)
-                at = 0
-                for f in self.drawn[node].tolist():
-                    bins = slice(int(cuts.bin_offsets[f]), int(cuts.bin_offsets[f + 1]))
-                    buffer[place, :, bins] = own[:, at : at + bins.stop - bins.start]
-                    at += bins.stop - bins.start
-            assert limits.mass is not None
+            self._spread(some, buffer)
             chance = None if limits.chance is None else limits.chance[some]
-            own_limits = replace(limits, allowed=allowed[some], mass=limits.mass[some], chance=chance)
-            grounds = Grounds(cuts, self.units, plan.threads, own_limits)
-            splits = plan.rule.splits(buffer, places, totals[some], grounds)
+            own = replace(limits, allowed=allowed[some], mass=limits.mass[some], chance=chance)
+            grounds = Grounds(cuts, self.units, plan.threads, own)
+            splits = plan.rule.splits(buffer, np.arange(some.stop - first), totals[some], grounds)
             (good,) = np.nonzero(splits.feature >= 0)
-            parts.append(Candidates(frontier.take(good + first), splits.take(good)))
-        found = parts[0]
-        for part in parts[1:]:
-            found = found.and_more(part)
-        return found
+            split[good + first] = True
+            found.append(Candidates(frontier.take(good + first), splits.take(good)))
+        self._ask_again(frontier, totals, split)
+        return reduce(Candidates.and_more, found)
+
+    def _own(self, node: int) -> Vector:
+        """A node's part of the answer: int64 (statistics, its bins)."""
+        start, end = self.starts[node : node + 2]
+        return self.answer[start:end].reshape(self.plan.rule.statistics, -1)
+
+    def _spread(self, some: slice, buffer: Vector) -> None:
+        """Put the histograms of some nodes where those of all features would stand."""
+        offsets = self.plan.cuts.bin_offsets.tolist()
+        for place, node in enumerate(range(some.start, some.stop)):
+            own, at = self._own(node), 0
+            for f in self.drawn[node].tolist():
+                width = offsets[f + 1] - offsets[f]
+                buffer[place, :, offsets[f] : offsets[f + 1]] = own[:, at : at + width]
+                at += width
+
+    def _ask_again(self, frontier: Frontier, totals: Vector, split: NDArray[np.bool_]) -> None:
+        """Note the nodes whose features are all the same in all of their rows, and that have others to try."""
+        rule = self.plan.rule
+        impure = np.count_nonzero(totals, axis=1) > 1
+        hopeful = ~split & impure & ~self.tried.all(axis=1) & rule.divisible(rule.mass(totals, self.units))
+        lost = [node for node in np.flatnonzero(hopeful).tolist() if self._is_constant(node)]
+        which = np.array(lost, np.int64)
+        more = frontier.take(which)
+        # a level of several messages asks again for its first nodes in the second
+        self.again, self.again_tried = more, self.tried[which]
+
+    def _is_constant(self, node: int) -> bool:
+        """Whether each of a node's features has all of the node's rows in one bin."""
+        filled = self._own(node).any(axis=0)
+        return int(filled.sum()) <= self.drawn.shape[1]  # each feature has at least one
+
+
+def _nobody() -> Frontier:
+    return Frontier(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
