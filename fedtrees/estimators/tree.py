@@ -89,6 +89,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> model = FedTreeClassifier(max_depth=3).fit(X, y, silos=np.arange(150) % 4)
