@@ -83,8 +83,9 @@ class _Forest(FedCart):
 class FedForestClassifier(CartClassifier, _Forest):
     """A random forest grown over silos that send only the classes' weights in bins.
 
-    All trees grow together, level by level: a forest takes as many messages as its deepest tree has levels. Each node
-    asks for a few features of its own, and silos send no others. ``model_`` is a fitted
+    All trees grow together, level by level: a forest takes as many messages as its deepest tree has levels, and a few
+    more where nodes draw features that are constant there. Each node asks for a few features of its own, and silos send
+    no others. ``model_`` is a fitted
     `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
 
     Rows are drawn as often as a Poisson variable of mean 1 says, which is what drawing with replacement comes to where
