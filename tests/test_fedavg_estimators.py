@@ -268,6 +268,85 @@ def test_frames_keep_their_names_and_federations_their_silos() -> None:
         model.predict(frame.rename(columns={"c0": "other"}))
 
 
+@pytest.mark.parametrize("weighting", ["rows", "equal", {"a": 1.0, "b": 0.3}])
+def test_of_one_step_of_all_rows_scaffold_is_federated_averaging_however_silos_count(weighting: Any) -> None:
+    """With one step there is no drift: the server's variate has to be the mean of the silos', of all their weight."""
+    table, y = load_diabetes(return_X_y=True)
+    silos = np.where(np.arange(len(y)) < 8, "a", "b")
+    common: dict[str, Any] = {"n_rounds": 20, "batch_size": None, "weighting": weighting, "hidden_layer_sizes": ()}
+    plain = FedAvgRegressor(**common).fit(table, y, silos)
+    scaffold = FedAvgRegressor(method="scaffold", **common).fit(table, y, silos)
+    np.testing.assert_allclose(scaffold.loss_curve_, plain.loss_curve_, rtol=1e-4)
+
+
+def test_runs_that_follow_each_other_begin_with_new_control_variates() -> None:
+    table, y = load_diabetes(return_X_y=True)
+    silos = np.arange(len(y)) % 3
+    common: dict[str, Any] = {"batch_size": None, "learning_rate": 0.3, "hidden_layer_sizes": ()}
+    scaffold, plain = FedAvgRegressor(method="scaffold", **common), FedAvgRegressor(**common)
+    for _ in range(30):
+        scaffold.partial_fit(table, y, silos)
+        plain.partial_fit(table, y, silos)
+    assert scaffold.score(table, y) == pytest.approx(plain.score(table, y), abs=1e-3)
+
+
+def test_a_large_loss_is_told_as_it_is() -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(300, 3))
+    y = table @ [30.0, 20.0, -40.0] + 100
+    model = FedAvgRegressor((), n_rounds=40, learning_rate=0.001, standardize=False, patience=5).fit(table, y)
+    assert len(model.loss_curve_) == 40 and model.loss_curve_[0] > 1000 and np.diff(model.loss_curve_).max() < 0
+
+
+def test_the_round_that_reaches_the_target_is_kept_whatever_the_patience() -> None:
+    model = FedAvgClassifier(
+        (4,), n_rounds=200, learning_rate=0.02, batch_size=8, eval_metric="error", patience=100, target_score=0.03,
+        validation_fraction=0.3,
+    ).fit(X, Y, CLINICS)  # fmt: skip
+    assert model.evals_result_["validation_0"]["error"][-1] <= 0.03
+    assert model.params_ is model._network.params
+
+
+def test_rows_of_a_batch_count_what_they_weigh_in_the_silo() -> None:
+    """However small the batches: alone in one, a heavy row still moves the model further."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(400, 1))
+    y = np.where(np.arange(400) < 200, table[:, 0], -table[:, 0])
+    weight = np.where(np.arange(400) < 200, 10.0, 1.0)
+    for batch, rate in ((1, 0.0005), (4, 0.002), (400, 0.2)):
+        model = FedAvgRegressor((), batch_size=batch, n_rounds=60, learning_rate=rate, standardize=False)
+        model.fit_federation(LocalFederation([Silo("a", table, y, weight, n_jobs=1)], n_jobs=1))
+        assert model.coefs_[0][0, 0] == pytest.approx(9 / 11, abs=0.06)
+    huge = FedAvgClassifier((4,), n_rounds=30)
+    huge.fit_federation(LocalFederation([Silo("a", X, Y, np.full(len(Y), 3e38), n_jobs=1)], n_jobs=1))
+    assert huge.score(X, Y) > 0.9
+
+
+def test_other_methods_and_servers_do_not_go_on_from_where_others_were() -> None:
+    model = FedAvgClassifier((4,), n_rounds=1, warm_start=True).fit(X, Y)
+    for other in ({"method": "scaffold"}, {"server": "fedadam"}):
+        changed = pickle.loads(pickle.dumps(model)).set_params(**other)
+        with pytest.raises(ParameterError, match=r"and the earlier training had (FedAvg|Averaging)"):
+            changed.fit(X, Y)
+
+
+def test_a_personal_model_that_is_trained_again_is_no_personal_one() -> None:
+    table, y, silos = moved_apart()
+    model = FedAvgClassifier((8,), n_rounds=3, method="fedper").fit(table, y, silos)
+    personal = model.personalize(Silo("a", table[silos == "a"], y[silos == "a"]))
+    personal.predict(table)
+    personal.partial_fit(table, y, silos)
+    with pytest.raises(ParameterError, match="predict with what personalize"):
+        personal.predict(table)
+
+
+def test_rows_beyond_all_bounds_are_refused() -> None:
+    table, y = load_iris(return_X_y=True)
+    model = FedAvgClassifier((8,), n_rounds=3).fit(table, y)
+    with pytest.raises(DataError, match="row 1 holds numbers too large for the network"):
+        model.predict(np.array([table[0], [3e38] * 4]))
+
+
 def test_silos_of_no_weight_train_and_count_nothing() -> None:
     table, y, silos = moved_apart()
     only = np.isin(silos, ["a", "b"])
@@ -315,8 +394,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
     "a word for a switch": ({"standardize": "no"}, {}, ParameterError, "standardize='no': give True or False"),
     "a text for a factor": ({"schedule": str}, {}, ParameterError, "schedule: it returned '0' for round 0"),
     "a negative factor": ({"schedule": lambda r: -1.0}, {}, ParameterError, "it returned -1.0 for round 0"),
-    "mu": ({"method": FedProx(-1.0)}, {}, ParameterError, "mu=-1.0: give a number from 0"),
-    "q": ({"method": QFedAvg(-1.0)}, {}, ParameterError, "q=-1.0: give a number from 0"),
+    "mu": ({"method": FedProx(-1.0)}, {}, ParameterError, "mu=-1.0: give a plain number from 0"),
+    "q": ({"method": QFedAvg(-1.0)}, {}, ParameterError, "q=-1.0: give a plain number from 0"),
     "no own layers": ({"method": FedPer(0)}, {}, ParameterError, r"FedPer\(0\): give a whole number of layers from 1"),
     "momentum": ({"server": Momentum(1.0, 1.0)}, {}, ParameterError, r"Momentum\(momentum=1.0\): give a number from 0"),
     "tau": ({"server": FedAdam(tau=0)}, {}, ParameterError, r"FedAdam\(tau=0\): give a number above 0"),

@@ -31,6 +31,15 @@ def convolutions(features: int, outputs: int) -> Any:
     )  # fmt: skip
 
 
+class Drawing(nn.Module):
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(features, outputs)
+
+    def forward(self, X: Any) -> Any:
+        return self.layer(nn.functional.dropout(X, 0.5, True))
+
+
 def as_torch(model: Perceptron, params: Any) -> Any:
     """The perceptron's parameters as a module's, whose weights are (outputs, inputs)."""
     return np.concatenate([part.T.ravel() for pair in model.layers(params) for part in pair])
@@ -87,6 +96,8 @@ def test_regression_of_two_targets() -> None:
 WRONG: dict[str, tuple[Any, str]] = {
     "buffers": (lambda a, b: nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b)), "the buffer '1.running_mean'"),
     "draws": (lambda a, b: nn.Sequential(nn.Dropout(0.5), nn.Linear(a, b)), "a Dropout, whose draws nobody can repeat"),
+    "draws in a function": (lambda a, b: Drawing(a, b), "draws: it says something else of the same rows each time"),
+    "frozen layers": (lambda a, b: nn.Linear(a, b).requires_grad_(False), "freezes 'weight', and averaging trains all"),
     "no module": (lambda a, b: np.zeros(3), r"returned a ndarray, and not a torch.nn.Module"),
     "no parameters": (lambda a, b: nn.Identity(), "no parameters to train"),
     "other features": (lambda a, b: nn.Linear(a + 1, b), "does not take 4 features"),

@@ -163,7 +163,12 @@ class FedAvgEstimator(KnowsColumns):
         if hasattr(X, "tocsr"):
             raise DataTypeError("X is sparse, and a network reads dense tables: give X.toarray().")
         return LocalFederation.from_table(
-            X, column_of(y), silos, eval_set=eval_set or (), eval_silos=eval_silos, n_jobs=self.n_jobs
+            X,
+            column_of(y),
+            silos,
+            eval_set=() if eval_set is None else list(eval_set),
+            eval_silos=eval_silos,
+            n_jobs=self.n_jobs,
         )
 
     def _go_on(self, X: Any, y: ArrayLike, silos: ArrayLike | None, classes: ArrayLike | None, rounds: int) -> None:
@@ -190,8 +195,8 @@ class FedAvgEstimator(KnowsColumns):
         sets = getattr(federation, "eval_sets", 0)
         seed = self._settings.seed if earlier is not None else None  # its streams go on
         settings = settings_of(self, schema, federation.names, sets, rounds, seed)
-        if earlier is not None and settings.model != self._settings.model:
-            raise ParameterError("warm_start: the network has other layers than before; set warm_start=False.")
+        if earlier is not None:
+            self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed, "network")
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
@@ -203,6 +208,19 @@ class FedAvgEstimator(KnowsColumns):
                 if watch.network is not None:  # of a training that diverged, what was learnt before stays
                     self._hold(watch, settings, schema)
                     self.ledger_ = channel.ledger
+
+    def _refuse_other_settings(self, settings: Settings) -> None:
+        """Refuse what the network that is gone on from was not trained with."""
+        before = self._settings
+        if settings.model != before.model:
+            raise ParameterError("warm_start: the network has other layers than before; set warm_start=False.")
+        for what, one, other in (
+            ("method", settings.method, before.method),
+            ("server", settings.optimiser, before.optimiser),
+        ):
+            if type(one) is not type(other):
+                given = f"{what}: {type(one).__name__}, and the earlier training had {type(other).__name__}"
+                raise ParameterError(f"{given}; set warm_start=False, or fit anew.")
 
     def _refuse_others(self, schema: Schema) -> None:
         """Refuse columns and labels that are not those of the training that is gone on from."""
@@ -221,7 +239,8 @@ class FedAvgEstimator(KnowsColumns):
         self.params_ = (watch.best_network or watch.network).params
         self.n_rounds_ = watch.network.round
         self.loss_curve_ = watch.losses
-        self.__dict__.pop("evals_result_", None)
+        for own in ("evals_result_", "personal_"):
+            self.__dict__.pop(own, None)
         if watch.history:
             self.evals_result_ = watch.history
         self._show_layers(settings.model)
@@ -265,8 +284,12 @@ class FedAvgEstimator(KnowsColumns):
             X = np.ascontiguousarray(scaling.features(values[first : first + CHUNK]))
             return scaling.predictions(model.margins(self.params_, X))
 
-        with Threads(self.n_jobs) as threads, OneBlasThread():
-            return np.concatenate(threads.map(predict, range(0, len(values), CHUNK)))
+        with Threads(self.n_jobs) as threads, OneBlasThread(), np.errstate(over="ignore", invalid="ignore"):
+            margin: Floats = np.concatenate(threads.map(predict, range(0, len(values), CHUNK)))
+        if not np.isfinite(margin).all():
+            row = int(np.argmin(np.isfinite(margin).all(axis=1)))
+            raise DataError(f"row {row} holds numbers too large for the network, far from those it was trained on.")
+        return margin
 
     # -- one silo's own model -------------------------------------------------------------------------------
 
@@ -359,6 +382,7 @@ class Watch:
             for metric, score in metrics.items():
                 self.history.setdefault(name, {}).setdefault(metric, []).append(score)
         if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
+            self.best_network = network
             return True
         if self._patience is None or (np.isnan(score) and not scores):  # a round that nobody took part in
             return False

@@ -59,7 +59,8 @@ class Grid(msgspec.Struct, frozen=True):
         largest = float(np.abs(values).max(initial=0.0))
         if not largest <= math.ldexp(1.0, self.reach):
             raise HeadroomError(
-                f"an update of {largest:g} is beyond the {2**self.reach} that there is room for; lower learning_rate."
+                f"an update of {largest:g} is beyond the {2**self.reach} that there is room for; lower "
+                "learning_rate, or scale the data (standardize=True)."
             )
         return np.rint(self.steps(values)).astype(np.int64)
 

@@ -24,7 +24,7 @@ from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
 from fedtrees.neural.schedules import Constant, Schedule
 from fedtrees.neural.scores import NetworkScores
 from fedtrees.neural.training import RefuseMissing, StartTraining
-from fedtrees.neural.update import LocalUpdate, Update
+from fedtrees.neural.update import LocalUpdate, TotalMass, Update
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.moments import Moments, learn_moments
 from fedtrees.queries.row_weights import learn_weights, summarise
@@ -162,7 +162,8 @@ class _Start:
 
     network: Network
     evaluation: Evaluation
-    mass: int
+    mass: int  # of all silos
+    most: int  # that they can have: the bound of sums
 
     def question(self, settings: Settings, network: Network) -> LocalUpdate:
         """What the next round's cohort is asked."""
@@ -170,8 +171,8 @@ class _Start:
         work = msgspec.structs.replace(settings.work, learning_rate=rate)
         return LocalUpdate(
             network.round, network.params, network.shared, settings.method, work,
-            settings.compression.grid(self.mass, network.exponent), settings.method.length(settings.model),
-            settings.method.extras, self.mass, settings.compression,
+            settings.compression.grid(self.most, network.exponent), settings.method.length(settings.model),
+            settings.method.extras, self.most, settings.compression,
         )  # fmt: skip
 
 
@@ -184,13 +185,18 @@ def _start(
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, settings.features)
     weights = learn_weights(channel, everyone, summary, labels, max(1, settings.targets), settings.weighting)
-    network = earlier or _first(channel, everyone, summary.rows, settings)
+    network = _first(channel, everyone, summary.rows, settings) if earlier is None else earlier
+    # silos remember nothing of an earlier run: what the server says must not outlive what they keep
+    network = replace(network, shared=settings.method.start(settings.model))
     moments = network.moments
     channel.tell(StartTraining(settings.model, labels, settings.seed, moments.mean, moments.deviation))
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, max(1, settings.targets), NetworkScores
     )
-    return _Start(network, evaluation, weights.most_counted)
+    mass = weights.rows
+    if not weights.whole:
+        mass = channel.total(TotalMass(weights.most_counted), everyone)
+    return _Start(network, evaluation, mass, weights.most_counted)
 
 
 def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:

@@ -46,6 +46,7 @@ class Rows:
     X : float32 (rows, features)
     y : int64 (rows,) or float32 (rows, outputs)
     weight : float32 (rows,) or None
+        1 in the mean.
     """
 
     X: Floats
@@ -57,7 +58,8 @@ class Rows:
 
     def loss(self, model: Model, params: Floats) -> float:
         """The weighted mean loss."""
-        return float(np.average(model.losses(params, self.X, self.y), weights=self.weight))
+        losses = model.losses(params, self.X, self.y)
+        return float(losses.mean() if self.weight is None else (losses * self.weight).mean())
 
 
 @dataclass(frozen=True, eq=False)

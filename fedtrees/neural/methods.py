@@ -118,8 +118,8 @@ class _Checked:
 
 
 def _refuse(what: str, value: object, fine: bool) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not fine:
-        raise ParameterError(f"method: {what}={value!r}: give a number from 0.")
+    if type(value) not in (int, float) or not fine:
+        raise ParameterError(f"method: {what}={value!r}: give a plain number from 0.")
 
 
 class _Plain(_Checked):
@@ -192,7 +192,8 @@ class FedProx(_Plain, msgspec.Struct, frozen=True, tag="fedprox"):
 class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
     """Silos correct the drift of their gradients from those of all: Karimireddy et al. (2020), Algorithm 1, option II.
 
-    A silo keeps its control variate from round to round; one that loses its memory starts again from zero.
+    A silo keeps its control variate from round to round, and a run begins with zeros. One that loses its memory in the
+    middle of a run starts again from zero, which the server's variate never quite makes up for.
     """
 
     extras = 0
@@ -298,6 +299,8 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
 class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
     """The last layers stay in the silo: Arivazhagan et al. (2019), Algorithms 1 and 2.
+
+    They live as long as the run: a silo that loses its memory, and a later call of ``partial_fit``, begin them anew.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class Model(Protocol):
         ...
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
-        """Write the gradient of the rows' weighted mean loss into ``out``; return that loss."""
+        """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         ...
 
     def row_gradients(self, params: Floats, X: Floats, y: NDArray[Any]) -> Floats:

@@ -68,7 +68,7 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         return self._forward(self.layers(params), X)[-1]
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[np.generic], weight: Floats | None, out: Floats) -> float:
-        """Write the gradient of the weighted mean loss of some rows into ``out``; return that loss.
+        """Write the gradient of the mean of some rows' losses, each times its weight, into ``out``; return that mean.
 
         Parameters
         ----------
@@ -76,10 +76,11 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         X : float32 (rows, features)
         y : int64 (rows,) of classes, or float32 (rows, outputs)
         weight : float32 (rows,), optional
+            1 in the mean over a silo's rows, if not over these.
         """
         layers, gradients = self.layers(params), self.layers(out)
         values = self._forward(layers, X)
-        share = np.full(len(X), 1 / len(X), X.dtype) if weight is None else weight / weight.sum()
+        share = np.full(len(X), 1 / len(X), X.dtype) if weight is None else weight / weight.dtype.type(len(X))
         losses, error = loss_of(self.objective)(values[-1], y)
         slope = ACTIVATIONS[self.activation].slope
         error *= share[:, None]

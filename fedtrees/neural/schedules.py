@@ -21,7 +21,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Checked:
-    """A function of the user's, whose factors have to be numbers from 0."""
+    """A function of the user's, whose factors have to be numbers above 0."""
 
     function: Callable[[int], float]
 
@@ -33,8 +33,8 @@ class Checked:
         ParameterError
         """
         factor = self.function(round)
-        if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
-            raise ParameterError(f"schedule: it returned {factor!r} for round {round}; return a number from 0.")
+        if not isinstance(factor, Real) or not 0 < float(factor) < math.inf:
+            raise ParameterError(f"schedule: it returned {factor!r} for round {round}; return a number above 0.")
         return float(factor)
 
 
@@ -77,10 +77,10 @@ class Inverse:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine, down to 0 after so many rounds; Loshchilov and Hutter (2017), equation 5."""
+    """Half a cosine over so many rounds, whose last rate stays; Loshchilov and Hutter (2017), equation 5."""
 
     rounds: int = 100
 
     def __call__(self, round: int) -> float:
         """See `Schedule`."""
-        return (1 + math.cos(math.pi * min(round / self.rounds, 1))) / 2
+        return (1 + math.cos(math.pi * min(round, self.rounds - 1) / self.rounds)) / 2

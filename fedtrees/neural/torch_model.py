@@ -105,15 +105,23 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
             raise ParameterError(f"model: {self.name} has a {type(draws[0]).__name__}, whose draws nobody can repeat.")
         if not self.n_params:
             raise ParameterError(f"model: {self.name} has no parameters to train.")
+        frozen = [name for name, own in module.named_parameters() if not own.requires_grad]
+        if frozen:
+            raise ParameterError(f"model: {self.name} freezes {frozen[0]!r}, and averaging trains all parameters.")
         if any(own.dtype != torch.float32 for own in module.parameters()):
             raise ParameterError(f"model: {self.name} has parameters that are not float32.")
         try:
             params = self.initial(np.random.default_rng(0))
-            shape = self.margins(params, np.zeros((2, self.features), np.float32)).shape
+            rows = np.linspace(-1, 1, 2 * self.features, dtype=np.float32).reshape(2, self.features)
+            said, again = (self.margins(params, rows) for _ in range(2))
         except RuntimeError as error:
             raise ParameterError(f"model: {self.name} does not take {self.features} features: {error}") from error
-        if shape != (2, self.outputs):
-            raise ParameterError(f"model: {self.name} maps two rows to {shape}, where (2, {self.outputs}) is needed.")
+        if said.shape != (2, self.outputs):
+            raise ParameterError(
+                f"model: {self.name} maps two rows to {said.shape}, where (2, {self.outputs}) is needed."
+            )
+        if not np.array_equal(said, again):
+            raise ParameterError(f"model: {self.name} draws: it says something else of the same rows each time.")
 
     def initial(self, rng: np.random.Generator) -> Floats:
         """Parameters as the module itself starts, drawn by a seed from ``rng``."""
@@ -139,11 +147,11 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
             return each
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
-        """Write the gradient of the weighted mean loss into ``out``; return that loss."""
+        """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         torch = _torch()
         flat = torch.from_numpy(params).requires_grad_()
         each = self._losses(flat, X, y)
-        share = torch.full((len(X),), 1 / len(X)) if weight is None else torch.from_numpy(weight / weight.sum())
+        share = torch.full((len(X),), 1 / len(X)) if weight is None else torch.from_numpy(weight / np.float32(len(X)))
         loss = each @ share
         torch.from_numpy(out).copy_(torch.autograd.grad(loss, flat)[0])
         return float(loss.detach())

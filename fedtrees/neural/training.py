@@ -109,7 +109,10 @@ class Training:
     def rows(self, table: Table, place: int) -> Rows:
         """The rows of a silo, scaled."""
         own = slice(*table.starts[place : place + 2])
-        weight = None if self.weights is None else self.weights[own]
+        weight = None
+        if self.weights is not None:  # 1 in the mean, so that a batch's rows count what they weigh in the silo
+            given = self.weights[own].astype(np.float64)
+            weight = (given / (given.mean() or 1.0)).astype(np.float32)
         return Rows(self.features(table, own), self.y[own], weight)
 
     def features(self, table: Table, rows: Any) -> Floats:

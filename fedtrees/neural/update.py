@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 
-FINE = Grid()  # of losses, and of the few numbers that a method sends besides updates
+# of losses, and of the few numbers that a method sends besides updates: up to 1e12, in steps of a millionth
+FINE = Grid(bits=20, reach=40)
 
 
 class LocalUpdate(Query, frozen=True, eq=False):
@@ -47,7 +48,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
     extras : int
         How many of them, at the end, are sent finely whatever the compression.
     mass : int
-        The weight of all silos.
+        The weight of all silos at the most.
     compression : Exact or another
     """
 
@@ -120,7 +121,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
         try:
             sent, loss = self.method.update(job)
             numbers, extras = np.split(sent, [self._numbers])
-            fine = FINE.round(np.append(extras, min(loss, 2.0**FINE.reach)))
+            fine = FINE.round(np.append(extras, loss))
             lot, waiting = stream(begin.seed, "rounding", round, name), state.memory(place, round, "waiting")
             coarse = self.compression.round(numbers, self.grid, lot, waiting)
         except (DivergenceError, HeadroomError) as error:
@@ -148,6 +149,38 @@ class LocalUpdate(Query, frozen=True, eq=False):
         fine = np.ldexp(of_digits(total[n:end], self.grid.width, self._digits), -FINE.bits) * scale
         exponent = largest_exponent(total[end:-1]) if self.compression.adapts and mass else None
         return Update(np.append(coarse, fine[:-1]), float(fine[-1]), mass, exponent)
+
+
+class TotalMass(Query, frozen=True, eq=False):
+    """What the rows of all silos count together.
+
+    Parameters
+    ----------
+    most : int
+        What they count at the most.
+    """
+
+    most: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 1
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.most
+
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        return np.array([sum(silo.mass(int(place)) for place in silo.silos_asked)], np.int64)
+
+    def read(self, total: Vector) -> int:
+        """The mass."""
+        return int(total[0])
 
 
 class Update(msgspec.Struct, frozen=True):
