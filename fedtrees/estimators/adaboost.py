@@ -119,13 +119,10 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         self.learning_rate = learning_rate
         self.criterion = criterion
         self.max_depth = max_depth
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+        super().__init__(
+            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
+            n_jobs=n_jobs, verbose=verbose,
+        )  # fmt: skip
 
     def _loss(self) -> Loss:
         return Samme()
@@ -178,13 +175,10 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         self.learning_rate = learning_rate
         self.loss = loss
         self.max_depth = max_depth
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+        super().__init__(
+            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
+            n_jobs=n_jobs, verbose=verbose,
+        )  # fmt: skip
 
     def _loss(self) -> Loss:
         return AdaBoostR2()

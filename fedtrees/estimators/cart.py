@@ -9,17 +9,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Channel, Federation, PlainChannel
 from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import Schema, agree
-from fedtrees.core.target import plain_array
+from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters
-from fedtrees.estimators.columns import column_of
+from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.reads import ReadsRows, check_labels
@@ -60,10 +58,24 @@ class FedCart(ReadsRows):
     model_: Any
     ledger_: Ledger
 
-    # parameters of the constructor that are needed here
-    n_jobs: int | None
-    random_state: Any
-    verbose: int
+    def __init__(
+        self,
+        *,
+        max_bin: int,
+        missing: float,
+        sampling: Any,
+        weighting: Any,
+        random_state: Any,
+        n_jobs: int | None,
+        verbose: int,
+    ):
+        self.max_bin = max_bin
+        self.missing = missing
+        self.sampling = sampling
+        self.weighting = weighting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
     _fitted = "model_"
     _random_thresholds: ClassVar[bool] = False
@@ -106,8 +118,6 @@ class FedCart(ReadsRows):
             Naming the parameter, before anything is read.
         """
         check_cart_parameters(self)
-        if y is None:
-            raise DataError("requires y to be passed, but the target y is None.")
         federation = LocalFederation.from_table(
             X, column_of(y), silos, sample_weight, missing=self.missing, n_jobs=self.n_jobs, row_id=row_id
         )
@@ -135,10 +145,7 @@ class FedCart(ReadsRows):
             See `fit`.
         """
         check_cart_parameters(self)
-        if not hasattr(federation, "schemas"):
-            given = type(federation).__name__
-            raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
-        schema = agree(federation.schemas(labels=self._classifies))
+        schema = schema_of(federation, labels=self._classifies)
         if self._classifies:
             check_labels(schema.labels)
         seed = seed_of(self.random_state)
@@ -205,7 +212,7 @@ class FedCart(ReadsRows):
         return importances
 
 
-class CartClassifier(ClassifierMixin, FedCart):
+class CartClassifier(Classifies, FedCart):
     """What classifiers share."""
 
     _classifies = True
@@ -231,21 +238,6 @@ class CartClassifier(ClassifierMixin, FedCart):
         rows = self._rows(X)
         labels: NDArray[Any] = self.model_.predict(rows)
         return labels
-
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy.
-
-        Raises
-        ------
-        DataError
-            If y holds a label that was not there in training.
-        """
-        check_is_fitted(self, self._fitted)
-        known = set(self.classes_.tolist())
-        unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
-        if unseen:
-            raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {self.classes_.tolist()}.")
-        return float(super().score(X, y, sample_weight))
 
 
 class CartRegressor(RegressorMixin, FedCart):

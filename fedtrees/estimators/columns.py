@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Federation
 from fedtrees.core.features import read_features
@@ -57,6 +58,24 @@ def schema_of(federation: Federation, labels: bool) -> Schema:
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
     return agree(federation.schemas(labels=labels))
+
+
+class Classifies(ClassifierMixin):
+    """A classifier that scores the labels of its training, and no others."""
+
+    classes_: Any
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The accuracy.
+
+        Raises
+        ------
+        DataError
+            If y holds a label that was not there in training.
+        """
+        check_is_fitted(self)
+        refuse_unseen(y, self.classes_)
+        return float(super().score(X, y, sample_weight))
 
 
 def refuse_unseen(y: ArrayLike, classes: NDArray[Any]) -> None:

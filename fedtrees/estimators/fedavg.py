@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
-from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.columns import Classifies
 from fedtrees.estimators.network import FedAvgEstimator
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedAvgClassifier(ClassifierMixin, FedAvgEstimator):
+class FedAvgClassifier(Classifies, FedAvgEstimator):
     """A neural network that classifies, trained by federated averaging: McMahan et al. (2016).
 
     Every round, a cohort of silos gets the shared parameters; each trains on its own rows; the server averages what
@@ -158,18 +158,6 @@ class FedAvgClassifier(ClassifierMixin, FedAvgEstimator):
         """
         self._go_on(X, y, silos, classes, n_rounds)
         return self
-
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy.
-
-        Raises
-        ------
-        DataError
-            If y holds a label that was not there in training.
-        """
-        self._check_fitted()
-        refuse_unseen(y, self.classes_)
-        return float(super().score(X, y, sample_weight))
 
 
 class FedAvgRegressor(RegressorMixin, FedAvgEstimator):

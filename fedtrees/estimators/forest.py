@@ -17,6 +17,7 @@ from sklearn.ensemble import (
 from fedtrees.core.channel import Channel
 from fedtrees.core.table import Schema
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.estimators.defaults import with_defaults
 from fedtrees.queries.counts import Counts, LabelExponents
 from fedtrees.trees.boost import Ensemble, Settings
 from fedtrees.trees.out_of_bag import OutOfBag
@@ -25,9 +26,45 @@ from fedtrees.trees.out_of_bag import OutOfBag
 class _Forest(FedCart):
     """The common part of forests: many trees in one round, averaged."""
 
-    n_estimators: int
-    bootstrap: bool
-    oob_score: bool
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        criterion: str = "gini",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = "sqrt",
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        bootstrap: bool = True,
+        oob_score: bool = False,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 128,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.ccp_alpha = ccp_alpha
+        super().__init__(
+            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
+            n_jobs=n_jobs, verbose=verbose,
+        )  # fmt: skip
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return super()._settings(schema, seed, parallel=int(self.n_estimators), **others)
@@ -126,49 +163,6 @@ class FedForestClassifier(CartClassifier, _Forest):
     (True, 20)
     """
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        criterion: str = "gini",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = "sqrt",
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = True,
-        oob_score: bool = False,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 128,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.bootstrap = bootstrap
-        self.oob_score = oob_score
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
 
 class FedForestRegressor(CartRegressor, _Forest):
     """A random forest of regression trees; see `FedForestClassifier`, whose parameters and attributes it has.
@@ -185,48 +179,7 @@ class FedForestRegressor(CartRegressor, _Forest):
     True
     """
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        criterion: str = "squared_error",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = True,
-        oob_score: bool = False,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 128,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.bootstrap = bootstrap
-        self.oob_score = oob_score
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    __init__ = with_defaults(_Forest.__init__, criterion="squared_error", max_features=1.0)
 
 
 class FedExtraTreesClassifier(CartClassifier, _Forest):
@@ -246,48 +199,7 @@ class FedExtraTreesClassifier(CartClassifier, _Forest):
 
     _random_thresholds = True
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        criterion: str = "gini",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = "sqrt",
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = False,
-        oob_score: bool = False,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 128,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.bootstrap = bootstrap
-        self.oob_score = oob_score
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    __init__ = with_defaults(_Forest.__init__, bootstrap=False)
 
 
 class FedExtraTreesRegressor(CartRegressor, _Forest):
@@ -303,45 +215,4 @@ class FedExtraTreesRegressor(CartRegressor, _Forest):
 
     _random_thresholds = True
 
-    def __init__(
-        self,
-        n_estimators: int = 100,
-        *,
-        criterion: str = "squared_error",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = False,
-        oob_score: bool = False,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 128,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.n_estimators = n_estimators
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.bootstrap = bootstrap
-        self.oob_score = oob_score
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    __init__ = with_defaults(_Forest.__init__, criterion="squared_error", max_features=1.0, bootstrap=False)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
-from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.columns import Classifies
 from fedtrees.estimators.reads import check_labels
 from fedtrees.trees.losses import Loss, loss_named
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBTClassifier(ClassifierMixin, FedGBT):
+class FedGBTClassifier(Classifies, FedGBT):
     """A classifier of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The model is one ensemble that equals the one trained on the pooled rows, bit for bit, and it is an XGBoost model.
@@ -223,18 +223,6 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         ).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
-
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy.
-
-        Raises
-        ------
-        DataError
-            If y holds a label that was not there in training.
-        """
-        check_is_fitted(self, "booster_")
-        refuse_unseen(y, self.classes_)
-        return float(super().score(X, y, sample_weight))
 
 
 class FedGBTRegressor(RegressorMixin, FedGBT):

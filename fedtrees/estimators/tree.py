@@ -7,11 +7,46 @@ from typing import Any
 
 from fedtrees.core.table import Schema
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.estimators.defaults import with_defaults
 from fedtrees.trees.boost import Ensemble
 
 
 class _OneTree(FedCart):
     """The common part of `FedTreeClassifier` and `FedTreeRegressor`."""
+
+    def __init__(
+        self,
+        *,
+        criterion: str = "gini",
+        max_depth: int | None = 10,
+        min_samples_split: float = 2,
+        min_samples_leaf: float = 1,
+        min_weight_fraction_leaf: float = 0.0,
+        max_features: Any = None,
+        max_leaf_nodes: int | None = None,
+        min_impurity_decrease: float = 0.0,
+        ccp_alpha: float = 0.0,
+        max_bin: int = 256,
+        missing: float = math.nan,
+        sampling: Any = 1.0,
+        weighting: Any = "rows",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ):
+        self.criterion = criterion
+        self.max_depth = max_depth
+        self.min_samples_split = min_samples_split
+        self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.max_features = max_features
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_impurity_decrease = min_impurity_decrease
+        self.ccp_alpha = ccp_alpha
+        super().__init__(
+            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
+            n_jobs=n_jobs, verbose=verbose,
+        )  # fmt: skip
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classes = self.classes_ if isinstance(self, CartClassifier) else None
@@ -98,43 +133,6 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     (True, True)
     """
 
-    def __init__(
-        self,
-        *,
-        criterion: str = "gini",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = None,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 256,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
 
 class FedTreeRegressor(CartRegressor, _OneTree):
     """A regression tree grown over silos that send only sums of targets and of weights in each bin.
@@ -152,39 +150,4 @@ class FedTreeRegressor(CartRegressor, _OneTree):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        criterion: str = "squared_error",
-        max_depth: int | None = 10,
-        min_samples_split: float = 2,
-        min_samples_leaf: float = 1,
-        min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = None,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        ccp_alpha: float = 0.0,
-        max_bin: int = 256,
-        missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ):
-        self.criterion = criterion
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
-        self.max_features = max_features
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_impurity_decrease = min_impurity_decrease
-        self.ccp_alpha = ccp_alpha
-        self.max_bin = max_bin
-        self.missing = missing
-        self.sampling = sampling
-        self.weighting = weighting
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    __init__ = with_defaults(_OneTree.__init__, criterion="squared_error")

@@ -103,6 +103,19 @@ class Histograms(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
+        state = self._state(silo)
+        columns = self._columns(state.cuts)
+        shapes = self._prepared(state, silo)
+        builds = np.split(self.build, self.build_ends[:-1])
+        parts = [
+            state.histograms(silo, number, shape, build, own, self.exponents.extra)
+            for number, (shape, build, own) in enumerate(zip(shapes, builds, columns, strict=True))
+            if len(build)
+        ]
+        return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
+
+    def _state(self, silo: Silo) -> Boosting:
+        """What the silo knows of this training; it must be of the bins that are asked for."""
         state: Boosting | None = silo.state
         asked = self.features, self.bins, len(self.ends), self.statistics
         if state is None or asked != (
@@ -114,19 +127,15 @@ class Histograms(Query, frozen=True, eq=False):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
         if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
+        return state
+
+    def _prepared(self, state: Boosting, silo: Silo) -> list[Shape]:
+        """The trees so far, of a silo whose rows are on the grid."""
         state.prepare(silo, self.exponents)
-        shapes = Shape.apart(
+        return Shape.apart(
             self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
             self.category_ends,
         )  # fmt: skip
-        builds = np.split(self.build, self.build_ends[:-1])
-        columns = self._columns(state.cuts)
-        parts = [
-            state.histograms(silo, number, shape, build, own, self.exponents.extra)
-            for number, (shape, build, own) in enumerate(zip(shapes, builds, columns, strict=True))
-            if len(build)
-        ]
-        return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
 
     def _columns(self, cuts: Cuts) -> list[NDArray[np.int32] | None]:
         """The features asked of each tree; None for all."""

@@ -8,13 +8,10 @@ import numpy as np
 
 from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.trees import kernels
 from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.tree import Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
-    from fedtrees.trees.boosting import Boosting
 
 
 class NodeHistograms(Histograms, frozen=True, eq=False):
@@ -34,15 +31,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        state: Boosting | None = silo.state
-        asked = self.features, self.bins, len(self.ends), self.statistics
-        if state is None or asked != (
-            state.cuts.n_features,
-            state.cuts.total_bins,
-            state.trees,
-            state.statistics_a_bin,
-        ):
-            raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        state = self._state(silo)
         whole = len(self.build) and self.build_ends[-1] == len(self.build) and (self.nodes() >= 0).all()
         if not whole or len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
             raise ProtocolError("histograms were asked for of other nodes than the question has")
@@ -51,13 +40,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         inside = inside and (np.diff(columns) > 0).all()
         if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
             raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
-        if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
-            raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
-        state.prepare(silo, self.exponents)
-        shapes = Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
-            self.category_ends,
-        )  # fmt: skip
+        shapes = self._prepared(state, silo)
         out, at, first = np.zeros(self.size(), np.int64), 0, 0
         for tree, (shape, end) in enumerate(zip(shapes, self.build_ends.tolist(), strict=True)):
             own = slice(first, end)

@@ -197,6 +197,25 @@ def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, b
     return best
 
 
+@njit(cache=True, nogil=True)
+def _send_categories(own, n, is_one, split, missing, units, penalties, most_weight, goes_right, left_sums):
+    """Write down which categories go right, and the sums of what goes left.
+
+    own: int64 (2, bins of the feature), n: its categories, is_one: whether ``split`` is a category itself, missing:
+        int64 (2,), the sums of the missing where they go left IN
+    goes_right: bool (any,), left_sums: int64 (2,) OUT
+    """
+    if is_one:
+        goes_right[split] = True
+    else:
+        order = _sorted_categories(own[0], own[1], n, units, penalties, most_weight)
+        goes_right[order[:split]] = True
+    left_sums[:] = missing
+    for b in range(n):
+        if not goes_right[b]:
+            left_sums += own[:, b]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
     histograms, places, totals, first, last, layout, categories, units, penalties, limits, allowed, gain, feature,
@@ -251,40 +270,22 @@ def best_splits(
                 )
             else:
                 more = _by_set(
-                    own_g,
-                    own_h,
-                    n,
-                    most_right,
-                    total,
-                    itself,
-                    units,
-                    penalties,
-                    limit,
-                    best,
-                    left_g,
-                    left_h,
-                    gains,
+                    own_g, own_h, n, most_right, total, itself, units, penalties, limit, best, left_g, left_h, gains,
                     found,
-                )
+                )  # fmt: skip
             if more > best:
                 best, feature[node] = more, f
                 split[node], default_left[node] = found[0], found[1]
         gain[node] = best
         if feature[node] >= 0:
             f = feature[node]
-            start, n = offsets[f], n_values[f]
-            missing = own[:, start + n] if default_left[node] and has_missing[f] else np.zeros(2, np.int64)
-            if not is_category[f]:
-                for statistic in range(2):
-                    values = own[statistic, start : start + split[node] + 1]
-                    left_sums[node, statistic] = values.sum() + missing[statistic]
-                continue
-            if n < one_below:
-                goes_right[node, split[node]] = True
+            its = own[:, offsets[f] : offsets[f + 1]]
+            missing = its[:, n_values[f]] if default_left[node] and has_missing[f] else np.zeros(2, np.int64)
+            if is_category[f]:
+                _send_categories(
+                    its, n_values[f], n_values[f] < one_below, split[node], missing, units, penalties, most_weight,
+                    goes_right[node], left_sums[node],
+                )  # fmt: skip
             else:
-                order = _sorted_categories(own[0, start:], own[1, start:], n, units, penalties, most_weight)
-                goes_right[node, order[: split[node]]] = True
-            left_sums[node] = missing
-            for b in range(n):
-                if not goes_right[node, b]:
-                    left_sums[node] += own[:, start + b]
+                for statistic in range(2):
+                    left_sums[node, statistic] = its[statistic, : split[node] + 1].sum() + missing[statistic]

@@ -1,0 +1,67 @@
+"""Who watches a network's training: what it keeps of each round, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fedtrees.estimators.best import Best
+from fedtrees.neural.fedavg import Network, Settings
+from fedtrees.queries.evaluation import Scored
+from fedtrees.queries.metrics import metric_named
+
+
+class Watch:
+    """Keeps each round's network, loss and scores, and ends a training that is good enough or gets no better.
+
+    See `neural.fedavg.Observer`.
+
+    Parameters
+    ----------
+    settings : Settings
+    patience : int, optional
+    target : float, optional
+        The score to reach.
+    shown : callable
+        Told of every finished round.
+    losses : list of float
+        Of rounds before.
+    """
+
+    def __init__(
+        self, settings: Settings, patience: int | None, target: float | None, shown: Callable[[int], object],
+        losses: list[float],
+    ):  # fmt: skip
+        self.network: Network | None = None
+        self.best_network: Network | None = None
+        self.losses = list(losses)
+        self.history: dict[str, dict[str, list[float]]] = {}
+        last = metric_named(settings.eval_metrics[-1])
+        self._maximise = last.maximise and bool(settings.eval_names)
+        self._patience, self._target, self._shown = patience, target, shown
+        self._best, self._done = Best(patience, self._maximise), 0
+
+    def begin(self, network: Network) -> None:
+        """See `neural.fedavg.Observer`."""
+        self.network = network
+
+    def after(self, network: Network, loss: float, scores: Scored) -> bool:
+        """See `neural.fedavg.Observer`."""
+        self.network = network
+        self._shown(self._done)
+        self._done += 1
+        self.losses.append(loss)
+        name, score = "training", loss
+        for name, metrics in scores.items():
+            for metric, score in metrics.items():
+                self.history.setdefault(name, {}).setdefault(metric, []).append(score)
+        if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
+            self.best_network = network
+            return True
+        if self._patience is None or (np.isnan(score) and not scores):  # a round that nobody took part in
+            return False
+        past = self._best.is_past(self._done - 1, score, name)
+        if self._best.round == self._done - 1:
+            self.best_network = network
+        return past
