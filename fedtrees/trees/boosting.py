@@ -89,7 +89,7 @@ class Boosting:
         self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
-        self._pieces: list[Ranges] = []  # of those rows, one a thread
+        self.pieces: list[Ranges] = []  # of those rows, one a thread
         self._walked: list[Shape | None] = [None] * self.trees
         self._evaluated: dict[int, Evaluated] = {}
 
@@ -168,8 +168,8 @@ class Boosting:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
 
-        self._pieces = pieces(silo.ranges, silo.threads.n)
-        silo.threads.map(fill, self._pieces)
+        self.pieces = pieces(silo.ranges, silo.threads.n)
+        silo.threads.map(fill, self.pieces)
         self.placed[silo.silos_asked] = len(self.forest)
         self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
         self._walked = [None] * len(self.node)
@@ -287,7 +287,7 @@ class Boosting:
                 )  # fmt: skip
             return wide.reshape(len(build), -1, cuts.total_bins)[:, : self.statistics_a_bin]
 
-        parts = silo.threads.map(fill, enumerate(self._pieces))
+        parts = silo.threads.map(fill, enumerate(self.pieces))
         if not parts:
             parts = [np.zeros((len(build), self.statistics_a_bin, cuts.total_bins), np.int64)]
         if columns is not None:
@@ -300,9 +300,12 @@ class Boosting:
 
     def node_histograms(
         self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32], extra: int,
-        out: Vector,
+        parts: list[Ranges], out: Vector,
     ) -> None:  # fmt: skip
-        """Add the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`."""
+        """Add the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`.
+
+        ``parts`` are the rows asked, one a thread; of a tree that one thread has by itself, all of them.
+        """
         slot_of = self._slots(shape, build)
         group, place = np.divmod(columns.astype(np.int64), self.bins.shape[2])
         where = (group * self.bins.shape[1] * self.bins.shape[2] + place).astype(np.uint64)
@@ -310,16 +313,13 @@ class Boosting:
         sizes = n_bins.sum(axis=1)
         nodes = np.cumsum(sizes * self.statistics_a_bin) - sizes * self.statistics_a_bin
         starts = nodes[:, None] + np.cumsum(n_bins, axis=1) - n_bins
-        levels, words, walk = (
-            self._levels(tree, shape, silo.ranges),
-            self._words(silo, tree, extra),
-            shape.walk(self.bins),
-        )
+        levels, walk, words = self._levels(tree, shape, silo.ranges), shape.walk(self.bins), self._digits(tree, extra)
+        if self._ids is not None:
+            words = [self.draw_rows(silo, tree, own, parts=parts) for own in words]
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
             number, ranges = piece
-            part = out if not number else self._scratch("columns", number, len(out))
-            part[:] = 0
+            part = out if not number else np.zeros(len(out), np.int64)
             for digits, down in zip(words, (levels, 0), strict=False):
                 part <<= max(extra, 0)
                 kernels.grow_columns(
@@ -328,7 +328,7 @@ class Boosting:
                 )  # fmt: skip
             return part
 
-        for part in silo.threads.map(fill, enumerate(self._pieces))[1:]:
+        for part in silo.threads.map(fill, enumerate(parts))[1:]:
             out += part
 
     def residual_counts(
@@ -353,12 +353,16 @@ class Boosting:
             )
             return out
 
-        return sum(silo.threads.map(count, self._pieces), np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64))
+        return sum(silo.threads.map(count, self.pieces), np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64))
+
+    def _digits(self, tree: int, extra: int) -> list[Vector]:
+        """The words of a round's tree, by digits: those of its output."""
+        output = self._output(tree)
+        return [self.words[output], self.low[output]][: 2 if extra > 0 else 1]
 
     def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
-        """The words of a round's tree, by digits: those of its output, and 0 for the rows that it does not draw."""
-        output = self._output(tree)
-        words = [self.words[output], self.low[output]][: 2 if extra > 0 else 1]
+        """`_digits`, and 0 for the rows that the tree does not draw."""
+        words = self._digits(tree, extra)
         if self._ids is None:
             return words
         if tree != self._drawn_for:
@@ -366,7 +370,9 @@ class Boosting:
             self._drawn_for = tree
         return self._drawn
 
-    def draw_rows(self, silo: Silo, tree: int, words: Vector, round: int | None = None) -> Vector:
+    def draw_rows(
+        self, silo: Silo, tree: int, words: Vector, round: int | None = None, parts: list[Ranges] | None = None
+    ) -> Vector:
         """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
         round, out = len(self.forest) if round is None else round, np.zeros(len(words), np.int64)
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
@@ -374,7 +380,7 @@ class Boosting:
         def draw(piece: Ranges) -> None:
             draw_kernels.draw(words, self._ids, piece, keys, self.shares, out)
 
-        silo.threads.map(draw, pieces(silo.ranges, silo.threads.n))
+        silo.threads.map(draw, pieces(silo.ranges, silo.threads.n) if parts is None else parts)
         return out
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:

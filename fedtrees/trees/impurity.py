@@ -73,14 +73,17 @@ class Impurity:
         feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
         left = np.zeros((nodes, self.statistics), np.int64)
         allowed = np.zeros((0, 0), bool) if limits.allowed is None else limits.allowed
+        columns = np.zeros((0, 0), np.int64) if limits.columns is None else limits.columns
+        starts = places * (self.statistics * cuts.total_bins) if limits.columns is None else places
+        flat = histograms.reshape(-1)
         chance = np.zeros((0, 0)) if limits.chance is None else limits.chance
         layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.values, cuts.offsets
         step = max(1, -(-nodes // plain.threads.n))
 
         def search(first: int) -> None:
             impurity_kernels.best_splits(
-                CRITERIA[self.criterion], histograms, places, totals, first, min(first + step, nodes), layout, units,
-                least, allowed, chance, gain, feature, split, default_left, left,
+                CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units, least,
+                columns, allowed, chance, gain, feature, split, default_left, left,
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))

@@ -42,11 +42,12 @@ def _purity(kind, sums, mass):
     return value * 1.4426950408889634  # 1 / log(2)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _is_empty(sums):
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _is_empty(own, b):
+    """Whether no row is in a bin; own: int64 (statistics, bins) IN."""
     any_bits = np.int64(0)
-    for own in sums:
-        any_bits |= own
+    for s in range(own.shape[0]):
+        any_bits |= own[s, b]
     return any_bits == 0
 
 
@@ -71,7 +72,7 @@ def _only(own, n, chance, cuts):
     """
     low, high = n, -1
     for b in range(n):
-        if not _is_empty(own[:, b]):
+        if not _is_empty(own, b):
             low, high = min(low, b), b
     if high <= low:
         return -1
@@ -98,7 +99,7 @@ def _by_feature(kind, own, n, misses, total, units, least, before, chance, cuts,
         for s in range(left.shape[0]):
             left[s] = own[s, n] if missing_left else 0
         for b in range(n if misses and not missing_left else n - 1):
-            if _is_empty(own[:, b]) and b != only:
+            if _is_empty(own, b) and b != only:
                 continue  # parts no other rows than the bin before
             for s in range(left.shape[0]):
                 left[s] += own[s, b]
@@ -114,14 +115,14 @@ def _by_feature(kind, own, n, misses, total, units, least, before, chance, cuts,
 def _middle(own, n, b):
     """The middle of the bins that part the node's rows as bin b does; the last where only the missing lie beyond."""
     end = b
-    while end + 1 < n and _is_empty(own[:, end + 1]):
+    while end + 1 < n and _is_empty(own, end + 1):
         end += 1
     return n - 1 if end == n - 1 else (b + end) // 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    kind, histograms, places, totals, first, last, layout, units, least, allowed, chance, gain, feature, split,
+    kind, histograms, starts, totals, first, last, layout, units, least, columns, allowed, chance, gain, feature, split,
     default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
@@ -130,9 +131,10 @@ def best_splits(
     the node's rows alike, the middle one is taken, as unseen rows may lie between.
 
     kind: GINI, ENTROPY or SQUARED IN
-    histograms: int64 (places, statistics, bins), places: int64 (nodes,), totals: int64 (nodes, statistics) IN
+    histograms: int64 (any,), starts: int64 (nodes,) IN; from its start on, a node's (statistics, bins of its features)
+    totals: int64 (nodes, statistics) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
-        cuts: float32 (any,), starts: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
+        cuts: float32 (any,), ends: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
     units: float64 (statistics,) IN; what one step of each sum stands for
     least: float64 (nodes,) IN; what each child must weigh
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
@@ -140,35 +142,40 @@ def best_splits(
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
     left_sums: int64 (nodes, statistics) OUT
     """
-    offsets, n_values, has_missing, cuts, starts = layout
+    offsets, n_values, has_missing, cuts, ends = layout
     found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
-    real = np.zeros(totals.shape[1])
+    real, n_columns = np.zeros(totals.shape[1]), columns.shape[1] if len(columns) else len(n_values)
     for node in range(first, last):
-        own, total = histograms[places[node]], totals[node]
+        total, width = totals[node], np.int64(0)
+        for place in range(n_columns):
+            f = columns[node, place] if len(columns) else place
+            width += offsets[f + 1] - offsets[f]
+        own = histograms[starts[node] : starts[node] + len(total) * width].reshape(len(total), width)
         for s in range(total.shape[0]):
             real[s] = total[s] * units[s]
         mass = _mass(kind, real)
         before = _purity(kind, real, mass) if mass > 0.0 else 0.0
-        best, feature[node] = 0.0, -1
-        for f in range(n_values.shape[0]):
+        best, best_at, end, feature[node] = 0.0, np.int64(0), np.int64(0), -1
+        for place in range(n_columns):
+            f = columns[node, place] if len(columns) else place
+            at, end = end, end + offsets[f + 1] - offsets[f]
             if len(allowed) and not allowed[node, f]:
                 continue
-            n, bins = n_values[f], own[:, offsets[f] : offsets[f + 1]]
-            misses = has_missing[f] and not _is_empty(bins[:, n])
+            n, bins = n_values[f], own[:, at:end]
+            misses = has_missing[f] and not _is_empty(bins, n)
             which = chance[node, f] if len(chance) else -1.0
             more = _by_feature(
-                kind, bins, n, misses, total, units, least[node], before, which, cuts[starts[f] : starts[f + 1]],
+                kind, bins, n, misses, total, units, least[node], before, which, cuts[ends[f] : ends[f + 1]],
                 best, found, scratch,
             )  # fmt: skip
             if more > best:
-                best, feature[node] = more, f
+                best, best_at, feature[node] = more, at, f
                 split[node] = found[0] if which >= 0.0 else _middle(bins, n, found[0])
                 default_left[node] = found[1]
         gain[node] = best
         if feature[node] >= 0:
-            f = feature[node]
-            start, n = offsets[f], n_values[f]
+            n = n_values[feature[node]]
             for s in range(total.shape[0]):
-                left_sums[node, s] = own[s, start : start + split[node] + 1].sum()
-                if default_left[node] and has_missing[f]:
-                    left_sums[node, s] += own[s, start + n]
+                left_sums[node, s] = own[s, best_at : best_at + split[node] + 1].sum()
+                if default_left[node] and has_missing[feature[node]]:
+                    left_sums[node, s] += own[s, best_at + n]

@@ -10,7 +10,6 @@ asked for again, with features that it has not tried, along with the next level.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from fedtrees.trees.plan import Candidates, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
 from fedtrees.trees.split import Grounds
 
-CHUNK = 1 << 23  # integers that are spread out at once
 MOST_INTEGERS = 1 << 27  # in an answer
 
 
@@ -106,42 +104,18 @@ class NodeGrowth(Growth):
     # -- choosing -------------------------------------------------------------------------------------------
 
     def find(self, frontier: Frontier) -> Candidates:
-        """The best splits of the nodes that were just asked for, a few of them spread out at a time."""
-        plan, cuts, statistics = self.plan, self.plan.cuts, self.plan.rule.statistics
+        """The best splits of the nodes that were just asked for."""
         totals, limits = self._sums(frontier.tree, frontier.node), self._limits(frontier, np.zeros((0, 2), np.int64))
-        assert limits.mass is not None
-        allowed = np.zeros((len(frontier), cuts.n_features), bool)
-        np.put_along_axis(allowed, self.drawn, True, axis=1)
-        step = max(1, CHUNK // (statistics * cuts.total_bins))
-        buffer = np.zeros((min(step, len(frontier)), statistics, cuts.total_bins), np.int64)
-        found, split = [], np.zeros(len(frontier), bool)
-        for first in range(0, len(frontier), step):
-            some = slice(first, min(first + step, len(frontier)))
-            self._spread(some, buffer)
-            chance = None if limits.chance is None else limits.chance[some]
-            own = replace(limits, allowed=allowed[some], mass=limits.mass[some], chance=chance)
-            grounds = Grounds(cuts, self.units, plan.threads, own)
-            splits = plan.rule.splits(buffer, np.arange(some.stop - first), totals[some], grounds)
-            (good,) = np.nonzero(splits.feature >= 0)
-            split[good + first] = True
-            found.append(Candidates(frontier.take(good + first), splits.take(good)))
-        self._ask_again(frontier, totals, split)
-        return reduce(Candidates.and_more, found)
+        grounds = Grounds(self.plan.cuts, self.units, self.plan.threads, replace(limits, columns=self.drawn))
+        splits = self.plan.rule.splits(self.answer, self.starts[:-1], totals, grounds)
+        self._ask_again(frontier, totals, splits.feature >= 0)
+        (good,) = np.nonzero(splits.feature >= 0)
+        return Candidates(frontier.take(good), splits.take(good))
 
     def _own(self, node: int) -> Vector:
         """A node's part of the answer: int64 (statistics, its bins)."""
         start, end = self.starts[node : node + 2]
         return self.answer[start:end].reshape(self.plan.rule.statistics, -1)
-
-    def _spread(self, some: slice, buffer: Vector) -> None:
-        """Put the histograms of some nodes where those of all features would stand."""
-        offsets = self.plan.cuts.bin_offsets.tolist()
-        for place, node in enumerate(range(some.start, some.stop)):
-            own, at = self._own(node), 0
-            for f in self.drawn[node].tolist():
-                width = offsets[f + 1] - offsets[f]
-                buffer[place, :, offsets[f] : offsets[f + 1]] = own[:, at : at + width]
-                at += width
 
     def _ask_again(self, frontier: Frontier, totals: Vector, split: NDArray[np.bool_]) -> None:
         """Note the nodes whose features are all the same in all of their rows, and that have others to try."""

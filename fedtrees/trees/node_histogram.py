@@ -41,14 +41,27 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
             raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
         shapes = self._prepared(state, silo)
-        out, at, first = np.zeros(self.size(), np.int64), 0, 0
-        for tree, (shape, end) in enumerate(zip(shapes, self.build_ends.tolist(), strict=True)):
-            own = slice(first, end)
-            size = self.statistics * int(self.column_bins[own].sum())
-            if end > first:
-                part = out[at : at + size]
-                state.node_histograms(silo, tree, shape, self.build[own], columns[own], self.exponents.extra, part)
-            at, first = at + size, end
+        last = self.build_ends.tolist()
+        nodes = [slice(first, end) for first, end in zip([0, *last], last, strict=False)]
+        sizes = [self.statistics * int(self.column_bins[own].sum()) for own in nodes]
+        out = np.zeros(self.size(), np.int64)
+        own_out = np.split(out, np.cumsum(sizes)[:-1])
+        # a thread has whole trees to itself where there are enough of them: no part is summed twice
+        trees = [tree for tree, own in enumerate(nodes) if own.stop > own.start]
+        alone = len(trees) >= silo.threads.n
+        parts = [silo.ranges] if alone else state.pieces
+
+        def grow(tree: int) -> None:
+            own, extra = nodes[tree], self.exponents.extra
+            state.node_histograms(
+                silo, tree, shapes[tree], self.build[own], columns[own], extra, parts, own_out[tree]
+            )  # fmt: skip
+
+        if alone:
+            silo.threads.map(grow, trees)
+        else:
+            for tree in trees:
+                grow(tree)
         return out
 
     def read(self, total: Vector) -> Vector:

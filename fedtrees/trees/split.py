@@ -175,6 +175,9 @@ class Limits:
         Of the root of each node's tree, for rules that ask for it.
     chance : float64 (nodes, features), optional
         From 0 to 1: which of its thresholds a node may try of each feature, where it may try one only.
+    columns : int64 (nodes, any), optional
+        The features whose bins a node's histogram has, ascending, for rules that draw them by node: histograms are flat
+        then, and a node's place is where its own starts. None is all.
     """
 
     bounds: NDArray[np.float64] | None = None
@@ -183,6 +186,7 @@ class Limits:
     allowed: NDArray[np.bool_] | None = None
     mass: NDArray[np.float64] | None = None  # of the root of each node's tree
     chance: NDArray[np.float64] | None = None
+    columns: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
