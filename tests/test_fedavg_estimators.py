@@ -30,6 +30,7 @@ from fedtrees import (
     ParameterError,
     SchemaError,
     Silo,
+    UnreliableFederation,
 )
 from fedtrees.neural.compression import Rounded, TopK
 from fedtrees.neural.methods import FedPer, FedProx, QFedAvg
@@ -386,6 +387,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
     "rounds": ({"n_rounds": 0}, {}, ParameterError, "n_rounds=0: give a whole number from 1"),
     "epochs": ({"local_epochs": 0.5}, {}, ParameterError, "local_epochs=0.5: give a whole number from 1"),
     "batch": ({"batch_size": 0}, {}, ParameterError, "batch_size=0: give a whole number from 1, or None for all rows"),
+    "True for a batch": ({"batch_size": True}, {}, ParameterError, "batch_size=True: give a whole number from 1"),
+    "True for patience": ({"patience": True}, {}, ParameterError, "patience=True: give a whole number from 1, or None"),
+    "True for a layer": ({"hidden_layer_sizes": [True]}, {}, ParameterError, "give a list of whole numbers from 1"),
+    "True for a share": ({"compression": TopK(True)}, {}, ParameterError, r"TopK\(share=True\): give a number above 0"),
+    "a list of activations": ({"activation": ["relu"]}, {}, ParameterError, r"activation=\['relu'\] is not known"),
     "rate": ({"learning_rate": 0}, {}, ParameterError, "learning_rate=0: give a number above 0"),
     "penalty": ({"alpha": -1}, {}, ParameterError, "alpha=-1: give a number from 0"),
     "layers": ({"hidden_layer_sizes": (8, 0)}, {}, ParameterError, "give a list of whole numbers from 1, perhaps none"),
@@ -440,6 +446,20 @@ def test_wrong_calls_get_one_clear_error(case: str) -> None:
         FedAvgClassifier(**{"hidden_layer_sizes": (8,), "n_rounds": 2, **params}).fit(**{**GOOD, **data})
 
 
+def test_numpys_numbers_are_numbers() -> None:
+    given: list[dict[str, Any]] = [
+        {"method": FedPer(1)}, {"compression": Rounded(8)}, {"compression": TopK(0.5, 8)}, {"batch_size": 8},
+    ]  # fmt: skip
+    same: list[dict[str, Any]] = [
+        {"method": FedPer(np.int64(1))}, {"compression": Rounded(np.int64(8))},
+        {"compression": TopK(np.float32(0.5), np.int32(8))}, {"batch_size": np.int16(8)},
+    ]  # fmt: skip
+    for plain, numpys in zip(given, same, strict=True):
+        models = [FedAvgClassifier((4,), n_rounds=2, **how).fit(X, Y, CLINICS) for how in (plain, numpys)]
+        assert models[0].params_.tobytes() == models[1].params_.tobytes()
+        assert models[0].ledger_.bytes_down == models[1].ledger_.bytes_down
+
+
 def test_wrong_silos_and_models_get_one_too() -> None:
     silos = [Silo("a", X[:50], Y[:50]), Silo("b", X[50:, :29], Y[50:])]
     with pytest.raises(SchemaError, match="silo 'b', unlike silo 'a': 29 columns, not 30"):
@@ -459,6 +479,10 @@ def test_wrong_silos_and_models_get_one_too() -> None:
         model.personalize((X, Y))  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="give a FineTuning, Ditto or OwnHead"):
         model.personalize(silos[0], "ditto")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="give a FineTuning, Ditto or OwnHead"):
+        model.personalize(silos[0], FineTuning)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="rate='half': give a number from 0 to below 1"):
+        UnreliableFederation(LocalFederation(silos[:1]), "half")  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"epochs=0: give a whole number from 1"):
         model.personalize(silos[0], FineTuning(0))
     with pytest.raises(ParameterError, match="the network has other layers than before"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.by_silo import BySilo
 from fedtrees.core.cohort import Cohort, NamingSampler, Sampler, as_sampler
+from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
 from fedtrees.errors import ParameterError
 
@@ -48,8 +49,7 @@ class Period:
     present: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.length, Integral) and isinstance(self.present, Integral)
-        if not whole or not 1 <= self.present <= self.length:
+        if not is_whole(self.length) or not is_whole(self.present, most=self.length):
             raise ParameterError(
                 f"sampling: silos cannot be there in {self.present!r} of {self.length!r} rounds; give whole numbers, "
                 "the first from 1 up to the second."

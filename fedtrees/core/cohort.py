@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.rng import stream
 from fedtrees.errors import ParameterError
 
@@ -41,7 +42,7 @@ class NamingSampler(Sampler, Protocol):
 
 
 def _refuse_share(what: str, share: object) -> None:
-    if not isinstance(share, Real) or not 0 < float(share) <= 1:
+    if not is_number(share, 0, 1) or share == 0:
         raise ParameterError(f"sampling: a {what} lies above 0 and up to 1, not at {share!r}.")
 
 
@@ -94,7 +95,7 @@ class FixedNumber:
     number: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.number, Integral) or self.number < 1:
+        if not is_whole(self.number):
             raise ParameterError(f"sampling: a round needs at least 1 silo, not {self.number!r}.")
 
     def count(self, n_silos: int) -> int:

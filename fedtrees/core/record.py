@@ -60,6 +60,8 @@ def _encode_other(value: object) -> object:
         return little.dtype.str, value.shape, little.tobytes()
     if isinstance(value, Record):
         return value.kind, value
+    if isinstance(value, np.generic):
+        return value.item()
     raise TypeError(f"{type(value).__name__} does not travel")
 
 

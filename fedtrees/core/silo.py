@@ -91,6 +91,7 @@ class Silo:
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
             raise ParameterError(f"a silo's name is a text, not {name!r}.")
+        name = str(name)  # and not a subclass of numpy's, which does not travel
         values, schema = read_features(X, where, missing=missing)
         target = read_target(y, len(values), where)
         queries = read_row_ids(qid, len(values), where, "qid")

@@ -10,6 +10,7 @@ import msgspec
 
 from fedtrees.core.categories import first_unseen, translated, unseen_category
 from fedtrees.core.query import Fact
+from fedtrees.core.silo_column import with_silo_column
 from fedtrees.core.table import Table
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ class Vocabulary(Fact, frozen=True, eq=False):
     ----------
     categories : dict of str to list
         Of each category column, in the order of the codes.
+    silos : list of str
+        The names of all silos, where trees may split by them; see `silo_column`.
     """
 
     categories: dict[str, list[Any]]
+    silos: list[str] = msgspec.field(default_factory=list)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -33,8 +37,11 @@ class Vocabulary(Fact, frozen=True, eq=False):
         self._refuse_unseen(table, "")
         for place, own in enumerate(held_out):
             self._refuse_unseen(own, f", eval_set {place}")
-        silo.table = recoded(table, self.categories)
-        silo.held_out = [recoded(own, self.categories) for own in held_out]
+        silo.table, *silo.held_out = (self._told(own) for own in (table, *held_out))
+
+    def _told(self, table: Table) -> Table:
+        table = recoded(table, self.categories)
+        return with_silo_column(table, self.silos) if self.silos else table
 
     def _refuse_unseen(self, table: Table, which: str) -> None:
         for place, name in enumerate(table.schema.names):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 
@@ -42,7 +41,7 @@ def whole(value: object, what: str, least: int) -> int:
     ParameterError
         If it is none, or below ``least``.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not is_whole(value, least):
         raise ParameterError(f"{what}={value!r}: give a whole number, {least} or above.")
     return int(value)
 
@@ -55,10 +54,8 @@ def number(value: object, what: str, least: float = 0.0, above: bool = False) ->
     ParameterError
         If it is none, below ``least``, or just that where it has to lie ``above``.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
-        given = float(value)
-        if given > least or (given == least and not above):
-            return given
+    if is_number(value, least) and (value > least or not above):
+        return float(value)
     wanted = f"above {least:g}" if above else f"from {least:g} on"
     raise ParameterError(f"{what}={value!r}: give a finite number {wanted}.")
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
-from fedtrees.export.sklearn import MissingAdaBoostClassifier, MissingAdaBoostRegressor
+from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
 from fedtrees.trees.boost import Ensemble, Settings
 from fedtrees.trees.losses import Loss
@@ -46,6 +47,10 @@ class _AdaBoost(FedCart):
         self.model_ = model
 
     @property
+    def _predictor(self) -> Any:
+        return taking_missing(self.model_)
+
+    @property
     def estimators_(self) -> list[Any]:
         """The trees, each scikit-learn's."""
         trees: list[Any] = self.model_.estimators_
@@ -68,8 +73,8 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     """AdaBoost of classification trees over silos: SAMME of Zhu, Zou, Rosset and Hastie (2009).
 
     The weights of rows live in their silos, which learn of each tree and multiply them themselves; a tree's error is
-    read off its own leaves. ``model_`` is a fitted `sklearn.ensemble.AdaBoostClassifier`, which takes missing values as
-    its trees do.
+    read off its own leaves. ``model_`` is a fitted `sklearn.ensemble.AdaBoostClassifier`. It refuses missing values,
+    which its trees know what to do with, and which this estimator takes.
 
     Parameters
     ----------
@@ -131,7 +136,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         return SammeReweigher(float(self.learning_rate), n_classes=len(schema.labels or ()))
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
-        model = MissingAdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate)
+        model = AdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate)
         model.classes_, model.n_classes_ = self.classes_, self.n_classes_
         self._hold_votes(model, ensemble, self.classes_)
 
@@ -184,12 +189,10 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         return AdaBoostR2()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:
-        if self.loss not in LOSS_KINDS:
+        if self.loss not in tuple(LOSS_KINDS):
             raise unknown_value("loss", self.loss, LOSS_KINDS)
         return R2Reweigher(float(self.learning_rate), loss=self.loss)
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
-        model = MissingAdaBoostRegressor(
-            n_estimators=self.n_estimators, learning_rate=self.learning_rate, loss=self.loss
-        )
+        model = AdaBoostRegressor(n_estimators=self.n_estimators, learning_rate=self.learning_rate, loss=self.loss)
         self._hold_votes(model, ensemble, None)

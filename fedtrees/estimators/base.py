@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
 from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.silo import Silo
+from fedtrees.core.silo_column import codes_of_silos, schema_with_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
@@ -21,10 +22,9 @@ from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
-from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, personal_booster
+from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import settings_of
-from fedtrees.export.categories import types_of
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
@@ -83,6 +83,7 @@ class FedGBT(HoldsBooster):
         callbacks: Sequence[Any] | None = None,
         importance_type: str | None = None,
         mode: str = "histogram",
+        split_on_silo: bool = False,
         sampling: Any = 1.0,
         weighting: Any = "rows",
         random_state: Any = None,
@@ -130,6 +131,7 @@ class FedGBT(HoldsBooster):
         self.callbacks = callbacks
         self.importance_type = importance_type
         self.mode = mode
+        self.split_on_silo = split_on_silo
         self.sampling = sampling
         self.weighting = weighting
         self.random_state = random_state
@@ -137,6 +139,9 @@ class FedGBT(HoldsBooster):
         self.verbose = verbose
 
     _takes_functions = True  # for objectives
+    # silos that are routed go to fit alone, until set_predict_request and its like ask for them elsewhere, too
+    __metadata_request__predict: ClassVar[dict[str, bool]] = {"silos": False}
+    __metadata_request__score: ClassVar[dict[str, bool]] = {"silos": False}
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
@@ -268,7 +273,9 @@ class FedGBT(HoldsBooster):
         check_parameters(self)
         schema = schema_of(federation, labels=self._classifies)
         loss = self._loss(schema.labels)
-        if xgb_model is not None and self.enable_categorical and schema.categories:
+        if self.split_on_silo:
+            schema = schema_with_silos(schema, sorted(federation.names))
+        if xgb_model is not None and schema.categories and (self.enable_categorical or self.split_on_silo):
             raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
         check_mode(self, loss.name, xgb_model is not None)
         earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
@@ -294,7 +301,7 @@ class FedGBT(HoldsBooster):
         self.ledger_ = channel.ledger
         booster: xgboost.Booster = self._export(ensemble, schema, loss, earlier) if left is model else left
         booster.set_attr(**model.attributes)
-        self._hold(booster, schema)
+        self._hold(booster, schema, self.split_on_silo)
         self._note(monitor)
         return self
 
@@ -305,7 +312,8 @@ class FedGBT(HoldsBooster):
         ----------
         silo : Silo
         how : MoreTrees or OwnLeaves, optional
-            Whether trees are added, or the leaves of the shared ones are the silo's own; None is ``MoreTrees()``.
+            Whether trees are added, or the leaves of the shared ones are the silo's own; None is ``MoreTrees()``. A
+            model with ``split_on_silo`` has branches of the silo's own: its copy takes all rows for that silo's.
 
         Returns
         -------
@@ -319,6 +327,8 @@ class FedGBT(HoldsBooster):
             If it holds no row, or a label that was not there in training.
         """
         shared = self.get_booster()
+        if self._silos is not None:
+            return self._of_silo(silo, how)
         params = {**self.get_xgb_params(), "objective": self._objective, "nthread": Threads(self.n_jobs).n}
         for ours in ("n_jobs", "random_state", "base_score", "eval_metric", "validation_fraction"):
             params.pop(ours, None)
@@ -331,8 +341,18 @@ class FedGBT(HoldsBooster):
         personal._note(None)
         return personal
 
+    def _of_silo(self, silo: Silo, how: PersonalTrees | None) -> Self:
+        """The model as it is of one of the silos that it tells apart."""
+        check_personal(self._schema, silo)
+        if how is not None:
+            raise ParameterError(f"how={how!r}: a model with split_on_silo has the silo's own branches; leave it out.")
+        codes_of_silos(silo.name, self._silos or (), 1)  # refuses others
+        personal = copy(self)
+        personal._own_silo = silo.name
+        return personal
+
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
-        objective = loss.exported_as(len(ensemble.base_margin))
+        objective, categorical = loss.exported_as(len(ensemble.base_margin)), ensemble.cuts.categorical
         booster: xgboost.Booster = to_booster(
             ensemble.trees,
             ensemble.cuts,
@@ -344,11 +364,11 @@ class FedGBT(HoldsBooster):
             params=loss.params(),
             parallel=ensemble.parallel,
             feature_names=schema.names if schema.named else None,
-            feature_types=types_of(schema) if ensemble.cuts.categorical.any() else None,
+            feature_types=["c" if own else "float" for own in categorical] if categorical.any() else None,
             categories=[schema.categories.get(name) for name in schema.names],
             widths=[schema.widths.get(name, 64) for name in schema.names],
         )
         if earlier is not None:
             booster = earlier.with_new(booster)
-        describe(booster, schema, loss.name, loss.params())
+        describe(booster, schema, loss.name, loss.params(), self.split_on_silo)
         return booster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Channel, Federation, PlainChannel
+from fedtrees.core.cohort import as_sampler
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
@@ -31,6 +32,9 @@ from fedtrees.trees.losses.tables import ClassWeights
 from fedtrees.trees.pruning import pruned
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
+
+if TYPE_CHECKING:
+    import xgboost
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class FedCart(ReadsRows):
         return cart_settings(self, self._loss(), schema, seed, **others)
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
-        settings = self._settings(schema, seed)
+        settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
         with progress(self.verbose, settings.n_estimators * settings.parallel) as shown:
             ensemble = boost(
@@ -205,6 +209,34 @@ class FedCart(ReadsRows):
         return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.named else values
 
     @property
+    def _predictor(self) -> Any:
+        """What predicts: the fitted object."""
+        return self.model_
+
+    def to_booster(self) -> xgboost.Booster:
+        """The model in XGBoost's format, which predicts the same up to float32.
+
+        It predicts the number of a regression, the probability of the second of two classes, or that of each of more.
+
+        Raises
+        ------
+        ParameterError
+            For AdaBoost of numbers, which is a weighted median of trees and not a sum of them.
+
+        Examples
+        --------
+        >>> from fedtrees import FedForestClassifier
+        >>> X, y = np.arange(20.0)[:, None], np.repeat(["ill", "well"], 10)
+        >>> forest = FedForestClassifier(10).fit(X, y, silos=np.arange(20) % 3)
+        >>> forest.to_booster().inplace_predict([[2.0], [18.0]]).round(3).tolist()
+        [0.0, 1.0]
+        """
+        from fedtrees.export.forest import to_xgboost
+
+        check_is_fitted(self, self._fitted)
+        return to_xgboost(self.model_, self._schema.names if self._schema.named else None)
+
+    @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """The impurity that each feature's splits save, as shares: float64 (features,)."""
         check_is_fitted(self, self._fitted)
@@ -230,13 +262,13 @@ class CartClassifier(Classifies, FedCart):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Each class's probability, float64 (rows, classes)."""
         rows = self._rows(X)
-        shares: NDArray[np.float64] = self.model_.predict_proba(rows)
+        shares: NDArray[np.float64] = self._predictor.predict_proba(rows)
         return shares
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class of each row."""
         rows = self._rows(X)
-        labels: NDArray[Any] = self.model_.predict(rows)
+        labels: NDArray[Any] = self._predictor.predict(rows)
         return labels
 
 
@@ -248,5 +280,5 @@ class CartRegressor(RegressorMixin, FedCart):
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The predicted number of each row, float64 (rows,)."""
         rows = self._rows(X)
-        numbers: NDArray[np.float64] = self.model_.predict(rows)
+        numbers: NDArray[np.float64] = self._predictor.predict(rows)
         return numbers

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.core.vocabulary import Vocabulary
@@ -49,7 +50,7 @@ def check_cart_parameters(estimator: Any) -> None:
     check_ranges(estimator, {name: own for name, own in _RANGES.items() if name in given})
     for name, least in _LEAST.items():
         own = given.get(name)
-        if own is not None and (isinstance(own, bool) or not isinstance(own, Integral) or int(own) < least):
+        if own is not None and not is_whole(own, least):
             raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or None for no limit.")
     for name, least in {"min_samples_split": 2, "min_samples_leaf": 1}.items():
         if name in given:
@@ -69,10 +70,12 @@ def check_cart_parameters(estimator: Any) -> None:
 
 
 def _check_rows(name: str, own: Any, least: int) -> None:
-    whole = isinstance(own, Integral) and not isinstance(own, bool) and int(own) >= least
-    share = isinstance(own, Real) and not isinstance(own, Integral) and 0 < float(own) <= 1
-    if not whole and not share:
+    if not is_whole(own, least) and not _is_share(own):
         raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
+
+
+def _is_share(own: object) -> bool:
+    return is_number(own, 0, 1) and not isinstance(own, Integral) and own > 0
 
 
 def features_a_node(given: Any, n_features: int) -> int:
@@ -88,9 +91,9 @@ def features_a_node(given: Any, n_features: int) -> int:
         return max(1, int(math.sqrt(n_features)))
     if given == "log2":
         return max(1, int(math.log2(n_features)))
-    if isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 1:
+    if is_whole(given):
         return min(int(given), n_features)
-    if isinstance(given, Real) and not isinstance(given, Integral) and 0 < float(given) <= 1:
+    if _is_share(given):
         return max(1, int(float(given) * n_features))
     raise ParameterError(f"max_features={given!r}: give a number, a share, 'sqrt', 'log2', or None for all.")
 
@@ -127,7 +130,6 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),
         rule=rule,
-        sampler=as_sampler(estimator.sampling),
         weighting=as_weighting(estimator.weighting),
         seed=seed,
         columns=columns,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
-from fedtrees.estimators.columns import Classifies
+from fedtrees.estimators.columns import refuse_unseen
 from fedtrees.estimators.reads import check_labels
 from fedtrees.trees.losses import Loss, loss_named
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBTClassifier(Classifies, FedGBT):
+class FedGBTClassifier(ClassifierMixin, FedGBT):
     """A classifier of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The model is one ensemble that equals the one trained on the pooled rows, bit for bit, and it is an XGBoost model.
@@ -102,6 +103,10 @@ class FedGBTClassifier(Classifies, FedGBT):
         How trees come about. From histograms, they are those of the pooled rows. The others take a message a round
         instead of one a level, and are approximations: each silo's own XGBoost grows trees, which are joined, weighted
         by rows, or the model passes from silo to silo, one a round.
+    split_on_silo : bool, default False
+        Whether trees may also ask which silo a row is of, by a last column ``"silo"``, a category, so that silos may
+        share some branches and have others of their own; see ``max_cat_to_onehot``. Silos and the model then learn all
+        silos' names, and the model is one of the partition, too. Predictions take ``silos=``.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
@@ -147,6 +152,7 @@ class FedGBTClassifier(Classifies, FedGBT):
 
     _classifies = True
     _loads = ("binary:", "multi:")
+    __metadata_request__predict_proba: ClassVar[dict[str, bool]] = {"silos": False}
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         labels = check_labels(labels)
@@ -160,8 +166,8 @@ class FedGBTClassifier(Classifies, FedGBT):
         """The class labels, sorted."""
         return np.asarray(self._labels)
 
-    def _hold(self, booster: Any, schema: Schema) -> None:
-        super()._hold(booster, schema)
+    def _hold(self, booster: Any, schema: Schema, split_on_silo: bool = False) -> None:
+        super()._hold(booster, schema, split_on_silo)
         self._labels = schema.labels or []
 
     @property
@@ -176,6 +182,7 @@ class FedGBTClassifier(Classifies, FedGBT):
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
+        silos: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
         """Each class's probability, float32 (rows, classes). See `predict` for the parameters.
 
@@ -184,7 +191,7 @@ class FedGBTClassifier(Classifies, FedGBT):
         check_is_fitted(self, "booster_")
         # the Boosters of these predict a class, and a margin
         margin = self._objective in ("multi:softmax", "binary:logitraw")
-        second = self._predict(X, base_margin, iteration_range, validate_features, margin)
+        second = self._predict(X, base_margin, iteration_range, validate_features, margin, silos)
         if self._objective == "multi:softmax":
             power = np.exp(second - second.max(axis=1, keepdims=True))
             shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
@@ -201,6 +208,7 @@ class FedGBTClassifier(Classifies, FedGBT):
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
+        silos: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """The likeliest class of each row.
 
@@ -215,14 +223,35 @@ class FedGBTClassifier(Classifies, FedGBT):
             The rounds whose trees count, the second not included; without, all, or those up to the best one.
         validate_features : bool, default True
             Whether columns must have the names they had in training.
+        silos : str or array-like (rows,), optional
+            Of a model with ``split_on_silo``, the silo of all rows, or of each. Rows of which it is not said, and those
+            where it is None, go the default way of such splits.
         """
         if output_margin:
-            return self._predict(X, base_margin, iteration_range, validate_features, margin=True)
+            return self._predict(X, base_margin, iteration_range, validate_features, True, silos)
         likeliest = self.predict_proba(
-            X, base_margin=base_margin, iteration_range=iteration_range, validate_features=validate_features
+            X,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+            validate_features=validate_features,
+            silos=silos,
         ).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
+
+    def score(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
+    ) -> float:
+        """The accuracy; see `predict` for ``silos``.
+
+        Raises
+        ------
+        DataError
+            If y holds a label that was not there in training.
+        """
+        check_is_fitted(self, "booster_")
+        refuse_unseen(y, self.classes_)
+        return float(accuracy_score(y, self.predict(X, silos=silos), sample_weight=sample_weight))
 
 
 class FedGBTRegressor(RegressorMixin, FedGBT):
@@ -259,16 +288,19 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
+        silos: ArrayLike | None = None,
     ) -> NDArray[np.floating]:
         """The predicted number of each row, float32 (rows,); of several targets, float64 (rows, targets).
 
         See `FedGBTClassifier.predict` for the parameters.
         """
-        numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin)
+        numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
         return numbers if numbers.ndim == 1 else numbers.astype(np.float64)  # which scikit-learn asks for
 
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The coefficient of determination.
+    def score(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
+    ) -> float:
+        """The coefficient of determination; see `FedGBTClassifier.predict` for ``silos``.
 
         Raises
         ------
@@ -279,7 +311,7 @@ class FedGBTRegressor(RegressorMixin, FedGBT):
         several = self._objective == "reg:quantileerror" and len(np.ravel(self.intercept_)) > 1
         if several or self._objective.startswith("survival:"):
             raise DataError(f"score: R2 says nothing of what {self._objective} predicts; score by an eval_metric.")
-        return float(super().score(X, y, sample_weight))
+        return float(r2_score(y, self.predict(X, silos=silos), sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.silo_column import COLUMN, codes_of_silos, schema_without_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
@@ -28,7 +29,7 @@ IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
-_OURS |= {"mode", "sampling", "weighting", "verbose", "enable_categorical"}
+_OURS |= {"mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical"}
 
 
 class HoldsBooster(ReadsRows):
@@ -50,11 +51,14 @@ class HoldsBooster(ReadsRows):
 
     # -- holding --------------------------------------------------------------------------------------------
 
-    def _hold(self, booster: xgboost.Booster, schema: Schema) -> None:
+    def _hold(self, booster: xgboost.Booster, schema: Schema, split_on_silo: bool = False) -> None:
+        """Hold a model of these columns, the last of which may be the silo's."""
+        self._silos: list[str] | None = schema.categories[COLUMN] if split_on_silo else None
+        self._own_silo: str | None = None  # of a personal model, whose rows all are
         self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
         self.booster_ = booster
-        self._know(schema)
+        self._know(schema_without_silos(schema) if split_on_silo else schema)
 
     def _note(self, monitor: Monitor | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
@@ -78,8 +82,9 @@ class HoldsBooster(ReadsRows):
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
         margin: bool = False,
+        silos: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
-        values = self._read(X, validate_features)
+        values = self._read_all(X, validate_features, silos)
         start = None if base_margin is None else read_margin(base_margin, len(values))
         prediction: NDArray[np.float32] = self.booster_.inplace_predict(
             values,
@@ -89,6 +94,16 @@ class HoldsBooster(ReadsRows):
             base_margin=start,
         )
         return prediction
+
+    def _read_all(self, X: Any, validate_features: bool = True, silos: ArrayLike | None = None) -> NDArray[np.float32]:
+        """All columns that trees may split by: those of X, and where it is one, the silo's."""
+        values = self._read(X, validate_features)
+        if self._silos is None:
+            if silos is not None:
+                raise ParameterError("silos: the model was trained without split_on_silo; leave them out.")
+            return values
+        codes = codes_of_silos(self._own_silo if silos is None else silos, self._silos, len(values))
+        return np.column_stack([values, codes])
 
     def _rounds(self, given: tuple[int, int] | None) -> tuple[int, int]:
         """As XGBoost has it: what is not given, or ends at 0, ends with the best round where it was sought."""
@@ -100,18 +115,21 @@ class HoldsBooster(ReadsRows):
             raise ParameterError(f"iteration_range={given!r}: give (first, end) with 0 <= first < end <= {rounds}.")
         return int(given[0]), int(given[1])
 
-    def apply(self, X: Any, iteration_range: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    def apply(
+        self, X: Any, iteration_range: tuple[int, int] | None = None, *, silos: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
         """The number of the leaf that each row reaches in each tree, float32 (rows, trees).
 
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
         iteration_range : (int, int), optional
+        silos : str or array-like (rows,), optional
             See `predict`.
         """
         import xgboost
 
-        matrix = xgboost.DMatrix(self._read(X), nthread=Threads(self.n_jobs).n)
+        matrix = xgboost.DMatrix(self._read_all(X, silos=silos), nthread=Threads(self.n_jobs).n)
         first, end = self._rounds(iteration_range)
         model = self.booster_[first:end] if first else self.booster_  # of some trees, leaves are told from the first on
         leaves: NDArray[np.float32] = model.predict(
@@ -164,6 +182,8 @@ class HoldsBooster(ReadsRows):
     def feature_importances_(self) -> NDArray[np.float32]:
         """What each feature's splits come to, as shares of their sum: float32 (features,).
 
+        With ``split_on_silo``, what the silo's come to stands last.
+
         Raises
         ------
         ParameterError
@@ -174,7 +194,7 @@ class HoldsBooster(ReadsRows):
         if kind not in IMPORTANCES:
             raise unknown_value("importance_type", kind, IMPORTANCES)
         scores = self.booster_.get_score(importance_type=kind)
-        names = self.booster_.feature_names or [f"f{place}" for place in range(self.n_features_in_)]
+        names = self.booster_.feature_names or [f"f{place}" for place in range(self.booster_.num_features())]
         each = np.array([scores.get(name, 0.0) for name in names], np.float64)
         return (each / (each.sum() or 1.0)).astype(np.float32)
 
@@ -213,12 +233,13 @@ class HoldsBooster(ReadsRows):
         if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
         try:
-            schema = schema_of(booster, json.loads(booster.attr(_ATTRIBUTE) or "null"), self._classifies)
+            about = json.loads(booster.attr(_ATTRIBUTE) or "null")
+            schema = schema_of(booster, about, self._classifies)
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}: what fedtrees wrote into it of its columns is damaged: {error}") from error
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
-        self._hold(booster, schema)
+        self._hold(booster, schema, bool(about and about.get("split_on_silo")))
         self._note(None)
         return self
 
@@ -299,10 +320,15 @@ def objective_of(booster: xgboost.Booster) -> str:
     return name
 
 
-def describe(booster: xgboost.Booster, schema: Schema, objective: str, params: Params) -> None:
+def describe(
+    booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False
+) -> None:
     """Write into a model what fedtrees needs to know of it when it is read back."""
     columns = {name: getattr(schema, name) for name in Schema.__struct_fields__}
-    booster.set_attr(**{_ATTRIBUTE: json.dumps({"schema": columns, "params": {"objective": objective, **params}})})
+    about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
+    if split_on_silo:
+        about["split_on_silo"] = True
+    booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
 
 
 def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from numbers import Integral
 from typing import Any, Self
 
 import msgspec
@@ -14,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, agree
@@ -171,7 +171,7 @@ class FedAvgEstimator(KnowsColumns):
 
     def _go_on(self, X: Any, y: ArrayLike, silos: ArrayLike | None, classes: ArrayLike | None, rounds: int) -> None:
         check_parameters(self)
-        if not isinstance(rounds, Integral) or rounds < 0:
+        if not is_whole(rounds, least=0):
             raise ParameterError(f"n_rounds={rounds!r}: give a whole number from 0.")
         federation = self._federation(X, y, silos)
         try:
@@ -316,7 +316,7 @@ class FedAvgEstimator(KnowsColumns):
             raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
         method, settings = self._settings.method, self._settings
         how = how or (OwnHead(method.layers) if isinstance(method, FedPer) else FineTuning())
-        if not hasattr(how, "own"):
+        if isinstance(how, type) or not hasattr(how, "own"):
             raise ParameterError(f"how={how!r}: give a FineTuning, Ditto or OwnHead.")
         agree([("training", msgspec.structs.replace(self._schema, labels=None)), (silo.name, silo.schema(False))])
         if not silo.table.n_rows:

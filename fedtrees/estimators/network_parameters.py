@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.table import Schema
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
@@ -55,11 +55,11 @@ def check_parameters(estimator: Any) -> None:
     check_ranges(estimator, _RANGES)
     check_federated(estimator)
     layers = hidden_layers(estimator.hidden_layer_sizes)
-    if layers is None or not all(isinstance(size, Integral) and int(size) > 0 for size in layers):
+    if layers is None or not all(map(is_whole, layers)):
         raise ParameterError(
             f"hidden_layer_sizes={estimator.hidden_layer_sizes!r}: give a list of whole numbers from 1, perhaps none."
         )
-    if estimator.activation not in ACTIVATIONS:
+    if estimator.activation not in tuple(ACTIVATIONS):
         raise unknown_value("activation", estimator.activation, ACTIVATIONS)
     for name in ("standardize", "warm_start"):
         if not isinstance(getattr(estimator, name), bool | np.bool_):
@@ -67,18 +67,18 @@ def check_parameters(estimator: Any) -> None:
     if estimator.model is not None and not hasattr(estimator.model, "for_task"):
         raise ParameterError(f"model={estimator.model!r}: give a TorchModel, or None for the built-in network.")
     size, patience, target = estimator.batch_size, estimator.patience, estimator.target_score
-    if size is not None and not (isinstance(size, Integral) and int(size) > 0):
+    if size is not None and not is_whole(size):
         raise ParameterError(f"batch_size={size!r}: give a whole number from 1, or None for all rows.")
-    if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):
+    if patience is not None and not is_whole(patience):
         raise ParameterError(f"patience={patience!r}: give a whole number from 1, or None.")
-    if target is not None and not (isinstance(target, Real) and math.isfinite(target)):
+    if target is not None and not is_number(target):
         raise ParameterError(f"target_score={target!r}: give a number, or None.")
     method_of(estimator), optimiser_of(estimator), schedule_of(estimator), compression_of(estimator)
 
 
 def hidden_layers(given: Any) -> list[Any] | None:
     """The sizes of hidden layers; a number is one layer, and None what is no list of them."""
-    if isinstance(given, Integral):
+    if is_whole(given):
         return [given]
     return list(given) if isinstance(given, list | tuple | np.ndarray) else None
 
@@ -140,7 +140,7 @@ def schedule_of(estimator: Any) -> Schedule:
     ParameterError
     """
     given, decay = estimator.schedule, estimator.decay
-    if not isinstance(decay, Real) or isinstance(decay, bool) or not 0 <= float(decay) <= 1:
+    if not is_number(decay, 0, 1):
         raise ParameterError(f"decay={decay!r}: give a number from 0 to 1.")
     if callable(given):
         return Checked(given)

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.distributions import DISTRIBUTIONS
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
@@ -72,11 +73,12 @@ def check_parameters(estimator: Any) -> None:
     _check_of_losses(estimator)
     missing: Any = estimator.missing
     patience: Any = estimator.early_stopping_rounds
-    if not isinstance(estimator.enable_categorical, bool | np.bool_):
-        raise ParameterError(f"enable_categorical={estimator.enable_categorical!r}: give True or False.")
+    for name in ("enable_categorical", "split_on_silo"):
+        if not isinstance(getattr(estimator, name), bool | np.bool_):
+            raise ParameterError(f"{name}={getattr(estimator, name)!r}: give True or False.")
     if isinstance(missing, bool) or not isinstance(missing, Real):
         raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
-    if patience is not None and not (isinstance(patience, Integral) and int(patience) > 0):
+    if patience is not None and not is_whole(patience):
         raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
     _check_base_score(estimator)
     check_callbacks(estimator.callbacks)
@@ -91,7 +93,7 @@ def check_federated(estimator: Any) -> None:
     ParameterError
     """
     share: Any = estimator.validation_fraction
-    if share is not None and not (isinstance(share, Real) and 0 < float(share) < 1):
+    if share is not None and (not is_number(share, 0, 1) or share in (0, 1)):
         raise ParameterError(f"validation_fraction={share!r}: give a number above 0 and below 1, or None.")
     for metric in metric_names(estimator.eval_metric):
         metric_named(metric)

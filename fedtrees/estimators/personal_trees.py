@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from fedtrees.core.numbers import is_whole
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import numbers_of, places_of
@@ -39,7 +40,7 @@ class MoreTrees:
         """See `PersonalTrees`."""
         import xgboost
 
-        if not isinstance(self.n_estimators, int) or self.n_estimators < 1:
+        if not is_whole(self.n_estimators):
             raise ParameterError(f"MoreTrees({self.n_estimators!r}): give a whole number from 1.")
         return xgboost.train(params, matrix, self.n_estimators, xgb_model=shared)
 
@@ -84,14 +85,12 @@ def personal_booster(
     """
     import xgboost
 
-    if not isinstance(silo, Silo):
-        raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
-    if not hasattr(how, "own"):
+    check_personal(schema, silo)
+    if isinstance(how, type) or not hasattr(how, "own"):
         raise ParameterError(f"how={how!r}: give a MoreTrees or an OwnLeaves.")
     if schema.categories:
         raise DataError("personalize: models of categories are not made personal; train with numbers.")
     table = silo.read[0]
-    agree([("training", msgspec.structs.replace(schema, labels=None)), (silo.name, silo.schema(False))])
     if not table.n_rows:
         raise DataError(f"silo {silo.name!r} holds no row to learn from.")
     y = numbers_of(table) if schema.labels is None else places_of(table, schema.labels)
@@ -101,3 +100,15 @@ def personal_booster(
     own = how.own(shared.copy(), matrix, params)
     own.set_attr(**{name: value for name, value in shared.attributes().items() if not name.startswith("best_")})
     return own
+
+
+def check_personal(schema: Schema, silo: Silo) -> None:
+    """Refuse what is no silo, or has other columns than the model.
+
+    Raises
+    ------
+    ParameterError, SchemaError
+    """
+    if not isinstance(silo, Silo):
+        raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
+    agree([("training", msgspec.structs.replace(schema, labels=None)), (silo.name, silo.schema(False))])

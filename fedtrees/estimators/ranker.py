@@ -127,20 +127,24 @@ class FedGBTRanker(FedGBT):
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
+        silos: ArrayLike | None = None,
     ) -> NDArray[np.floating]:
         """The score of each row, float32 (rows,): more is higher up in its query.
 
         See `FedGBTClassifier.predict` for the parameters.
         """
-        return self._predict(X, base_margin, iteration_range, validate_features, output_margin)
+        return self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
 
-    def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None) -> float:
-        """The mean NDCG over queries, of all ranks; of the one query that all rows are where ``qid`` is None."""
+    def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None, silos: ArrayLike | None = None) -> float:
+        """The mean NDCG over queries, of all ranks; of the one query that all rows are where ``qid`` is None.
+
+        See `FedGBTClassifier.predict` for ``silos``.
+        """
         relevance = plain_array(y, "y").astype(np.float32)
         queries = read_row_ids(np.zeros(len(relevance), int) if qid is None else qid, len(relevance), what="qid")
         assert queries is not None
         order, starts = side_by_side(queries)
-        margin = np.asarray(self.predict(X), np.float32)[order]
+        margin = np.asarray(self.predict(X, silos=silos), np.float32)[order]
         metric, params = metric_named("ndcg"), {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
         return metric.read(metric.ask(Rows("rank:ndcg", margin[None], relevance[order], None, 0, params, starts)))
 

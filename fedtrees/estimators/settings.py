@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.silo_column import COLUMN, schema_without_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
@@ -91,22 +92,34 @@ def settings_of(
         eval_metrics=_metrics_of(estimator, loss, schema.targets),
         validation_share=float(estimator.validation_fraction or 0.0),
         inherited=None if earlier is None else earlier.trees,
-        vocabulary=Vocabulary(schema.categories) if schema.categories else None,
+        vocabulary=_vocabulary(estimator, schema),
         categories=categories,
     )
 
 
 def _categories(estimator: Any, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
     """The categories of each feature that is split by them, 0 of others; None where none is."""
-    if not estimator.enable_categorical or not schema.categories:
+    split = schema.categories if estimator.enable_categorical else {}
+    if estimator.split_on_silo:
+        split = {**split, COLUMN: schema.categories[COLUMN]}
+    if not split:
         return None
-    check_categories(schema)
-    numbers = np.array([len(schema.categories.get(name, ())) for name in schema.names], np.int64)
+    check_categories(split)
+    numbers = np.array([len(split.get(name, ())) for name in schema.names], np.int64)
     directed = np.zeros(len(numbers), bool) if constraints is None else constraints.direction != 0
     if (directed & (numbers > 0)).any():
         name = schema.names[int(np.argmax(directed & (numbers > 0)))]
         raise ParameterError(f"monotone_constraints: {name!r} is a category, which does not rise or fall.")
     return numbers
+
+
+def _vocabulary(estimator: Any, schema: Schema) -> Vocabulary | None:
+    """What silos hear of categories, and of each other's names where trees may split by these."""
+    if not schema.categories:
+        return None
+    if not estimator.split_on_silo:
+        return Vocabulary(schema.categories)
+    return Vocabulary(schema_without_silos(schema).categories, schema.categories[COLUMN])
 
 
 def _metrics_of(estimator: Any, loss: Loss, targets: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
 
 MOST_CATEGORIES = 65_533  # bins are numbered in 16 bits, with one for the missing and one for the unknown
@@ -19,7 +18,7 @@ _KIND_OF_ARRAY = {8: 9, 16: 11, 32: 13, 64: 15}  # XGBoost's numbers for arrays 
 _LARGEST = np.iinfo(np.int64).max
 
 
-def check_categories(schema: Schema) -> None:
+def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
     """Refuse categories that no XGBoost model can keep.
 
     Raises
@@ -28,7 +27,7 @@ def check_categories(schema: Schema) -> None:
         Naming the column: for categories that are neither texts nor whole numbers, or some the one and some the other,
         or too many.
     """
-    for name, own in schema.categories.items():
+    for name, own in categories.items():
         odd = [each for each in own if not isinstance(each, str) and (type(each) is not int or abs(each) > _LARGEST)]
         if odd:
             raise DataError(
@@ -42,11 +41,6 @@ def check_categories(schema: Schema) -> None:
                 f"column {name!r} has {len(own)} categories; {MOST_CATEGORIES} are the most. Join rare ones, or make "
                 "it a number."
             )
-
-
-def types_of(schema: Schema) -> list[str]:
-    """XGBoost's ``feature_types``."""
-    return ["c" if schema.categories.get(name) else "float" for name in schema.names]
 
 
 def encoded(vocabularies: Sequence[Sequence[Any] | None], widths: Sequence[int] | None = None) -> dict[str, object]:

@@ -151,9 +151,17 @@ class _TakesMissing:
         return validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite="allow-nan")
 
 
-class MissingAdaBoostClassifier(_TakesMissing, AdaBoostClassifier):
-    """scikit-learn's AdaBoostClassifier, for rows that miss values."""
+class _MissingAdaBoostClassifier(_TakesMissing, AdaBoostClassifier):
+    pass
 
 
-class MissingAdaBoostRegressor(_TakesMissing, AdaBoostRegressor):
-    """scikit-learn's AdaBoostRegressor, for rows that miss values."""
+class _MissingAdaBoostRegressor(_TakesMissing, AdaBoostRegressor):
+    pass
+
+
+def taking_missing(model: AdaBoostClassifier | AdaBoostRegressor) -> AdaBoostClassifier | AdaBoostRegressor:
+    """The same fitted object, for rows that miss values, too."""
+    kind = _MissingAdaBoostClassifier if isinstance(model, AdaBoostClassifier) else _MissingAdaBoostRegressor
+    view = kind()
+    view.__dict__.update(model.__dict__)
+    return view

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.ring import WORD_BITS, Vector
 from fedtrees.errors import HeadroomError, ParameterError
 from fedtrees.neural.memory import Memory
@@ -129,7 +130,7 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
 
     def check(self) -> None:
         """See `Compression`."""
-        if not isinstance(self.bits, int) or not 2 <= self.bits <= 24:
+        if not is_whole(self.bits, 2, 24):
             raise ParameterError(f"compression: Rounded(bits={self.bits!r}): give a whole number from 2 to 24.")
 
     def grid(self, mass: int, exponent: int | None) -> Grid:
@@ -166,7 +167,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
 
     def check(self) -> None:
         """See `Compression`."""
-        if not isinstance(self.share, float | int) or not 0 < self.share <= 1:
+        if not is_number(self.share, 0, 1) or self.share == 0:
             raise ParameterError(f"compression: TopK(share={self.share!r}): give a number above 0 and up to 1.")
         Rounded(self.bits).check()
 

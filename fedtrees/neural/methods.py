@@ -6,15 +6,14 @@ cohort is all that the server learns.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.errors import ParameterError
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
@@ -176,7 +175,7 @@ class FedProx(_Plain, msgspec.Struct, frozen=True, tag="fedprox"):
 
     def check(self) -> None:
         """See `Method`."""
-        _refuse("mu", self.mu, isinstance(self.mu, Real) and 0 <= self.mu < math.inf)
+        _refuse("mu", self.mu, is_number(self.mu, least=0))
 
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
@@ -270,7 +269,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     def check(self) -> None:
         """See `Method`."""
-        _refuse("q", self.q, isinstance(self.q, Real) and 0 <= self.q < math.inf)
+        _refuse("q", self.q, is_number(self.q, least=0))
 
     def length(self, model: Model) -> int:
         """See `Method`."""
@@ -314,7 +313,7 @@ class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
 
     def check(self) -> None:
         """See `Method`."""
-        if not isinstance(self.layers, int) or self.layers < 1:
+        if not is_whole(self.layers):
             raise ParameterError(f"method: FedPer({self.layers!r}): give a whole number of layers from 1.")
 
     def length(self, model: Model) -> int:

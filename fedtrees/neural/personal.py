@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Protocol
 
 import msgspec
 import numpy as np
 
+from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.errors import ParameterError
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.model import Floats, Model
@@ -55,7 +54,7 @@ class Ditto:
 
     def own(self, model: Model, params: Floats, rows: Rows, work: Work, rng: np.random.Generator) -> Floats:
         """See `Personal`."""
-        if not isinstance(self.lam, Real) or not 0 <= self.lam < math.inf:
+        if not is_number(self.lam, least=0):
             raise ParameterError(f"Ditto(lam={self.lam!r}): give a number from 0.")
         lam = np.float32(self.lam)
 
@@ -80,7 +79,7 @@ class OwnHead:
 
     def own(self, model: Model, params: Floats, rows: Rows, work: Work, rng: np.random.Generator) -> Floats:
         """See `Personal`."""
-        if not isinstance(self.layers, int) or self.layers < 1:
+        if not is_whole(self.layers):
             raise ParameterError(f"OwnHead({self.layers!r}): give a whole number of layers from 1.")
         body = model.n_params - model.tail(self.layers)
 
@@ -93,6 +92,6 @@ class OwnHead:
 
 
 def _epochs(work: Work, epochs: int) -> Work:
-    if not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs):
         raise ParameterError(f"epochs={epochs!r}: give a whole number from 1.")
     return msgspec.structs.replace(work, epochs=epochs)

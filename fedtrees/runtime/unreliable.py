@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.core.channel import Call, Federation, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
+from fedtrees.core.numbers import is_number
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Schema
 from fedtrees.errors import ParameterError
@@ -44,7 +45,7 @@ class UnreliableFederation:
     """
 
     def __init__(self, federation: Federation, rate: float, seed: int = 0):
-        if not 0 <= rate < 1:
+        if not is_number(rate, 0, 1) or rate == 1:
             raise ParameterError(f"rate={rate!r}: give a number from 0 to below 1.")
         self.federation, self.rate, self.seed = federation, rate, seed
         self.eval_sets = getattr(federation, "eval_sets", 0)

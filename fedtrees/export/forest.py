@@ -1,0 +1,114 @@
+"""Trees, forests and AdaBoost of classes as XGBoost models, for whatever serves or explains those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
+
+from fedtrees.errors import ParameterError
+from fedtrees.export.xgboost import storable_base_margin, to_booster
+from fedtrees.trees.tree import LEAF, Cuts, Tree
+
+Values = NDArray[np.float64]
+
+
+def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booster:
+    """An XGBoost model that predicts what a fitted object of `export.sklearn` does, up to float32.
+
+    Law: what it predicts is the number of a regression, the probability of the second of two classes, or that of each
+    of more. A mean of trees is a sum of trees whose leaves are divided by their number; SAMME is a sum of votes whose
+    softmax its probabilities are (Zhu et al. 2009, section 2.3).
+
+    Parameters
+    ----------
+    model : DecisionTree*, RandomForest*, ExtraTrees* or AdaBoostClassifier
+        Whose right children stand beside the left.
+    names : sequence of str, optional
+        The features'.
+
+    Raises
+    ------
+    ParameterError
+        For an AdaBoostRegressor: a weighted median of trees is no sum of them.
+    """
+    if isinstance(model, AdaBoostRegressor):
+        raise ParameterError("AdaBoost's numbers are a weighted median of its trees, which no XGBoost model is.")
+    trees = [own.tree_ for own in getattr(model, "estimators_", [model])]
+    n_classes = len(getattr(model, "classes_", ()))
+    votes = isinstance(model, AdaBoostClassifier)
+    says = _votes(model, trees) if votes else [own.value[:, 0, :] / len(trees) for own in trees]
+    if n_classes == 2:
+        says = [own[:, 1:] for own in says]
+    cuts = _cuts(trees)
+    outputs = range(says[0].shape[1])
+    # rounds of a tree a class, or one round whose trees of a class stand side by side
+    order = [(t, k) for t in range(len(trees)) for k in outputs] if votes else [
+        (t, k) for k in outputs for t in range(len(trees))
+    ]  # fmt: skip
+    objective = "reg:squarederror" if not votes else "binary:logistic" if n_classes == 2 else "multi:softprob"
+    return to_booster(
+        [_tree(trees[t], says[t][:, k], cuts) for t, k in order],
+        cuts,
+        objective=objective,
+        base_margin=storable_base_margin(objective, np.zeros(len(outputs), np.float32)),
+        n_classes=n_classes if objective.startswith("multi:") else 0,
+        n_targets=len(outputs),
+        parallel=1 if votes else len(trees),
+        feature_names=names,
+    )
+
+
+def _votes(model: AdaBoostClassifier, trees: Sequence[Any]) -> list[Values]:
+    """What leaves add to the margin of each class, so that the model's softmax is that of the votes."""
+    weights, n_classes = model.estimator_weights_[: len(trees)], len(model.classes_)
+    # of two classes, the margin is the difference of the two
+    scale = (2.0 if n_classes == 2 else 1.0 / (n_classes - 1)) / weights.sum()
+    votes = []
+    for own, weight in zip(trees, weights * scale, strict=True):
+        chosen = own.value[:, 0, :].argmax(axis=1)[:, None] == np.arange(n_classes)
+        votes.append(np.where(chosen, weight, -weight / (n_classes - 1)))
+    return votes
+
+
+def _cuts(trees: Sequence[Any]) -> Cuts:
+    """The thresholds that trees use, each once: bins of features all of which may be missing."""
+    feature = np.concatenate([own.feature for own in trees])
+    above = np.concatenate([_above(own) for own in trees])
+    used = (feature >= 0) & np.isfinite(above)
+    each = [np.unique(above[used & (feature == f)]) for f in range(trees[0].n_features)]
+    offsets = np.concatenate([[0], np.cumsum([len(own) for own in each])]).astype(np.int64)
+    return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(len(each), bool))
+
+
+def _above(tree: Any) -> NDArray[np.float32]:
+    """The least float32 above each threshold: x <= threshold is x < that."""
+    with np.errstate(over="ignore"):
+        near = tree.threshold.astype(np.float32)
+    above: NDArray[np.float32] = np.where(near > tree.threshold, near, np.nextafter(near, np.float32(np.inf)))
+    return np.where(np.isneginf(tree.threshold), np.float32(-np.inf), above)
+
+
+def _tree(tree: Any, values: Values, cuts: Cuts) -> Tree:
+    """One tree whose leaves say these values."""
+    inner, above = tree.children_left != LEAF, _above(tree)
+    bins = np.zeros(tree.node_count, np.int32)
+    for node in np.flatnonzero(inner).tolist():
+        own = cuts.values[cuts.offsets[tree.feature[node]] : cuts.offsets[tree.feature[node] + 1]]
+        bins[node] = np.searchsorted(own, above[node]) if np.isfinite(above[node]) else -1
+    weight = tree.weighted_n_node_samples
+    left = np.where(inner, tree.children_left, 0)
+    impure = weight * tree.impurity
+    return Tree(
+        feature=np.where(inner, tree.feature, LEAF).astype(np.int32),
+        bin=bins,
+        default_left=np.asarray(tree.missing_go_to_left, bool),
+        left=tree.children_left.astype(np.int32),
+        value=values.astype(np.float32),
+        gain=np.where(inner, impure - impure[left] - impure[np.where(inner, left + 1, 0)], 0).astype(np.float32),
+        cover=weight.astype(np.float32),
+    )

@@ -1,0 +1,108 @@
+"""Trees by impurity, forests and AdaBoost as XGBoost models: they predict what scikit-learn's own objects do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from strategies import examples
+
+from fedtrees import (
+    FedAdaBoostClassifier,
+    FedAdaBoostRegressor,
+    FedExtraTreesClassifier,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedGBTClassifier,
+    FedTreeClassifier,
+    FedTreeRegressor,
+    ParameterError,
+)
+
+MODELS: list[Any] = [
+    FedTreeClassifier(max_depth=5),
+    FedTreeClassifier(max_leaf_nodes=6, ccp_alpha=0.002),
+    FedTreeRegressor(max_depth=6),
+    FedForestClassifier(12, max_depth=5),
+    FedForestRegressor(12, max_depth=5, max_features=2),
+    FedExtraTreesClassifier(9, max_depth=7),
+    FedAdaBoostClassifier(12, max_depth=2),
+    FedAdaBoostClassifier(9, learning_rate=0.4),
+]
+
+
+def table(seed: int, classes: int, missing: float, rows: int = 160) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = np.round(rng.normal(size=(rows, 4)), 1).astype(np.float32)
+    X[rng.random(X.shape) < missing] = np.nan
+    noisy = np.nan_to_num(X[:, 0]) - 2 * np.isnan(X[:, 1]) + np.nan_to_num(X[:, 2]) ** 2 + rng.normal(size=rows) / 2
+    return pd.DataFrame(X, columns=list("abcd")), pd.qcut(noisy, classes, labels=False) if classes else noisy
+
+
+@examples(60)
+@given(
+    estimator=st.sampled_from(MODELS), classes=st.integers(2, 4), missing=st.sampled_from([0.0, 0.2]),
+    named=st.booleans(), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_a_booster_predicts_the_same(estimator: Any, classes: int, missing: float, named: bool, seed: int) -> None:
+    X, y = table(seed, classes if estimator._classifies else 0, missing)
+    rows = X if named else X.to_numpy()
+    model = clone(estimator).set_params(n_jobs=1).fit(rows, y, np.arange(len(y)) % 3)
+    said = model.to_booster().inplace_predict(X.to_numpy(), validate_features=False)
+    if not model._classifies:
+        expected = model.predict(rows)
+    elif classes == 2:
+        expected = model.predict_proba(rows)[:, 1]
+    else:
+        expected = model.predict_proba(rows)
+    np.testing.assert_allclose(said, expected, rtol=2e-6, atol=2e-6)
+    assert model.to_booster().feature_names == (list("abcd") if named else None)
+
+
+def test_a_tree_that_splits_nothing_is_a_model_too() -> None:
+    model = FedTreeRegressor().fit(np.zeros((6, 1)), np.arange(6.0))
+    assert model.to_booster().inplace_predict(np.zeros((1, 1))).tolist() == [2.5]
+
+
+def test_gains_and_covers_are_the_trees_own(tmp_path: Path) -> None:
+    X, y = table(0, 2, 0.1)
+    model = FedTreeClassifier(max_depth=3).fit(X, y)
+    model.to_booster().save_model(tmp_path / "tree.json")
+    plain = xgboost.Booster(model_file=str(tmp_path / "tree.json"))
+    nodes = plain.trees_to_dataframe()
+    assert nodes["Cover"].to_numpy()[0] == len(X)
+    gains = plain.get_score(importance_type="total_gain")
+    shares = {name: own / sum(gains.values()) for name, own in gains.items()}
+    expected = {name: own for name, own in zip("abcd", model.feature_importances_, strict=True) if own}
+    assert shares == pytest.approx(expected, rel=1e-5)
+
+
+def test_shap_of_a_forest_adds_up() -> None:
+    X, y = table(1, 2, 0.1)
+    model = FedForestClassifier(10, max_depth=4).fit(X, y)
+    parts = model.to_booster().predict(xgboost.DMatrix(X), pred_contribs=True)
+    np.testing.assert_allclose(parts.sum(axis=1), model.predict_proba(X)[:, 1], atol=1e-5)
+
+
+def test_a_weighted_median_is_refused() -> None:
+    X, y = table(0, 0, 0.0)
+    with pytest.raises(ParameterError, match="a weighted median of its trees, which no XGBoost model is"):
+        FedAdaBoostRegressor(3).fit(X, y).to_booster()
+    with pytest.raises(NotFittedError):
+        FedForestClassifier().to_booster()
+
+
+def test_boosting_may_go_on_from_an_adaboost() -> None:
+    X, y = table(2, 2, 0.0)
+    votes = FedAdaBoostClassifier(5).fit(X, y)
+    model = FedGBTClassifier(3).fit(X, y, xgb_model=votes.to_booster())
+    assert model.booster_.num_boosted_rounds() == 8
+    assert model.score(X, y) >= votes.score(X, y)

@@ -1,0 +1,238 @@
+"""Trees that may ask which silo a row is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from strategies import examples
+
+from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, MoreTrees, ParameterError, Silo
+from fedtrees.core.silo_column import codes_of_silos, with_silo_column
+from fedtrees.errors import SchemaError
+
+SIZES = {"mayo": 220, "ucla": 130, "charité": 90, "oslo": 7}
+
+
+def rows(seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """What a column means is turned around in two of the silos."""
+    rng = np.random.default_rng(seed)
+    silos = rng.permutation(np.repeat(list(SIZES), list(SIZES.values())))
+    X = pd.DataFrame(rng.normal(size=(len(silos), 3)).astype(np.float32), columns=["age", "dose", "x"])
+    X.loc[rng.random(len(X)) < 0.1, "dose"] = np.nan
+    turned = np.isin(silos, ["ucla", "oslo"])
+    y = X["age"].to_numpy() * np.where(turned, -2, 2) + X["dose"].fillna(0).to_numpy() + rng.normal(size=len(X)) / 4
+    return X, y, silos
+
+
+def with_column(X: pd.DataFrame, silos: Any) -> pd.DataFrame:
+    return X.assign(silo=pd.Categorical(silos, categories=sorted(SIZES)))
+
+
+def trees(model: Any) -> list[str]:
+    return model.booster_.get_dump(with_stats=True, dump_format="json")
+
+
+@examples(20)
+@given(
+    max_cat_to_onehot=st.sampled_from([1, 4, 10]), mode=st.sampled_from(["fused", "faithful"]),
+    n_jobs=st.integers(1, 2), classifies=st.booleans(), seed=st.integers(0, 5),
+)  # fmt: skip
+def test_trees_are_those_of_a_table_with_the_silos_as_a_category(
+    max_cat_to_onehot: int, mode: str, n_jobs: int, classifies: bool, seed: int
+) -> None:
+    X, y, silos = rows(seed)
+    kind, target = (FedGBTClassifier, y > 0) if classifies else (FedGBTRegressor, y)
+    how: dict[str, Any] = {"n_estimators": 3, "max_depth": 4, "max_cat_to_onehot": max_cat_to_onehot, "n_jobs": n_jobs}
+    pooled = kind(**how, enable_categorical=True).fit(with_column(X, silos), target)
+    parts = [
+        Silo(name, X[silos == name], target[silos == name])
+        for name in np.random.default_rng(seed).permutation(list(SIZES))
+    ]
+    own = kind(**how, split_on_silo=True).fit_federation(LocalFederation(parts, mode=mode))
+    assert trees(own) == trees(pooled)
+    assert any("silo" in tree for tree in trees(own))
+    assert own.predict(X, silos=silos).tolist() == pooled.predict(with_column(X, silos)).tolist()
+    assert own.score(X, target, silos=silos) > own.score(X, target)
+
+
+def test_a_silo_that_forgets_knows_its_column_again() -> None:
+    X, y, silos = rows()
+    parts = [Silo(name, X[silos == name], y[silos == name]) for name in SIZES]
+    federation = LocalFederation(parts, mode="faithful")
+    expected = trees(FedGBTRegressor(4, split_on_silo=True).fit_federation(federation))
+
+    class Restarts(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            parts[epoch].forget()
+            return False
+
+    again = FedGBTRegressor(4, split_on_silo=True, callbacks=[Restarts()])
+    assert trees(again.fit_federation(federation)) == expected
+
+
+def test_held_out_rows_have_the_column_too() -> None:
+    X, y, silos = rows()
+    test, _, whose = rows(1)
+    model = FedGBTRegressor(8, split_on_silo=True, max_depth=4, eval_metric="rmse")
+    truth = rows(1)[1]
+    model.fit(X, y, silos, eval_set=[(test, truth)], eval_silos=[whose])
+    rmse = np.sqrt(np.mean((model.predict(test, silos=whose) - truth) ** 2))
+    assert model.evals_result()["validation_0"]["rmse"][-1] == pytest.approx(rmse, rel=1e-5)
+    drawn = {
+        split: FedGBTRegressor(8, split_on_silo=split, validation_fraction=0.3, early_stopping_rounds=2, max_depth=4)
+        for split in (False, True)
+    }
+    scores = {split: model.fit(X, y, silos).best_score for split, model in drawn.items()}
+    assert scores[True] < 0.8 * scores[False]
+
+
+def test_plain_xgboost_predicts_the_same_from_the_file(tmp_path: Path) -> None:
+    X, y, silos = rows()
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model.save_model(tmp_path / "model.json")
+    plain = xgboost.Booster(model_file=str(tmp_path / "model.json"))
+    expected = plain.predict(xgboost.DMatrix(with_column(X, silos), enable_categorical=True))
+    assert model.predict(X, silos=silos).tolist() == expected.tolist()
+    again = FedGBTRegressor().load_model(tmp_path / "model.json")
+    assert again.predict(X, silos=silos).tolist() == expected.tolist()
+    assert again.n_features_in_ == model.n_features_in_ == 3
+    assert again.feature_names_in_.tolist() == ["age", "dose", "x"]
+    assert len(model.feature_importances_) == 4
+    assert model.feature_importances_[3] > 0
+
+
+def test_arrays_have_silos_too() -> None:
+    X, y, silos = rows()
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X.to_numpy(), y, silos)
+    named = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    assert model.predict(X.to_numpy(), silos=silos).tolist() == named.predict(X, silos=silos).tolist()
+    assert len(model.feature_importances_) == 4
+    assert model.apply(X.to_numpy(), silos=silos).tolist() == named.apply(X, silos=silos).tolist()
+
+
+def test_categories_of_the_table_may_stay_numbers() -> None:
+    X, y, silos = rows()
+    X["ward"] = pd.Categorical(np.random.default_rng(3).choice(list("abc"), len(X)))
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    assert model.booster_.feature_types == ["float"] * 4 + ["c"]
+    assert np.isfinite(model.predict(X, silos=silos)).all()
+
+
+def test_silos_are_routed_to_scores_where_that_is_asked_for() -> None:
+    X, y, silos = rows()
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = FedGBTRegressor(6, split_on_silo=True).set_fit_request(silos=True)
+        apart = cross_val_score(clone(model).set_score_request(silos=True), X, y, params={"silos": silos}, cv=3)
+        unknown = cross_val_score(model, X, y, params={"silos": silos}, cv=3)
+    assert apart.min() > unknown.max()
+
+
+def test_a_personal_copy_takes_all_rows_for_its_silos() -> None:
+    X, y, silos = rows()
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    own = model.personalize(Silo("ucla", X[:1], y[:1]))
+    assert own.predict(X).tolist() == model.predict(X, silos="ucla").tolist()
+    assert own.predict(X).tolist() != model.predict(X).tolist()
+    assert own.predict(X, silos=silos).tolist() == model.predict(X, silos=silos).tolist()
+    assert own.fit(X, y, silos).predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_rows_of_no_known_silo_go_the_default_way() -> None:
+    X, y, silos = rows()
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    unknown = model.predict(X)
+    assert model.predict(X, silos=[None] * len(X)).tolist() == unknown.tolist()
+    some = np.where(silos == "oslo", None, silos)
+    assert model.predict(X, silos=some)[silos == "oslo"].tolist() == unknown[silos == "oslo"].tolist()
+    assert (
+        model.predict(X, silos=some)[silos != "oslo"].tolist()
+        == model.predict(X, silos=silos)[silos != "oslo"].tolist()
+    )
+
+
+def test_the_column_follows_the_rows_wherever_they_lie() -> None:
+    X, y, silos = rows()
+    weight = np.ones(len(X))
+    weight[::3] = 0  # which are left out of the table's order
+    table = LocalFederation.from_table(X, y, silos, weight).table
+    column = with_silo_column(table, sorted(SIZES)).X[table.order, -1]
+    expected = np.array([sorted(SIZES).index(own) for own in silos], np.float32)[table.order]
+    assert column.tolist() == expected.tolist()
+    assert np.isnan(with_silo_column(table, ["elsewhere"]).X[:, -1]).all()
+
+
+def test_codes() -> None:
+    assert codes_of_silos("b", ["a", "b"], 2).tolist() == [1, 1]
+    assert codes_of_silos([2, 10], ["10", "2"], 2).tolist() == [1, 0]
+    assert np.isnan(codes_of_silos([None, float("nan")], ["a"], 2)).all()
+
+
+X, Y, SILOS = rows()
+MODEL = FedGBTRegressor(2, split_on_silo=True)
+WRONG: dict[str, tuple[Any, type[Exception], str]] = {
+    "no switch": (
+        lambda: FedGBTRegressor(split_on_silo="yes").fit(X, Y, SILOS),
+        ParameterError,
+        "split_on_silo='yes': give True or False",
+    ),
+    "a column of that name": (
+        lambda: MODEL.fit(X.assign(silo=1), Y, SILOS),
+        DataError,
+        "X has a column 'silo' of its own; rename it",
+    ),
+    "a model to go on from": (
+        lambda: MODEL.fit(X, Y, SILOS, xgb_model=MODEL.booster_),
+        DataError,
+        "cannot go on from an earlier model",
+    ),
+    "another mode": (
+        lambda: FedGBTRegressor(split_on_silo=True, mode="bagging").fit(X, Y, SILOS),
+        ParameterError,
+        "mode='bagging' does not go with split_on_silo",
+    ),
+    "an unknown silo": (
+        lambda: MODEL.predict(X, silos="uppsala"),
+        DataError,
+        "silos: 'uppsala' was not there in training ('charité', 'mayo', 'oslo', 'ucla'); give None of such rows",
+    ),
+    "too few ids": (lambda: MODEL.predict(X, silos=SILOS[:5]), DataError, "silos: 5 ids for 447 rows"),
+    "silos of a model that tells none apart": (
+        lambda: FedGBTRegressor(2).fit(X, Y, SILOS).predict(X, silos=SILOS),
+        ParameterError,
+        "the model was trained without split_on_silo",
+    ),
+    "a personal copy of a stranger": (
+        lambda: MODEL.personalize(Silo("uppsala", X, Y)),
+        DataError,
+        "'uppsala' was not there in training",
+    ),
+    "a personal copy of other columns": (
+        lambda: MODEL.personalize(Silo("mayo", X[["age"]], Y)),
+        SchemaError,
+        "column 'dose' is missing",
+    ),
+    "more trees of a personal copy": (
+        lambda: MODEL.personalize(Silo("mayo", X, Y), MoreTrees(2)),
+        ParameterError,
+        "a model with split_on_silo has the silo's own branches; leave it out",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+def test_what_is_wrong_is_said(case: str) -> None:
+    call, kind, message = WRONG[case]
+    MODEL.fit(X, Y, SILOS)
+    with pytest.raises(kind) as caught:
+        call()
+    assert message in str(caught.value)
