@@ -91,11 +91,12 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     n_rounds_ : int
         Rounds so far.
     loss_curve_ : list of float
-        The mean training loss of each round, NaN where nobody took part.
+        The mean training loss of each round, NaN where nobody took part; those of earlier calls come first where a
+        training goes on.
     evals_result_ : dict of str to dict of str to list of float
-        Each evaluation set's metrics, round by round.
+        Each evaluation set's metrics, round by round, of the last call.
     ledger_ : Ledger
-        Bytes and integers by silo, round and kind of query.
+        Bytes and integers by silo, round and kind of query, of the last call.
     n_features_in_, feature_names_in_
 
     Examples
