@@ -171,7 +171,7 @@ def test_rounding_by_lot_is_right_in_the_mean_and_off_by_less_than_a_step(
 ) -> None:
     grid, rng = narrow(bits, exponent), np.random.default_rng(0)
     given_values = np.array(values)
-    whole = Rounded(bits).round(given_values, grid, rng, Memory())
+    whole = Rounded(bits).round(given_values, grid, lambda: rng, Memory())
     most = 1 << (bits - 1)
     assert np.abs(whole).max() <= most
     inside = np.abs(grid.steps(given_values)) < most - 1
@@ -192,7 +192,7 @@ def test_what_top_k_does_not_send_waits_and_nothing_is_lost(seed: int, share: fl
     top, grid, sent, total = TopK(share), narrow(12, 2), np.zeros(40), np.zeros(40)
     for round in range(5):
         values = rng.normal(size=40)
-        whole = top.round(values, grid, rng, memory.enter(round))
+        whole = top.round(values, grid, lambda: rng, memory.enter(round))
         assert np.count_nonzero(whole) <= max(1, math.ceil(share * 40))
         sent += np.ldexp(whole.astype(float), -grid.bits)
         total += values

@@ -7,6 +7,7 @@ largest update of the round before, which is learnt by a sum, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -17,6 +18,8 @@ from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.ring import WORD_BITS, Vector
 from fedtrees.errors import HeadroomError, ParameterError
 from fedtrees.neural.memory import Memory
+
+Lot = Callable[[], np.random.Generator]  # made where it is needed: ten thousand silos that draw nothing make none
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -87,8 +90,8 @@ class Compression(Protocol):
         """How many of ``n`` integers are other than zero, at the most."""
         ...
 
-    def round(self, values: NDArray[np.floating], grid: Grid, rng: np.random.Generator, memory: Memory) -> Vector:
-        """The integers, int64 like values."""
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
+        """The integers, int64 like values; ``lot`` is the silo's own in the round."""
         ...
 
 
@@ -108,7 +111,7 @@ class Exact(msgspec.Struct, frozen=True, tag="exact"):
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, rng: np.random.Generator, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
         """See `Compression`."""
         return grid.round(values)
 
@@ -141,10 +144,10 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, rng: np.random.Generator, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
         """See `Compression`."""
         most = 1 << grid.width
-        down = np.floor(grid.steps(values) + rng.random(len(values)))
+        down = np.floor(grid.steps(values) + lot().random(len(values)))
         return np.clip(down, -most, most).astype(np.int64)
 
 
@@ -179,7 +182,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
         """See `Compression`."""
         return max(1, math.ceil(self.share * n))
 
-    def round(self, values: NDArray[np.floating], grid: Grid, rng: np.random.Generator, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
         """See `Compression`."""
         waiting = values + memory.recall(len(values))
         k, most = self.entries(len(values)), 1 << grid.width

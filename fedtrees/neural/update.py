@@ -122,8 +122,10 @@ class LocalUpdate(Query, frozen=True, eq=False):
             sent, loss = self.method.update(job)
             numbers, extras = np.split(sent, [self._numbers])
             fine = FINE.round(np.append(extras, loss))
-            lot, waiting = stream(begin.seed, "rounding", round, name), state.memory(place, round, "waiting")
-            coarse = self.compression.round(numbers, self.grid, lot, waiting)
+            waiting = state.memory(place, round, "waiting")
+            coarse = self.compression.round(
+                numbers, self.grid, lambda: stream(begin.seed, "rounding", round, name), waiting
+            )
         except (DivergenceError, HeadroomError) as error:
             raise DivergenceError(f"silo {name!r}, round {round}: {error}") from error
         parts = [coarse, to_digits(fine, self.grid.width, self._digits)]
