@@ -181,7 +181,7 @@ def test_rounding_by_lot_is_right_in_the_mean_and_off_by_less_than_a_step(
 def test_the_mean_of_many_lots_is_the_value() -> None:
     grid = narrow(4, 0)
     values = np.linspace(-0.9, 0.9, 7).repeat(20_000)
-    whole = Rounded(4).round(values, grid, np.random.default_rng(1), Memory())
+    whole = Rounded(4).round(values, grid, lambda: np.random.default_rng(1), Memory())
     means = np.ldexp(whole.reshape(7, -1).mean(axis=1), -grid.bits)
     np.testing.assert_allclose(means, np.linspace(-0.9, 0.9, 7), atol=4 * 0.25 / 2 / math.sqrt(20_000))
 
@@ -214,5 +214,5 @@ def test_exact_is_the_nearest_step() -> None:
     grid = Exact().grid(60_000, None)
     assert grid == Grid(24, 7)
     values = np.random.default_rng(0).normal(size=100)
-    whole = Exact().round(values, grid, np.random.default_rng(0), Memory())
+    whole = Exact().round(values, grid, lambda: np.random.default_rng(0), Memory())
     assert np.abs(np.ldexp(whole.astype(float), -24) - values).max() <= 2**-25

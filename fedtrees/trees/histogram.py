@@ -78,7 +78,9 @@ class Histograms(Query, frozen=True, eq=False):
 
     def nodes(self) -> NDArray[np.int32]:
         """How many nodes of each tree are summed."""
-        return np.diff(self.build_ends, prepend=np.int32(0))
+        nodes = self.build_ends.copy()  # which is asked often: numpy's diff takes ten times as long
+        nodes[1:] -= self.build_ends[:-1]
+        return nodes
 
     def size(self) -> int:
         """See `Query`."""
