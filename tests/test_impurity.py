@@ -288,7 +288,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("kind", sorted(PAIRS))
-@pytest.mark.parametrize("name", ["adult_income", "a9a"])
+@pytest.mark.parametrize("name", ["adult_income", "a9a", "insteval_depts"])
 def test_on_real_silos_we_score_as_scikit_learn_does(kind: str, name: str) -> None:
     X, y, silos, train = getattr(data, name)()
     filled = X.fillna(-1)  # scikit-learn's AdaBoost takes none that are missing
@@ -297,6 +297,22 @@ def test_on_real_silos_we_score_as_scikit_learn_does(kind: str, name: str) -> No
     theirs.fit(filled[train], y[train])
     scores = [accuracy_score(y[~train], model.predict(filled[~train])) for model in (own, theirs)]
     assert scores[0] == pytest.approx(scores[1], abs=0.005)
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("kind", ["tree", "adaboost"])
+def test_over_four_hospitals_we_score_as_scikit_learn_does(kind: str) -> None:
+    """A fold is too few rows to tell half a hundredth: five are averaged."""
+    scores = []
+    for fold in range(5):
+        X, y, silos, train = data.heart_disease_4hospitals(fold)
+        filled = X.fillna(-1)
+        own, theirs = (make(6) for make in PAIRS[kind])
+        own.fit(filled[train], y[train], silos[train])
+        theirs.fit(filled[train], y[train])
+        scores.append([model.score(filled[~train], y[~train]) for model in (own, theirs)])
+    mean = np.mean(scores, axis=0)
+    assert mean[0] == pytest.approx(mean[1], abs=0.005)
 
 
 @pytest.mark.slow_without_jit
