@@ -6,6 +6,7 @@ rows are, and its trees know of no others.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,17 +41,19 @@ class OneAfterAnother:
     """
 
     sampler: Sampler
+    # of each (number of silos, seed): how many turns there were before each cohort, as far as that was asked
+    _before: dict[tuple[int, int], list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
         """See `Sampler`."""
-        done = 0
-        for turn in range(round + 1):  # cohorts may be of different sizes
-            cohort = self.sampler.draw(n_silos, seed, turn)
-            if done + len(cohort) > round:
-                order = stream(seed, "who comes next", turn).permutation(cohort)
-                return order[round - done : round - done + 1]
-            done += len(cohort)
-        return np.zeros(0, np.int64)
+        before = self._before.setdefault((n_silos, seed), [0])
+        while before[-1] <= round and len(before) <= round + 1:  # cohorts may be of different sizes, and empty
+            before.append(before[-1] + len(self.sampler.draw(n_silos, seed, len(before) - 1)))
+        turn = bisect_right(before, round) - 1
+        if before[-1] <= round or turn > round:  # nobody was there: how far others have asked says nothing
+            return np.zeros(0, np.int64)
+        order = stream(seed, "who comes next", turn).permutation(self.sampler.draw(n_silos, seed, turn))
+        return order[round - before[turn] :][:1]
 
 
 @dataclass(eq=False)
