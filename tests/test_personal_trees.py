@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris
 from fedtrees import (
     DataError,
     FedGBTClassifier,
+    FedGBTRanker,
     FedGBTRegressor,
     MoreTrees,
     OwnLeaves,
@@ -73,6 +74,56 @@ def test_of_classes_and_saved(tmp_path: Any) -> None:
     personal.save_model(tmp_path / "own.json")
     again = FedGBTClassifier().load_model(tmp_path / "own.json")
     np.testing.assert_array_equal(again.predict(table), personal.predict(table))
+
+
+def test_more_trees_follow_the_best_round() -> None:
+    shared = FedGBTRegressor(60, validation_fraction=0.3, early_stopping_rounds=2).fit(X, Y, SILOS)
+    silo = halves()[0]
+    own = shared.personalize(silo, MoreTrees(20))
+    assert own.booster_.num_boosted_rounds() == shared.best_iteration + 1 + 20
+    assert not hasattr(own, "best_iteration")
+    rows, y = silo.table.X, silo.table.y
+    assert own.score(rows, y) > shared.score(rows, y) + 0.01
+    assert shared.best_iteration + 1 < shared.booster_.num_boosted_rounds()
+
+
+def test_a_ranker_learns_from_its_queries() -> None:
+    """Outside reference: XGBoost's own training that goes on, of the same queries and their weights."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 4)).astype(np.float32)
+    qid, weight = np.repeat(np.arange(60), 5), rng.integers(1, 4, 60).astype(np.float32)
+    y = np.clip(np.round(rows[:, 0] + 1.5), 0, 3)
+    shared = FedGBTRanker(5).fit(rows, y, qid % 3, qid=qid)
+    mine = qid % 3 == 1
+    each = np.unique(qid[mine])
+    own = shared.personalize(Silo("1", rows[mine], y[mine], weight[each], qid=qid[mine]), MoreTrees(4))
+    matrix = xgboost.DMatrix(rows[mine], y[mine], qid=qid[mine], weight=weight[each])
+    params = {"objective": "rank:ndcg", "max_depth": 6, "learning_rate": 0.3, "tree_method": "hist"}
+    expected = xgboost.train(params, matrix, 4, xgb_model=shared.booster_.copy())
+    np.testing.assert_allclose(own.predict(rows), expected.inplace_predict(rows), rtol=1e-5)
+
+
+def test_margins_to_start_from_and_constraints_hold_for_personal_trees_too() -> None:
+    silo, start = halves()[0], 5 * Y[: len(halves()[0].table.y)]
+    table = silo.table
+    shared = FedGBTRegressor(2, monotone_constraints=np.array([1, 0, 0, 0]), interaction_constraints=[[0, 1]])
+    shared.fit(X, Y, SILOS)
+    plain, other = (
+        shared.personalize(Silo("a", table.X, table.y, base_margin=margin), MoreTrees(5)) for margin in (None, start)
+    )
+    assert plain.predict(X).tolist() != other.predict(X).tolist()
+    falling = np.tile(X[:1], (50, 1))
+    falling[:, 0] = np.linspace(-3, 3, 50)
+    assert (np.diff(plain.predict(falling)) >= 0).all()
+
+
+def test_what_has_no_personal_model_says_so() -> None:
+    shared = FedGBTRegressor(2, objective=lambda y, margin: (margin - y, np.ones(len(y)))).fit(X, Y, SILOS)
+    with pytest.raises(ParameterError, match="models whose objective is a function are not made personal"):
+        shared.personalize(halves()[0])
+    times = FedGBTRegressor(2, objective="survival:aft").fit(X, np.stack([Y - Y.min() + 1] * 2, axis=1), SILOS)
+    with pytest.raises(ParameterError, match="models whose objective is survival:aft are not made personal"):
+        times.personalize(halves()[0])
 
 
 def test_wrong_silos_are_refused() -> None:

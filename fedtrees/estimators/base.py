@@ -18,7 +18,7 @@ from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
-from fedtrees.estimators.model import HoldsBooster, describe, go_on_from
+from fedtrees.estimators.model import HoldsBooster, describe, go_on_from, note_own_silo
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
@@ -29,7 +29,7 @@ from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble
-from fedtrees.trees.constraints import Interactions, Monotone
+from fedtrees.trees.constraints import Constraints, Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ class FedGBT(HoldsBooster):
         """Train over one table; ``more`` is what evaluation sets have besides (X, y), in the order of `Silo`."""
         check_parameters(self)
         held_out = list(eval_set or ())
+        if self.split_on_silo and held_out and options["eval_silos"] is None:
+            raise ParameterError("eval_silos: trees with split_on_silo ask whose the rows of eval_set are; say it.")
         columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
         sets = [with_columns(*own) for own in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
@@ -329,9 +331,15 @@ class FedGBT(HoldsBooster):
         shared = self.get_booster()
         if self._silos is not None:
             return self._of_silo(silo, how)
+        if callable(self.objective) or self._objective == "survival:aft":
+            what = "a function" if callable(self.objective) else self._objective
+            raise ParameterError(f"personalize: models whose objective is {what} are not made personal.")
         params = {**self.get_xgb_params(), "objective": self._objective, "nthread": Threads(self.n_jobs).n}
         for ours in ("n_jobs", "random_state", "base_score", "eval_metric", "validation_fraction"):
             params.pop(ours, None)
+        params |= Constraints.of(
+            self.monotone_constraints, self.interaction_constraints, self._schema.names
+        ).params()  # fmt: skip
         if self._objective.startswith("multi:"):
             params["num_class"] = len(self._schema.labels or ())
         params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
@@ -348,6 +356,9 @@ class FedGBT(HoldsBooster):
             raise ParameterError(f"how={how!r}: a model with split_on_silo has the silo's own branches; leave it out.")
         codes_of_silos(silo.name, self._silos or (), 1)  # refuses others
         personal = copy(self)
+        personal.booster_ = self.booster_.copy()
+        personal.booster_.set_param({"nthread": Threads(self.n_jobs).n})
+        note_own_silo(personal.booster_, silo.name)
         personal._own_silo = silo.name
         return personal
 

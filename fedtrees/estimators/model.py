@@ -182,7 +182,7 @@ class HoldsBooster(ReadsRows):
     def feature_importances_(self) -> NDArray[np.float32]:
         """What each feature's splits come to, as shares of their sum: float32 (features,).
 
-        With ``split_on_silo``, what the silo's come to stands last.
+        With ``split_on_silo``, what is missing to 1 is the silo's.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class HoldsBooster(ReadsRows):
         scores = self.booster_.get_score(importance_type=kind)
         names = self.booster_.feature_names or [f"f{place}" for place in range(self.booster_.num_features())]
         each = np.array([scores.get(name, 0.0) for name in names], np.float64)
-        return (each / (each.sum() or 1.0)).astype(np.float32)
+        return (each / (each.sum() or 1.0)).astype(np.float32)[: self.n_features_in_]
 
     # -- files ----------------------------------------------------------------------------------------------
 
@@ -240,6 +240,7 @@ class HoldsBooster(ReadsRows):
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
         self._hold(booster, schema, bool(about and about.get("split_on_silo")))
+        self._own_silo = about.get("own_silo") if about else None
         self._note(None)
         return self
 
@@ -331,6 +332,12 @@ def describe(
     booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
 
 
+def note_own_silo(booster: xgboost.Booster, silo: str) -> None:
+    """Write into a model of several silos whose all its rows are."""
+    about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
+    booster.set_attr(**{_ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
+
+
 def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
     """The columns that a model was trained on, as far as it knows them."""
     n = booster.num_features()
@@ -338,6 +345,8 @@ def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
         schema = Schema(**about["schema"])
         if len(schema.names) != n or len(schema.kinds) != n:
             raise ValueError(f"{len(schema.names)} columns for {n} features")
+        if about.get("split_on_silo") and schema.names[-1:] != [COLUMN]:
+            raise ValueError(f"no column {COLUMN!r} to split by")
         return schema
     names = booster.feature_names or [f"f{i}" for i in range(n)]
     labels = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -86,9 +85,7 @@ def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
     if params["objective"].startswith("multi:"):
         params["num_class"] = len(schema.labels or ())
     if constraints is not None:
-        params["monotone_constraints"] = f"({','.join(map(str, constraints.direction.tolist()))})"
-        if constraints.groups is not None:
-            params["interaction_constraints"] = json.dumps([sorted(own) for own in constraints.groups])
+        params |= constraints.params()
     return params
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+import numpy as np
 
 from fedtrees.core.numbers import is_whole
 from fedtrees.core.silo import Silo
@@ -15,6 +16,9 @@ from fedtrees.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import xgboost
+
+
+_BEST = ("best_iteration", "best_score")  # of the shared model's rounds
 
 
 class PersonalTrees(Protocol):
@@ -96,10 +100,25 @@ def personal_booster(
     y = numbers_of(table) if schema.labels is None else places_of(table, schema.labels)
     X = table.X if table.order is None else table.X[table.order]
     names = shared.feature_names
-    matrix = xgboost.DMatrix(X, y, weight=table.weight, feature_names=names, feature_types=shared.feature_types)
-    own = how.own(shared.copy(), matrix, params)
-    own.set_attr(**{name: value for name, value in shared.attributes().items() if not name.startswith("best_")})
+    matrix = xgboost.DMatrix(X, y, feature_names=names, feature_types=shared.feature_types)
+    weight = table.weight
+    if params["objective"].startswith("rank:"):
+        starts = table.query_starts()
+        matrix.set_group(np.diff(starts))
+        weight = None if weight is None else weight[starts[:-1]]  # which all rows of a query share
+    if weight is not None:
+        matrix.set_weight(weight)
+    if table.margin is not None:
+        matrix.set_base_margin(table.margin)
+    own = how.own(_best_of(shared), matrix, params)
+    own.set_attr(**{name: None if name in _BEST else value for name, value in shared.attributes().items()})
     return own
+
+
+def _best_of(shared: xgboost.Booster) -> xgboost.Booster:
+    """A copy of the rounds that predictions end with, where the best one was sought."""
+    best = shared.attr("best_iteration")
+    return shared.copy() if best is None else shared[: int(best) + 1]
 
 
 def check_personal(schema: Schema, silo: Silo) -> None:

@@ -14,6 +14,7 @@ from fedtrees.core.features import read_features
 from fedtrees.core.queries import of_queries, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
+from fedtrees.core.silo_column import read_silos
 from fedtrees.core.table import (
     Schema,
     Table,
@@ -22,7 +23,7 @@ from fedtrees.core.table import (
     read_weight,
     refuse_mixed_targets,
 )
-from fedtrees.core.target import plain_array, read_margin, read_target
+from fedtrees.core.target import read_margin, read_target
 from fedtrees.core.vocabulary import recoded
 from fedtrees.errors import DataError, SchemaError
 
@@ -104,7 +105,7 @@ def split_table(
     qid: ArrayLike | None = None,
 ) -> Table:
     """Sort one table by a silo id a row, without a copy of X; None is one silo, called ``all``."""
-    ids = None if silos is None else _read_ids(silos)
+    ids = None if silos is None else read_silos(silos)
     values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
     target, queries = read_target(y, n), read_row_ids(qid, n, what="qid")
@@ -115,7 +116,7 @@ def split_table(
         import pandas as pd
 
         codes, found = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
-        names = [str(name) for name in found]
+        names = [str(name) for name in found] or names
         if queries is not None and qid is not None:
             refuse_shared(queries, qid, codes, names)
     kept = rows_to_keep(weight, queries, codes)
@@ -143,7 +144,7 @@ def split_held_out(
 
     where = f"eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
-    ids = None if silos is None else _read_ids(silos).astype(str)
+    ids = None if silos is None else read_silos(silos).astype(str)
     values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
     n = len(values)
     target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
@@ -200,24 +201,6 @@ def _narrow(y: NDArray[Any]) -> NDArray[Any]:
     if y.dtype.kind not in "iu" or not len(y):
         return y
     return y.astype(np.result_type(np.min_scalar_type(y.min()), np.min_scalar_type(y.max())))
-
-
-def _read_ids(silos: ArrayLike) -> NDArray[Any]:
-    """Silo ids as something that sorts; missing ones are refused."""
-    import pandas as pd
-
-    ids = plain_array(silos, "silos")
-    if ids.ndim != 1:
-        raise DataError(f"silos has the shape {ids.shape}; give one id a row.")
-    missing = np.asarray(pd.isna(ids))
-    if missing.any():
-        raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")
-    if ids.dtype.kind != "O":
-        return ids
-    texts = ids.astype(str)
-    if len(pd.unique(ids)) > len(pd.unique(pd.Series(texts, dtype=object))):
-        raise DataError("silos holds ids that differ and read the same, such as 1 and '1'; make them all texts.")
-    return texts
 
 
 def part_table(table: Table) -> list[Table]:

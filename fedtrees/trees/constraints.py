@@ -58,6 +58,13 @@ class Constraints:
         """
         return Constraints(_directions(monotone, names), _groups(interactions, names))
 
+    def params(self) -> dict[str, str]:
+        """By XGBoost's names and places, for its own training."""
+        given = {"monotone_constraints": f"({','.join(map(str, self.direction.tolist()))})"}
+        if self.groups is not None:
+            given["interaction_constraints"] = json.dumps([sorted(own) for own in self.groups])
+        return given
+
     @cached_property
     def is_monotone(self) -> bool:
         """Whether any feature has a direction."""
