@@ -145,6 +145,62 @@ def test_other_wrong_calls() -> None:
         FedTreeClassifier().fit_federation(3)
 
 
+def test_a_node_of_two_classes_is_split_even_where_nothing_is_gained_yet() -> None:
+    """Exclusive or: neither column says anything by itself, and below the first split the other says all."""
+    rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, float)
+    y = rows[:, 0] != rows[:, 1]
+    own = FedTreeClassifier().fit(rows, y, np.arange(20) % 3)
+    assert own.score(rows, y) == DecisionTreeClassifier(random_state=0).fit(rows, y).score(rows, y) == 1
+    assert FedTreeClassifier(min_impurity_decrease=0.01).fit(rows, y).get_n_leaves() == 1
+    assert FedTreeClassifier().fit(rows[:, :1], y).get_n_leaves() == 2
+    assert FedTreeClassifier().fit(rows, np.arange(20) > 0, sample_weight=np.arange(20) != 0.5).get_depth() < 3
+
+
+@pytest.mark.parametrize("share", [np.float32(0.25), np.float64(0.25), 0.25])
+def test_shares_are_shares_whatever_type_they_have(share: Any) -> None:
+    for name in ("min_samples_leaf", "min_samples_split"):
+        leaves = [FedTreeRegressor(**{name: own}).fit(X, NUMBERS).get_n_leaves() for own in (share, 75)]
+        assert leaves[0] == leaves[1] < 12
+
+
+@pytest.mark.parametrize("scale", [1 / 300, 1.0, 1e9])
+def test_shares_and_scores_out_of_the_bag_do_not_depend_on_the_unit_of_weights(scale: float) -> None:
+    weight = np.full(300, scale)
+    own = FedTreeRegressor(min_samples_leaf=0.05, min_samples_split=0.2).fit(X, NUMBERS, sample_weight=weight)
+    assert (
+        own.get_n_leaves()
+        == FedTreeRegressor(min_samples_leaf=0.05, min_samples_split=0.2).fit(X, NUMBERS).get_n_leaves()
+    )
+    forests = [
+        FedForestRegressor(5, oob_score=True).fit(X, NUMBERS, sample_weight=given) for given in (weight, np.ones(300))
+    ]
+    assert forests[0].oob_score_ == pytest.approx(forests[1].oob_score_, rel=1e-3)
+
+
+def test_pruned_forests_are_scored_out_of_the_bag_as_they_predict() -> None:
+    """One tree leaves out the same rows however it is pruned: down to a leaf, it says the commonest class."""
+    free, pruned, bare = (
+        FedForestClassifier(1, ccp_alpha=alpha, oob_score=True, max_features=None).fit(X, LABELS)
+        for alpha in (0.0, 0.01, 10.0)
+    )
+    assert bare.estimators_[0].get_n_leaves() == 1
+    assert 1 < pruned.estimators_[0].get_n_leaves() < free.estimators_[0].get_n_leaves()
+    assert bare.oob_score_ == pytest.approx(np.mean(bare.predict(X[:1])[0] == LABELS), abs=0.12)
+    assert pruned.oob_score_ > bare.oob_score_
+    many = FedForestClassifier(10, ccp_alpha=0.01, oob_score=True).fit(X, LABELS, np.arange(300) % 3)
+    assert many.oob_score_ > bare.oob_score_
+
+
+def test_forests_predict_the_same_bytes_however_many_threads_trained_them() -> None:
+    model = FedForestRegressor(40, n_jobs=2).fit(X, NUMBERS)
+    assert len({model.predict(X).tobytes() for _ in range(20)}) == 1
+
+
+def test_weights_beyond_whole_numbers_keep_their_nodes() -> None:
+    tree = FedTreeClassifier(max_depth=2).fit(X, LABELS, sample_weight=np.full(300, 1e30)).tree_
+    assert (tree.n_node_samples > 0).all()
+
+
 def test_samplers_by_name_draw_the_silos_that_they_name() -> None:
     clinics = np.array(["oslo", "bergen", "tromsø"])[np.arange(300) % 3]
     only = Availability({"oslo": 0.0, "bergen": 1.0, "tromsø": 0.0})

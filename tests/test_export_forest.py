@@ -67,6 +67,17 @@ def test_a_booster_predicts_the_same(estimator: Any, classes: int, missing: floa
     assert model.to_booster().feature_names == (list("abcd") if named else None)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_numbers_at_the_end_of_float32_are_told_from_the_missing(flipped: bool) -> None:
+    top = np.finfo(np.float32).max
+    rows = np.float32([[top, 1], [top, 2], [np.nan, 1], [np.nan, 2], [-top, 1]] * 4)
+    y = (np.isnan(rows[:, 0]) ^ flipped).astype(int)
+    for width in (1, 2):
+        model = FedTreeClassifier().fit(rows[:, :width], y)
+        said = model.to_booster().inplace_predict(rows[:, :width])
+        assert said.tolist() == model.predict_proba(rows[:, :width])[:, 1].tolist() == y.tolist()
+
+
 def test_a_tree_that_splits_nothing_is_a_model_too() -> None:
     model = FedTreeRegressor().fit(np.zeros((6, 1)), np.arange(6.0))
     assert model.to_booster().inplace_predict(np.zeros((1, 1))).tolist() == [2.5]

@@ -18,9 +18,10 @@ from fedtrees.core.channel import Channel
 from fedtrees.core.table import Schema
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
-from fedtrees.queries.counts import Counts, LabelExponents
+from fedtrees.queries.counts import Counts, WholeWeights
 from fedtrees.trees.boost import Ensemble, Settings
 from fedtrees.trees.out_of_bag import OutOfBag
+from fedtrees.trees.pruning import said_by
 
 
 class _Forest(FedCart):
@@ -79,7 +80,8 @@ class _Forest(FedCart):
             kind = RandomForestClassifier if classifies else RandomForestRegressor
         theirs = kind().get_params()
         model = kind(**{name: own for name, own in self.get_params(deep=False).items() if name in theirs})
-        model.set_params(verbose=0, random_state=None)
+        # threads add up in the order that they end in: predictions would not be the same bytes twice
+        model.set_params(verbose=0, random_state=None, n_jobs=None)
         model.estimator_, model.estimators_ = trees[0], trees
         model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
         if classifies:
@@ -95,12 +97,17 @@ class _Forest(FedCart):
             return
         everyone = np.arange(n_silos)
         rows = channel.total(Counts(len(schema.names)), everyone).rows
-        values = np.concatenate([own.tree_.value[:, 0, :] for own in self.model_.estimators_])
+        # the silos know the trees as they grew: below a split that was taken back, nodes say what it does
+        values = np.concatenate(
+            [
+                own.tree_.value[said_by(tree, float(self.ccp_alpha), float(tree.cover[0])), 0, :]
+                for tree, own in zip(ensemble.trees, self.model_.estimators_, strict=True)
+            ]
+        )
         exponent = 0
         if schema.labels is None:
-            _, target = channel.total(LabelExponents(rows, None), everyone)
-            largest = float(np.abs(values).max())
-            exponent = max(target, math.frexp(largest)[1])
+            target = channel.total(WholeWeights(rows, None), everyone).target_exponent
+            exponent = max(target, math.frexp(float(np.abs(values).max()))[1])
         question = OutOfBag(rows, schema.labels, values.astype(np.float32), exponent)
         self.oob_score_ = channel.total(question, everyone)
 

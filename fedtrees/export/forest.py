@@ -45,6 +45,7 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     if n_classes == 2:
         says = [own[:, 1:] for own in says]
     cuts = _cuts(trees)
+    bins = [_bins(own, cuts) for own in trees]
     outputs = range(says[0].shape[1])
     # rounds of a tree a class, or one round whose trees of a class stand side by side
     order = [(t, k) for t in range(len(trees)) for k in outputs] if votes else [
@@ -52,7 +53,7 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     ]  # fmt: skip
     objective = "reg:squarederror" if not votes else "binary:logistic" if n_classes == 2 else "multi:softprob"
     return to_booster(
-        [_tree(trees[t], says[t][:, k], cuts) for t, k in order],
+        [_tree(trees[t], says[t][:, k], bins[t]) for t, k in order],
         cuts,
         objective=objective,
         base_margin=storable_base_margin(objective, np.zeros(len(outputs), np.float32)),
@@ -79,7 +80,7 @@ def _cuts(trees: Sequence[Any]) -> Cuts:
     """The thresholds that trees use, each once: bins of features all of which may be missing."""
     feature = np.concatenate([own.feature for own in trees])
     above = np.concatenate([_above(own) for own in trees])
-    used = (feature >= 0) & np.isfinite(above)
+    used = (feature >= 0) & ~np.isneginf(above)
     each = [np.unique(above[used & (feature == f)]) for f in range(trees[0].n_features)]
     offsets = np.concatenate([[0], np.cumsum([len(own) for own in each])]).astype(np.int64)
     return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(len(each), bool))
@@ -93,19 +94,25 @@ def _above(tree: Any) -> NDArray[np.float32]:
     return np.where(np.isneginf(tree.threshold), np.float32(-np.inf), above)
 
 
-def _tree(tree: Any, values: Values, cuts: Cuts) -> Tree:
+def _bins(tree: Any, cuts: Cuts) -> NDArray[np.int32]:
+    """The bin of each node's threshold; -1 where only the missing go left."""
+    above, bins = _above(tree), np.zeros(tree.node_count, np.int32)
+    for f in np.unique(tree.feature[tree.feature >= 0]).tolist():
+        (asking,) = np.nonzero(tree.feature == f)
+        bins[asking] = np.searchsorted(cuts.values[cuts.offsets[f] : cuts.offsets[f + 1]], above[asking])
+    bins[np.isneginf(above)] = -1
+    return bins
+
+
+def _tree(tree: Any, values: Values, bins: NDArray[np.int32]) -> Tree:
     """One tree whose leaves say these values."""
-    inner, above = tree.children_left != LEAF, _above(tree)
-    bins = np.zeros(tree.node_count, np.int32)
-    for node in np.flatnonzero(inner).tolist():
-        own = cuts.values[cuts.offsets[tree.feature[node]] : cuts.offsets[tree.feature[node] + 1]]
-        bins[node] = np.searchsorted(own, above[node]) if np.isfinite(above[node]) else -1
+    inner = tree.children_left != LEAF
     weight = tree.weighted_n_node_samples
     left = np.where(inner, tree.children_left, 0)
     impure = weight * tree.impurity
     return Tree(
         feature=np.where(inner, tree.feature, LEAF).astype(np.int32),
-        bin=bins,
+        bin=np.where(inner, bins, 0).astype(np.int32),
         default_left=np.asarray(tree.missing_go_to_left, bool),
         left=tree.children_left.astype(np.int32),
         value=values.astype(np.float32),

@@ -88,7 +88,8 @@ def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> N
     nodes["missing_go_to_left"] = tree.default_left & inner
     values, weight = _values(tree, base, criterion)
     # nobody counts rows of other weights than their own
-    nodes["weighted_n_node_samples"], nodes["n_node_samples"] = weight, np.rint(weight).astype(np.intp)
+    nodes["weighted_n_node_samples"] = weight
+    nodes["n_node_samples"] = np.rint(np.minimum(weight, 2.0**62)).astype(np.intp)
     nodes["impurity"] = _impurities(tree, values, weight, criterion)
     n_classes = np.array([1 if criterion is None else values.shape[1]], np.intp)
     native = NativeTree(cuts.n_features, n_classes, 1)

@@ -116,10 +116,10 @@ def _rows(samples: float, anything: int) -> float:
 
 
 def _least(samples: float, anything: int, whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least weight of each node that a parameter asks for: of a share, of so many rows as scikit-learn rounds to.
+    """The least weight of each node that a parameter asks for.
 
     A node that weighs anything has a row, so that ``anything`` asks for none, however little rows weigh.
     """
     if _is_share(samples):
-        return np.ceil(samples * whole)
+        return samples * whole
     return np.full(len(whole), _rows(samples, anything))

@@ -51,9 +51,18 @@ def _is_empty(own, b):
     return any_bits == 0
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _classes(sums):
+    """How many classes have any weight."""
+    n = 0
+    for own in sums:
+        n += own != 0
+    return n
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gain(kind, left, total, units, least, before, left_real, right_real):
-    """What is gained where these sums go left; -1 where a child is too light, or where it is a rounding."""
+    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light."""
     for s in range(left.shape[0]):
         left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
@@ -61,7 +70,7 @@ def _gain(kind, left, total, units, least, before, left_real, right_real):
         return -1.0
     both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
     value = both[0] + both[1] - before
-    return value if value > NOISE * (abs(both[0]) + abs(both[1])) else -1.0
+    return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -155,7 +164,10 @@ def best_splits(
             real[s] = total[s] * units[s]
         mass = _mass(kind, real)
         before = _purity(kind, real, mass) if mass > 0.0 else 0.0
-        best, best_at, end, feature[node] = 0.0, np.int64(0), np.int64(0), -1
+        best_at, end, feature[node] = np.int64(0), np.int64(0), -1
+        # a node of several classes is split even where nothing is gained yet, as below it something may be; of numbers,
+        # nobody knows whether they differ
+        best = -1.0 if kind != SQUARED and _classes(total) > 1 else 0.0
         for place in range(n_columns):
             f = columns[node, place] if len(columns) else place
             at, end = end, end + offsets[f + 1] - offsets[f]
@@ -172,7 +184,7 @@ def best_splits(
                 best, best_at, feature[node] = more, at, f
                 split[node] = found[0] if which >= 0.0 else _middle(bins, n, found[0])
                 default_left[node] = found[1]
-        gain[node] = best
+        gain[node] = max(best, 0.0)
         if feature[node] >= 0:
             n = n_values[feature[node]]
             for s in range(total.shape[0]):

@@ -22,9 +22,27 @@ def pruned(tree: Tree, alpha: float, mass: float) -> Tree:
     mass : float
         The weight of the tree's rows.
     """
+    return _kept(tree, _splits_kept(tree, alpha, mass))
+
+
+def said_by(tree: Tree, alpha: float, mass: float) -> NDArray[np.int64]:
+    """The node of `pruned` that speaks for each of the tree's own, int64 (nodes,): itself, or the leaf above it."""
+    inner = _splits_kept(tree, alpha, mass)
+    there = _there(tree, inner)
+    place, speaker = np.cumsum(there) - 1, np.arange(tree.n_nodes)
+    for node in np.flatnonzero((tree.feature != LEAF) & ~inner).tolist():  # children stand further on
+        speaker[tree.left[node] : tree.left[node] + 2] = speaker[node]
+    said: NDArray[np.int64] = place[speaker]
+    return said
+
+
+def _splits_kept(tree: Tree, alpha: float, mass: float) -> NDArray[np.bool_]:
+    """Which nodes are still split, bool (nodes,)."""
+    inner: NDArray[np.bool_] = tree.feature != LEAF
+    if not alpha:
+        return inner
     saved, leaves = tree.gain.astype(np.float64) / mass, np.ones(tree.n_nodes, np.int64)
     parent = np.full(tree.n_nodes, LEAF, np.int64)
-    inner = tree.feature != LEAF
     for node in np.flatnonzero(inner)[::-1].tolist():  # children stand further on
         children = slice(tree.left[node], tree.left[node] + 2)
         saved[node] += saved[children].sum()
@@ -41,7 +59,7 @@ def pruned(tree: Tree, alpha: float, mass: float) -> Tree:
             saved[node] -= less
             leaves[node] -= fewer
             node = int(parent[node])
-    return _kept(tree, inner)
+    return inner
 
 
 def _cut_off(tree: Tree, inner: NDArray[np.bool_], node: int) -> None:
@@ -56,9 +74,7 @@ def _cut_off(tree: Tree, inner: NDArray[np.bool_], node: int) -> None:
 
 def _kept(tree: Tree, inner: NDArray[np.bool_]) -> Tree:
     """The tree of these splits alone."""
-    there = np.zeros(tree.n_nodes, bool)
-    there[0] = True
-    there[tree.left[inner]] = there[tree.left[inner] + 1] = True
+    there = _there(tree, inner)
     place = np.cumsum(there) - 1
     split = inner[there]
     return Tree(
@@ -72,3 +88,11 @@ def _kept(tree: Tree, inner: NDArray[np.bool_]) -> Tree:
         {},
         tree.sums[there],
     )
+
+
+def _there(tree: Tree, inner: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The nodes of the tree of these splits alone."""
+    there = np.zeros(tree.n_nodes, bool)
+    there[0] = True
+    there[tree.left[inner]] = there[tree.left[inner] + 1] = True
+    return there

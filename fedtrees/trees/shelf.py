@@ -78,5 +78,7 @@ class Shelf:
     def _make_room(self, places: int) -> None:
         missing = places - len(self.histograms)
         if missing > 0:
+            # by a half at least: a deep tree would copy all that there is on every level
+            missing = max(missing, len(self.histograms) // 2)
             more = np.empty((missing, *self.histograms.shape[1:]), np.int64)
             self.histograms = np.concatenate([self.histograms, more])
