@@ -17,6 +17,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -31,6 +32,7 @@ from fedtrees import (
     FedForestRegressor,
     FedTreeClassifier,
     FedTreeRegressor,
+    LocalFederation,
     ParameterError,
 )
 
@@ -118,6 +120,9 @@ def test_a_tree_reads_well() -> None:
         ({"ccp_alpha": -0.1}, "ccp_alpha=-0.1"),
         ({"max_bin": 1}, "max_bin=1"),
         ({"missing": None}, "missing=None"),
+        ({"missing": 10**400}, "give the number that stands for a missing value, or NaN"),
+        ({"max_features": np.array([1, 2])}, "give a number, a share, 'sqrt', 'log2', or None"),
+        ({"random_state": 2**64}, "random_state=18446744073709551616: give a whole number of 64 bits"),
         ({"random_state": "one"}, "random_state='one'"),
     ],
 )
@@ -141,8 +146,26 @@ def test_other_wrong_calls() -> None:
         FedAdaBoostClassifier().fit(np.zeros((4, 1)), [0, 1, 0, 1])
     with pytest.raises(DataError, match="label 'dead' was not there"):
         FedTreeClassifier().fit(X, LABELS).score(X, np.where(LABELS == "ill", "dead", "well"))
-    with pytest.raises(ParameterError, match="federation: give one"):
-        FedTreeClassifier().fit_federation(3)
+    for wrong in (3, LocalFederation):
+        with pytest.raises(ParameterError, match="federation: give one"):
+            FedTreeClassifier().fit_federation(wrong)
+    with pytest.raises(ParameterError, match="learning_rate=1000"):
+        FedAdaBoostRegressor(learning_rate=1000).fit(X, NUMBERS)
+    with pytest.raises(DataError, match="no silo holds any row"):
+        FedForestClassifier().fit(X[:0], LABELS[:0], np.arange(0))
+
+
+@pytest.mark.parametrize("what", ["tree_", "classes_", "get_depth", "get_n_leaves", "feature_importances_"])
+def test_a_tree_that_was_not_trained_says_so(what: str) -> None:
+    def ask(estimator: Any, what: str) -> Any:
+        own = getattr(estimator, what)
+        return own() if callable(own) else own
+
+    with pytest.raises(NotFittedError):
+        ask(FedTreeClassifier(), what)
+    for estimator in (FedForestClassifier(), FedAdaBoostClassifier()):
+        with pytest.raises(NotFittedError):
+            ask(estimator, "estimators_")
 
 
 def test_a_node_of_two_classes_is_split_even_where_nothing_is_gained_yet() -> None:

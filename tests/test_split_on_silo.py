@@ -137,6 +137,18 @@ def test_silos_are_routed_to_scores_where_that_is_asked_for() -> None:
     assert apart.min() > unknown.max()
 
 
+def test_names_that_plain_xgboost_cannot_tell_apart_are_warned_of() -> None:
+    X, y, silos = rows()
+    odd = np.array(["ü1", "ü2", "ü3", "ü4"])[np.unique(silos, return_inverse=True)[1]]
+    model = FedGBTRegressor(4, split_on_silo=True)
+    with pytest.warns(UserWarning, match="column 'silo': of its categories beyond ASCII"):
+        model.fit(X, y, odd)
+    assert (
+        model.predict(X, silos=odd).tolist()
+        == FedGBTRegressor(4, split_on_silo=True).fit(X, y, silos).predict(X, silos=silos).tolist()
+    )
+
+
 def test_a_personal_copy_takes_all_rows_for_its_silos(tmp_path: Path) -> None:
     X, y, silos = rows()
     model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)

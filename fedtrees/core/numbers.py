@@ -28,4 +28,8 @@ def is_number(value: object, least: float = -math.inf, most: float = math.inf) -
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    return math.isfinite(value) and least <= float(value) <= most
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return False
+    return math.isfinite(number) and least <= number <= most

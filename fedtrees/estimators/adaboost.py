@@ -53,19 +53,19 @@ class _AdaBoost(FedCart):
     @property
     def estimators_(self) -> list[Any]:
         """The trees, each scikit-learn's."""
-        trees: list[Any] = self.model_.estimators_
+        trees: list[Any] = self._trained.estimators_
         return trees
 
     @property
     def estimator_weights_(self) -> NDArray[np.float64]:
         """What each tree's word counts, float64 (trees,)."""
-        votes: NDArray[np.float64] = self.model_.estimator_weights_
+        votes: NDArray[np.float64] = self._trained.estimator_weights_
         return votes
 
     @property
     def estimator_errors_(self) -> NDArray[np.float64]:
         """Each tree's weighted error, float64 (trees,)."""
-        errors: NDArray[np.float64] = self.model_.estimator_errors_
+        errors: NDArray[np.float64] = self._trained.estimator_errors_
         return errors
 
 
@@ -81,7 +81,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     n_estimators : int, default 50
         Trees at the most; a tree without error is the last.
     learning_rate : float, default 1.0
-        What votes are multiplied by.
+        What votes are multiplied by, up to 100.
     criterion : {"gini", "entropy", "log_loss"}, default "gini"
     max_depth : int, optional, default 1
         Of each tree.

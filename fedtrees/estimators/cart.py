@@ -209,6 +209,17 @@ class FedCart(ReadsRows):
         return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.named else values
 
     @property
+    def _trained(self) -> Any:
+        """The fitted object.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(self, self._fitted)
+        return self.model_
+
+    @property
     def _predictor(self) -> Any:
         """What predicts: the fitted object."""
         return self.model_
@@ -233,14 +244,12 @@ class FedCart(ReadsRows):
         """
         from fedtrees.export.forest import to_xgboost
 
-        check_is_fitted(self, self._fitted)
-        return to_xgboost(self.model_, self._schema.names if self._schema.named else None)
+        return to_xgboost(self._trained, self._schema.names if self._schema.named else None)
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """The impurity that each feature's splits save, as shares: float64 (features,)."""
-        check_is_fitted(self, self._fitted)
-        importances: NDArray[np.float64] = self.model_.feature_importances_
+        importances: NDArray[np.float64] = self._trained.feature_importances_
         return importances
 
 
@@ -252,6 +261,7 @@ class CartClassifier(Classifies, FedCart):
     @property
     def classes_(self) -> NDArray[Any]:
         """The class labels, sorted."""
+        check_is_fitted(self, "_schema")
         return np.asarray(self._schema.labels)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from fedtrees.core.threads import Threads
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
-from fedtrees.estimators.parameters import check_ranges, check_seed
+from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.trees.boost import Settings
 from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.impurity import Impurity
@@ -27,7 +27,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "max_bin": (True, 2, 65535, True),
     "verbose": (True, 0, math.inf, True),
     "n_estimators": (True, 1, 10_000, True),
-    "learning_rate": (False, 0, math.inf, False),
+    "learning_rate": (False, 0, 100, False),  # more moves weights beyond what adds up
     "min_weight_fraction_leaf": (False, 0, 0.5, True),
     "min_impurity_decrease": (False, 0, math.inf, True),
     "ccp_alpha": (False, 0, math.inf, True),
@@ -62,9 +62,7 @@ def check_cart_parameters(estimator: Any) -> None:
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
     if given.get("oob_score") and not given.get("bootstrap"):
         raise ParameterError("oob_score=True: no tree leaves a row out without bootstrap=True.")
-    missing: Any = estimator.missing
-    if isinstance(missing, bool) or not isinstance(missing, Real):
-        raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
+    check_missing(estimator.missing)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
     check_seed(estimator.random_state)
 
@@ -87,9 +85,9 @@ def features_a_node(given: Any, n_features: int) -> int:
     """
     if given is None:
         return n_features
-    if given == "sqrt":
+    if isinstance(given, str) and given == "sqrt":
         return max(1, int(math.sqrt(n_features)))
-    if given == "log2":
+    if isinstance(given, str) and given == "log2":
         return max(1, int(math.log2(n_features)))
     if is_whole(given):
         return min(int(given), n_features)

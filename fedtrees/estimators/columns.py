@@ -54,7 +54,7 @@ def schema_of(federation: Federation, labels: bool) -> Schema:
     SchemaError
         Naming silo and column.
     """
-    if not hasattr(federation, "schemas"):
+    if isinstance(federation, type) or not hasattr(federation, "schemas"):
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
     return agree(federation.schemas(labels=labels))

@@ -114,7 +114,7 @@ class _Forest(FedCart):
     @property
     def estimators_(self) -> list[Any]:
         """The trees, each scikit-learn's."""
-        trees: list[Any] = self.model_.estimators_
+        trees: list[Any] = self._trained.estimators_
         return trees
 
     def apply(self, X: Any) -> NDArray[np.int64]:

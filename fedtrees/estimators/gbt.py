@@ -164,6 +164,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     @property
     def classes_(self) -> NDArray[Any]:
         """The class labels, sorted."""
+        check_is_fitted(self, "booster_")
         return np.asarray(self._labels)
 
     def _hold(self, booster: Any, schema: Schema, split_on_silo: bool = False) -> None:
@@ -173,7 +174,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     @property
     def n_classes_(self) -> int:
         """How many classes there are."""
-        return len(self._labels)
+        return len(self.classes_)
 
     def predict_proba(
         self,

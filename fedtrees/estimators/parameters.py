@@ -71,13 +71,11 @@ def check_parameters(estimator: Any) -> None:
     check_ranges(estimator, _RANGES)
     _check_choices(estimator)
     _check_of_losses(estimator)
-    missing: Any = estimator.missing
     patience: Any = estimator.early_stopping_rounds
     for name in ("enable_categorical", "split_on_silo"):
         if not isinstance(getattr(estimator, name), bool | np.bool_):
             raise ParameterError(f"{name}={getattr(estimator, name)!r}: give True or False.")
-    if isinstance(missing, bool) or not isinstance(missing, Real):
-        raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
+    check_missing(estimator.missing)
     if patience is not None and not is_whole(patience):
         raise ParameterError(f"early_stopping_rounds={patience!r}: give a whole number from 1, or None.")
     _check_base_score(estimator)
@@ -192,6 +190,18 @@ def seed_of(random_state: Any) -> int:
     return 0 if random_state is None else int(random_state)
 
 
+def check_missing(missing: Any) -> None:
+    """Refuse what is no number that could stand for a missing value.
+
+    Raises
+    ------
+    ParameterError
+    """
+    endless = isinstance(missing, Real) and not isinstance(missing, Integral) and not math.isfinite(missing)
+    if not is_number(missing) and not endless:
+        raise ParameterError(f"missing={missing!r}: give the number that stands for a missing value, or NaN.")
+
+
 def check_seed(random_state: Any) -> None:
     """Refuse what is no seed.
 
@@ -202,3 +212,5 @@ def check_seed(random_state: Any) -> None:
     whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
     if not (whole or random_state is None or isinstance(random_state, np.random.RandomState | np.random.Generator)):
         raise ParameterError(f"random_state={random_state!r}: give a whole number, a numpy generator, or None.")
+    if whole and not -(2**63) <= int(random_state) < 2**63:
+        raise ParameterError(f"random_state={random_state!r}: give a whole number of 64 bits at the most.")

@@ -55,15 +55,15 @@ class _OneTree(FedCart):
     @property
     def tree_(self) -> Any:
         """The nodes, as scikit-learn keeps them."""
-        return self.model_.tree_
+        return self._trained.tree_
 
     def get_depth(self) -> int:
         """Levels of splits."""
-        return int(self.model_.get_depth())
+        return int(self._trained.get_depth())
 
     def get_n_leaves(self) -> int:
         """How many leaves there are."""
-        return int(self.model_.get_n_leaves())
+        return int(self._trained.get_n_leaves())
 
     def apply(self, X: Any) -> Any:
         """The number of the node that each row ends in, int64 (rows,)."""

@@ -36,6 +36,16 @@ def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
             )
         if len({type(each) for each in own}) > 1:
             raise DataError(f"column {name!r} has texts and numbers for categories; make them all texts, or numbers.")
+        written = _written(own)
+        if len(set(written)) < len(written):
+            import warnings
+
+            warnings.warn(
+                f"column {name!r}: of its categories beyond ASCII, XGBoost's frames tell some not apart; this package "
+                "predicts them right, and plain XGBoost their codes.",
+                UserWarning,
+                stacklevel=2,
+            )
         if len(own) > MOST_CATEGORIES:
             raise DataError(
                 f"column {name!r} has {len(own)} categories; {MOST_CATEGORIES} are the most. Join rare ones, or make "
