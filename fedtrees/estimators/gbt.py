@@ -106,7 +106,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     split_on_silo : bool, default False
         Whether trees may also ask which silo a row is of, by a last column ``"silo"``, a category, so that silos may
         share some branches and have others of their own; see ``max_cat_to_onehot``. Silos and the model then learn all
-        silos' names, and the model is one of the partition, too. Predictions take ``silos=``.
+        silos' names, and the model is one of the partition, too. An ``eval_set`` needs ``eval_silos``, and predictions
+        take ``silos=``.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"

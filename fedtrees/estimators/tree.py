@@ -108,7 +108,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     random_state : int, optional
         The run's seed; None is 0.
     n_jobs : int, optional
-        Threads; None takes every core.
+        Threads of the training; None takes every core. Predictions are added up in one, as sums depend on their order.
     verbose : int, default 0
         1 draws a progress bar.
 
