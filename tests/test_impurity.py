@@ -27,7 +27,7 @@ from fedtrees import (
 )
 from fedtrees.core.row_ids import poisson_shares
 from fedtrees.core.threads import Threads
-from fedtrees.trees import draw_kernels, kernels, table_kernels
+from fedtrees.trees import draw_kernels, kernels, node_kernels, table_kernels
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.split import Grounds, Limits, Units
 from fedtrees.trees.tree import Cuts
@@ -136,6 +136,16 @@ def test_where_chance_decides_one_threshold_is_tried(chance: float, bin: int) ->
     assert split.bin.tolist() == [bin]
 
 
+@pytest.mark.parametrize("filled", [1, 2])
+def test_where_chance_decides_the_missing_may_still_go_by_themselves(filled: int) -> None:
+    cuts = Cuts(np.arange(3, dtype=np.float32), np.array([0, 3]), np.array([True]))
+    sums = np.array([[[2, 2, 0, 0], [0, 0, 0, 5]]]) if filled == 2 else np.array([[[0, 4, 0, 0], [0, 0, 0, 5]]])
+    limits = Limits(chance=np.array([[0.5]]))
+    grounds = Grounds(cuts, UNITS, Threads(1), limits)
+    split = Impurity("gini", 2).splits(sums, np.zeros(1, np.int64), sums.sum(axis=2), grounds)
+    assert split.bin.tolist() == [2] and split.default_left.tolist() == [False] and split.left.tolist() == [[4, 0]]
+
+
 # -- kernels --------------------------------------------------------------------------------------------------
 
 
@@ -173,10 +183,13 @@ def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: in
     columns = np.sort(np.stack([rng.permutation(n_features)[:1] for _ in range(n_nodes)]), axis=1)
     where = (columns // 8 * rows * 8 + columns % 8).astype(np.uint64)
     sizes = np.full(n_nodes, 11)
-    out = np.zeros(n_nodes * classes * 11, np.int64)
+    out = np.full(n_nodes * classes * 11, 3, np.int64)
     starts = (np.arange(n_nodes) * classes * 11)[:, None]
     plane = (y // 2).astype(np.uint8)
-    kernels.grow_columns(bins, words, plane, node, everything, 0, nowhere, slot_of, where, starts, sizes, out)
+    node_kernels.grow_columns(
+        bins, words, np.zeros(0, np.uint8), plane, node, everything, 0, nowhere, slot_of, where, starts, sizes, classes,
+        -1, out,
+    )  # fmt: skip
     for at in range(n_nodes):
         f = int(columns[at, 0])
         assert (out.reshape(n_nodes, classes, 11)[at] == found[at][:, offsets[f] : offsets[f + 1]]).all()

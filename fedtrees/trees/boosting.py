@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.reused import Reused
 from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
 from fedtrees.core.rng import stream
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import draw_kernels, kernels, loss_kernels, survival_kernels
+from fedtrees.trees import draw_kernels, kernels, loss_kernels, node_kernels, survival_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
 from fedtrees.trees.grid import Grid
@@ -76,12 +77,14 @@ class Boosting:
         self._ids = silo.table.row_ids() if len(self.shares) else None
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
         self._drawn_for = -1
+        self._drawn_times: dict[int, NDArray[np.uint8]] = {}
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         self.steps: list[NDArray[np.float32]] = []  # of each round, what moves the weights of a loss that reweighs
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
         self._kept: dict[tuple[str, int], Vector] = {}
+        self.answers = Reused()
         self._prepared: tuple[object, ...] = ()
         self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
         self._filled: tuple[object, ...] = ()
@@ -172,6 +175,7 @@ class Boosting:
         silo.threads.map(fill, self.pieces)
         self.placed[silo.silos_asked] = len(self.forest)
         self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
+        self._drawn_times = {}
         self._walked = [None] * len(self.node)
 
     def _fill_statistics(self, silo: Silo) -> None:
@@ -252,9 +256,10 @@ class Boosting:
     def _slots(self, shape: Shape, build: NDArray[np.int32]) -> NDArray[np.int32]:
         """Where each node's histogram goes, int32 (nodes,); -1 for those that are not built."""
         slot_of = np.full(len(shape.feature), -1, np.int32)
-        if len(set(build.tolist()) & set(range(len(slot_of)))) < len(build):
+        inside = (build >= 0) & (build < len(slot_of))
+        slot_of[build[inside]] = np.flatnonzero(inside)
+        if np.count_nonzero(slot_of >= 0) < len(build):
             raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
-        slot_of[build] = np.arange(len(build))
         return slot_of
 
     def histograms(
@@ -302,7 +307,7 @@ class Boosting:
         self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32], extra: int,
         parts: list[Ranges], out: Vector,
     ) -> None:  # fmt: skip
-        """Add the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`.
+        """Write the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`.
 
         ``parts`` are the rows asked, one a thread; of a tree that one thread has by itself, all of them.
         """
@@ -314,17 +319,15 @@ class Boosting:
         nodes = np.cumsum(sizes * self.statistics_a_bin) - sizes * self.statistics_a_bin
         starts = nodes[:, None] + np.cumsum(n_bins, axis=1) - n_bins
         levels, walk, words = self._levels(tree, shape, silo.ranges), shape.walk(self.bins), self._digits(tree, extra)
-        if self._ids is not None:
-            words = [self.draw_rows(silo, tree, own, parts=parts) for own in words]
+        times = self._times(silo, tree, parts)
 
         def fill(piece: tuple[int, Ranges]) -> Vector:
             number, ranges = piece
-            part = out if not number else np.zeros(len(out), np.int64)
-            for digits, down in zip(words, (levels, 0), strict=False):
-                part <<= max(extra, 0)
-                kernels.grow_columns(
-                    self.bins, digits, self.plane, self.node[tree], ranges, down, walk, slot_of, where, starts, sizes,
-                    part,
+            part = out if not number else np.empty(len(out), np.int64)
+            for digits, down, shift in zip(words, (levels, 0), (-1, extra), strict=False):
+                node_kernels.grow_columns(
+                    self.bins, digits, times, self.plane, self.node[tree], ranges, down, walk, slot_of, where, starts,
+                    sizes, self.statistics_a_bin, shift, part,
                 )  # fmt: skip
             return part
 
@@ -369,6 +372,15 @@ class Boosting:
             self._drawn = [self.draw_rows(silo, tree, own) for own in words]
             self._drawn_for = tree
         return self._drawn
+
+    def _times(self, silo: Silo, tree: int, parts: list[Ranges]) -> NDArray[np.uint8]:
+        """How often a round's tree draws each row, kept while its trees grow; of no rows where all count once."""
+        if self._ids is None:
+            return np.zeros(0, np.uint8)
+        if tree not in self._drawn_times:
+            once = np.ones(len(self._ids), np.int64)
+            self._drawn_times[tree] = self.draw_rows(silo, tree, once, parts=parts).astype(np.uint8)
+        return self._drawn_times[tree]
 
     def draw_rows(
         self, silo: Silo, tree: int, words: Vector, round: int | None = None, parts: list[Ranges] | None = None

@@ -42,15 +42,6 @@ def _purity(kind, sums, mass):
     return value * 1.4426950408889634  # 1 / log(2)
 
 
-@njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _is_empty(own, b):
-    """Whether no row is in a bin; own: int64 (statistics, bins) IN."""
-    any_bits = np.int64(0)
-    for s in range(own.shape[0]):
-        any_bits |= own[s, b]
-    return any_bits == 0
-
-
 @njit(nogil=True, cache=True, inline="always")
 def _classes(sums):
     """How many classes have any weight."""
@@ -73,18 +64,39 @@ def _gain(kind, left, total, units, least, before, left_real, right_real):
     return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
 
 
+@njit(nogil=True, cache=True)
+def _any_rows(own, rows):
+    """Find the bins that rows are in: few, deep in a tree, where all else is read in vectors.
+
+    own: int64 (statistics, bins) IN
+    rows: int64 (bins,) OUT; 0 where there are none
+    """
+    rows[:] = own[0]
+    for s in range(1, own.shape[0]):
+        for b in range(rows.shape[0]):
+            rows[b] |= own[s, b]
+
+
+@njit(nogil=True, cache=True)
+def _list_filled(rows, filled):
+    """List the bins that rows are in, ascending. Returns how many."""
+    n = np.uint64(0)
+    for b in range(rows.shape[0]):
+        filled[n] = b  # write first, count after: no branch to miss
+        n += np.uint64(rows[b] != 0)
+    return np.int64(n)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def _only(own, n, chance, cuts):
+def _only(filled, chance, cuts):
     """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
 
+    filled: int64 (any,) IN; the feature's bins that rows are in
     cuts: float32 (bins,) IN; the ends of the feature's bins
     """
-    low, high = n, -1
-    for b in range(n):
-        if not _is_empty(own, b):
-            low, high = min(low, b), b
-    if high <= low:
+    if filled.shape[0] < 2:
         return -1
+    low, high = filled[0], filled[-1]
     start, end = np.float64(cuts[max(low - 1, 0)]), np.float64(cuts[high - 1])
     drawn, b = start + chance * (end - start), low
     while b < high - 1 and cuts[b] < drawn:
@@ -93,40 +105,33 @@ def _only(own, n, chance, cuts):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_feature(kind, own, n, misses, total, units, least, before, chance, cuts, best, found, scratch):
+def _by_feature(kind, own, n, filled, misses, total, units, least, before, chance, cuts, best, found, scratch):
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
+    Of the bins that part the node's rows alike the middle one is taken, and the last where only the missing lie beyond.
+
     own: int64 (statistics, bins) IN; the missing, where there are any, at n
+    filled: int64 (any,) IN; the bins that rows are in but for the missing, ascending
     chance: float IN; below 0 where every threshold is tried, else which one
     cuts: float32 (bins,) IN; the ends of the feature's bins
     found: int64 (2,) OUT; the bin, and whether the missing go left
     Returns the gain; ``best`` where none gains more.
     """
     left, left_real, right_real = scratch[0], scratch[1].view(np.float64), scratch[2].view(np.float64)
-    only = _only(own, n, chance, cuts) if chance >= 0.0 else -1
+    only, last = _only(filled, chance, cuts) if chance >= 0.0 else -1, filled.shape[0] - 1
     for missing_left in range(2 if misses else 1):
         for s in range(left.shape[0]):
             left[s] = own[s, n] if missing_left else 0
-        for b in range(n if misses and not missing_left else n - 1):
-            if _is_empty(own, b) and b != only:
-                continue  # parts no other rows than the bin before
+        for k in range(last + 1 if misses and not missing_left else last):
             for s in range(left.shape[0]):
-                left[s] += own[s, b]
-            if chance >= 0.0 and b != only and b < n - 1:
+                left[s] += own[s, filled[k]]
+            if chance >= 0.0 and k < last and not filled[k] <= only < filled[k + 1]:
                 continue
             value = _gain(kind, left, total, units, least, before, left_real, right_real)
             if value > best:
-                best, found[0], found[1] = value, b, missing_left
+                best, found[1] = value, missing_left
+                found[0] = n - 1 if k == last else only if chance >= 0.0 else (filled[k] + filled[k + 1] - 1) // 2
     return best
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _middle(own, n, b):
-    """The middle of the bins that part the node's rows as bin b does; the last where only the missing lie beyond."""
-    end = b
-    while end + 1 < n and _is_empty(own, end + 1):
-        end += 1
-    return n - 1 if end == n - 1 else (b + end) // 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -153,6 +158,7 @@ def best_splits(
     """
     offsets, n_values, has_missing, cuts, ends = layout
     found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
+    any_rows, filled = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.int64)
     real, n_columns = np.zeros(totals.shape[1]), columns.shape[1] if len(columns) else len(n_values)
     for node in range(first, last):
         total, width = totals[node], np.int64(0)
@@ -160,6 +166,8 @@ def best_splits(
             f = columns[node, place] if len(columns) else place
             width += offsets[f + 1] - offsets[f]
         own = histograms[starts[node] : starts[node] + len(total) * width].reshape(len(total), width)
+        rows = any_rows[:width]
+        _any_rows(own, rows)
         for s in range(total.shape[0]):
             real[s] = total[s] * units[s]
         mass = _mass(kind, real)
@@ -174,16 +182,16 @@ def best_splits(
             if len(allowed) and not allowed[node, f]:
                 continue
             n, bins = n_values[f], own[:, at:end]
-            misses = has_missing[f] and not _is_empty(bins, n)
+            misses = has_missing[f] and rows[at + n] != 0
+            there = filled[: _list_filled(rows[at : at + n], filled)]
             which = chance[node, f] if len(chance) else -1.0
             more = _by_feature(
-                kind, bins, n, misses, total, units, least[node], before, which, cuts[ends[f] : ends[f + 1]],
+                kind, bins, n, there, misses, total, units, least[node], before, which, cuts[ends[f] : ends[f + 1]],
                 best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, best_at, feature[node] = more, at, f
-                split[node] = found[0] if which >= 0.0 else _middle(bins, n, found[0])
-                default_left[node] = found[1]
+                split[node], default_left[node] = found
         gain[node] = max(best, 0.0)
         if feature[node] >= 0:
             n = n_values[feature[node]]

@@ -172,7 +172,7 @@ def _sum_root(bins, words, ranges, offsets, stride, word_rows, packed, wide):
 
 
 @njit(nogil=True, cache=True)
-def _descend(flat, features_a_group, node, start, stop, levels, tree):
+def descend(flat, features_a_group, node, start, stop, levels, tree):
     """Move the rows from start to stop down so many levels; who has reached a leaf stays there. No branches."""
     column, question, of, _ = tree
     if of.shape[0]:
@@ -191,7 +191,7 @@ def _descend(flat, features_a_group, node, start, stop, levels, tree):
 
 @njit(nogil=True, cache=True)
 def _descend_sets(flat, features_a_group, node, start, stop, levels, tree):
-    """`_descend`, where some nodes ask for one of several categories."""
+    """`descend`, where some nodes ask for one of several categories."""
     column, question, of, goes_right = tree
     a_group, one, low = np.uint64(features_a_group), np.uint64(1), np.uint64(0xFFFF)
     for _ in range(levels):
@@ -268,7 +268,7 @@ def grow_level(
         start, stop = ranges[r]
         while start < stop:
             end = min(stop, start + LIST_ROWS - n)
-            _descend(flat, bins.shape[2], node, start, end, levels, tree)
+            descend(flat, bins.shape[2], node, start, end, levels, tree)
             to = rows[n:], slots[n:], held[n:]
             if plane.shape[0]:
                 n += np.int64(_list_planes(words, plane, planes, node, start, end, slot_of, *to))
@@ -297,7 +297,7 @@ def add_leaves(bins, node, ranges, levels, tree, value, margin):
         start, stop = ranges[r]
         for block in range(start, stop, BLOCK):
             end = min(block + BLOCK, stop)
-            _descend(flat, bins.shape[2], node, block, end, levels, tree)
+            descend(flat, bins.shape[2], node, block, end, levels, tree)
             for i in range(block, end):
                 margin[i] += value[node[i]]
 
@@ -350,32 +350,3 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
                     to_left = default_left[at] if np.isnan(x) else x < value[at]
                     at = start + (left[at] if to_left else right[at])
                 margin[output[tree], i] += value[at]
-
-
-@njit(nogil=True, cache=True)
-def grow_columns(bins, words, plane, node, ranges, levels, tree, slot_of, columns, starts, sizes, out):
-    """Move rows down as in `grow_level`, and sum the histograms of each built node's own features.
-
-    bins, words, plane, node, ranges, levels, tree, slot_of: as in `grow_level`
-    columns: uint64 (slots, features a node) IN; where the feature's bin of row 0 stands in the flat bins
-    starts: int64 (slots, features a node) IN; where the feature's bins start in ``out``
-    sizes: int64 (slots,) IN; a node's bins, which is how far its next statistic is
-    out: int64 (integers,) OUT, added to
-    """
-    flat, a_group = bins.reshape(-1), np.uint64(bins.shape[2])
-    for r in range(ranges.shape[0]):
-        for block in range(ranges[r, 0], ranges[r, 1], BLOCK):
-            end = min(block + BLOCK, ranges[r, 1])
-            _descend(flat, bins.shape[2], node, block, end, levels, tree)
-            for i in range(block, end):
-                slot, word = slot_of[node[i]], words[i]
-                if slot < 0 or word == 0:
-                    continue
-                g, h, size = word >> 32, word & LOW_HALF, sizes[slot]
-                first = 2 * np.int64(plane[i]) * size if plane.shape[0] else 0
-                for j in range(columns.shape[1]):
-                    at = starts[slot, j] + first + np.int64(flat[columns[slot, j] + np.uint64(i) * a_group])
-                    if g != 0:
-                        out[at] += g
-                    if h != 0:
-                        out[at + size] += h

@@ -73,6 +73,7 @@ class NodeGrowth(Growth):
         self, of_tree: NDArray[np.int32], build: NDArray[np.int32], tried: NDArray[np.bool_] | None = None
     ) -> Histograms:
         cuts, most, self.asked = self.plan.cuts, self.plan.features_a_node, self.asked + 1
+        self.answer = np.zeros(0, np.int64)  # whose memory the next one may take
         self.tried = np.zeros((len(build), cuts.n_features), bool) if tried is None else tried
         chance = stream(self.seed, f"columns of question {self.asked}", self.round).random(self.tried.shape)
         # what was tried comes last

@@ -44,7 +44,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         last = self.build_ends.tolist()
         nodes = [slice(first, end) for first, end in zip([0, *last], last, strict=False)]
         sizes = [self.statistics * int(self.column_bins[own].sum()) for own in nodes]
-        out = np.zeros(self.size(), np.int64)
+        out = state.answers.take(self.size())
         own_out = np.split(out, np.cumsum(sizes)[:-1])
         # a thread has whole trees to itself where there are enough of them: no part is summed twice
         trees = [tree for tree, own in enumerate(nodes) if own.stop > own.start]
