@@ -27,7 +27,7 @@ from fedtrees import (
 )
 from fedtrees.core.row_ids import poisson_shares
 from fedtrees.core.threads import Threads
-from fedtrees.trees import draw_kernels, kernels, node_kernels, table_kernels
+from fedtrees.trees import draw_kernels, kernels, table_kernels
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.split import Grounds, Limits, Units
 from fedtrees.trees.tree import Cuts
@@ -179,20 +179,6 @@ def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: in
             expected = twins.histogram(codes, weight, weight, own, offsets)[0]
             assert found[at, k].tolist() == expected.tolist()
     assert not packed.any()
-
-    columns = np.sort(np.stack([rng.permutation(n_features)[:1] for _ in range(n_nodes)]), axis=1)
-    where = (columns // 8 * rows * 8 + columns % 8).astype(np.uint64)
-    sizes = np.full(n_nodes, 11)
-    out = np.full(n_nodes * classes * 11, 3, np.int64)
-    starts = (np.arange(n_nodes) * classes * 11)[:, None]
-    plane = (y // 2).astype(np.uint8)
-    node_kernels.grow_columns(
-        bins, words, np.zeros(0, np.uint8), plane, node, everything, 0, nowhere, slot_of, where, starts, sizes, classes,
-        -1, out,
-    )  # fmt: skip
-    for at in range(n_nodes):
-        f = int(columns[at, 0])
-        assert (out.reshape(n_nodes, classes, 11)[at] == found[at][:, offsets[f] : offsets[f + 1]]).all()
 
 
 def test_poisson_shares_are_exact() -> None:

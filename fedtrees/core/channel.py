@@ -7,10 +7,10 @@ integers by themselves, for robust estimators; a channel that hides the silos' v
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 
 import numpy as np
@@ -24,7 +24,18 @@ from fedtrees.core.record import encode
 from fedtrees.core.ring import Vector
 from fedtrees.core.table import Schema
 
-__all__ = ["REPLY_HEAD", "Call", "Channel", "Federation", "Log", "PlainChannel", "Reply", "run_name"]
+__all__ = [
+    "REPLY_HEAD",
+    "Call",
+    "Channel",
+    "Federation",
+    "Log",
+    "PartedReply",
+    "Parting",
+    "PlainChannel",
+    "Reply",
+    "run_name",
+]
 
 
 class Log:
@@ -86,6 +97,15 @@ class Reply:
     up: Amount
 
 
+@dataclass(frozen=True)
+class PartedReply:
+    """A `Reply` whose vector comes part after part."""
+
+    parts: Generator[Vector]
+    down: Amount
+    up: Amount
+
+
 class Federation(Protocol):
     """Silos that can be asked, wherever they are."""
 
@@ -107,6 +127,15 @@ class Federation(Protocol):
         ...
 
 
+@runtime_checkable
+class Parting(Protocol):
+    """A federation that sums part after part, so that nobody ever holds the whole."""
+
+    def parts(self, call: Call, cohort: Cohort) -> PartedReply:
+        """The sum of the cohort's vectors. Until its last part is read, or it is closed, others wait."""
+        ...
+
+
 class Channel(Protocol):
     """How a training asks its federation."""
 
@@ -122,6 +151,10 @@ class Channel(Protocol):
 
     def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
         """Several queries in one round."""
+        ...
+
+    def parts(self, query: Query, cohort: Cohort) -> Generator[Vector]:
+        """The sum of the cohort's vectors, part after part: as many as the channel likes. Close it."""
         ...
 
 
@@ -158,6 +191,17 @@ class PlainChannel:
         ends = np.cumsum([query.size() for query in queries])
         return [query.read(vector) for query, vector in zip(queries, np.split(reply.vector, ends[:-1]), strict=True)]
 
+    def parts(self, query: Query, cohort: Cohort) -> Generator[Vector]:
+        """See `Channel`."""
+        call = self._call([query])
+        if isinstance(self.federation, Parting):
+            parted = self.federation.parts(call, cohort)
+            self._enter(call, cohort, parted)
+            return parted.parts
+        reply = self.federation.sum(call, cohort)
+        self._enter(call, cohort, reply)
+        return (vector for vector in (reply.vector,))
+
     def gather(self, query: Query, cohort: Cohort) -> Vector:
         """Each silo's own integers, int64 (silos, size); no other channel can show them."""
         call = self._call([query])
@@ -170,7 +214,7 @@ class PlainChannel:
             query.width()  # raises where there is no headroom, before anything is sent
         return Call(self._log, self.ledger.rounds, queries)
 
-    def _enter(self, call: Call, cohort: Cohort, reply: Reply) -> None:
+    def _enter(self, call: Call, cohort: Cohort, reply: Reply | PartedReply) -> None:
         kind = "+".join(query.kind for query in call.queries)
         self.ledger.record(Entry(call.round, kind, cohort, reply.down, reply.up, call.size()))
 

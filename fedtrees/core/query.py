@@ -6,6 +6,7 @@ facts is all that a silo remembers, so one that lost its memory is brought back 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -52,6 +53,13 @@ class Query(Record, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """One silo's vector, int64 (size,)."""
         raise NotImplementedError
+
+    def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
+        """What `ask` returns, part after part, of a query whose answer is more than a cache holds.
+
+        Law: the parts in a row are what `ask` returns. Whoever holds on to one keeps its memory to himself.
+        """
+        yield self.ask(silo)
 
     def read(self, total: Vector) -> Any:
         """What the total says."""

@@ -139,10 +139,11 @@ def explained(tree: Tree) -> NDArray[np.float64]:
 
 
 def _depth(tree: Tree) -> int:
-    depth = np.zeros(tree.n_nodes, np.int64)
-    for node in np.flatnonzero(tree.feature != LEAF).tolist():
-        depth[tree.left[node] : tree.left[node] + 2] = depth[node] + 1
-    return int(depth.max())
+    depth, at = 0, np.flatnonzero(tree.feature[:1] != LEAF)
+    while len(at):
+        below = np.concatenate([tree.left[at], tree.left[at] + 1])
+        depth, at = depth + 1, below[tree.feature[below] != LEAF]
+    return depth
 
 
 class _TakesMissing:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.channel import Call, Reply
+from fedtrees.core.channel import Call, PartedReply, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
@@ -140,6 +140,21 @@ class LocalFederation:
             down = self._bill(call, cohort)
             return Reply(self._ask(call, cohort), down, self._bytes_up(call, cohort))
 
+    def parts(self, call: Call, cohort: Cohort) -> PartedReply:
+        """See `Parting`; in the faithful mode a reply comes in one part."""
+        if self.mode == "faithful":
+            reply = self.sum(call, cohort)
+            return PartedReply((vector for vector in (reply.vector,)), reply.down, reply.up)
+        with self._turns:
+            down = self._bill(call, cohort)
+        return PartedReply(self._ask_in_parts(call, cohort), down, self._bytes_up(call, cohort))
+
+    def _ask_in_parts(self, call: Call, cohort: Cohort) -> Generator[Vector]:
+        with self._turns:
+            self._tell(call, cohort)
+            for query in call.queries:
+                yield from query.ask_in_parts(self._fused)
+
     def gather(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""
         with self._turns:
@@ -150,10 +165,14 @@ class LocalFederation:
             shape = (len(cohort), call.size())
             return Reply(np.array(vectors, np.int64).reshape(shape), down, self._bytes_up(call, cohort))
 
-    def _ask(self, call: Call, cohort: Cohort) -> Vector:
+    def _tell(self, call: Call, cohort: Cohort) -> None:
+        """Let the silos know whom the call asks, and the facts that they have not heard."""
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
+
+    def _ask(self, call: Call, cohort: Cohort) -> Vector:
+        self._tell(call, cohort)
         vectors = [query.ask(self._fused) for query in call.queries]
         return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,7 +85,7 @@ class Boosting:
         self.added = np.zeros(len(silo.table.names), np.int64)
         self.placed = np.full(len(silo.table.names), -1, np.int64)
         self._kept: dict[tuple[str, int], Vector] = {}
-        self.answers = Reused()
+        self.answers = Reused(), Reused()  # what answers are written to that come in parts
         self._prepared: tuple[object, ...] = ()
         self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
         self._filled: tuple[object, ...] = ()
@@ -303,36 +304,35 @@ class Boosting:
             total += part
         return total
 
-    def node_histograms(
-        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32], columns: NDArray[np.int32], extra: int,
-        parts: list[Ranges], out: Vector,
-    ) -> None:  # fmt: skip
-        """Write the sums of each bin of each node's own features to ``out``, int64 (integers,); see `grow_columns`.
+    def row_lister(
+        self, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32]
+    ) -> Callable[[], tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+        """What lists the rows asked, node after node of a tree, and where each node's start: for a thread to call.
 
-        ``parts`` are the rows asked, one a thread; of a tree that one thread has by itself, all of them.
+        It returns uint32 (any,) and int64 (nodes + 1,). All that needs the interpreter's lock is done here.
         """
-        slot_of = self._slots(shape, build)
-        group, place = np.divmod(columns.astype(np.int64), self.bins.shape[2])
-        where = (group * self.bins.shape[1] * self.bins.shape[2] + place).astype(np.uint64)
-        n_bins = self.cuts.n_bins[columns]
-        sizes = n_bins.sum(axis=1)
-        nodes = np.cumsum(sizes * self.statistics_a_bin) - sizes * self.statistics_a_bin
-        starts = nodes[:, None] + np.cumsum(n_bins, axis=1) - n_bins
-        levels, walk, words = self._levels(tree, shape, silo.ranges), shape.walk(self.bins), self._digits(tree, extra)
-        times = self._times(silo, tree, parts)
+        slot_of, levels = self._slots(shape, build), self._levels(tree, shape, silo.ranges)
+        walk, node = shape.walk(self.bins), self.node[tree]
+        order = np.empty(int((silo.ranges[:, 1] - silo.ranges[:, 0]).sum()), np.uint32)
+        starts = np.empty(len(build) + 1, np.int64)
 
-        def fill(piece: tuple[int, Ranges]) -> Vector:
-            number, ranges = piece
-            part = out if not number else np.empty(len(out), np.int64)
-            for digits, down, shift in zip(words, (levels, 0), (-1, extra), strict=False):
-                node_kernels.grow_columns(
-                    self.bins, digits, times, self.plane, self.node[tree], ranges, down, walk, slot_of, where, starts,
-                    sizes, self.statistics_a_bin, shift, part,
-                )  # fmt: skip
-            return part
+        def list_rows() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+            times = self._times(silo, tree)
+            node_kernels.list_rows(self.bins, times, node, silo.ranges, levels, walk, slot_of, starts, order)
+            return order, starts
 
-        for part in silo.threads.map(fill, enumerate(parts))[1:]:
-            out += part
+        return list_rows
+
+    def sum_nodes(
+        self, silo: Silo, tree: int, extra: int, order: NDArray[np.uint32], starts: NDArray[np.int64],
+        columns: NDArray[np.uint64], bins: NDArray[np.int64], sizes: NDArray[np.int64], out: Vector,
+    ) -> None:  # fmt: skip
+        """Write the sums of each bin of some nodes' own features to ``out``; see `node_kernels.sum_nodes`."""
+        words, *low = self._digits(tree, extra)
+        node_kernels.sum_nodes(
+            self.bins.reshape(-1), np.uint64(self.bins.shape[2]), words, low[0] if low else words[:0], max(extra, 0),
+            self._times(silo, tree), self.plane, order, starts, columns, bins, sizes, self.statistics_a_bin, out,
+        )  # fmt: skip
 
     def residual_counts(
         self, silo: Silo, tree: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
@@ -373,13 +373,14 @@ class Boosting:
             self._drawn_for = tree
         return self._drawn
 
-    def _times(self, silo: Silo, tree: int, parts: list[Ranges]) -> NDArray[np.uint8]:
+    def _times(self, silo: Silo, tree: int) -> NDArray[np.uint8]:
         """How often a round's tree draws each row, kept while its trees grow; of no rows where all count once."""
         if self._ids is None:
             return np.zeros(0, np.uint8)
         if tree not in self._drawn_times:
             once = np.ones(len(self._ids), np.int64)
-            self._drawn_times[tree] = self.draw_rows(silo, tree, once, parts=parts).astype(np.uint8)
+            # by one thread: it is one of many that each have a tree
+            self._drawn_times[tree] = self.draw_rows(silo, tree, once, parts=[silo.ranges]).astype(np.uint8)
         return self._drawn_times[tree]
 
     def draw_rows(

@@ -1,4 +1,4 @@
-"""Drawing rows by their ids. Numba only; held to naive twins in the tests."""
+"""Drawing rows by their ids, and features of nodes. Numba only; held to naive twins in the tests."""
 
 from __future__ import annotations
 
@@ -35,3 +35,33 @@ def draw(words, ids, ranges, keys, shares, out):
             while times < shares.shape[0] and chance[i] < shares[times]:
                 times += 1
             to[i] = own[i] * times
+
+
+@njit(nogil=True, cache=True)
+def draw_columns(chance, tried, drawn):
+    """Draw features of each node: those of the lowest chances, but those that were tried after all others.
+
+    chance: float64 (nodes, features) IN; from 0 to 1
+    tried: bool (nodes, features) IN OUT
+    drawn: int64 (nodes, any) OUT; ascending
+    """
+    most = drawn.shape[1]
+    lowest = np.empty(most)
+    for node in range(chance.shape[0]):
+        own, lowest[:] = drawn[node], np.inf
+        for f in range(chance.shape[1]):
+            value = chance[node, f] + (1.0 if tried[node, f] else 0.0)
+            if value >= lowest[most - 1]:
+                continue
+            place = most - 1
+            while place > 0 and lowest[place - 1] > value:
+                lowest[place], own[place] = lowest[place - 1], own[place - 1]
+                place -= 1
+            lowest[place], own[place] = value, f
+        for j in range(most):
+            f, place = own[j], j
+            tried[node, f] = True
+            while place > 0 and own[place - 1] > f:
+                own[place] = own[place - 1]
+                place -= 1
+            own[place] = f

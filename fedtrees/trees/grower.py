@@ -10,7 +10,7 @@ import numpy as np
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.growth import Growth
 from fedtrees.trees.node_growth import NodeGrowth
-from fedtrees.trees.plan import Plan
+from fedtrees.trees.plan import Candidates, Plan
 from fedtrees.trees.tree import Tree
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def grow(
     growth = (NodeGrowth if plan.features_a_node else Growth)(plan, exponents, round)
     question = growth.ask_for_roots()
     histograms, *answers = channel.totals([question, *riders], cohort)
-    fresh = growth.begin(question, histograms)
-    candidates = growth.find(fresh)
+    candidates = growth.begin(question, histograms)
     while len(candidates) or growth.unsettled:
         choice = growth.choose(candidates)
         if not len(choice.split) and not growth.unsettled:
@@ -46,9 +45,8 @@ def grow(
             (which,) = np.nonzero(worth)
             pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
             for some in growth.batches(pairs):
-                question = growth.ask_for(some)
-                fresh = growth.divide(some, question, channel.total(question, cohort), rest.at.places)
-                candidates = candidates.and_more(growth.find(fresh))
+                fresh = growth.look_at(some, channel, cohort, rest.at.places)
+                candidates = Candidates.joined([candidates, fresh])
         else:
             candidates = rest
     return growth.finished(), answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
 from fedtrees.trees.split import Grounds, Limits, Units
 from fedtrees.trees.tree import Tree, flat_categories
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+    from fedtrees.core.cohort import Cohort
 
 
 class Growth:
@@ -86,8 +90,10 @@ class Growth:
             return np.zeros(0, np.int64)
         return self.columns[k].below(int(self.trees[k].depth[build].min()), self.plan.max_depth)
 
-    def begin(self, question: Histograms, answer: Vector) -> Frontier:
-        """Put the roots' histograms on the shelf."""
+    # -- choosing -------------------------------------------------------------------------------------------
+
+    def begin(self, question: Histograms, answer: Vector) -> Candidates:
+        """Put the roots' histograms on the shelf, and look at the roots."""
         histograms = spread(question, answer, self.plan.cuts)
         for k, tree in enumerate(self.trees):
             # any feature's bins hold every row once: the first that was asked for will do
@@ -95,9 +101,14 @@ class Growth:
             bins = slice(*self.plan.cuts.bin_offsets[first : first + 2])
             tree.sums[0] = histograms[k, :, bins].sum(axis=1)
         roots = np.arange(len(self.trees), dtype=np.int32)
-        return Frontier(roots, np.zeros(len(roots), np.int32), self.plan.shelf.put(histograms))
+        return self.find(Frontier(roots, np.zeros(len(roots), np.int32), self.plan.shelf.put(histograms)))
 
-    def divide(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
+    def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+        """Ask for pairs of siblings, and look at them; ``taken`` are the places of histograms that are still needed."""
+        question = self.ask_for(pairs)
+        return self.find(self._divided(pairs, question, channel.total(question, cohort), taken))
+
+    def _divided(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
         """The children: those that were built, and those that are left of their parents."""
         there = pairs.parents.places
         new = self.plan.shelf.divide(there, spread(question, answer, self.plan.cuts), self.plan.threads, taken)
@@ -105,8 +116,6 @@ class Growth:
         places = np.where(is_left, np.stack([new, there], axis=1), np.stack([there, new], axis=1))
         nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
         return Frontier(np.repeat(pairs.parents.tree, 2), nodes, places.reshape(-1))
-
-    # -- choosing -------------------------------------------------------------------------------------------
 
     def find(self, frontier: Frontier) -> Candidates:
         """The best splits of nodes, of those that have any."""
@@ -230,8 +239,12 @@ class Growth:
         columns: list[NDArray[Any]] = [getattr(tree, what) for tree in self.trees]
         if len(columns) == 1:
             return columns[0][node]
-        starts = np.cumsum([0, *(len(own) for own in columns[:-1])])
-        of_all: NDArray[Any] = np.concatenate(columns)[starts[of_tree] + node]
+        order = np.argsort(of_tree, kind="stable")  # which takes no time where they stand tree after tree
+        ends = np.searchsorted(of_tree[order], np.arange(len(columns)), side="right")
+        parts = [own[node[which]] for own, which in zip(columns, np.split(order, ends[:-1]), strict=True)]
+        sorted_: NDArray[Any] = np.concatenate(parts)
+        of_all = np.empty_like(sorted_)
+        of_all[order] = sorted_
         return of_all
 
     def finished(self) -> list[Tree]:

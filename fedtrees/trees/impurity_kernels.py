@@ -51,17 +51,26 @@ def _classes(sums):
     return n
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _gain(kind, left, total, units, least, before, left_real, right_real):
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _gain_of(kind, left_real, right_real, least, before):
     """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light."""
-    for s in range(left.shape[0]):
-        left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
     if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
         return -1.0
     both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
     value = both[0] + both[1] - before
     return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gain(kind, left, total, units, least, before, left_real, right_real):
+    """`_gain_of`, of integer sums; two fit registers."""
+    if left.shape[0] == 2:
+        two = left[0] * units[0], left[1] * units[1]
+        return _gain_of(kind, two, ((total[0] - left[0]) * units[0], (total[1] - left[1]) * units[1]), least, before)
+    for s in range(left.shape[0]):
+        left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
+    return _gain_of(kind, left_real, right_real, least, before)
 
 
 @njit(nogil=True, cache=True)

@@ -9,23 +9,31 @@ asked for again, with features that it has not tried, along with the next level.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
 from fedtrees.core.rng import stream
+from fedtrees.trees import draw_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.growth import Growth
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.node_histogram import NodeHistograms
 from fedtrees.trees.plan import Candidates, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
-from fedtrees.trees.split import Grounds
+from fedtrees.trees.split import Grounds, Splits
+
+if TYPE_CHECKING:
+    from fedtrees.core.channel import Channel
+    from fedtrees.core.cohort import Cohort
 
 MOST_INTEGERS = 1 << 27  # in an answer
+NODES_A_DRAW = 4096  # whose chances a cache holds
 
 
 class NodeGrowth(Growth):
@@ -38,8 +46,7 @@ class NodeGrowth(Growth):
         super().__init__(replace(plan, columns=None), exponents, round)
         assert plan.columns is not None
         self.seed, self.asked = plan.columns.seed, 0
-        # what was answered last, and where each node's integers start in it
-        self.answer, self.starts = np.zeros(0, np.int64), np.zeros(1, np.int64)
+        self.starts = np.zeros(1, np.int64)  # where each node's integers start in the answer
         nothing = np.zeros((0, plan.cuts.n_features), bool)
         # of the nodes that were asked for last: the features drawn, and all that were ever tried
         self.nodes, self.drawn, self.tried = _nobody(), np.zeros((0, 0), np.int64), nothing
@@ -73,66 +80,71 @@ class NodeGrowth(Growth):
         self, of_tree: NDArray[np.int32], build: NDArray[np.int32], tried: NDArray[np.bool_] | None = None
     ) -> Histograms:
         cuts, most, self.asked = self.plan.cuts, self.plan.features_a_node, self.asked + 1
-        self.answer = np.zeros(0, np.int64)  # whose memory the next one may take
         self.tried = np.zeros((len(build), cuts.n_features), bool) if tried is None else tried
-        chance = stream(self.seed, f"columns of question {self.asked}", self.round).random(self.tried.shape)
-        # what was tried comes last
-        self.drawn = np.sort(np.argpartition(chance + self.tried, most - 1, axis=1)[:, :most], axis=1)
-        np.put_along_axis(self.tried, self.drawn, True, axis=1)
-        sizes = cuts.n_bins[self.drawn].sum(axis=1) * self.plan.rule.statistics
-        self.starts = np.concatenate([[0], np.cumsum(sizes)])
+        self.drawn = np.zeros((len(build), most), np.int64)
+        chance = stream(self.seed, f"columns of question {self.asked}", self.round)
+        for first in range(0, len(build), NODES_A_DRAW):
+            own = slice(first, first + NODES_A_DRAW)
+            draw_kernels.draw_columns(chance.random(self.tried[own].shape), self.tried[own], self.drawn[own])
+        bins = cuts.n_bins[self.drawn].sum(axis=1)
+        self.starts = np.append(0, np.cumsum(bins * self.plan.rule.statistics))
         self.nodes = Frontier(of_tree, build, np.arange(len(build)))
         plain: Any = super()._ask(of_tree, build)
         given = {name: getattr(plain, name) for name in plain.__struct_fields__}
-        given |= {
-            "columns": self.drawn.astype(np.int32).reshape(-1),
-            "column_bins": cuts.n_bins[self.drawn].sum(axis=1).astype(np.int32),
-        }
+        given |= {"columns": self.drawn.astype(np.int32).reshape(-1), "column_bins": bins.astype(np.int32)}
         return NodeHistograms(**given)
-
-    def begin(self, question: Histograms, answer: Vector) -> Frontier:
-        """Learn the roots' sums from their first features, which hold every row once."""
-        self.answer = answer
-        for root, tree in enumerate(self.trees):
-            tree.sums[0] = self._own(root)[:, : self.plan.cuts.n_bins[self.drawn[root, 0]]].sum(axis=1)
-        return self.nodes
-
-    def divide(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
-        """The nodes that were asked for."""
-        self.answer = answer
-        return self.nodes
 
     # -- choosing -------------------------------------------------------------------------------------------
 
-    def find(self, frontier: Frontier) -> Candidates:
+    def begin(self, question: Histograms, answer: Vector) -> Candidates:
+        """Learn the roots' sums from their first features, which hold every row once, and look at the roots."""
+        for root, tree in enumerate(self.trees):
+            own = self._own(answer, root, 0)
+            tree.sums[0] = own[:, : self.plan.cuts.n_bins[self.drawn[root, 0]]].sum(axis=1)
+        return self._find([answer])
+
+    def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+        """See `Growth`: nothing is kept but the splits, and so each part of the answer is used up as it comes."""
+        with closing(channel.parts(self.ask_for(pairs), cohort)) as parts:
+            return self._find(parts)
+
+    def _find(self, parts: Iterable[Vector]) -> Candidates:
         """The best splits of the nodes that were just asked for."""
-        totals, limits = self._sums(frontier.tree, frontier.node), self._limits(frontier, np.zeros((0, 2), np.int64))
-        grounds = Grounds(self.plan.cuts, self.units, self.plan.threads, replace(limits, columns=self.drawn))
-        splits = self.plan.rule.splits(self.answer, self.starts[:-1], totals, grounds)
-        self._ask_again(frontier, totals, splits.feature >= 0)
+        nodes, found, first = self.nodes, [], 0
+        totals = self._sums(nodes.tree, nodes.node)
+        limits = replace(self._limits(nodes, np.zeros((0, 2), np.int64)), columns=self.drawn)
+        hopeful = self._hopeful(totals)
+        for part in parts:
+            last = int(np.searchsorted(self.starts, self.starts[first] + len(part)))
+            own, start = slice(first, last), int(self.starts[first])
+            grounds = Grounds(self.plan.cuts, self.units, self.plan.threads, limits.of(own))
+            splits = self.plan.rule.splits(part, self.starts[own] - start, totals[own], grounds)
+            found.append(splits)
+            hopeful[own] &= splits.feature < 0
+            for node in (first + np.flatnonzero(hopeful[own])).tolist():
+                hopeful[node] = self._is_constant(self._own(part, node, start))
+            first = last
+        # a level of several messages asks again for its first nodes in the second
+        self.again, self.again_tried = nodes.take(np.flatnonzero(hopeful)), self.tried[hopeful]
+        splits = Splits.joined(found)
         (good,) = np.nonzero(splits.feature >= 0)
-        return Candidates(frontier.take(good), splits.take(good))
+        return Candidates(nodes.take(good), splits.take(good))
 
-    def _own(self, node: int) -> Vector:
-        """A node's part of the answer: int64 (statistics, its bins)."""
-        start, end = self.starts[node : node + 2]
-        return self.answer[start:end].reshape(self.plan.rule.statistics, -1)
+    def _own(self, part: Vector, node: int, start: int) -> Vector:
+        """A node's integers, of a part of the answer that starts at ``start``: int64 (statistics, its bins)."""
+        own = part[self.starts[node] - start : self.starts[node + 1] - start]
+        return own.reshape(self.plan.rule.statistics, -1)
 
-    def _ask_again(self, frontier: Frontier, totals: Vector, split: NDArray[np.bool_]) -> None:
-        """Note the nodes whose features are all the same in all of their rows, and that have others to try."""
+    def _hopeful(self, totals: Vector) -> NDArray[np.bool_]:
+        """Whether nodes may be split by features that they have not tried."""
         rule = self.plan.rule
         impure = np.count_nonzero(totals, axis=1) > 1
-        hopeful = ~split & impure & ~self.tried.all(axis=1) & rule.divisible(rule.mass(totals, self.units))
-        lost = [node for node in np.flatnonzero(hopeful).tolist() if self._is_constant(node)]
-        which = np.array(lost, np.int64)
-        more = frontier.take(which)
-        # a level of several messages asks again for its first nodes in the second
-        self.again, self.again_tried = more, self.tried[which]
+        hopeful: NDArray[np.bool_] = impure & ~self.tried.all(axis=1) & rule.divisible(rule.mass(totals, self.units))
+        return hopeful
 
-    def _is_constant(self, node: int) -> bool:
+    def _is_constant(self, own: Vector) -> bool:
         """Whether each of a node's features has all of the node's rows in one bin."""
-        filled = self._own(node).any(axis=0)
-        return int(filled.sum()) <= self.drawn.shape[1]  # each feature has at least one
+        return int(own.any(axis=0).sum()) <= self.drawn.shape[1]  # each feature has at least one
 
 
 def _nobody() -> Frontier:

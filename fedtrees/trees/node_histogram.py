@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.node_sums import NodeSums
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -31,6 +33,16 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
+        whole = np.empty(self.size(), np.int64)
+        for _ in self._sums(silo).parts(whole):
+            pass
+        return whole
+
+    def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
+        """See `Query`."""
+        return self._sums(silo).parts()
+
+    def _sums(self, silo: Silo) -> NodeSums:
         state = self._state(silo)
         whole = len(self.build) and self.build_ends[-1] == len(self.build) and (self.nodes() >= 0).all()
         if not whole or len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
@@ -40,29 +52,8 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         inside = inside and (np.diff(columns) > 0).all()
         if not inside or (state.cuts.n_bins[columns].sum(axis=1) != self.column_bins).any():
             raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
-        shapes = self._prepared(state, silo)
-        last = self.build_ends.tolist()
-        nodes = [slice(first, end) for first, end in zip([0, *last], last, strict=False)]
-        sizes = [self.statistics * int(self.column_bins[own].sum()) for own in nodes]
-        out = state.answers.take(self.size())
-        own_out = np.split(out, np.cumsum(sizes)[:-1])
-        # a thread has whole trees to itself where there are enough of them: no part is summed twice
-        trees = [tree for tree, own in enumerate(nodes) if own.stop > own.start]
-        alone = len(trees) >= silo.threads.n
-        parts = [silo.ranges] if alone else state.pieces
-
-        def grow(tree: int) -> None:
-            own, extra = nodes[tree], self.exponents.extra
-            state.node_histograms(
-                silo, tree, shapes[tree], self.build[own], columns[own], extra, parts, own_out[tree]
-            )  # fmt: skip
-
-        if alone:
-            silo.threads.map(grow, trees)
-        else:
-            for tree in trees:
-                grow(tree)
-        return out
+        shapes, ends = self._prepared(state, silo), self.build_ends.tolist()
+        return NodeSums(silo, state, shapes, self.build, ends, columns, self.exponents.extra)
 
     def read(self, total: Vector) -> Vector:
         """The sums, flat: node after node, statistic after statistic."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,13 +118,12 @@ class Candidates:
         """Some of them."""
         return Candidates(self.at.take(which), self.splits.take(which))
 
-    def and_more(self, others: Candidates) -> Candidates:
-        """Both, these first."""
-        one, two = self.at, others.at
-        at = Frontier(
-            np.append(one.tree, two.tree), np.append(one.node, two.node), np.append(one.places, two.places)
-        )  # fmt: skip
-        return Candidates(at, self.splits.and_more(others.splits))
+    @staticmethod
+    def joined(parts: Sequence[Candidates]) -> Candidates:
+        """All of them, in order."""
+        places = [part.at for part in parts]
+        at = (np.concatenate([getattr(own, name) for own in places]) for name in ("tree", "node", "places"))
+        return Candidates(Frontier(*at), Splits.joined([part.splits for part in parts]))
 
     def __len__(self) -> int:
         return len(self.at)

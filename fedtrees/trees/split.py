@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -188,6 +189,12 @@ class Limits:
     chance: NDArray[np.float64] | None = None
     columns: NDArray[np.int64] | None = None
 
+    def of(self, nodes: slice) -> Limits:
+        """Those of some of the nodes."""
+        by_node = ("bounds", "before", "allowed", "mass", "chance", "columns")
+        whole = {name: getattr(self, name) for name in by_node}
+        return replace(self, **{name: own[nodes] for name, own in whole.items() if own is not None})
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -215,12 +222,17 @@ class Splits:
             self.right[which], categories,
         )  # fmt: skip
 
-    def and_more(self, others: Splits) -> Splits:
-        """Both, these first."""
+    @staticmethod
+    def joined(parts: Sequence[Splits]) -> Splits:
+        """The splits of all, in order."""
         names = ("feature", "bin", "default_left", "gain", "left", "right")
-        arrays = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in names}
-        further = {place + len(self.feature): own for place, own in others.categories.items()}
-        return Splits(**arrays, categories=self.categories | further)
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        categories: dict[int, NDArray[np.int32]] = {}
+        first = 0
+        for part in parts:
+            categories |= {first + place: own for place, own in part.categories.items()}
+            first += len(part.feature)
+        return Splits(**arrays, categories=categories)
 
 
 @dataclass(frozen=True)

@@ -198,12 +198,13 @@ class Shape:
         """
         _, rows, a_group = bins.shape
         leaf = self.feature < 0
-        group, place = np.divmod(np.where(leaf, 0, self.feature).astype(np.int64), a_group)
+        most = int(self.feature.max(initial=0)) + 1
+        group, place = np.divmod(np.arange(most), a_group)  # by feature: nodes are many
         left = np.where(leaf, np.arange(len(leaf)), self.left).astype(np.int64)
         right, missing = np.where(leaf, NO_BIN, self.split + 1), np.where(leaf, NO_BIN, self.missing)
         lost = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # whether they go right; a leaf has none
         question = (left << 33) | (lost << 32) | (missing.astype(np.int64) << 16) | right
-        column = (group * rows * a_group + place).astype(np.uint64)
+        column = (group * rows * a_group + place).astype(np.uint64)[np.where(leaf, 0, self.feature)]
         return column, question.astype(np.uint64), *self._tables()
 
     def _tables(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -221,17 +222,18 @@ class Shape:
         leaves = np.zeros(1, np.int32) if walked is None else np.flatnonzero(walked.feature < 0)
         levels, at = 0, leaves[self.feature[leaves] >= 0]
         while len(at):
-            below = np.unique([self.left[at], self.left[at] + 1])
-            levels, at = levels + 1, below[self.feature[below] >= 0]
+            is_below = np.zeros(len(self.feature), bool)  # each node once, even where two share a child
+            is_below[self.left[at]] = is_below[self.left[at] + 1] = True
+            levels, at = levels + 1, np.flatnonzero(is_below & (self.feature >= 0))
         return levels
 
     def extends(self, walked: Shape) -> bool:
         """Whether this tree asks all that ``walked`` asks, and asks it first."""
-        n, inner = len(walked.feature), walked.feature >= 0
+        n, leaf = len(walked.feature), walked.feature < 0
         return (
             n <= len(self.feature)
             and all(
-                (getattr(self, name)[:n][inner] == getattr(walked, name)[inner]).all()
+                ((getattr(self, name)[:n] == getattr(walked, name)) | leaf).all()
                 for name in ("feature", "split", "default_left", "left")
             )
             and all(np.array_equal(self.categories[node], own) for node, own in walked.categories.items())
@@ -246,14 +248,15 @@ def _shape(
     cuts: Cuts,
     categories: Categories,
 ) -> Shape:
-    inner = feature >= 0
-    below = left[inner] > np.flatnonzero(inner)  # a child stands further on: no walk goes in circles
+    leaf = feature < 0
+    asked = np.where(leaf, 0, feature)
+    below = leaf | (left > np.arange(len(left)))  # a child stands further on: no walk goes in circles
     if not len(feature) or (feature >= cuts.n_features).any() or not below.all() or (left >= len(feature) - 1).any():
         raise ProtocolError("a tree with a feature, or a child, that there is not")
-    if (bin[inner] < -1).any() or (bin[inner] >= cuts.n_bins[feature[inner]]).any():
+    if not (leaf | ((bin >= -1) & (bin < cuts.n_bins[asked]))).all():
         raise ProtocolError("a tree that splits at a bin that there is not")
-    has_missing = inner & (cuts.missing | cuts.categorical)[feature]
-    missing = np.where(has_missing, cuts.n_values[feature], NO_BIN).astype(np.int32)
+    has_missing = ~leaf & (cuts.missing | cuts.categorical)[asked]
+    missing = np.where(has_missing, cuts.n_values[asked], NO_BIN).astype(np.int32)
     most_bins = int(cuts.n_values[feature[list(categories)]].max()) + 2 if categories else 0
     return Shape(feature, bin, missing, default_left, left, categories, most_bins)
 
