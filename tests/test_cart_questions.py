@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_boosting import BEGIN, BINS, FEATURES, ROWS, Growing, a_silo
 
 from fedtrees import ProtocolError, Silo
@@ -14,6 +16,7 @@ from fedtrees.core.query import Fact, Query
 from fedtrees.core.record import decode, encode
 from fedtrees.trees.facts import Begin
 from fedtrees.trees.grid import Grid
+from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.node_histogram import NodeHistograms
 from fedtrees.trees.out_of_bag import OutOfBag
 from fedtrees.trees.tree_errors import TreeErrors
@@ -42,6 +45,16 @@ def forest_question(**other: Any) -> NodeHistograms:
         "column_bins": np.int32([9, 9]), "statistics": 3,
     }  # fmt: skip
     return NodeHistograms(**fields | other)
+
+
+def tree_question() -> Histograms:
+    """Of two trees, and of some features of each."""
+    stumps = {name: np.concatenate([own, own]) for name, own in STUMP.arrays().items()}
+    return Histograms(
+        ROWS, FEATURES, BINS, Grid(0, 0, -19), np.int32([3, 6]), **stumps, build=np.int32([1, 2, 0]),
+        build_ends=np.int32([2, 3]), columns=np.int32([0, 1, 2]), column_ends=np.int32([2, 3]),
+        column_bins=np.int32([9, 5]), statistics=3,
+    )  # fmt: skip
 
 
 def error_question(**other: Any) -> TreeErrors:
@@ -79,6 +92,8 @@ WRONG: list[dict[str, Any]] = [
     {"build": np.int32([1, 3])},
     {"build": np.zeros(0, np.int32), "build_ends": np.int32([0])},
     {"build_ends": np.int32([1])},
+    {"build_ends": np.int32([1, 2])},
+    {"build_ends": np.zeros(0, np.int32)},
     {"statistics": 2},
     {"bins": BINS + 1},
     {"exponents": Grid(0, 0, 20)},
@@ -91,6 +106,38 @@ WRONG: list[dict[str, Any]] = [
 def test_questions_of_forests_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         forest_question(**wrong).ask(a_silo_of(classes()))
+
+
+@st.composite
+def damaged(draw: st.DrawFn, question: Histograms) -> Histograms:
+    """A question some of whose arrays hold another number, or lack one, or hold one more."""
+    arrays = [name for name in question.__struct_fields__ if isinstance(getattr(question, name), np.ndarray)]
+    fields: dict[str, Any] = {}
+    for name in draw(st.lists(st.sampled_from(arrays), min_size=1, max_size=3, unique=True)):
+        values = getattr(question, name).tolist()
+        number = draw(st.sampled_from([-(2**31), -2, -1, *range(10), 18, 1000, 2**31 - 1]))
+        how = draw(st.sampled_from(["another", "one more", "one less"]))
+        if how == "another" and values:
+            values[draw(st.integers(0, len(values) - 1))] = number
+        elif how == "one less":
+            values = values[:-1]
+        else:
+            values.append(number)
+        fields[name] = np.array(values).astype(getattr(question, name).dtype)
+    return msgspec.structs.replace(question, **fields)
+
+
+@given(st.data())
+def test_damaged_questions_are_refused_or_answered_whole(data: st.DataObject) -> None:
+    of_nodes = data.draw(st.booleans())
+    question = data.draw(damaged(forest_question() if of_nodes else tree_question()))
+    silo = a_silo_of(classes(parallel=1 if of_nodes else 2))
+    try:
+        answer = question.ask(silo)
+    except ProtocolError:
+        return
+    assert len(answer) == question.size()
+    assert np.concatenate([part.copy() for part in question.ask_in_parts(silo)]).tolist() == answer.tolist()
 
 
 def test_questions_before_the_cut_points_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,8 @@ DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
 class Parcel(Record, frozen=True, eq=False):
     """One field of each kind that travels."""
+
+    dimensions: ClassVar[dict[str, int | None]] = {"any": None}
 
     any: NDArray[np.generic]
     number: float = 0.0
@@ -124,6 +126,13 @@ def test_a_record_of_another_kind_is_refused_by_name() -> None:
 def test_an_array_of_another_type_is_refused() -> None:
     with pytest.raises(ProtocolError, match="an array of float64 where float32 was expected"):
         decode(envelope("FloatParcel", values=("<f8", [1], b"12345678")), FloatParcel)
+
+
+def test_an_array_of_other_dimensions_is_refused() -> None:
+    with pytest.raises(ProtocolError, match=r"FloatParcel\.values: an array of 2 dimensions"):
+        decode(envelope("FloatParcel", values=("<f4", [1, 2], b"12345678")), FloatParcel)
+    with pytest.raises(ValueError, match="an array of 0 dimensions"):
+        FloatParcel(np.zeros((), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,31 @@ _HOMES = (
     "fedtrees.queries.moments", "fedtrees.queries.query_weights", "fedtrees.queries.ranks",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
-    "fedtrees.trees.tree_errors",
-"fedtrees.trees.risk",
+    "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))
 
 
 class Record(msgspec.Struct, frozen=True, eq=False):
-    """A value that serialises to bytes and back. Subclasses are found by their names."""
+    """A value that serialises to bytes and back. Subclasses are found by their names.
+
+    Law: its arrays have the dimensions that its class says, whoever made it: kernels take their lengths at their word.
+
+    Attributes
+    ----------
+    dimensions : dict of str to int or None
+        Of the arrays that have more dimensions than one, by their fields; None for any number of them.
+    """
 
     concrete: ClassVar[bool] = True
+    dimensions: ClassVar[dict[str, int | None]] = {}
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray) and value.ndim != (self.dimensions.get(name, 1) or value.ndim):
+                raise ValueError(f"{self.kind}.{name}: an array of {value.ndim} dimensions")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

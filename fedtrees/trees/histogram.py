@@ -13,7 +13,7 @@ from fedtrees.core.ring import N_EXPONENTS, Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.trees import kernels
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.tree import Cuts, Shape
+from fedtrees.trees.tree import Cuts, Shape, cuts_up
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -127,6 +127,8 @@ class Histograms(Query, frozen=True, eq=False):
             state.statistics_a_bin,
         ):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
+        if not len(self.build) or not cuts_up(self.build_ends, len(self.ends), len(self.build)):
+            raise ProtocolError("histograms were asked for of no nodes, or of other trees' than the question has")
         if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         return state
@@ -143,6 +145,9 @@ class Histograms(Query, frozen=True, eq=False):
         """The features asked of each tree; None for all."""
         if not len(self.column_ends):
             return [None] * len(self.ends)
+        trees = len(self.ends)
+        if len(self.column_bins) != trees or not cuts_up(self.column_ends, trees, len(self.columns)):
+            raise ProtocolError("histograms were asked for of other trees' features than the question has")
         columns: list[NDArray[np.int32] | None] = []
         for own, bins in zip(np.split(self.columns, self.column_ends[:-1]), self.column_bins, strict=True):
             inside = (own >= 0) & (own < cuts.n_features)

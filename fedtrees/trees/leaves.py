@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -55,6 +55,8 @@ class ResidualRanks(Query, frozen=True, eq=False):
     categories, category_ends : int32 (any,)
         See `trees.tree.flat_categories`.
     """
+
+    dimensions: ClassVar[dict[str, int | None]] = {"low": 2}
 
     most: int
     exponents: Grid
@@ -114,6 +116,8 @@ class ResidualRanks(Query, frozen=True, eq=False):
 
 class TargetRanks(Query, frozen=True, eq=False):
     """`ResidualRanks` of all rows together, from margins of 0: ranks of the targets. Asked before boosting begins."""
+
+    dimensions: ClassVar[dict[str, int | None]] = {"low": 2}
 
     most: int
     low: NDArray[np.uint32]

@@ -33,8 +33,8 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        whole = np.empty(self.size(), np.int64)
-        for _ in self._sums(silo).parts(whole):
+        sums, whole = self._sums(silo), np.empty(self.size(), np.int64)
+        for _ in sums.parts(whole):
             pass
         return whole
 
@@ -44,8 +44,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
 
     def _sums(self, silo: Silo) -> NodeSums:
         state = self._state(silo)
-        whole = len(self.build) and self.build_ends[-1] == len(self.build) and (self.nodes() >= 0).all()
-        if not whole or len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
+        if len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
             raise ProtocolError("histograms were asked for of other nodes than the question has")
         columns = self.columns.reshape(len(self.build), -1)
         inside = len(self.columns) and columns.min() >= 0 and columns.max() < state.cuts.n_features

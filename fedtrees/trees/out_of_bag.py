@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class OutOfBag(Query, frozen=True, eq=False):
     exponent : int
         Of a regression, no target and no value is above ``2 ** exponent``.
     """
+
+    dimensions: ClassVar[dict[str, int | None]] = {"values": 2}
 
     rows: int
     labels: list[Any] | None

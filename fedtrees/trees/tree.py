@@ -177,7 +177,8 @@ class Shape:
             If they are no trees over these cuts: rows that walked them could leave the memory they may read.
         """
         start, shapes = 0, []
-        if len({len(feature), len(bin), len(default_left), len(left), int(ends[-1]) if len(ends) else 0}) > 1:
+        lengths = {len(feature), len(bin), len(default_left), len(left)}
+        if len(lengths) > 1 or not cuts_up(ends, len(ends), len(feature)):
             raise ProtocolError("trees whose arrays have other lengths than they say")
         sets = _sets(feature, cuts, categories, category_ends)
         for end in ends.tolist():
@@ -261,6 +262,12 @@ def _shape(
     return Shape(feature, bin, missing, default_left, left, categories, most_bins)
 
 
+def cuts_up(ends: NDArray[np.integer], parts: int, length: int) -> bool:
+    """Whether an array of this length, cut where ``ends`` says, has so many parts and nothing left."""
+    last = int(ends[-1]) if len(ends) else 0
+    return len(ends) == parts and last == length and not (np.diff(ends, prepend=0) < 0).any()
+
+
 def flat_categories(trees: Iterable[Categories]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The sets of trees end to end, node after node, and where each ends: int32 (any,) each."""
     sets = [own[node] for own in trees for node in sorted(own)]
@@ -276,7 +283,7 @@ def _sets(feature: NDArray[np.int32], cuts: Cuts, categories: NDArray[np.int32],
         return {}
     inside = (feature >= 0) & (feature < cuts.n_features)
     nodes = np.flatnonzero(inside & cuts.categorical[np.where(inside, feature, 0)])
-    if len(nodes) != len(ends) or (len(ends) and (ends[-1] != len(categories) or (np.diff(ends, prepend=0) < 0).any())):
+    if not cuts_up(ends, len(nodes), len(categories)):
         raise ProtocolError("trees with other sets of categories than nodes that ask for them")
     sets = dict(zip(nodes.tolist(), np.split(categories, ends[:-1]), strict=True)) if len(nodes) else {}
     for node, own in sets.items():
