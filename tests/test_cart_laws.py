@@ -76,6 +76,10 @@ def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
         params["n_estimators"] = draw(st.integers(1, 4))
     if kind == "forest":
         params["oob_score"] = draw(st.booleans())
+        params["max_samples"] = draw(st.sampled_from([None, 0.3, len(problem.y) // 2 or None]))
+    if classifies and kind != "boost":
+        first = np.unique(problem.y)[0]
+        params["class_weight"] = draw(st.sampled_from([None, "balanced", {first: 0.25}, {first: 30.0}]))
     return replace(problem, row_id=np.arange(len(problem.y))), KINDS[kind][not classifies](**params)
 
 

@@ -69,10 +69,10 @@ def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool
 @examples(200)
 @given(
     seed=seeds, criterion=st.sampled_from(["gini", "entropy", "squared_error"]), leaf=st.sampled_from([1, 3, 0.2]),
-    n_jobs=st.integers(1, 2), classes=st.integers(2, 5),
+    n_jobs=st.integers(1, 2), classes=st.integers(2, 5), weighted=st.booleans(), fraction=st.sampled_from([0.0, 0.15]),
 )  # fmt: skip
 def test_splits_are_those_of_an_exhaustive_search(
-    seed: int, criterion: str, leaf: float, n_jobs: int, classes: int
+    seed: int, criterion: str, leaf: float, n_jobs: int, classes: int, weighted: bool, fraction: float
 ) -> None:
     rng = np.random.default_rng(seed)
     n_values, missing = rng.integers(1, 7, rng.integers(1, 4)), rng.random(3) < 0.5
@@ -89,18 +89,22 @@ def test_splits_are_those_of_an_exhaustive_search(
         for s in range(statistics):
             np.add.at(sums[s], cuts.bin_offsets[f] + codes[:, f], each[:, s])
     total = each.sum(axis=0)
-    rule = Impurity(criterion, statistics, min_samples_leaf=leaf)
-    real = np.where(np.arange(statistics) % 2 == 0, UNITS.g, UNITS.h)
-    whole = mass_of(criterion, (total * real).tolist())
-    grounds = Grounds(cuts, UNITS, Threads(n_jobs), Limits(mass=np.array([whole])))
+    weights = rng.choice([0.25, 1.0, 7.0], statistics) if weighted and criterion != "squared_error" else None
+    told = None if weights is None else tuple(weights.tolist())
+    rule = Impurity(criterion, statistics, 2, leaf, fraction, class_weight=told)
+    unit = np.where(np.arange(statistics) % 2 == 0, UNITS.g, UNITS.h)
+    real = unit if weights is None else unit * weights
+    whole, rows_there = (mass_of(criterion, (total * own).tolist()) for own in (real, unit))
+    grounds = Grounds(cuts, UNITS, Threads(n_jobs), Limits(roots=total[None]))
     splits = rule.splits(sums[None], np.zeros(1, np.int64), total[None], grounds)
 
-    least = leaf * whole if isinstance(leaf, float) else (0 if leaf == 1 else leaf)
+    least = leaf * rows_there if isinstance(leaf, float) else (0 if leaf == 1 else leaf)
     gains = {}
     for f, b, to_left, left in all_splits(sums, cuts):
         parts = [(np.array(own) * real).tolist() for own in (left, total - left)]
         masses = [mass_of(criterion, own) for own in parts]
-        if min(masses) > 0 and min(masses) >= least:
+        counts = [mass_of(criterion, (np.array(own) * unit).tolist()) for own in (left, total - left)]
+        if min(masses) > 0 and min(masses) >= fraction * whole and min(counts) >= least:
             before = impurity(criterion, (total * real).tolist())
             gains[f, b, to_left] = before - sum(impurity(criterion, own) for own in parts)
     most = max(gains.values(), default=0.0)
@@ -181,20 +185,28 @@ def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: in
     assert not packed.any()
 
 
-def test_poisson_shares_are_exact() -> None:
-    e = sum(Fraction(1, math.factorial(n)) for n in range(40))
-    for n, share in enumerate(poisson_shares().tolist(), 1):
-        tail = 1 - sum(Fraction(1, math.factorial(k)) for k in range(n)) / e
+@pytest.mark.parametrize("mean", [0.1, 1.0, 3.75])
+def test_poisson_shares_are_exact(mean: float) -> None:
+    m = Fraction(mean)
+    e = sum(m**n / math.factorial(n) for n in range(60))
+    for n, share in enumerate(poisson_shares(mean, 20).tolist(), 1):
+        tail = 1 - sum(m**k / math.factorial(k) for k in range(n)) / e
         assert abs(Fraction(share, 2**53) - tail) <= Fraction(1, 2**53)
 
 
 def test_rows_are_drawn_several_times() -> None:
     ids, out = np.arange(50_000, dtype=np.uint64), np.zeros(50_000, np.int64)
     keys = np.array([3, 4], np.uint64)
-    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 50_000]]), keys, poisson_shares(), out)
-    times = np.bincount(out // 7, minlength=9)[:4] / 50_000
-    assert out.max() > 7 and (out % 7 == 0).all()
-    np.testing.assert_allclose(times, [math.exp(-1) / math.factorial(n) for n in range(4)], atol=0.01)
+    kind = (np.arange(50_000) % 2).astype(np.uint16)
+    shares = np.stack([poisson_shares(mean, 20) for mean in (1.0, 3.5)])
+    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares, kind, out)
+    assert (out % 7 == 0).all() and out[-1] == 0
+    for own, mean in enumerate((1.0, 3.5)):
+        times = np.bincount(out[:-1][kind[:-1] == own] // 7, minlength=9)[:8] / 25_000
+        np.testing.assert_allclose(times, [math.exp(-mean) * mean**n / math.factorial(n) for n in range(8)], atol=0.01)
+    alike = out.copy()
+    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares[:1], kind[:0], alike)
+    assert (alike == out)[kind == 0].all()
 
 
 def test_weights_of_adaboost_are_those_of_the_twin() -> None:

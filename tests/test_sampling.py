@@ -301,7 +301,7 @@ def test_drawn_words_are_those_of_the_twin(seed: int, share: float, n: int) -> N
     keys = rng.integers(0, 2**64, 2, dtype=np.uint64)
     ranges = np.array([[0, n // 3], [n // 2, n]])
     out = np.full(n, 77)
-    draw_kernels.draw(words, ids, ranges, keys, np.array([share * 2**53], np.uint64), out)
+    draw_kernels.draw(words, ids, ranges, keys, np.array([[share * 2**53]], np.uint64), np.zeros(0, np.uint16), out)
     for i in range(n):
         word = 77
         if i < n // 3 or i >= n // 2:

@@ -139,7 +139,7 @@ def bag(
     summary = summarise(channel, everyone, n_features)
     channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
     weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
-    base_margin = storable(start_margin(channel, everyone, weights, labels, settings))
+    base_margin = storable(start_margin(channel, everyone, weights, labels, settings)[0])
     outputs = len(base_margin)
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, JoinedScores

@@ -16,6 +16,8 @@ from fedtrees.errors import DataError
 
 RowIds = NDArray[np.uint64]
 
+MOST_DRAWS = 4.0  # of a row by a tree, in the mean
+
 
 def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: str = "row_id") -> RowIds | None:
     """Read row ids, whole numbers or texts, as 64 bits each; None stays None.
@@ -73,8 +75,8 @@ def drawn(ids: RowIds, keys: NDArray[np.uint64], share: float) -> NDArray[np.boo
     return chance < np.uint64(share * 2.0**53)
 
 
-def poisson_shares(most: int = 8) -> NDArray[np.uint64]:
-    """How likely a Poisson variable of mean 1 is at least 1, 2 and so on up to ``most``, of ``2**53``.
+def poisson_shares(mean: float = 1.0, most: int = 8) -> NDArray[np.uint64]:
+    """How likely a Poisson variable is at least 1, 2 and so on up to ``most``, of ``2**53``.
 
     Law: the same numbers on every machine, as they are decimals that are rounded once.
 
@@ -82,9 +84,11 @@ def poisson_shares(most: int = 8) -> NDArray[np.uint64]:
     --------
     >>> (poisson_shares()[:3] / 2**53).round(4).tolist()
     [0.6321, 0.2642, 0.0803]
+    >>> (poisson_shares(0.5)[:3] / 2**53).round(4).tolist()
+    [0.3935, 0.0902, 0.0144]
     """
     with localcontext(prec=40):
-        chances = [Decimal(-1).exp() / factorial(n) for n in range(most)]
+        chances = [(-Decimal(mean)).exp() * Decimal(mean) ** n / factorial(n) for n in range(most)]
         return np.array([int((1 - sum(chances[:n])) * 2**53) for n in range(1, most + 1)], np.uint64)
 
 

@@ -191,9 +191,9 @@ class FedCart(ReadsRows):
         """One grown tree as scikit-learn's, pruned where that was asked for."""
         given = self.get_params(deep=False)
         if given.get("ccp_alpha"):
-            tree = pruned(tree, float(given["ccp_alpha"]), float(tree.cover[0]))
+            tree = pruned(tree, float(given["ccp_alpha"]), self._weight_of(tree))
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
-                  "max_leaf_nodes", "min_impurity_decrease", "ccp_alpha")  # fmt: skip
+                  "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha")  # fmt: skip
         return to_decision_tree(
             tree,
             ensemble.cuts,
@@ -202,6 +202,11 @@ class FedCart(ReadsRows):
             getattr(self, "feature_names_in_", None) if names else None,
             **{name: given[name] for name in theirs if name in given},
         )
+
+    def _weight_of(self, tree: Tree) -> float:
+        """What all of a tree's rows weigh, of classes as their weights have it."""
+        root = tree.sums[0]
+        return float(root.sum() if self._classifies else root[1])
 
     def _rows(self, X: Any) -> Any:
         """Rows as the fitted object takes them: with the names that it knows."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "min_impurity_decrease": (False, 0, math.inf, True),
     "ccp_alpha": (False, 0, math.inf, True),
 }
+MOST_CLASS_WEIGHT = 2.0**64
 _LEAST = {"max_depth": 1, "max_leaf_nodes": 2}
 
 
@@ -60,6 +62,11 @@ def check_cart_parameters(estimator: Any) -> None:
     for name in ("bootstrap", "oob_score"):
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
+    _check_class_weight(given.get("class_weight"))
+    if given.get("max_samples") is not None:
+        _check_rows("max_samples", given["max_samples"], 1)
+        if not given["bootstrap"]:
+            raise ParameterError(f"max_samples={given['max_samples']!r}: no tree draws rows without bootstrap=True.")
     if given.get("oob_score") and not given.get("bootstrap"):
         raise ParameterError("oob_score=True: no tree leaves a row out without bootstrap=True.")
     check_missing(estimator.missing)
@@ -70,6 +77,37 @@ def check_cart_parameters(estimator: Any) -> None:
 def _check_rows(name: str, own: Any, least: int) -> None:
     if not is_whole(own, least) and not _is_share(own):
         raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
+
+
+def _check_class_weight(given: Any) -> None:
+    if given is None or (isinstance(given, str) and given == "balanced"):
+        return
+    if not isinstance(given, Mapping):
+        raise ParameterError(f"class_weight={given!r}: give 'balanced', a weight for each label in a dict, or None.")
+    for label, weight in given.items():
+        if not is_number(weight, 0, MOST_CLASS_WEIGHT) or weight == 0:
+            raise ParameterError(
+                f"class_weight={given!r}: label {label!r} weighs {weight!r}; give a number above 0 to "
+                f"{MOST_CLASS_WEIGHT:g}, and leave rows out that are to weigh nothing."
+            )
+
+
+def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
+    """What each label weighs: 1 where a dict does not say.
+
+    Raises
+    ------
+    ParameterError
+        For labels that y does not hold.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return "balanced"
+    unknown = [label for label in given if label not in labels]
+    if unknown:
+        raise ParameterError(f"class_weight names {unknown[0]!r}, which y does not hold. Labels: {list(labels)}.")
+    return tuple(float(given.get(label, 1.0)) for label in labels)
 
 
 def _is_share(own: object) -> bool:
@@ -96,6 +134,13 @@ def features_a_node(given: Any, n_features: int) -> int:
     raise ParameterError(f"max_features={given!r}: give a number, a share, 'sqrt', 'log2', or None for all.")
 
 
+def _drawn(max_samples: Any) -> float | int:
+    """The share of rows that a tree draws, or how many."""
+    if max_samples is None:
+        return 1.0
+    return int(max_samples) if isinstance(max_samples, Integral) else float(max_samples)
+
+
 def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
     """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
 
@@ -103,6 +148,8 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     ------
     DataError
         For several targets, or too many classes.
+    ParameterError
+        For weights of labels that there are not.
     """
     if not estimator._classifies and schema.targets > 1:
         raise DataError(f"y has {schema.targets} columns; trees by impurity are for one. Fit one a column.")
@@ -119,6 +166,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     rule = Impurity(
         given.get("criterion", "gini" if estimator._classifies else "squared_error"),
         len(schema.labels) if schema.labels else 2,
+        class_weight=class_weights(given.get("class_weight"), schema.labels or ()),
         **least,
     )
     leaves = int(given.get("max_leaf_nodes") or 0)
@@ -134,6 +182,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         max_leaves=leaves,
         best_first=leaves > 0,
         bootstrap=bool(given.get("bootstrap", False)),
+        subsample=_drawn(given.get("max_samples")),
         features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n else 0,
         thresholds=Thresholds(n, seed) if estimator._random_thresholds else None,
         vocabulary=Vocabulary(schema.categories) if schema.categories else None,

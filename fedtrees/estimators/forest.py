@@ -41,6 +41,8 @@ class _Forest(FedCart):
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
         oob_score: bool = False,
+        max_samples: float | None = None,
+        class_weight: Any = None,
         ccp_alpha: float = 0.0,
         max_bin: int = 128,
         missing: float = math.nan,
@@ -61,6 +63,8 @@ class _Forest(FedCart):
         self.min_impurity_decrease = min_impurity_decrease
         self.bootstrap = bootstrap
         self.oob_score = oob_score
+        self.max_samples = max_samples
+        self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         super().__init__(
             max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
@@ -100,7 +104,7 @@ class _Forest(FedCart):
         # the silos know the trees as they grew: below a split that was taken back, nodes say what it does
         values = np.concatenate(
             [
-                own.tree_.value[said_by(tree, float(self.ccp_alpha), float(tree.cover[0])), 0, :]
+                own.tree_.value[said_by(tree, float(self.ccp_alpha), self._weight_of(tree)), 0, :]
                 for tree, own in zip(ensemble.trees, self.model_.estimators_, strict=True)
             ]
         )
@@ -132,9 +136,9 @@ class FedForestClassifier(CartClassifier, _Forest):
     no others. ``model_`` is a fitted
     `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
 
-    Rows are drawn as often as a Poisson variable of mean 1 says, which is what drawing with replacement comes to where
-    rows are many, and needs nobody to know how many others hold. Each draw follows from the row's id, the tree and
-    ``random_state``.
+    Rows are drawn as often as a Poisson variable of mean 1, or of the share that ``max_samples`` is, says: what drawing
+    with replacement comes to where rows are many, and needs nobody to know how many others hold. Each draw follows from
+    the row's id, the tree and ``random_state``.
 
     Parameters
     ----------
@@ -149,6 +153,11 @@ class FedForestClassifier(CartClassifier, _Forest):
         Whether trees draw rows; else all have all of them.
     oob_score : bool, default False
         Whether to score the forest on the rows that its trees left out, in one or two messages more.
+    max_samples : float or int, optional
+        The share of the rows that a tree draws, above 0 and up to 1, or how many; None is as many as there are.
+    class_weight : dict of label to float, "balanced" or None, default None
+        Where trees draw rows, those of a class are drawn as much oftener or less often as it weighs, up to 4 times in
+        the mean; what is beyond that they weigh. Where trees have all rows, see `FedTreeClassifier`.
     max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.
 
@@ -186,7 +195,7 @@ class FedForestRegressor(CartRegressor, _Forest):
     True
     """
 
-    __init__ = with_defaults(_Forest.__init__, criterion="squared_error", max_features=1.0)
+    __init__ = with_defaults(_Forest.__init__, without=("class_weight",), criterion="squared_error", max_features=1.0)
 
 
 class FedExtraTreesClassifier(CartClassifier, _Forest):
@@ -222,4 +231,6 @@ class FedExtraTreesRegressor(CartRegressor, _Forest):
 
     _random_thresholds = True
 
-    __init__ = with_defaults(_Forest.__init__, criterion="squared_error", max_features=1.0, bootstrap=False)
+    __init__ = with_defaults(
+        _Forest.__init__, without=("class_weight",), criterion="squared_error", max_features=1.0, bootstrap=False
+    )

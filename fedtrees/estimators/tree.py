@@ -25,6 +25,7 @@ class _OneTree(FedCart):
         max_features: Any = None,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
+        class_weight: Any = None,
         ccp_alpha: float = 0.0,
         max_bin: int = 256,
         missing: float = math.nan,
@@ -42,6 +43,7 @@ class _OneTree(FedCart):
         self.max_features = max_features
         self.max_leaf_nodes = max_leaf_nodes
         self.min_impurity_decrease = min_impurity_decrease
+        self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         super().__init__(
             max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
@@ -94,6 +96,10 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         Leaves at the most; the splits that save most are made first.
     min_impurity_decrease : float, default 0.0
         The impurity, weighted by the share of rows, that a split must save.
+    class_weight : dict of label to float, "balanced" or None, default None
+        What each class's rows count for where impurity, shares and ``min_weight_fraction_leaf`` are told; rows stay
+        one each where rows are counted. A label that a dict does not name counts 1. "balanced" makes all classes as
+        heavy, by the rows' weights. It costs no message: silos tell classes apart in any case.
     ccp_alpha : float, default 0.0
         What a leaf costs: splits that save less are taken back, see `fedtrees.trees.pruning`.
     max_bin : int, default 256
@@ -150,4 +156,4 @@ class FedTreeRegressor(CartRegressor, _OneTree):
     True
     """
 
-    __init__ = with_defaults(_OneTree.__init__, criterion="squared_error")
+    __init__ = with_defaults(_OneTree.__init__, without=("class_weight",), criterion="squared_error")

@@ -87,9 +87,10 @@ def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> N
     nodes["threshold"] = np.where(inner, _thresholds(tree, cuts, inner), UNDEFINED)
     nodes["missing_go_to_left"] = tree.default_left & inner
     values, weight = _values(tree, base, criterion)
-    # nobody counts rows of other weights than their own
     nodes["weighted_n_node_samples"] = weight
-    nodes["n_node_samples"] = np.rint(np.minimum(weight, 2.0**62)).astype(np.intp)
+    # rows count as often as they weigh; the cover is a float32, and exact where classes have weights of their own only
+    rows = np.where(weight.astype(np.float32) == tree.cover, weight, tree.cover)
+    nodes["n_node_samples"] = np.rint(np.minimum(rows, 2.0**62)).astype(np.intp)
     nodes["impurity"] = _impurities(tree, values, weight, criterion)
     n_classes = np.array([1 if criterion is None else values.shape[1]], np.intp)
     native = NativeTree(cuts.n_features, n_classes, 1)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
-from fedtrees.core.row_ids import poisson_shares
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import RowWeights, Weighting
 from fedtrees.errors import DataError
@@ -61,7 +60,7 @@ class Settings:
     max_leaves: int = 0
     best_first: bool = False
     parallel: int = 1
-    subsample: float = 1.0
+    subsample: float | int = 1.0  # a share of the rows, or how many
     bootstrap: bool = False
     thresholds: Thresholds | None = None
     features_a_node: int = 0  # see `Plan`
@@ -151,7 +150,7 @@ def boost(
     plan, grids, trees = start.plan, start.grids, list[Tree]()
     ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel)
     for round in range(settings.n_estimators):
-        rule = _rule_of(settings, observer, round)
+        rule = _rule_of(start.rule, observer, round)
         if rule is None:
             break
         plan = replace(plan, rule=rule.shared(settings.parallel))
@@ -180,11 +179,9 @@ def boost(
     return ensemble
 
 
-def _rule_of(settings: Settings, observer: Observer | None, round: int) -> Rule | None:
+def _rule_of(rule: Rule, observer: Observer | None, round: int) -> Rule | None:
     """The rule of a coming round; None where the training is to end."""
-    if observer and isinstance(settings.rule, SplitRule):
-        return observer.before(round, settings.rule)
-    return settings.rule
+    return observer.before(round, rule) if observer and isinstance(rule, SplitRule) else rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +189,7 @@ class _Start:
     """What is known before the first tree."""
 
     plan: Plan
+    rule: Rule
     grids: Grids
     weights: Weights
     quantile: Quantile | None
@@ -225,23 +223,35 @@ def _start(
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores
     )
-    intercept = start_margin(channel, everyone, weights, labels, settings)
+    intercept, sums = start_margin(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
         channel.tell(settings.inherited)
-    channel.tell(
-        Begin(
-            loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
-            settings.subsample, settings.seed, cuts.categorical, settings.bootstrap,
-        )
+    rule, share, draws = settings.rule.knowing(sums), _share_drawn(settings.subsample, summary.rows), np.zeros(0)
+    if settings.bootstrap:
+        rule, draws = rule.drawing(share)
+    begin = Begin(
+        loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
+        share, settings.seed, cuts.categorical, settings.bootstrap, draws,
     )  # fmt: skip
-    most = weights.rows * (len(poisson_shares()) if settings.bootstrap else 1)
+    channel.tell(begin)
+    most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)
     plan = settings.plan(cuts, len(base_margin), most, threads)
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards, weights.whole)
-    return _Start(plan, grids, weights, _leaf_quantile(weights, loss, plan.outputs), evaluation, base_margin)
+    quantile = _leaf_quantile(weights, loss, plan.outputs)
+    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin)
+
+
+def _share_drawn(subsample: float | int, rows: int) -> float:
+    """The share of rows that a tree draws."""
+    if not isinstance(subsample, int):
+        return subsample
+    if subsample > rows:
+        raise DataError(f"trees cannot draw {subsample} rows each: there are {rows}. Give fewer, or a share.")
+    return subsample / rows
 
 
 def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | None:
@@ -252,8 +262,8 @@ def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | Non
 
 def start_margin(
     channel: Channel, everyone: Cohort, weights: Weights, labels: list[Any] | None, settings: Settings
-) -> NDArray[np.float64]:
-    """The margins to start from, given or estimated."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The margins to start from, given or estimated, and the sums that `LabelSums` read."""
     loss = settings.loss
     outputs = loss.outputs(len(labels or ()), settings.targets)
     targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one is summed
@@ -264,11 +274,11 @@ def start_margin(
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if settings.base_score is not None:
-        return np.full(outputs, loss.link(settings.base_score))
+        return np.full(outputs, loss.link(settings.base_score)), sums
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
     quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
-        return quantile_of_targets(channel, everyone, quantile, weights.most_counted)
-    return loss.newton(*start[0]) if start else loss.intercept(sums)
+        return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums
+    return loss.newton(*start[0]) if start else loss.intercept(sums), sums

@@ -62,7 +62,9 @@ class Boosting:
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
         self.shares = begin.shares()
-        self.word_rows = kernels.WORD_ROWS // ((1 if counting is None else counting.most) * max(1, len(self.shares)))
+        self.word_rows = kernels.WORD_ROWS // (
+            (1 if counting is None else counting.most) * max(1, self.shares.shape[1])
+        )
         weight = None if counting is not None else silo.weights()
         self.weight = self.loss.weighted(np.ones(1, np.float32) if weight is None else weight, self.target)
         self.bins = bin_table(silo.table, cuts, silo.threads)
@@ -75,7 +77,8 @@ class Boosting:
         # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
         listed = self.statistics_a_bin > 2 or begin.bootstrap
         self.plane = (self.target // 2 * (self.statistics_a_bin > 2) if listed else np.zeros(0)).astype(np.uint8)
-        self._ids = silo.table.row_ids() if len(self.shares) else None
+        self._ids = silo.table.row_ids() if self.shares.size else None
+        self._drawn_as = self.target.astype(np.uint16) if len(self.shares) > 1 else np.zeros(0, np.uint16)
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
         self._drawn_for = -1
         self._drawn_times: dict[int, NDArray[np.uint8]] = {}
@@ -391,7 +394,7 @@ class Boosting:
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
         def draw(piece: Ranges) -> None:
-            draw_kernels.draw(words, self._ids, piece, keys, self.shares, out)
+            draw_kernels.draw(words, self._ids, piece, keys, self.shares, self._drawn_as, out)
 
         silo.threads.map(draw, pieces(silo.ranges, silo.threads.n) if parts is None else parts)
         return out

@@ -15,13 +15,14 @@ def _mixed(words):
 
 
 @njit(nogil=True, cache=True)
-def draw(words, ids, ranges, keys, shares, out):
+def draw(words, ids, ranges, keys, shares, kind, out):
     """Take the words of rows as often as they are drawn, 0 for those that are not.
 
     words: int64 (rows,), ids: uint64 (rows,) IN
     ranges: int64 (ranges, 2) IN; the rows to do
     keys: uint64 (2,) IN; what the draw is for
-    shares: uint64 (any,) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
+    shares: uint64 (kinds, any) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
+    kind: uint16 (rows,) or (0,) IN; which shares are a row's, the first where empty
     out: int64 (rows,) OUT
     """
     first, second = keys[0], keys[1]
@@ -31,8 +32,8 @@ def draw(words, ids, ranges, keys, shares, out):
         # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
         chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
         for i in range(own.shape[0]):
-            times = np.int64(0)
-            while times < shares.shape[0] and chance[i] < shares[times]:
+            times, of = np.int64(0), kind[rows.start + i] if kind.shape[0] else 0
+            while times < shares.shape[1] and chance[i] < shares[of, times]:
                 times += 1
             to[i] = own[i] * times
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
-from fedtrees.core.row_ids import poisson_shares
+from fedtrees.core.row_ids import MOST_DRAWS, poisson_shares
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
@@ -61,7 +61,10 @@ class Begin(Fact, frozen=True, eq=False):
     seed : int, default 0
         Of these draws.
     bootstrap : bool, default False
-        Whether a tree draws each row as often as a Poisson variable of mean 1 says, in place of ``subsample``.
+        Whether a tree draws each row as often as a Poisson variable of mean ``subsample`` says, in place of once or
+        never.
+    class_draws : float64 (classes,) or (0,)
+        Where rows are drawn so, what that mean is multiplied by for the rows of each class; 1 where empty.
     """
 
     objective: str
@@ -76,12 +79,15 @@ class Begin(Fact, frozen=True, eq=False):
     seed: int = 0
     categorical: NDArray[np.bool_] = msgspec.field(default_factory=lambda: np.zeros(0, bool))
     bootstrap: bool = False
+    class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
 
     def shares(self) -> NDArray[np.uint64]:
-        """What rows are drawn by, see `kernels.draw`; none where a tree has all rows, once each."""
+        """What rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
         if self.bootstrap:
-            return poisson_shares()
-        return np.array([self.subsample * 2.0**53] if self.subsample < 1 else [], np.uint64)
+            means = self.subsample * self.class_draws if len(self.class_draws) else np.array([self.subsample])
+            most = 8 if means.max() <= 1 else 20  # once in a million draws it would be more
+            return np.stack([poisson_shares(mean, most) for mean in means.tolist()])
+        return np.array([[self.subsample * 2.0**53] if self.subsample < 1 else []], np.uint64)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -100,6 +106,9 @@ class Begin(Fact, frozen=True, eq=False):
             )
         if self.parallel < 1 or not 0 < self.subsample <= 1:
             raise ProtocolError(f"{self.parallel} trees a round, of a share of {self.subsample} of the rows")
+        means, most = self.subsample * self.class_draws, MOST_DRAWS * (1 + 1e-9)  # for what a product rounds
+        if len(means) and not (self.bootstrap and len(means) == n_labels and ((means > 0) & (means <= most)).all()):
+            raise ProtocolError(f"rows of {n_labels} classes are drawn as those of {len(means)}, or too often")
         silo.state = Boosting(silo, self, cuts)
 
 

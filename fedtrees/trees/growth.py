@@ -130,8 +130,8 @@ class Growth:
         plan, constraints = self.plan, self.plan.constraints
         allowed = self._allowed(frontier)
         if not plan.is_bounded:
-            mass = plan.rule.mass(self._sums(frontier.tree, np.zeros_like(frontier.node)), self.units)
-            return Limits(allowed=allowed, mass=mass, chance=self._chances(len(frontier)))
+            roots = self._sums(frontier.tree, np.zeros_like(frontier.node))
+            return Limits(allowed=allowed, roots=roots, chance=self._chances(len(frontier)))
         bounds, above = (np.tile(np.array([[-np.inf, np.inf]]), (len(frontier), 1)) for _ in range(2))
         if constraints is not None and constraints.is_monotone:
             for place, (k, node) in enumerate(zip(frontier.tree, frontier.node, strict=True)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
+from fedtrees.core.row_ids import MOST_DRAWS
 from fedtrees.trees import impurity_kernels
 from fedtrees.trees.impurity_kernels import ENTROPY, GINI, SQUARED
 from fedtrees.trees.split import Grounds, Splits, Units
@@ -19,6 +20,8 @@ CRITERIA = {"gini": GINI, "entropy": ENTROPY, "log_loss": ENTROPY, "squared_erro
 @dataclass(frozen=True)
 class Impurity:
     """What a split must reach; names and meanings are scikit-learn's, and rows count as often as they weigh.
+
+    Classes' weights are the server's own: silos tell the weight of each class apart, whatever it counts for.
 
     Sums are the classes' weights, or of a regression minus the sum of weighted targets and the sum of weights, which
     are the gradients and hessians of squares from a margin of 0.
@@ -33,6 +36,9 @@ class Impurity:
     min_weight_fraction_leaf : float
         A share of the tree's weight.
     min_impurity_decrease : float
+    class_weight : tuple of float, "balanced" or None
+        What each class's rows count for where impurities are told, but not where rows are counted. "balanced" are
+        weights that make all classes as heavy, once the rule is `knowing` how heavy they are; None is 1 of each.
     """
 
     criterion: str
@@ -41,19 +47,43 @@ class Impurity:
     min_samples_leaf: float = 1
     min_weight_fraction_leaf: float = 0.0
     min_impurity_decrease: float = 0.0
+    class_weight: tuple[float, ...] | Literal["balanced"] | None = None
     learning_rate: float = 1.0
 
     def shared(self, trees: int) -> Self:
         """The same rule: trees side by side are averaged where they are read."""
         return self
 
+    def knowing(self, sums: NDArray[np.float64]) -> Self:
+        """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
+        if self.class_weight != "balanced":
+            return self
+        there = sums > 0
+        weights = np.where(there, sums.sum() / (len(sums) * np.where(there, sums, 1.0)), 1.0)
+        return replace(self, class_weight=tuple(weights.tolist()))
+
+    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+        """See `Rule`: heavy classes' rows are drawn oftener, up to `MOST_DRAWS` times in the mean; the rest weighs."""
+        if self.class_weight is None:
+            return self, np.zeros(0)
+        weights = self._class_weights()
+        draws = np.minimum(weights, MOST_DRAWS / share)
+        rest = weights / draws
+        return replace(self, class_weight=tuple(rest.tolist()) if (rest > 1).any() else None), draws
+
     def _units(self, units: Units) -> NDArray[np.float64]:
         """What one step of each sum stands for: two stand in a word."""
         return np.where(np.arange(self.statistics) % 2 == 0, units.g, units.h)
 
+    def _class_weights(self) -> NDArray[np.float64]:
+        assert self.class_weight != "balanced"
+        return np.ones(self.statistics) if self.class_weight is None else np.array(self.class_weight)
+
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """The nodes' weights, float64 (nodes,)."""
-        real = self.kept(sums, units)
+        """How many rows the nodes have, each as often as it weighs, float64 (nodes,)."""
+        return self._together(sums * self._units(units))
+
+    def _together(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
         mass: NDArray[np.float64] = real[:, 1] if self.criterion == "squared_error" else real.sum(axis=1)
         return mass
 
@@ -66,9 +96,15 @@ class Impurity:
 
         Law: a function of the integer sums alone.
         """
-        limits, cuts, nodes, units = plain.limits, plain.cuts, len(totals), self._units(plain.units)
-        whole = np.zeros(nodes) if limits.mass is None else limits.mass
-        least = np.maximum(_least(self.min_samples_leaf, 1, whole), self.min_weight_fraction_leaf * whole)
+        limits, cuts, nodes = plain.limits, plain.cuts, len(totals)
+        roots = np.zeros_like(totals) if limits.roots is None else limits.roots
+        rows, weight = self.mass(roots, plain.units), self._together(self.kept(roots, plain.units))
+        units, least = self._units(plain.units) * self._class_weights(), self.min_weight_fraction_leaf * weight
+        least_rows = _least(self.min_samples_leaf, 1, rows)
+        if self.class_weight is None:  # rows weigh what they count: one check is both
+            least, counted = np.maximum(least, least_rows), np.zeros(0)
+        else:
+            counted = self._units(plain.units)
         gain, default_left = np.zeros(nodes), np.zeros(nodes, bool)
         feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
         left = np.zeros((nodes, self.statistics), np.int64)
@@ -83,12 +119,12 @@ class Impurity:
         def search(first: int) -> None:
             impurity_kernels.best_splits(
                 CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units, least,
-                columns, allowed, chance, gain, feature, split, default_left, left,
+                counted, least_rows, columns, allowed, chance, gain, feature, split, default_left, left,
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))
-        small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, whole)
-        feature[small | (gain < self.min_impurity_decrease * whole)] = -1
+        small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, rows)
+        feature[small | (gain < self.min_impurity_decrease * weight)] = -1
         return Splits(feature, split, default_left, gain, left, totals - left, {})
 
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
@@ -101,8 +137,8 @@ class Impurity:
         return means
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """The sums as real numbers, float64 (nodes, statistics)."""
-        real: NDArray[np.float64] = sums * self._units(units)
+        """The sums as real numbers, classes by their weights, float64 (nodes, statistics)."""
+        real: NDArray[np.float64] = sums * (self._units(units) * self._class_weights())
         return real
 
 

@@ -73,6 +73,16 @@ def _gain(kind, left, total, units, least, before, left_real, right_real):
     return _gain_of(kind, left_real, right_real, least, before)
 
 
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _too_few(left, total, counted, least_rows):
+    """Whether a child has too few rows where they count for other than they weigh."""
+    on_left, on_right = 0.0, 0.0
+    for s in range(left.shape[0]):
+        on_left += left[s] * counted[s]
+        on_right += (total[s] - left[s]) * counted[s]
+    return on_left < least_rows or on_right < least_rows
+
+
 @njit(nogil=True, cache=True)
 def _any_rows(own, rows):
     """Find the bins that rows are in: few, deep in a tree, where all else is read in vectors.
@@ -114,7 +124,9 @@ def _only(filled, chance, cuts):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_feature(kind, own, n, filled, misses, total, units, least, before, chance, cuts, best, found, scratch):
+def _by_feature(
+    kind, own, n, filled, misses, total, units, least, counted, least_rows, before, chance, cuts, best, found, scratch
+):
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
     Of the bins that part the node's rows alike the middle one is taken, and the last where only the missing lie beyond.
@@ -136,6 +148,8 @@ def _by_feature(kind, own, n, filled, misses, total, units, least, before, chanc
                 left[s] += own[s, filled[k]]
             if chance >= 0.0 and k < last and not filled[k] <= only < filled[k + 1]:
                 continue
+            if counted.shape[0] and _too_few(left, total, counted, least_rows):
+                continue
             value = _gain(kind, left, total, units, least, before, left_real, right_real)
             if value > best:
                 best, found[1] = value, missing_left
@@ -145,8 +159,8 @@ def _by_feature(kind, own, n, filled, misses, total, units, least, before, chanc
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    kind, histograms, starts, totals, first, last, layout, units, least, columns, allowed, chance, gain, feature, split,
-    default_left, left_sums,
+    kind, histograms, starts, totals, first, last, layout, units, least, counted, least_rows, columns, allowed, chance,
+    gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
 
@@ -160,6 +174,8 @@ def best_splits(
         cuts: float32 (any,), ends: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
     units: float64 (statistics,) IN; what one step of each sum stands for
     least: float64 (nodes,) IN; what each child must weigh
+    counted: float64 (statistics,) IN; how many rows one step of each sum is; none where ``least`` says all
+    least_rows: float64 (nodes,) IN; how many rows each child must have
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
     chance: float64 (nodes, features) IN; see `split.Limits`; no nodes where every threshold is tried
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
@@ -195,8 +211,8 @@ def best_splits(
             there = filled[: _list_filled(rows[at : at + n], filled)]
             which = chance[node, f] if len(chance) else -1.0
             more = _by_feature(
-                kind, bins, n, there, misses, total, units, least[node], before, which, cuts[ends[f] : ends[f + 1]],
-                best, found, scratch,
+                kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], before, which,
+                cuts[ends[f] : ends[f + 1]], best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, best_at, feature[node] = more, at, f

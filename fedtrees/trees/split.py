@@ -38,6 +38,14 @@ class Rule(Protocol):
         """The rule for so many trees side by side."""
         ...
 
+    def knowing(self, sums: NDArray[np.float64]) -> Self:
+        """The rule for targets of these sums: of classes, the weight of each; float64 (any,)."""
+        ...
+
+    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+        """The rule where trees draw a share of the rows, and how much oftener those of each class: float64 (any,)."""
+        ...
+
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """How heavy nodes of these sums are, float64 (nodes,)."""
         ...
@@ -95,6 +103,14 @@ class SplitRule:
     def shared(self, trees: int) -> Self:
         """As in XGBoost, the trees of a forest share the learning rate."""
         return replace(self, learning_rate=self.learning_rate / trees)
+
+    def knowing(self, sums: NDArray[np.float64]) -> Self:
+        """The same rule: margins start where targets are."""
+        return self
+
+    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+        """The same rule, and no class oftener than another."""
+        return self, np.zeros(0)
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """The sums of hessians."""
@@ -172,8 +188,8 @@ class Limits:
         1 where weights must not fall with a feature, -1 where they must not rise.
     allowed : bool (nodes, features), optional
         The features a node may ask for; None is all.
-    mass : float64 (nodes,), optional
-        Of the root of each node's tree, for rules that ask for it.
+    roots : int64 (nodes, statistics), optional
+        The sums of the root of each node's tree, for rules that ask for them.
     chance : float64 (nodes, features), optional
         From 0 to 1: which of its thresholds a node may try of each feature, where it may try one only.
     columns : int64 (nodes, any), optional
@@ -185,13 +201,13 @@ class Limits:
     before: NDArray[np.float64] | None = None
     direction: NDArray[np.int8] | None = None
     allowed: NDArray[np.bool_] | None = None
-    mass: NDArray[np.float64] | None = None  # of the root of each node's tree
+    roots: Vector | None = None
     chance: NDArray[np.float64] | None = None
     columns: NDArray[np.int64] | None = None
 
     def of(self, nodes: slice) -> Limits:
         """Those of some of the nodes."""
-        by_node = ("bounds", "before", "allowed", "mass", "chance", "columns")
+        by_node = ("bounds", "before", "allowed", "roots", "chance", "columns")
         whole = {name: getattr(self, name) for name in by_node}
         return replace(self, **{name: own[nodes] for name, own in whole.items() if own is not None})
 

@@ -1,0 +1,159 @@
+"""What classes weigh: scikit-learn's trees, no message more, and rows drawn as much oftener."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.tree import DecisionTreeClassifier
+from test_boosting import BEGIN, a_silo
+from test_cart_questions import a_silo_of, classes
+
+from fedtrees import (
+    DataError,
+    FedExtraTreesClassifier,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedTreeClassifier,
+    FedTreeRegressor,
+    ParameterError,
+    ProtocolError,
+)
+from fedtrees.core.row_ids import MOST_DRAWS
+
+
+def patients(n: int = 3000, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Numbers of few values, so that bins are values; many well, few ill, fewer odd; and their silos."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 60, (n, 6)).astype(float)
+    ill = rng.random(n) < 1 / (1 + np.exp(4 - X[:, 0] * X[:, 1] / 600))
+    y = np.where(rng.random(n) < 0.05, "odd", np.where(ill, "ill", "well"))
+    return X, y, rng.integers(0, 5, n)
+
+
+GROWN: list[dict[str, Any]] = [
+    {"max_depth": 4},
+    {"max_depth": 6, "min_weight_fraction_leaf": 0.03},
+    {"max_depth": 8, "criterion": "entropy", "min_samples_split": 100},
+    {"max_depth": 5, "min_samples_leaf": 30},
+    {"max_depth": 8, "min_impurity_decrease": 0.002},
+    {"max_depth": 9, "ccp_alpha": 0.003},
+    {"max_depth": None, "max_leaf_nodes": 12},
+]
+
+
+@pytest.mark.parametrize("grown", GROWN, ids=str)
+@pytest.mark.parametrize("weight", ["balanced", {"ill": 7.3, "odd": 0.2}], ids=str)
+def test_trees_are_scikit_learns(grown: dict[str, Any], weight: Any) -> None:
+    X, y, silos = patients()
+    own = FedTreeClassifier(class_weight=weight, **grown).fit(X, y, silos).model_
+    theirs = DecisionTreeClassifier(class_weight=weight, random_state=0, **grown).fit(X, y)
+    assert own.tree_.node_count == theirs.tree_.node_count and own.class_weight == weight
+    alike = np.abs(own.predict_proba(X) - theirs.predict_proba(X)).max(axis=1) < 1e-9
+    assert alike.mean() > 0.97  # of splits that save the same, scikit-learn takes any
+    for name in ("n_node_samples", "weighted_n_node_samples"):
+        ours, others = (np.sort(getattr(model.tree_, name)) for model in (own, theirs))
+        np.testing.assert_allclose(ours, others, rtol=0.05)
+
+
+def test_balanced_is_the_dict_of_these_weights_and_costs_no_message() -> None:
+    X, y, silos = patients()
+    labels, counts = np.unique(y, return_counts=True)
+    told = dict(zip(labels.tolist(), (len(y) / (3 * counts)).tolist(), strict=True))
+    for kind in (FedTreeClassifier, FedForestClassifier, FedExtraTreesClassifier):
+        more = {} if kind is FedTreeClassifier else {"n_estimators": 3}
+        balanced, by_hand, plain = (
+            kind(class_weight=own, max_depth=3, **more).fit(X, y, silos) for own in ("balanced", told, None)
+        )
+        assert balanced.predict_proba(X).tobytes() == by_hand.predict_proba(X).tobytes()
+        assert balanced.ledger_.rounds == plain.ledger_.rounds
+
+
+def test_weights_of_rows_count_among_what_is_balanced() -> None:
+    X, y, silos = patients(600)
+    times = np.where(y == "ill", 3, 1)
+    often = FedTreeClassifier(class_weight="balanced").fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    heavy = FedTreeClassifier(class_weight="balanced").fit(X, y, silos, sample_weight=times)
+    assert heavy.predict_proba(X).tobytes() == often.predict_proba(X).tobytes()
+
+
+@pytest.mark.parametrize("more", [{}, {"max_samples": 0.2}, {"max_samples": 400, "min_samples_leaf": 3}], ids=str)
+def test_forests_find_rare_classes_as_scikit_learns_do(more: dict[str, Any]) -> None:
+    (X, y, silos), (X_new, y_new, _) = patients(), patients(4000, seed=1)
+    scores = []
+    for seed in range(3):
+        given: dict[str, Any] = {"n_estimators": 40, "max_depth": 10, "class_weight": "balanced", "random_state": seed}
+        own = FedForestClassifier(**given, **more).fit(X, y, silos)
+        theirs = RandomForestClassifier(**given, **more).fit(X, y)
+        scores.append([balanced_accuracy_score(y_new, model.predict(X_new)) for model in (own, theirs)])
+    ours, others = np.mean(scores, axis=0)
+    plain = FedForestClassifier(40, max_depth=10).fit(X, y, silos)
+    assert ours > others - 0.02 and ours > balanced_accuracy_score(y_new, plain.predict(X_new)) + 0.02
+
+
+def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit() -> None:
+    X, y, silos = patients()
+    counts = {label: int((y == label).sum()) for label in ("ill", "odd", "well")}
+    given = {"ill": 2.0, "odd": 40.0, "well": 0.25}
+    forest = FedForestClassifier(60, max_depth=1, max_samples=0.5, class_weight=given).fit(X, y, silos)
+    roots = np.array([tree.tree_.value[0, 0] * tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_])
+    expected = [0.5 * given[label] * counts[label] for label in ("ill", "odd", "well")]
+    np.testing.assert_allclose(roots.mean(axis=0), expected, rtol=0.05)
+    drawn = np.mean([tree.tree_.n_node_samples[0] for tree in forest.estimators_])
+    times = {"ill": 0.5 * 2, "odd": MOST_DRAWS, "well": 0.5 / 4}
+    assert drawn == pytest.approx(sum(times[label] * counts[label] for label in times), rel=0.03)
+
+
+def test_a_number_of_rows_is_the_share_that_it_is() -> None:
+    X, y, silos = patients(500)
+    for kind, target in ((FedForestClassifier, y), (FedForestRegressor, X[:, 0])):
+        share, number = (kind(4, max_samples=own).fit(X, target, silos).model_ for own in (0.25, 125))
+        for one, other in zip(share.estimators_, number.estimators_, strict=True):
+            assert one.tree_.value.tobytes() == other.tree_.value.tobytes()
+            assert 80 < one.tree_.n_node_samples[0] < 170
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"class_weight": "balanced_subsample"}, "give 'balanced', a weight for each label in a dict, or None"),
+    ({"class_weight": [1, 2]}, "a weight for each label in a dict"),
+    ({"class_weight": {"ill": 0}}, "label 'ill' weighs 0; give a number above 0"),
+    ({"class_weight": {"ill": -1.0}}, "label 'ill' weighs -1.0"),
+    ({"class_weight": {"ill": float("inf")}}, "label 'ill' weighs inf"),
+    ({"class_weight": {"ill": True}}, "label 'ill' weighs True"),
+    ({"class_weight": {"sick": 2.0}}, r"class_weight names 'sick', which y does not hold. Labels: \['ill', 'odd'"),
+    ({"max_samples": 0}, "max_samples=0: give a whole number from 1, or a share above 0 and up to 1"),
+    ({"max_samples": 1.5}, "max_samples=1.5"),
+    ({"max_samples": True}, "max_samples=True"),
+    ({"max_samples": 0.5, "bootstrap": False}, "max_samples=0.5: no tree draws rows without bootstrap=True"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG, ids=lambda own: str(own)[:40])
+def test_what_is_no_weight_and_no_share_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        FedForestClassifier(2, **wrong).fit(*patients(100))
+
+
+def test_more_rows_than_there_are_cannot_be_drawn() -> None:
+    with pytest.raises(DataError, match="trees cannot draw 101 rows each: there are 100"):
+        FedForestClassifier(2, max_samples=101).fit(*patients(100))
+
+
+@pytest.mark.parametrize("kind", [FedTreeRegressor, FedForestRegressor])
+def test_numbers_have_no_classes_to_weigh(kind: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) got an unexpected keyword argument"):
+        kind(class_weight="balanced")
+    assert "class_weight" not in kind().get_params()
+
+
+@pytest.mark.parametrize("draws", [[1.0, 1.0], [1.0, 1.0, 0.0], [1.0, np.nan, 1.0], [1.0, 1.0, 9.0]], ids=str)
+def test_silos_refuse_draws_that_make_no_sense(draws: list[float]) -> None:
+    with pytest.raises(ProtocolError, match="rows of 3 classes are drawn as those of"):
+        a_silo_of(classes(bootstrap=True, class_draws=np.array(draws)))
+    with pytest.raises(ProtocolError, match="rows of 3 classes are drawn as those of 3"):
+        a_silo_of(classes(class_draws=np.ones(3)))
+    assert len(BEGIN.class_draws) == 0 and a_silo().state is None
