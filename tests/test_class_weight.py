@@ -81,6 +81,7 @@ def test_weights_of_rows_count_among_what_is_balanced() -> None:
     assert heavy.predict_proba(X).tobytes() == often.predict_proba(X).tobytes()
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("more", [{}, {"max_samples": 0.2}, {"max_samples": 400, "min_samples_leaf": 3}], ids=str)
 def test_forests_find_rare_classes_as_scikit_learns_do(more: dict[str, Any]) -> None:
     (X, y, silos), (X_new, y_new, _) = patients(), patients(4000, seed=1)
