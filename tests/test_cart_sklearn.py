@@ -100,6 +100,27 @@ def test_the_model_is_scikit_learns_own_and_predicts_by_itself(estimator: Any) -
     assert model.feature_importances_.sum() == pytest.approx(1) and model.feature_importances_.argmax() in (0, 1)
 
 
+@pytest.mark.parametrize("estimator", SMALL, ids=named)
+def test_what_the_fitted_object_says_is_said_of_rows_as_they_come(estimator: Any) -> None:
+    frame = pd.DataFrame({"a": pd.Categorical(np.where(X[:, 0] > 0, "up", "down")), "b": X[:, 1]})
+    model = clone(estimator).fit(frame, target(estimator), np.arange(300) % 3)
+    if model._classifies:
+        np.testing.assert_array_equal(
+            np.exp(model.predict_log_proba(frame)).round(12), model.predict_proba(frame).round(12)
+        )
+    if hasattr(model, "decision_path"):
+        nodes = model.decision_path(frame)
+        reached = nodes[0] if isinstance(nodes, tuple) else nodes
+        assert reached.shape[0] == 300 and (reached[:, 0].toarray() == 1).all()
+    else:
+        *_, last = model.staged_predict(frame)
+        assert last.tolist() == model.predict(frame).tolist()
+    if hasattr(model, "staged_predict_proba"):
+        *_, last = model.staged_predict_proba(frame)
+        assert last.tolist() == model.predict_proba(frame).tolist()
+        assert model.classes_[model.decision_function(frame).argmax(axis=1)].tolist() == model.predict(frame).tolist()
+
+
 def test_a_tree_reads_well() -> None:
     clinics = pd.DataFrame({"age": [20, 30, 40, 50.0] * 5})
     model = FedTreeClassifier().fit(clinics, ["ill", "ill", "well", "well"] * 5)

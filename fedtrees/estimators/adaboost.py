@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ class _AdaBoost(FedCart):
         errors: NDArray[np.float64] = self._trained.estimator_errors_
         return errors
 
+    def staged_predict(self, X: Any) -> Iterator[NDArray[Any]]:
+        """What is predicted of each row after one tree, after two, and so on."""
+        rows = self._rows(X)
+        yield from self._predictor.staged_predict(rows)
+
 
 class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     """AdaBoost of classification trees over silos: SAMME of Zhu, Zou, Rosset and Hastie (2009).
@@ -128,6 +134,17 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
             max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
             n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """The votes for each class, float64 (rows, classes); of two, (rows,): those for the second less the other's."""
+        rows = self._rows(X)
+        votes: NDArray[np.float64] = self._predictor.decision_function(rows)
+        return votes
+
+    def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
+        """Each class's probability after one tree, after two, and so on: float64 (rows, classes)."""
+        rows = self._rows(X)
+        yield from self._predictor.staged_predict_proba(rows)
 
     def _loss(self) -> Loss:
         return Samme()

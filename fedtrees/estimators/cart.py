@@ -280,6 +280,11 @@ class CartClassifier(Classifies, FedCart):
         shares: NDArray[np.float64] = self._predictor.predict_proba(rows)
         return shares
 
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """The logarithm of each class's probability, float64 (rows, classes)."""
+        with np.errstate(divide="ignore"):  # of a class that is nowhere, minus infinity
+            return np.log(self.predict_proba(X))
+
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class of each row."""
         rows = self._rows(X)

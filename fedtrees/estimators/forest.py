@@ -127,6 +127,11 @@ class _Forest(FedCart):
         nodes: NDArray[np.int64] = self.model_.apply(rows)
         return nodes
 
+    def decision_path(self, X: Any) -> Any:
+        """Which nodes each row passes: a sparse matrix (rows, nodes of all trees), and where each tree's start."""
+        rows = self._rows(X)
+        return self.model_.decision_path(rows)
+
 
 class FedForestClassifier(CartClassifier, _Forest):
     """A random forest grown over silos that send only the classes' weights in bins.

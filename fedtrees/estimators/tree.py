@@ -72,6 +72,11 @@ class _OneTree(FedCart):
         rows = self._rows(X)
         return self.model_.apply(rows)
 
+    def decision_path(self, X: Any) -> Any:
+        """Which nodes each row passes: a sparse matrix (rows, nodes) of 0 and 1."""
+        rows = self._rows(X)
+        return self.model_.decision_path(rows)
+
 
 class FedTreeClassifier(CartClassifier, _OneTree):
     """A classification tree grown over silos that send only the classes' weights in each bin.

@@ -14,7 +14,6 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import NODE_DTYPE
 from sklearn.tree._tree import Tree as NativeTree
-from sklearn.utils.validation import validate_data
 
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
@@ -148,10 +147,13 @@ def _depth(tree: Tree) -> int:
 
 
 class _TakesMissing:
-    """AdaBoost's own checks refuse missing values, which its trees know what to do with."""
+    """AdaBoost's own checks refuse missing values, which its trees know what to do with.
+
+    Rows were read before they come here, and staged predictions check theirs twice, the second time without names.
+    """
 
     def _check_X(self, X: Any) -> Any:
-        return validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite="allow-nan")
+        return np.asarray(X, np.float32)
 
 
 class _MissingAdaBoostClassifier(_TakesMissing, AdaBoostClassifier):
