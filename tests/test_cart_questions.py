@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import r2_score
 from test_boosting import BEGIN, BINS, FEATURES, ROWS, Growing, a_silo
 
-from fedtrees import ProtocolError, Silo
+from fedtrees import (
+    DataError,
+    FedAdaBoostRegressor,
+    FedForestClassifier,
+    FedTreeRegressor,
+    LocalFederation,
+    ProtocolError,
+    Silo,
+)
 from fedtrees.core.query import Fact, Query
 from fedtrees.core.record import decode, encode
 from fedtrees.trees.facts import Begin
@@ -166,6 +175,26 @@ def test_errors_of_a_tree_need_its_values_and_steps_their_loss() -> None:
         error_question(value=np.zeros(2, np.float32)).ask(numbers)
     with pytest.raises(ProtocolError, match="0 steps of weights, for a loss that takes 4"):
         STUMP.fact().apply(numbers)
+
+
+def test_margins_of_rows_are_refused() -> None:
+    table = a_silo().table
+    plain = Silo("b", table.X, np.arange(ROWS) / 7)
+    for kind, y in ((FedTreeRegressor, np.arange(ROWS) / 7), (FedForestClassifier, np.arange(ROWS) % 2)):
+        for mode in ("fused", "faithful"):
+            silos = [Silo("b", plain.table.X, y), Silo("a", table.X, y, base_margin=np.ones(ROWS))]
+            with pytest.raises(DataError, match="silo 'a' has a base_margin, and trees by impurity start from none"):
+                kind().fit_federation(LocalFederation(silos, mode=mode))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+def test_numbers_far_from_0_are_boosted_as_well(offset: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 4))
+    y = np.float32(2 * X[:, 0] + X[:, 1] + offset)
+    model = FedAdaBoostRegressor(20).fit(X, y, np.arange(2000) % 3)
+    assert r2_score(y, model.predict(X)) > 0.94
+    assert model.model_.predict(np.float32(X)).tolist() == model.predict(X).tolist()
 
 
 def test_objectives_of_tables_are_not_those_of_boosting() -> None:

@@ -27,8 +27,7 @@ from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.losses.numbers import SquaredError
-from fedtrees.trees.losses.tables import ClassWeights
+from fedtrees.trees.losses.tables import ClassWeights, Squares
 from fedtrees.trees.pruning import pruned
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
@@ -163,7 +162,7 @@ class FedCart(ReadsRows):
     # -- what a subclass says -------------------------------------------------------------------------------
 
     def _loss(self) -> Loss:
-        return ClassWeights() if self._classifies else SquaredError()
+        return ClassWeights() if self._classifies else Squares()
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return cart_settings(self, self._loss(), schema, seed, **others)

@@ -61,6 +61,7 @@ class Boosting:
         # rows that count k times are k rows of weight 1
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         self.repeats = None if counting is None else silo.counts()
+        self.target = self.loss.moved(self.target, begin.base_margin)
         self.shares = begin.shares()
         self.word_rows = kernels.WORD_ROWS // (
             (1 if counting is None else counting.most) * max(1, self.shares.shape[1])
@@ -102,7 +103,8 @@ class Boosting:
 
     def start_of(self, table: Table, threads: Threads) -> NDArray[np.float32]:
         """What the margins of a table start from, float32 (outputs, rows)."""
-        margin = first_margin(table, self.begin.base_margin)
+        base = self.begin.base_margin
+        margin = first_margin(table, np.zeros_like(base) if self.loss.reweighs else base)
         if self.inherited is not None:
             if self.inherited.outputs != len(margin):
                 raise ProtocolError("trees of an earlier model of other outputs")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
 from fedtrees.core.row_ids import MOST_DRAWS, poisson_shares
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
 from fedtrees.trees.tree import Cuts, Shape, Tree, flat_categories
@@ -39,6 +39,10 @@ class Aim(Fact, frozen=True, eq=False):
         """See `Fact`."""
         loss = loss_of(self.objective, self.params, self.labels)
         silo.open_above = loss.open_above
+        margin = silo.table.margin
+        if margin is not None and not loss.takes_margins and not np.isnan(margin).all():
+            name = silo.table.silo_of(int(np.argmin(np.isnan(margin).all(axis=1))))
+            raise DataError(f"silo {name!r} has a base_margin, and trees by impurity start from none; leave it out.")
         loss.check(silo.table, silo.targets(self.labels))
 
 

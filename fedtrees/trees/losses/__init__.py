@@ -17,7 +17,7 @@ from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
-from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme
+from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme, Squares
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
@@ -26,7 +26,7 @@ _KINDS: tuple[type[Loss], ...] = (
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 # what rows carry where trees grow by impurity; no objective of XGBoost's
-TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Samme, AdaBoostR2)}
+TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Squares, Samme, AdaBoostR2)}
 
 
 def loss_named(name: str, params: Mapping[str, Any] | None = None, classification: bool = False) -> Loss:

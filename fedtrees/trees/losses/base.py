@@ -70,6 +70,7 @@ class Loss:
     ranks: ClassVar[bool] = False  # whether rows are compared with the others of their query
     counts: ClassVar[bool] = False  # whether what is summed are the rows' weights themselves
     reweighs: ClassVar[int] = 0  # numbers that say how a round moves the logarithms of weights: what margins are here
+    takes_margins: ClassVar[bool] = True  # whether rows may start from margins of their own
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
 
     def metric(self) -> str:
@@ -117,6 +118,10 @@ class Loss:
     def weighted(self, weight: Floats, y: Floats) -> Floats:
         """The rows' weights, scaled by what the loss itself says of their targets: (rows,), or (1,) for one of all."""
         return weight
+
+    def moved(self, y: Floats, base: Floats) -> Floats:
+        """The targets as rows carry them, given where margins are told to start: (rows,) or (rows, targets)."""
+        return y
 
     def intercept(self, sums: Doubles) -> Doubles:
         """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""

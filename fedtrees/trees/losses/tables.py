@@ -9,8 +9,17 @@ import numpy as np
 from fedtrees.errors import DataError
 from fedtrees.trees import table_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges
+from fedtrees.trees.losses.numbers import SquaredError
 
 MOST_CLASSES = 510  # a row's pair of classes is told by a byte
+
+
+@dataclass(frozen=True)
+class Squares(SquaredError):
+    """``tree:squares``: every bin holds the sums of targets, less their mean, and of weights."""
+
+    name = "tree:squares"
+    takes_margins = False
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class ClassWeights(Loss):
     name = "tree:gini"
     classification = True
     counts = True
+    takes_margins = False
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
         """One tree for all classes.
@@ -81,15 +91,24 @@ class Samme(ClassWeights):
 class AdaBoostR2(Loss):
     """``tree:r2``: squares, their weights multiplied by what AdaBoost.R2 says; margins are the logarithms of that.
 
+    Targets are told less their mean, as what lies far from 0 has few digits left for its differences.
+
     Drucker (1997), "Improving regressors using boosting techniques".
     """
 
     name = "tree:r2"
+    takes_margins = False
     reweighs = 4  # the largest error, the power of it that is the loss, the step of who errs by nothing, and of all
 
     def intercept(self, sums: Doubles) -> Doubles:
+        """The mean, for `moved`; logarithms of weights start from 0."""
+        mean: Doubles = sums[1:] / sums[0]
+        return mean
+
+    def moved(self, y: Floats, base: Floats) -> Floats:
         """See `Loss`."""
-        return np.zeros(1)
+        moved: Floats = y - base[0]
+        return moved
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
