@@ -13,9 +13,12 @@ from sklearn.metrics import r2_score
 from test_boosting import BEGIN, BINS, FEATURES, ROWS, Growing, a_silo
 
 from fedtrees import (
+    Availability,
     DataError,
+    FedAdaBoostClassifier,
     FedAdaBoostRegressor,
     FedForestClassifier,
+    FedTreeClassifier,
     FedTreeRegressor,
     LocalFederation,
     ProtocolError,
@@ -195,6 +198,47 @@ def test_numbers_far_from_0_are_boosted_as_well(offset: float) -> None:
     model = FedAdaBoostRegressor(20).fit(X, y, np.arange(2000) % 3)
     assert r2_score(y, model.predict(X)) > 0.94
     assert model.model_.predict(np.float32(X)).tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize("loss", ["linear", "square", "exponential"])
+@pytest.mark.parametrize("rate", [4.0, 100.0])
+def test_weights_of_boosted_numbers_stay_within_what_adds_up(loss: str, rate: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    y = X[:, 0] + rng.normal(size=300)
+    model = FedAdaBoostRegressor(30, learning_rate=rate, loss=loss).fit(X, y, np.arange(300) % 3)
+    assert len(model.estimators_) > 1 and np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("kind", [FedAdaBoostClassifier, FedAdaBoostRegressor, FedForestClassifier, FedTreeClassifier])
+def test_rounds_that_nobody_comes_to_are_passed_over(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    y = ((X[:, 0] > 0) ^ (rng.random(200) < 0.1)).astype(int) if kind._classifies else X[:, 0]
+    nobody = Availability(lambda round, n: np.full(n, float(round % 3 == 1)))
+    model = kind(max_depth=2, sampling=nobody).fit(X, y, np.arange(200) % 3)
+    assert len(getattr(model.model_, "estimators_", [])) in (0, 100, 17)  # of rounds 1, 4, ... 49
+    if model._classifies:
+        np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+    if "AdaBoost" in kind.__name__:
+        assert model.score(X, y) > 0.3
+        with pytest.raises(DataError, match="no silo that holds rows took part in any round"):
+            kind(n_estimators=1, sampling=nobody).fit(X, y, np.arange(200) % 3)
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e20, 1e30])
+def test_what_numbers_gain_is_kept_whatever_their_unit(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = X[:, 0] + 0.1 * rng.normal(size=300)
+    for grown in ({"max_depth": 3}, {"max_leaf_nodes": 6, "max_depth": None}, {"max_depth": 4, "ccp_alpha": 0.01}):
+        alpha = grown.get("ccp_alpha", 0.0)
+        one, other = (
+            FedTreeRegressor(**grown | {"ccp_alpha": alpha * by**2}).fit(X, np.float32(y) * by) for by in (1.0, unit)
+        )
+        assert one.tree_.threshold.tolist() == other.tree_.threshold.tolist()
+        np.testing.assert_allclose(one.feature_importances_, other.feature_importances_, rtol=1e-5)
+        np.testing.assert_allclose(one.tree_.impurity, other.tree_.impurity / unit**2, rtol=1e-4)
 
 
 def test_objectives_of_tables_are_not_those_of_boosting() -> None:

@@ -96,16 +96,46 @@ def test_forests_find_rare_classes_as_scikit_learns_do(more: dict[str, Any]) -> 
     assert ours > others - 0.02 and ours > balanced_accuracy_score(y_new, plain.predict(X_new)) + 0.02
 
 
+@pytest.mark.parametrize("scale", [2.0**-400, 2.0**-10, 8.0])
+def test_weights_of_classes_are_shares_whatever_their_unit(scale: float) -> None:
+    X, y, silos = patients(600)
+    given = {"ill": 2.0, "odd": 4.0, "well": 1.0}
+    for kind in (FedTreeClassifier, FedForestClassifier, FedExtraTreesClassifier):
+        more = {} if kind is FedTreeClassifier else {"n_estimators": 4}
+        own, scaled = (
+            kind(class_weight={label: weight * by for label, weight in given.items()}, **more).fit(X, y, silos)
+            for by in (1.0, scale)
+        )
+        assert own.predict_proba(X).tobytes() == scaled.predict_proba(X).tobytes()
+
+
+def test_a_tree_that_drew_no_row_says_the_classes_shares() -> None:
+    X, y, silos = patients(300)
+    for weight in (None, "balanced"):
+        forest = FedForestClassifier(80, max_samples=1, class_weight=weight).fit(X, y, silos)
+        empty = [tree for tree in forest.estimators_ if tree.tree_.n_node_samples[0] == 0]
+        _, counts = np.unique(y, return_counts=True)
+        shares = counts / 300 if weight is None else np.full(3, 1 / 3)
+        assert empty
+        for tree in empty:
+            np.testing.assert_allclose(tree.tree_.value[0, 0], shares, atol=1e-12)
+        np.testing.assert_allclose(forest.predict_proba(X).sum(axis=1), 1)
+        np.testing.assert_allclose(forest.to_booster().inplace_predict(X), forest.predict_proba(X), atol=1e-5)
+
+
 def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit() -> None:
     X, y, silos = patients()
     counts = {label: int((y == label).sum()) for label in ("ill", "odd", "well")}
     given = {"ill": 2.0, "odd": 40.0, "well": 0.25}
+    more = len(y) / sum(given[label] * counts[label] for label in given)  # as many rows as without weights
+    given = {label: weight * more for label, weight in given.items()}
     forest = FedForestClassifier(60, max_depth=1, max_samples=0.5, class_weight=given).fit(X, y, silos)
     roots = np.array([tree.tree_.value[0, 0] * tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_])
     expected = [0.5 * given[label] * counts[label] for label in ("ill", "odd", "well")]
     np.testing.assert_allclose(roots.mean(axis=0), expected, rtol=0.05)
     drawn = np.mean([tree.tree_.n_node_samples[0] for tree in forest.estimators_])
-    times = {"ill": 0.5 * 2, "odd": MOST_DRAWS, "well": 0.5 / 4}
+    times = {label: min(0.5 * weight, MOST_DRAWS) for label, weight in given.items()}
+    assert times["odd"] == MOST_DRAWS > times["ill"]
     assert drawn == pytest.approx(sum(times[label] * counts[label] for label in times), rel=0.03)
 
 

@@ -14,6 +14,7 @@ from fedtrees import (
     FedGBTClassifier,
     FedGBTRanker,
     FedGBTRegressor,
+    FineTuning,
     MoreTrees,
     OwnLeaves,
     ParameterError,
@@ -142,6 +143,8 @@ def test_wrong_silos_are_refused() -> None:
         shared.personalize(halves()[0], MoreTrees(True))
     with pytest.raises(ParameterError, match="give a MoreTrees or an OwnLeaves"):
         shared.personalize(halves()[0], MoreTrees)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="give a MoreTrees or an OwnLeaves"):
+        shared.personalize(halves()[0], FineTuning())  # type: ignore[arg-type]
     classes = FedGBTClassifier(2).fit(X, Y > 0, SILOS)
     with pytest.raises(DataError, match="label 2 is none of the agreed ones"):
         classes.personalize(Silo("a", X[:3], [0, 1, 2]))

@@ -329,6 +329,7 @@ def test_row_ids_are_read_as_they_are_meant() -> None:
     for same in (np.array(texts, object), pd.Series(texts), np.array(texts, "U9"), np.array(texts, ">U9")):
         assert read_row_ids(same, 7).tolist() == hashed.tolist()  # type: ignore[union-attr]
     for whole in (np.int16, np.uint8, np.int64):
+        assert read_row_ids(np.array([1, 2], whole).astype(object), 2).tolist() == [1, 2]  # type: ignore[union-attr]
         assert read_row_ids(np.array([1, 2], whole), 2).tolist() == [1, 2]  # type: ignore[union-attr]
     assert read_row_ids(None, 3) is None and read_row_ids([], 0).tolist() == []  # type: ignore[union-attr]
     placed = placed_row_ids(["a", "b"], np.array([0, 2, 5]))

@@ -149,6 +149,14 @@ def test_names_that_plain_xgboost_cannot_tell_apart_are_warned_of() -> None:
     )
 
 
+def test_one_number_is_the_silo_of_all_rows() -> None:
+    X, y, silos = rows()
+    numbers = np.unique(silos, return_inverse=True)[1]
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, numbers)
+    assert model.predict(X, silos=2).tolist() == model.predict(X, silos=np.full(len(y), 2)).tolist()
+    assert model.predict(X, silos=np.nan).tolist() == model.predict(X).tolist() != model.predict(X, silos=2).tolist()
+
+
 def test_a_personal_copy_takes_all_rows_for_its_silos(tmp_path: Path) -> None:
     X, y, silos = rows()
     model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
@@ -229,7 +237,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "a column of ids": (
         lambda: MODEL.predict(X, silos=SILOS[:, None]), DataError, "silos has the shape (447, 1); give one id a row",
     ),
-    "one number": (lambda: MODEL.predict(X, silos=3), DataError, "silos has the shape (); give one id a row"),
+    "one number": (lambda: MODEL.predict(X, silos=3), DataError, "silos: '3' was not there in training"),
     "held-out rows of nobody": (
         lambda: MODEL.fit(X, Y, SILOS, eval_set=[(X, Y)]),
         ParameterError,

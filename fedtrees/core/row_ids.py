@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.numbers import is_whole
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError
 
@@ -52,6 +53,8 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: s
         raise DataError(f"{where}{what} has the shape {given.shape} and X has {n_rows} rows.")
     if given.dtype.kind == "O" and all(isinstance(value, str) for value in given):
         given = given.astype(str)
+    elif given.dtype.kind == "O" and all(is_whole(value, -(2**63), 2**63 - 1) for value in given):
+        given = given.astype(np.int64)
     if given.dtype.kind == "U" or not n_rows:
         return _hash_texts(given.astype(str))
     if given.dtype.kind not in "iu":

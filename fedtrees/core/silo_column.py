@@ -93,7 +93,7 @@ def codes_of_silos(given: ArrayLike | None, silos: Sequence[str], n_rows: int) -
 
     Parameters
     ----------
-    given : str or array-like (rows,), optional
+    given : str, int or array-like (rows,), optional
         The silo of all rows, or of each. None and NaN are of no silo that was there in training.
     silos : sequence of str
         Those that were there.
@@ -106,7 +106,7 @@ def codes_of_silos(given: ArrayLike | None, silos: Sequence[str], n_rows: int) -
     """
     if given is None:
         return np.full(n_rows, np.nan, np.float32)
-    ids = np.full(n_rows, given, object) if isinstance(given, str) else read_silos(given, whole=False)
+    ids = read_silos(np.full(n_rows, given, object) if np.isscalar(given) else given, whole=False)
     if len(ids) != n_rows:
         raise DataError(f"silos: {len(ids)} ids for {n_rows} rows.")
     code = {name: place for place, name in enumerate(silos)}

@@ -154,7 +154,13 @@ def read_weight(
         values = np.full(n_rows, values, np.float32)
     if values.shape != (n_rows,):
         raise DataError(f"{where}sample_weight has the shape {values.shape} and X has {n_rows} rows.")
-    for wrong, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
+    lost = (values == 0) & (given != 0)  # which would leave rows out that are to count
+    wrongs = (
+        (~np.isfinite(values), "NaN, infinite or too large for float32"),
+        (values < 0, "negative"),
+        (lost, "too small for float32"),
+    )
+    for wrong, what in wrongs:
         if wrong.any():
             row = int(np.argmax(wrong))
             where = where if silos is None else f"silo {str(silos[row])!r}: "

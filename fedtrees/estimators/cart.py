@@ -100,8 +100,10 @@ class FedCart(ReadsRows):
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
-            Numbers, booleans or categories, which are split by their codes' order. Missing is NaN.
+            Numbers, booleans or categories, which are split by their codes' order. Missing is NaN, and of a sparse
+            matrix what it does not hold, as for XGBoost; scikit-learn would read 0, so give ``model_`` dense rows.
         y : array-like (rows,)
+            Labels, or numbers, which are read as float32.
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional

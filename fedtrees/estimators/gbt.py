@@ -49,7 +49,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Trees that a round grows of each output; with ``subsample`` and ``colsample_bynode`` they are a random forest.
     subsample : float, default 1.0
         The share of rows that a tree is grown from. Each row is drawn by its ``row_id``, see `fit`; without ids the
-        model depends on who holds a row.
+        model depends on who holds a row. In the other modes, silos' XGBoosts draw rows by their places.
     colsample_bytree, colsample_bylevel, colsample_bynode : float, default 1.0
         The shares of features that a tree, a level and a node may ask for; histograms of others are not sent.
     monotone_constraints : sequence or dict by name, or str, optional

@@ -90,7 +90,7 @@ def personal_booster(
     import xgboost
 
     check_personal(schema, silo)
-    if isinstance(how, type) or not hasattr(how, "own"):
+    if not isinstance(how, MoreTrees | OwnLeaves):
         raise ParameterError(f"how={how!r}: give a MoreTrees or an OwnLeaves.")
     if schema.categories:
         raise DataError("personalize: models of categories are not made personal; train with numbers.")

@@ -110,7 +110,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
     missing : float, default NaN
-        The number that stands for a missing value; NaN is missing whatever it says.
+        The number that stands for a missing value; NaN is missing whatever it says, and is all that ``model_`` knows
+        of. A `Silo` says its own.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like. The trees of a
         forest share one draw.

@@ -12,6 +12,7 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 
 from fedtrees.errors import ParameterError
 from fedtrees.export.xgboost import storable_base_margin, to_booster
+from fedtrees.trees.growing import within
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 Values = NDArray[np.float64]
@@ -116,6 +117,6 @@ def _tree(tree: Any, values: Values, bins: NDArray[np.int32]) -> Tree:
         default_left=np.asarray(tree.missing_go_to_left, bool),
         left=tree.children_left.astype(np.int32),
         value=values.astype(np.float32),
-        gain=np.where(inner, impure - impure[left] - impure[np.where(inner, left + 1, 0)], 0).astype(np.float32),
+        gain=within(np.where(inner, impure - impure[left] - impure[np.where(inner, left + 1, 0)], 0.0), np.float32),
         cover=weight.astype(np.float32),
     )

@@ -89,6 +89,7 @@ class R2Reweigher(Reweigher):
     """AdaBoost.R2: Drucker (1997). Three messages a tree: how large errors are, the largest, and their weighted sum."""
 
     loss: str = "linear"
+    first: int | None = None  # the exponent that bounds rows' weights at first
 
     def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: Grid, rows: int) -> Steps | None:
         """See `Reweigher`."""
@@ -106,5 +107,6 @@ class R2Reweigher(Reweigher):
             return np.zeros(4, np.float32)
         step = self.learning_rate * math.log(error / (1 - error))
         self._kept(-step, error)
-        # weights stay about as large as they are
-        return np.array([largest, LOSS_KINDS[self.loss], step, -step * (1 - error)], np.float32)
+        # whom the tree misses most keeps its weight: the largest can but fall, and is brought back a round later
+        self.first = grid.h if self.first is None else self.first
+        return np.array([largest, LOSS_KINDS[self.loss], step, (self.first - grid.h) * math.log(2)], np.float32)

@@ -28,7 +28,7 @@ class Order:
 
 
 def best_first(
-    left: NDArray[np.int32], gain: NDArray[np.float64], candidates: Mapping[int, float], max_leaves: int
+    left: NDArray[np.int32], gain: NDArray[np.floating], candidates: Mapping[int, float], max_leaves: int
 ) -> Order:
     """Order the splits of a tree as XGBoost's ``grow_policy="lossguide"`` does: of equal gains the older node first.
 
@@ -38,7 +38,8 @@ def best_first(
     ----------
     left : int32 (nodes,)
         The left child, negative where a node is not split.
-    gain : float64 (nodes,)
+    gain : float32 or float64 (nodes,)
+        As the rule compares them.
     candidates : dict of int to float
         What nodes that are not split would gain.
     max_leaves : int
@@ -52,8 +53,8 @@ def best_first(
     """
     known = {int(node): float(gain[node]) for node in np.flatnonzero(left >= 0)} | dict(candidates)
     order = Order([], {})
-    # gains as XGBoost keeps them, in 32 bits; the nodes' numbers are those of the finished tree
-    heap = [(-np.float32(known[0]), 0, 0)] if 0 in known else []
+    # the nodes' numbers are those of the finished tree
+    heap = [(-known[0], 0, 0)] if 0 in known else []
     following, leaves = 1, 1
     while heap and (not max_leaves or leaves < max_leaves):
         _, _, node = heapq.heappop(heap)
@@ -65,6 +66,6 @@ def best_first(
             for side in range(2):
                 child = int(left[node]) + side
                 if child in known:
-                    heapq.heappush(heap, (-np.float32(known[child]), following + side, child))
+                    heapq.heappush(heap, (-known[child], following + side, child))
         following += 2
     return order

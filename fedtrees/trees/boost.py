@@ -157,6 +157,8 @@ def boost(
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
         grid = grids.exponents(channel, cohort)
         grown, answers = grow(plan, channel, cohort, grid, grids.riders(), round)
+        if settings.reweigher is not None and not grown[0].cover[0]:
+            continue  # nobody was there whose errors could weigh
         if start.quantile is not None:
             grown = with_quantiles(
                 channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton
@@ -176,6 +178,8 @@ def boost(
         scores = start.evaluation.score(channel, everyone)
         if observer and observer.after(round, scores, ensemble):
             break
+    if settings.reweigher is not None and not trees:
+        raise DataError("no silo that holds rows took part in any round; sample more of them, or more rounds.")
     return ensemble
 
 
@@ -229,7 +233,7 @@ def _start(
         channel.tell(settings.inherited)
     rule, share, draws = settings.rule.knowing(sums), _share_drawn(settings.subsample, summary.rows), np.zeros(0)
     if settings.bootstrap:
-        rule, draws = rule.drawing(share)
+        rule, draws = rule.drawing(share, sums)
     begin = Begin(
         loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
         share, settings.seed, cuts.categorical, settings.bootstrap, draws,

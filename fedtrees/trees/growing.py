@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from fedtrees.trees.split import Rule, SplitRule, Splits, Units
 
 
+def within(values: NDArray[np.float64], kind: type[np.floating]) -> NDArray[np.floating]:
+    """Numbers as another type: a gain squares the unit of y, and may be larger than what a model can say."""
+    return np.minimum(values, np.finfo(kind).max).astype(kind)
+
+
 class GrowingTree:
     """A tree as far as it has grown, its nodes in the order in which they came; sums are exact integers.
 
@@ -121,6 +126,5 @@ class GrowingTree:
         """The tree with the values of its leaves."""
         bounds = self.bounds[self.parent] if len(self.bounds) == len(self.feature) else None
         value, h, sums = rule.values(self.sums, units, bounds), rule.mass(self.sums, units), rule.kept(self.sums, units)
-        # a gain squares the unit of y: it may be larger than what a model can say
-        gain, cover = (np.minimum(part, np.finfo(np.float32).max).astype(np.float32) for part in (self.gain, h))
+        gain, cover = within(self.gain, rule.gains), within(h, np.float32)
         return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories, sums)

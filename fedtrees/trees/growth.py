@@ -11,7 +11,7 @@ from fedtrees.core.ring import Vector
 from fedtrees.trees.best_first import best_first
 from fedtrees.trees.columns import Features, TreeColumns
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.growing import GrowingTree
+from fedtrees.trees.growing import GrowingTree, within
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
@@ -189,8 +189,9 @@ class Growth:
         Some are split before it is known that best-first growth would: `finished` takes back what it would not.
         """
         nodes = candidates.at.node[own].tolist()
-        gains = dict(zip(nodes, candidates.splits.gain[own].tolist(), strict=True))
-        chosen = best_first(tree.left, tree.gain, gains, self.plan.max_leaves).open
+        kind = self.plan.rule.gains
+        gains = dict(zip(nodes, within(candidates.splits.gain[own], kind).tolist(), strict=True))
+        chosen = best_first(tree.left, within(tree.gain, kind), gains, self.plan.max_leaves).open
         place = dict(zip(nodes, own.tolist(), strict=True))
         now = list(chosen)
         if self.plan.max_leaves:
@@ -251,7 +252,10 @@ class Growth:
         """The trees."""
         plan, trees = self.plan, self.trees
         if plan.best_first:
-            trees = [tree.kept(best_first(tree.left, tree.gain, {}, plan.max_leaves).split) for tree in trees]
+            kind = plan.rule.gains
+            trees = [
+                tree.kept(best_first(tree.left, within(tree.gain, kind), {}, plan.max_leaves).split) for tree in trees
+            ]
         return [tree.finished(plan.rule, self.units) for tree in trees]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Impurity:
     class_weight : tuple of float, "balanced" or None
         What each class's rows count for where impurities are told, but not where rows are counted. "balanced" are
         weights that make all classes as heavy, once the rule is `knowing` how heavy they are; None is 1 of each.
+    prior : tuple of float, optional
+        Each class's share of all weight: what a tree says that has no rows.
     """
 
     criterion: str
@@ -48,7 +50,10 @@ class Impurity:
     min_weight_fraction_leaf: float = 0.0
     min_impurity_decrease: float = 0.0
     class_weight: tuple[float, ...] | Literal["balanced"] | None = None
+    prior: tuple[float, ...] | None = None
     learning_rate: float = 1.0
+
+    gains: ClassVar[type[np.floating]] = np.float64  # of numbers they are squares, which 32 bits may not hold
 
     def shared(self, trees: int) -> Self:
         """The same rule: trees side by side are averaged where they are read."""
@@ -56,20 +61,25 @@ class Impurity:
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
-        if self.class_weight != "balanced":
+        if self.criterion == "squared_error":
             return self
-        there = sums > 0
-        weights = np.where(there, sums.sum() / (len(sums) * np.where(there, sums, 1.0)), 1.0)
-        return replace(self, class_weight=tuple(weights.tolist()))
+        rule = self
+        if self.class_weight == "balanced":
+            there = sums > 0
+            weights = np.where(there, sums.sum() / (len(sums) * np.where(there, sums, 1.0)), 1.0)
+            rule = replace(self, class_weight=tuple(weights.tolist()))
+        heavy = sums * rule._class_weights()
+        return replace(rule, prior=tuple((heavy / heavy.sum()).tolist()))
 
-    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+    def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
         """See `Rule`: heavy classes' rows are drawn oftener, up to `MOST_DRAWS` times in the mean; the rest weighs."""
         if self.class_weight is None:
             return self, np.zeros(0)
         weights = self._class_weights()
+        weights = weights * (sums.sum() / (sums @ weights))  # as many rows as without weights
         draws = np.minimum(weights, MOST_DRAWS / share)
         rest = weights / draws
-        return replace(self, class_weight=tuple(rest.tolist()) if (rest > 1).any() else None), draws
+        return replace(self, class_weight=tuple(rest.tolist()) if (rest != 1).any() else None), draws
 
     def _units(self, units: Units) -> NDArray[np.float64]:
         """What one step of each sum stands for: two stand in a word."""
@@ -137,9 +147,9 @@ class Impurity:
         return means
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """The sums as real numbers, classes by their weights, float64 (nodes, statistics)."""
+        """The sums as real numbers, classes by their weights, float64 (nodes, statistics); of no rows, the prior."""
         real: NDArray[np.float64] = sums * (self._units(units) * self._class_weights())
-        return real
+        return real if self.prior is None else np.where(sums.any(axis=1, keepdims=True), real, self.prior)
 
 
 def _is_share(samples: float) -> bool:

@@ -83,7 +83,7 @@ def _kept(tree: Tree, inner: NDArray[np.bool_]) -> Tree:
         tree.default_left[there] & split,
         np.where(split, place[tree.left[there]], LEAF).astype(np.int32),
         tree.value[there],
-        np.where(split, tree.gain[there], 0).astype(np.float32),
+        np.where(split, tree.gain[there], 0),
         tree.cover[there],
         {},
         tree.sums[there],

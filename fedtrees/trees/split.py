@@ -24,6 +24,8 @@ SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
 class Rule(Protocol):
     """What the grower asks a criterion: gains of gradients are one, impurities are others."""
 
+    gains: ClassVar[type[np.floating]]  # what gains are compared and kept as
+
     @property
     def statistics(self) -> int:
         """Sums of a bin."""
@@ -42,7 +44,7 @@ class Rule(Protocol):
         """The rule for targets of these sums: of classes, the weight of each; float64 (any,)."""
         ...
 
-    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+    def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
         """The rule where trees draw a share of the rows, and how much oftener those of each class: float64 (any,)."""
         ...
 
@@ -98,6 +100,7 @@ class SplitRule:
     max_cat_to_onehot: int = 4
     max_cat_threshold: int = 64
 
+    gains: ClassVar[type[np.floating]] = np.float32  # XGBoost's
     statistics: ClassVar[int] = 2
 
     def shared(self, trees: int) -> Self:
@@ -108,7 +111,7 @@ class SplitRule:
         """The same rule: margins start where targets are."""
         return self
 
-    def drawing(self, share: float) -> tuple[Self, NDArray[np.float64]]:
+    def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
         """The same rule, and no class oftener than another."""
         return self, np.zeros(0)
 

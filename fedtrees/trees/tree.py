@@ -119,8 +119,10 @@ class Tree:
         The left child, ``LEAF`` at a leaf.
     value : float32 (nodes,)
         What a leaf adds to the margin, learning rate included; at an inner node, what it would add as a leaf.
-    gain, cover : float32 (nodes,)
-        Loss reduction of the split (0 at a leaf) and sum of hessians.
+    gain : float32 (nodes,)
+        Loss reduction of the split, 0 at a leaf; float64 where impurities are compared.
+    cover : float32 (nodes,)
+        The sum of hessians.
     categories : dict of int to int32 (any,)
         Of the nodes that ask for a categorical feature, the categories that go right.
     sums : float64 (nodes, statistics)
@@ -132,7 +134,7 @@ class Tree:
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
     value: NDArray[np.float32]
-    gain: NDArray[np.float32]
+    gain: NDArray[np.floating]
     cover: NDArray[np.float32]
     categories: Categories = field(default_factory=dict)
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
