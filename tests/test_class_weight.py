@@ -96,7 +96,7 @@ def test_forests_find_rare_classes_as_scikit_learns_do(more: dict[str, Any]) -> 
     assert ours > others - 0.02 and ours > balanced_accuracy_score(y_new, plain.predict(X_new)) + 0.02
 
 
-@pytest.mark.parametrize("scale", [2.0**-400, 2.0**-10, 8.0])
+@pytest.mark.parametrize("scale", [2.0**-60, 2.0**-10, 8.0])
 def test_weights_of_classes_are_shares_whatever_their_unit(scale: float) -> None:
     X, y, silos = patients(600)
     given = {"ill": 2.0, "odd": 4.0, "well": 1.0}
@@ -151,7 +151,7 @@ def test_a_number_of_rows_is_the_share_that_it_is() -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"class_weight": "balanced_subsample"}, "give 'balanced', a weight for each label in a dict, or None"),
     ({"class_weight": [1, 2]}, "a weight for each label in a dict"),
-    ({"class_weight": {"ill": 0}}, "label 'ill' weighs 0; give a number above 0"),
+    ({"class_weight": {"ill": 0}}, "label 'ill' weighs 0; give a number from 5.42101e-20 to 1.84467e\\+19"),
     ({"class_weight": {"ill": -1.0}}, "label 'ill' weighs -1.0"),
     ({"class_weight": {"ill": float("inf")}}, "label 'ill' weighs inf"),
     ({"class_weight": {"ill": True}}, "label 'ill' weighs True"),

@@ -85,10 +85,10 @@ def _check_class_weight(given: Any) -> None:
     if not isinstance(given, Mapping):
         raise ParameterError(f"class_weight={given!r}: give 'balanced', a weight for each label in a dict, or None.")
     for label, weight in given.items():
-        if not is_number(weight, 0, MOST_CLASS_WEIGHT) or weight == 0:
+        if not is_number(weight, 1 / MOST_CLASS_WEIGHT, MOST_CLASS_WEIGHT):
             raise ParameterError(
-                f"class_weight={given!r}: label {label!r} weighs {weight!r}; give a number above 0 to "
-                f"{MOST_CLASS_WEIGHT:g}, and leave rows out that are to weigh nothing."
+                f"class_weight={given!r}: label {label!r} weighs {weight!r}; give a number from "
+                f"{1 / MOST_CLASS_WEIGHT:g} to {MOST_CLASS_WEIGHT:g}, and leave rows out that are to weigh nothing."
             )
 
 

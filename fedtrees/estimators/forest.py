@@ -138,8 +138,7 @@ class FedForestClassifier(CartClassifier, _Forest):
 
     All trees grow together, level by level: a forest takes as many messages as its deepest tree has levels, and a few
     more where nodes draw features that are constant there. Each node asks for a few features of its own, and silos send
-    no others. ``model_`` is a fitted
-    `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
+    no others. ``model_`` is a fitted `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
 
     Rows are drawn as often as a Poisson variable of mean 1, or of the share that ``max_samples`` is, says: what drawing
     with replacement comes to where rows are many, and needs nobody to know how many others hold. Each draw follows from
@@ -161,8 +160,9 @@ class FedForestClassifier(CartClassifier, _Forest):
     max_samples : float or int, optional
         The share of the rows that a tree draws, above 0 and up to 1, or how many; None is as many as there are.
     class_weight : dict of label to float, "balanced" or None, default None
-        Where trees draw rows, those of a class are drawn as much oftener or less often as it weighs, up to 4 times in
-        the mean; what is beyond that they weigh. Where trees have all rows, see `FedTreeClassifier`.
+        Where trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others
+        in the ratio of the weights, up to 4 times in the mean; what is beyond that they weigh. Where trees have all
+        rows, see `FedTreeClassifier`.
     max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.
 
