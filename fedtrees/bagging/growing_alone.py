@@ -11,6 +11,7 @@ from fedtrees.bagging.local_tree import LocalTree, read_trees
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Table
 from fedtrees.core.target import numbers_of, places_of
+from fedtrees.trees.constraints import directions
 from fedtrees.trees.margins import first_margin
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class GrowingAlone:
         self.weight = silo.weights()
         self.margin = first_margin(silo.table, begin.base_margin)
         self.joined: list[Inherited] = []
+        self.direction = directions(begin.params.get("monotone_constraints"), silo.table.schema.names)
         self._matrices: dict[int, Any] = {}
         self._evaluated: dict[int, tuple[int, NDArray[np.float32]]] = {}
 
@@ -57,7 +59,9 @@ class GrowingAlone:
             **self.begin.params, "learning_rate": learning_rate, "seed": seed, "nthread": silo.threads.n,
             "verbosity": 0,
         }  # fmt: skip
-        return read_trees(xgboost.train(params, matrix, 1))
+        grown = read_trees(xgboost.train(params, matrix, 1))
+        # XGBoost's leaves that are quantiles keep to no constraint
+        return [[tree.in_order(self.direction) for tree in own] for own in grown]
 
     def _matrix(self, silo: Silo, rows: slice) -> Any:
         import xgboost

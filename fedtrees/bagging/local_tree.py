@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
+from fedtrees.trees.monotone import in_order
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class LocalTree:
         """The tree, its leaves times a factor."""
         leaves = (self.value.astype(np.float64) * factor).astype(np.float32)
         return replace(self, value=np.where(self.feature == LEAF, leaves, self.value))
+
+    def in_order(self, direction: NDArray[np.int8]) -> LocalTree:
+        """The tree with leaves that keep to monotone constraints; see `trees.monotone.in_order`."""
+        return replace(self, value=in_order(self.feature, self.left, self.left + 1, self.value, self.cover, direction))
 
     def binned(self, cuts: Cuts) -> Tree:
         """The tree over the bins of cut points that its thresholds are among."""

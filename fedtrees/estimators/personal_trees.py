@@ -13,6 +13,8 @@ from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import numbers_of, places_of
 from fedtrees.errors import DataError, ParameterError
+from fedtrees.export.ordered import in_order
+from fedtrees.trees.constraints import directions
 
 if TYPE_CHECKING:
     import xgboost
@@ -110,7 +112,9 @@ def personal_booster(
         matrix.set_weight(weight)
     if table.margin is not None:
         matrix.set_base_margin(table.margin)
-    own = how.own(_best_of(shared), matrix, params)
+    own = in_order(
+        how.own(_best_of(shared), matrix, params), directions(params.get("monotone_constraints"), schema.names)
+    )
     own.set_attr(**{name: None if name in _BEST else value for name, value in shared.attributes().items()})
     return own
 

@@ -160,9 +160,11 @@ def boost(
         if settings.reweigher is not None and not grown[0].cover[0]:
             continue  # nobody was there whose errors could weigh
         if start.quantile is not None:
+            constraints = settings.constraints
             grown = with_quantiles(
-                channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton
-            )
+                channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton,
+                None if constraints is None else constraints.direction,
+            )  # fmt: skip
         grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")

@@ -56,7 +56,7 @@ class Constraints:
         >>> constraints.direction.tolist(), [sorted(group) for group in constraints.groups]
         ([1, 0, 0], [[0, 1], [1, 2]])
         """
-        return Constraints(_directions(monotone, names), _groups(interactions, names))
+        return Constraints(directions(monotone, names), _groups(interactions, names))
 
     def params(self) -> dict[str, str]:
         """By XGBoost's names and places, for its own training."""
@@ -80,7 +80,8 @@ class Constraints:
         return may
 
 
-def _directions(monotone: Monotone, names: Sequence[str]) -> NDArray[np.int8]:
+def directions(monotone: Monotone, names: Sequence[str]) -> NDArray[np.int8]:
+    """Read XGBoost's ``monotone_constraints``: int8 (features,); see `Constraints.of`."""
     given: Any = monotone
     if isinstance(given, str):
         try:

@@ -23,6 +23,7 @@ from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import column_of
+from fedtrees.trees.monotone import in_order
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import LEAF, Shape, Tree, flat_categories
 
@@ -221,11 +222,13 @@ def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, 
 
 
 def with_quantiles(
-    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, rule: SplitRule
-) -> list[Tree]:
-    """The trees with leaves that say the quantile of what their rows miss their targets by.
+    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, rule: SplitRule,
+    direction: NDArray[np.int8] | None = None,
+) -> list[Tree]:  # fmt: skip
+    """The trees with leaves that are quantiles of their rows' residuals.
 
-    As XGBoost's adaptive trees do, after it has grown them by gradients; three or four rounds.
+    As XGBoost's adaptive trees, after they were grown by gradients; three or four rounds. Unlike XGBoost's they keep to
+    monotone constraints, the ``direction`` of each feature; see `monotone.in_order`.
     """
     ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
     feature = np.concatenate([tree.feature for tree in trees])
@@ -251,4 +254,10 @@ def with_quantiles(
     output_of = np.repeat(np.arange(len(trees)) // each, np.diff(ends, prepend=0))
     found = quantile.search(output_of[is_leaf], count)
     value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
-    return [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]
+    trees = [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]
+    return trees if direction is None else [_in_order(tree, direction) for tree in trees]
+
+
+def _in_order(tree: Tree, direction: NDArray[np.int8]) -> Tree:
+    values = in_order(tree.feature, tree.left, tree.left + 1, tree.value, tree.cover, direction)
+    return replace(tree, value=values)
