@@ -23,7 +23,7 @@ _HOMES = (
     "fedtrees.queries.moments", "fedtrees.queries.query_weights", "fedtrees.queries.ranks",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
-    "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
+    "fedtrees.trees.rare_categories", "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))

@@ -91,7 +91,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     criterion : {"gini", "entropy", "log_loss"}, default "gini"
     max_depth : int, optional, default 1
         Of each tree.
-    max_bin, missing, sampling, weighting, random_state, n_jobs, verbose
+    max_bin, min_bin_rows, missing, sampling, weighting, random_state, n_jobs, verbose
         See `FedTreeClassifier`.
 
     Attributes
@@ -119,6 +119,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         criterion: str = "gini",
         max_depth: int | None = 1,
         max_bin: int = 256,
+        min_bin_rows: int = 1,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -131,8 +132,8 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         self.criterion = criterion
         self.max_depth = max_depth
         super().__init__(
-            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
-            n_jobs=n_jobs, verbose=verbose,
+            max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -186,6 +187,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         loss: str = "linear",
         max_depth: int | None = 3,
         max_bin: int = 256,
+        min_bin_rows: int = 1,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -198,8 +200,8 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         self.loss = loss
         self.max_depth = max_depth
         super().__init__(
-            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
-            n_jobs=n_jobs, verbose=verbose,
+            max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
     def _loss(self) -> Loss:

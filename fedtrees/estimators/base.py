@@ -59,6 +59,7 @@ class FedGBT(HoldsBooster):
         monotone_constraints: Monotone = None,
         interaction_constraints: Interactions = None,
         max_bin: int = 256,
+        min_bin_rows: int = 1,
         enable_categorical: bool = False,
         max_cat_to_onehot: int = 4,
         max_cat_threshold: int = 64,
@@ -107,6 +108,7 @@ class FedGBT(HoldsBooster):
         self.monotone_constraints = monotone_constraints
         self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
+        self.min_bin_rows = min_bin_rows
         self.enable_categorical = enable_categorical
         self.max_cat_to_onehot = max_cat_to_onehot
         self.max_cat_threshold = max_cat_threshold
@@ -365,7 +367,7 @@ class FedGBT(HoldsBooster):
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
         objective, categorical = loss.exported_as(len(ensemble.base_margin)), ensemble.cuts.categorical
         booster: xgboost.Booster = to_booster(
-            ensemble.trees,
+            ensemble.apart(),
             ensemble.cuts,
             objective=objective,
             # an earlier model's own base score, which comes back as it is, will take this one's place

@@ -65,6 +65,7 @@ class FedCart(ReadsRows):
         self,
         *,
         max_bin: int,
+        min_bin_rows: int,
         missing: float,
         sampling: Any,
         weighting: Any,
@@ -73,6 +74,7 @@ class FedCart(ReadsRows):
         verbose: int,
     ):
         self.max_bin = max_bin
+        self.min_bin_rows = min_bin_rows
         self.missing = missing
         self.sampling = sampling
         self.weighting = weighting

@@ -26,6 +26,7 @@ _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error",)
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "max_bin": (True, 2, 65535, True),
+    "min_bin_rows": (True, 1, 2**31, True),
     "verbose": (True, 0, math.inf, True),
     "n_estimators": (True, 1, 10_000, True),
     "learning_rate": (False, 0, 100, False),  # more moves weights beyond what adds up
@@ -175,6 +176,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         n_estimators=others.pop("n_estimators", 1),
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),
+        min_bin_rows=int(estimator.min_bin_rows),
         rule=rule,
         weighting=as_weighting(estimator.weighting),
         seed=seed,

@@ -45,6 +45,7 @@ class _Forest(FedCart):
         class_weight: Any = None,
         ccp_alpha: float = 0.0,
         max_bin: int = 128,
+        min_bin_rows: int = 1,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -67,8 +68,8 @@ class _Forest(FedCart):
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         super().__init__(
-            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
-            n_jobs=n_jobs, verbose=verbose,
+            max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
@@ -165,6 +166,8 @@ class FedForestClassifier(CartClassifier, _Forest):
         rows, see `FedTreeClassifier`.
     max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.
+    min_bin_rows : int, default 1
+        See `FedTreeClassifier`.
 
     Attributes
     ----------

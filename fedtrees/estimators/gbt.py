@@ -58,6 +58,10 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         Groups of features, by place or name, that may meet on a path.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
+    min_bin_rows : int, default 1
+        Rows of the federation that a bin holds at the least, so that neither bin edges nor histograms single out fewer:
+        rare extremes join the bin beside them, rare categories each other, a few missing values the highest bin. At 1,
+        the counts that find the edges also tell the server nearly every value of a small table.
     enable_categorical : bool, default False
         Whether pandas' category columns are split by sets of categories, as XGBoost has it; without, by their codes'
         order. Silos need not know each other's categories: the server learns the names of all, and tells them.

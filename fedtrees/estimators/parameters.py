@@ -41,6 +41,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "colsample_bynode": (False, 0, 1, False),
     "num_parallel_tree": (True, 1, 10_000, True),
     "max_bin": (True, 2, 65535, True),
+    "min_bin_rows": (True, 1, 2**31, True),
     "max_cat_to_onehot": (True, 1, math.inf, True),
     "max_cat_threshold": (True, 1, math.inf, True),
     "verbose": (True, 0, math.inf, True),

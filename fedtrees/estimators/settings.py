@@ -68,6 +68,7 @@ def settings_of(
         n_estimators=int(estimator.n_estimators),
         max_depth=int(estimator.max_depth),
         max_bin=int(estimator.max_bin),
+        min_bin_rows=int(estimator.min_bin_rows),
         rule=SplitRule(
             reg_lambda=float(estimator.reg_lambda),
             reg_alpha=float(estimator.reg_alpha),

@@ -28,6 +28,7 @@ class _OneTree(FedCart):
         class_weight: Any = None,
         ccp_alpha: float = 0.0,
         max_bin: int = 256,
+        min_bin_rows: int = 1,
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
@@ -46,8 +47,8 @@ class _OneTree(FedCart):
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         super().__init__(
-            max_bin=max_bin, missing=missing, sampling=sampling, weighting=weighting, random_state=random_state,
-            n_jobs=n_jobs, verbose=verbose,
+            max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
@@ -109,6 +110,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         What a leaf costs: splits that save less are taken back, see `fedtrees.trees.pruning`.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
+    min_bin_rows : int, default 1
+        Rows of the federation that a bin holds at the least; see `FedGBTClassifier`.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says, and is all that ``model_`` knows
         of. A `Silo` says its own.

@@ -40,6 +40,8 @@ class Ranks(Query, frozen=True, eq=False):
         First key of an interval.
     log_keys, log_child : uint8 (intervals,)
         An interval has ``2 ** log_keys`` keys, a child ``2 ** log_child``.
+    weighted : bool, default True
+        Whether rows count by weight, where they have one; else each counts 1.
     """
 
     rows: int
@@ -47,6 +49,7 @@ class Ranks(Query, frozen=True, eq=False):
     low: NDArray[np.uint32]
     log_keys: NDArray[np.uint8]
     log_child: NDArray[np.uint8]
+    weighted: bool = True
 
     def base(self) -> Vector:
         """Where each interval's children start in the answer; one more entry for the end."""
@@ -72,7 +75,7 @@ class Ranks(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         self._check(silo.table.n_features)
-        weights = silo.counts()
+        weights = silo.counts() if self.weighted else None
         bits, base = Bits.of(silo.table, ordered=silo.cohort is not None or weights is not None), self.base()
         slot_shift = shift_of(silo.n_asked)
         before, steps = self._slots(slot_shift)
@@ -129,8 +132,12 @@ class Buckets:
         Rows of the federation.
     most : int64 (features,)
         Bins wanted of each feature.
-    feature, low, width, count : int64 (buckets,)
-        A bucket's feature, first key, logarithm of its number of keys, and number of values.
+    feature, low, width, count, n_rows : int64 (buckets,)
+        A bucket's feature, first key, logarithm of its number of keys, what its values count, and how many rows have
+        them: the same, unless rows count by weight.
+    least : int, default 1
+        Rows that a bin holds at the least, if its feature has as many. A bucket of fewer than two bins' rows is not
+        refined: nobody learns where in it a row lies.
     """
 
     rows: int
@@ -139,19 +146,21 @@ class Buckets:
     low: NDArray[np.int64]
     width: NDArray[np.int64]
     count: NDArray[np.int64]
+    n_rows: NDArray[np.int64]
+    least: int = 1
 
     @staticmethod
-    def start(rows: int, present: NDArray[np.int64], most: NDArray[np.int64]) -> Buckets:
+    def start(rows: int, present: NDArray[np.int64], most: NDArray[np.int64], least: int = 1) -> Buckets:
         """One bucket for each feature that has values: all keys."""
         feature = np.flatnonzero(present)
         zero = np.zeros(len(feature), np.int64)
-        return Buckets(rows, most, feature, zero, zero + KEY_BITS, present[feature])
+        return Buckets(rows, most, feature, zero, zero + KEY_BITS, present[feature], present[feature], least)
 
     def to_refine(self) -> NDArray[np.bool_]:
         """Which buckets are too coarse.
 
         Where a feature has fewer buckets than it may have bins, every bucket that could hold two values; else the
-        ones with more than a sixteenth of a bin's share.
+        ones with more than a sixteenth of a bin's share. With ``least``, of these only buckets of two bins' rows.
         """
         n_features = len(self.most)
         held = np.bincount(self.feature, minlength=n_features)
@@ -159,6 +168,8 @@ class Buckets:
         share = np.where(held <= self.most, 1, np.maximum(1, values / (16 * np.maximum(self.most, 1))))
         coarse: NDArray[np.bool_] = (self.width > 0) & (self.count > share[self.feature])
         coarse |= self.width == KEY_BITS  # one look at least, so that a lone value's cuts lie near it
+        if self.least > 1:
+            coarse &= self.n_rows >= 2 * self.least
         return coarse
 
     def query(self, coarse: NDArray[np.bool_]) -> Ranks:
@@ -175,6 +186,8 @@ class Buckets:
         )
         bits = np.log2(np.maximum(budget[feature] * part, 2)).astype(np.int64)
         bits = np.where(width == KEY_BITS, FIRST_BITS, np.minimum(bits, width))
+        if self.least > 1:  # few enough children that they hold a bin's rows in the mean: lone rows stay in wide ones
+            bits = np.minimum(bits, np.log2(self.n_rows[coarse] // self.least).astype(np.int64))
         first = np.concatenate(([0], np.cumsum(many)))
         return Ranks(
             self.rows,
@@ -184,8 +197,11 @@ class Buckets:
             (width - bits).astype(np.uint8),
         )
 
-    def refined(self, coarse: NDArray[np.bool_], query: Ranks, counts: Vector) -> Buckets:
-        """The buckets with their children in the coarse ones' places; empty children are let go."""
+    def refined(self, coarse: NDArray[np.bool_], query: Ranks, counts: Vector, n_rows: Vector | None = None) -> Buckets:
+        """The buckets with their children in the coarse ones' places; empty children are let go.
+
+        ``n_rows`` is how many rows each child has, where that is not what they count.
+        """
         base, (hit,) = query.base(), np.nonzero(counts)
         parent = np.repeat(np.arange(len(query.low)), np.diff(base))[hit]
         shift = query.log_child[parent].astype(np.int64)
@@ -208,13 +224,15 @@ class Buckets:
             placed(self.low, low),
             placed(self.width, shift),
             placed(self.count, counts[hit]),
+            placed(self.n_rows, (counts if n_rows is None else n_rows)[hit]),
+            self.least,
         )
 
     def bins(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Feature, last key and next bin's first key of every bin: a cut belongs between the two keys.
 
-        A bin for each bucket where there are few, else bins of about equal mass. The last bin of a feature has no next
-        one; its third entry is -1.
+        A bin for each bucket where there are few, else bins of about equal mass; where they must hold ``least`` rows,
+        those of fewer join their neighbours. The last bin of a feature has no next one; its third entry is -1.
         """
         features, lasts, nexts = [], [], []
         bounds = np.searchsorted(self.feature, np.arange(len(self.most) + 1))
@@ -225,12 +243,40 @@ class Buckets:
             if len(low) > self.most[f]:
                 ends = np.empty(self.most[f], np.int64)
                 ends = ends[: kernels.divide_evenly(count, int(self.most[f]), ends)]
+            if self.least > 1:
+                ends = with_least(ends, self.n_rows[own], self.least)
             features.append(np.full(len(ends), f))
             lasts.append(np.minimum(low[ends] + (np.int64(1) << width[ends]) - 1, LARGEST_KEY))
             nexts.append(np.append(low[ends[:-1] + 1], -1))
         if not features:
             return (np.zeros(0, np.int64),) * 3
         return np.concatenate(features), np.concatenate(lasts), np.concatenate(nexts)
+
+
+def with_least(ends: NDArray[np.int64], n_rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+    """The ends of bins that hold so many rows: each bin of fewer joins the next, and the last one that before it.
+
+    Parameters
+    ----------
+    ends : int64 (bins,)
+        The last bucket of each bin, ascending.
+    n_rows : int64 (buckets,)
+    least : int
+
+    Examples
+    --------
+    >>> with_least(np.array([0, 1, 2, 3]), np.array([1, 4, 5, 2]), least=5)
+    array([1, 3])
+    """
+    below = np.cumsum(n_rows)[ends]
+    kept, before = [], 0
+    for bin, rows in enumerate(below.tolist()):
+        if rows - before >= least:
+            kept.append(bin)
+            before = rows
+    joined = ends[kept] if kept else ends[-1:].copy()
+    joined[-1] = ends[-1]
+    return joined
 
 
 def shift_of(rows: int) -> np.uint32:

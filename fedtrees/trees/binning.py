@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Bits, Summary, pieces
 from fedtrees.queries.kernels import SIGN
-from fedtrees.queries.ranks import KEY_BITS, Buckets, float_of, shift_of, shortest_between
+from fedtrees.queries.ranks import KEY_BITS, Buckets, Ranks, float_of, shift_of, shortest_between
 from fedtrees.trees import kernels
+from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
@@ -32,10 +35,9 @@ def global_cuts(
     max_bin: int,
     most: int = 1,
     categories: NDArray[np.int64] | None = None,
+    least: int = 1,
 ) -> Cuts:
-    """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting.
-
-    Of categories, each has a bin, up to the last that any row has: as XGBoost has them, whatever ``max_bin`` says.
+    """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting; more with ``least``.
 
     Law: the cuts are the same for every partition of the same rows.
 
@@ -50,19 +52,56 @@ def global_cuts(
     most : int, default 1
         The most that a row counts, where rows count by weight; see `core.weighting.CountWeights`.
     categories : int64 (features,), optional
-        Agreed categories of each feature that is split by them; 0 of others.
+        Agreed categories of each feature that is split by them, which get no cuts here; 0 of others.
+    least : int, default 1
+        Rows that a bin holds at the least. The missing of a feature that are fewer go with its highest values.
     """
-    missing, present = summary.missing > 0, summary.rows - summary.missing
+    present = summary.rows - summary.missing
+    few = (summary.missing < least) | (present < least)  # on either side: all share the bins of values
+    missing = (summary.missing > 0) & ~(few & (present > 0))
     if categories is not None:
         present = np.where(categories > 0, 0, present)
-    buckets = Buckets.start(summary.rows * most, present, max_bin - missing)
+    buckets = Buckets.start(summary.rows * most, present, max_bin - missing, least)
     while (coarse := buckets.to_refine()).any():
         query = buckets.query(coarse)
-        buckets = buckets.refined(coarse, query, channel.total(query, cohort))
-    cuts = cuts_of(buckets, missing)
-    if categories is None:
-        return cuts
-    return with_categories(cuts, channel.total(CategoryCounts(summary.rows, categories), cohort))
+        buckets = buckets.refined(coarse, query, *_counts(channel, cohort, query, by_rows=most > 1 and least > 1))
+    return cuts_of(buckets, missing)
+
+
+def category_cuts(
+    channel: Channel, cohort: Cohort, cuts: Cuts, summary: Summary, categories: NDArray[np.int64], least: int = 1
+) -> tuple[Cuts, RareCategories | None]:
+    """Give each category a bin, up to the last that any row has: as XGBoost has them, whatever ``max_bin`` says.
+
+    Those of fewer rows than ``least`` share one, which the silos are told of.
+
+    Parameters
+    ----------
+    channel, cohort
+        Whom to ask.
+    cuts : Cuts
+        Of the features that are numbers.
+    summary : Summary
+    categories : int64 (features,)
+        Agreed categories of each feature that is split by them; 0 of others.
+    least : int, default 1
+
+    Returns
+    -------
+    Cuts, RareCategories or None
+    """
+    counts = channel.total(CategoryCounts(summary.rows, categories), cohort)
+    rare = RareCategories.of(counts, summary.missing, least)
+    if not rare.features:
+        return with_categories(cuts, counts), None
+    channel.tell(rare)
+    return with_categories(cuts, rare.merged(counts)), rare
+
+
+def _counts(channel: Channel, cohort: Cohort, query: Ranks, by_rows: bool) -> list[Vector]:
+    """What the values of each interval count; where rows count by weight, also of how many rows they are."""
+    queries = [query, msgspec.structs.replace(query, weighted=False)] if by_rows else [query]
+    return channel.totals(queries, cohort)
 
 
 def with_categories(cuts: Cuts, counts: Sequence[NDArray[np.int64]]) -> Cuts:
@@ -96,7 +135,7 @@ def keys_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
 def bin_table(
     table: Table, cuts: Cuts, threads: Threads, trained: bool = True
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Put every value of a table in its bin.
+    """Put every value of a table in its bin; the missing with the highest values, where they have no bin of theirs.
 
     Parameters
     ----------
@@ -117,6 +156,8 @@ def bin_table(
     largest = int(cuts.n_bins.max()) if trained else min(int(cuts.n_values.max()) + 2, 1 << 16)
     slot_shift = shift_of(table.n_rows)
     keys, below, steps = _lookup(cuts, slot_shift, trained)
+    # where training has too few missing for a bin, they go with the highest values, to the right of every split
+    lost = np.where(cuts.missing | (cuts.n_values == 0) | (not trained), cuts.n_values, cuts.n_values - 1)
     bits = Bits.of(table)
     out = np.zeros((groups, table.n_rows, a_group), np.uint8 if largest <= 256 else np.uint16)
 
@@ -125,7 +166,7 @@ def bin_table(
         for start, stop in piece:
             kernels.bin_rows(
                 bits.flat, bits.row_stride, bits.column_stride, bits.order, start, stop,
-                keys, slot_shift, below, steps, cuts.n_values, a_group, found, out,
+                keys, slot_shift, below, steps, cuts.n_values, lost, a_group, found, out,
             )  # fmt: skip
         return found
 

@@ -20,7 +20,7 @@ from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.queries.row_weights import Weights, learn_weights, summarise
 from fedtrees.trees.adaboost import Reweigher
-from fedtrees.trees.binning import global_cuts
+from fedtrees.trees.binning import category_cuts, global_cuts
 from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import ForestScores
@@ -31,6 +31,7 @@ from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
+from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import Rule, SplitRule
@@ -71,6 +72,7 @@ class Settings:
     inherited: Inherited | None = None  # what the training goes on from
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
+    min_bin_rows: int = 1
 
     def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
         """How its trees grow."""
@@ -92,12 +94,19 @@ class Ensemble:
     base_margin : float32 (outputs,)
     parallel : int
         Trees a round of each output, side by side.
+    rare : RareCategories, optional
+        Categories that counted as one while the trees grew.
     """
 
     trees: list[Tree]
     cuts: Cuts
     base_margin: NDArray[np.float32]
     parallel: int = 1
+    rare: RareCategories | None = None
+
+    def apart(self) -> list[Tree]:
+        """The trees for rows whose categories are all told apart."""
+        return self.trees if self.rare is None else [self.rare.expanded(tree) for tree in self.trees]
 
     @property
     def rounds(self) -> int:
@@ -148,7 +157,7 @@ def boost(
     everyone = np.arange(n_silos)
     start = _start(channel, everyone, n_features, labels, settings, threads, storable)
     plan, grids, trees = start.plan, start.grids, list[Tree]()
-    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel)
+    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare)
     for round in range(settings.n_estimators):
         rule = _rule_of(start.rule, observer, round)
         if rule is None:
@@ -201,6 +210,7 @@ class _Start:
     quantile: Quantile | None
     evaluation: Evaluation
     base_margin: NDArray[np.float32]
+    rare: RareCategories | None
 
 
 def _start(
@@ -224,7 +234,12 @@ def _start(
     if isinstance(loss, RankingLoss) and not weights.all_one:
         loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
         settings = replace(settings, loss=loss)
-    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, settings.categories)
+    least, categories, rare = settings.min_bin_rows, settings.categories, None
+    if summary.rows < least:
+        raise DataError(f"min_bin_rows={least}: all silos together hold {summary.rows} rows, fewer than one bin's.")
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, categories, least)
+    if categories is not None:
+        cuts, rare = category_cuts(channel, everyone, cuts, summary, categories, least)
     outputs = loss.outputs(len(labels or ()), settings.targets)
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores
@@ -248,7 +263,7 @@ def _start(
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
     grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards, weights.whole)
     quantile = _leaf_quantile(weights, loss, plan.outputs)
-    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin)
+    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare)
 
 
 def _share_drawn(subsample: float | int, rows: int) -> float:

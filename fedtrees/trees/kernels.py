@@ -23,8 +23,8 @@ LOW_HALF = np.int64(0xFFFFFFFF)
 
 @njit(nogil=True, cache=True)
 def bin_rows(
-    bits, row_stride, column_stride, order, start, stop, keys, slot_shift, below, steps, last, features_a_group,
-    largest, out,
+    bits, row_stride, column_stride, order, start, stop, keys, slot_shift, below, steps, n_values, lost,
+    features_a_group, largest, out,
 ):  # fmt: skip
     """Find the bin of every value.
 
@@ -33,7 +33,8 @@ def bin_rows(
     slot_shift: uint32 IN; a key's slot is what is left of it after this shift
     below: uint16 (features, slots) IN; how many cuts have upper bits below those of a slot
     steps: uint8 (features,) IN; halvings that find a value among the cuts of any one slot
-    last: int64 (features,) IN; the bin for the missing
+    n_values: int64 (features,) IN; bins for values
+    lost: int64 (features,) IN; the bin for the missing
     largest: int64 (features,) IN OUT; the largest bin that was found
     out: uint8 or uint16 (groups, rows, features_a_group) OUT
     """
@@ -52,8 +53,8 @@ def bin_rows(
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64(own[at + step - one] <= key)
                 # a value beyond the last cut, which training never has, is not taken for a missing one
-                at = min(at + np.uint64(at >= np.uint64(last[f])), np.uint64(0xFFFF))
-                found = np.uint64(last[f]) if is_missing(value) else at
+                at = min(at + np.uint64(at >= np.uint64(n_values[f])), np.uint64(0xFFFF))
+                found = np.uint64(lost[f]) if is_missing(value) else at
                 largest[f] = max(largest[f], np.int64(found))
                 out[group, i, place] = found
 
