@@ -253,3 +253,49 @@ def test_samplers_by_name_draw_the_silos_that_they_name() -> None:
     assert model.tree_.n_node_samples[0] == own.sum()
     with pytest.raises(ParameterError, match="'tromsø'"):
         FedForestRegressor(3, sampling=Availability({"oslo": 1.0, "bergen": 1.0})).fit(X, NUMBERS, clinics)
+
+
+@pytest.mark.parametrize("estimator", SMALL[2:], ids=named)
+def test_a_fitted_ensemble_is_the_sequence_of_its_trees(estimator: Any) -> None:
+    with pytest.raises(NotFittedError):
+        len(clone(estimator))
+    model = clone(estimator).fit(X, target(estimator), np.arange(300) % 3)
+    assert len(model) == len(model.model_) == 5 and list(model) == model.estimators_ == list(model.model_)
+    assert (
+        model[0] is model.estimators_[0] and model[-1] is model.estimators_[4] and model[1:3] == model.estimators_[1:3]
+    )
+    with pytest.raises(IndexError):
+        model[5]
+    assert type(model.estimator_) is type(model[0]) and not hasattr(model.estimator_, "tree_")
+    assert model.estimator_.get_params() == model[0].get_params()
+
+
+@pytest.mark.parametrize("estimator", SMALL[6:], ids=named)
+def test_stages_are_those_of_scikit_learns_own_object(estimator: Any) -> None:
+    rows, y = np.nan_to_num(X), target(estimator)
+    model = clone(estimator).fit(rows, y, np.arange(300) % 3)
+    weight = np.arange(300) % 4
+    assert list(model.staged_score(rows, y)) == list(model.model_.staged_score(rows, y))
+    assert list(model.staged_score(rows, y, weight)) == list(model.model_.staged_score(rows, y, weight))
+    assert list(model.staged_score(rows, y))[-1] == model.score(rows, y) and len(set(model.staged_score(rows, y))) > 1
+    if model._classifies:
+        for name in ("staged_decision_function", "staged_predict_proba"):
+            ours, theirs = list(getattr(model, name)(rows)), list(getattr(model.model_, name)(rows))
+            assert len(ours) == 5 and np.array_equal(ours, theirs)
+        assert ours[-1].tobytes() == model.predict_proba(rows).tobytes()
+        *_, votes = model.staged_decision_function(X)  # missing values and all
+        assert votes.tobytes() == model.decision_function(X).tobytes()
+        with pytest.raises(DataError, match="label 'dead' was not there"):
+            list(model.staged_score(rows, np.where(y == "ill", "dead", y)))
+
+
+def test_features_that_a_node_asks_for_and_outputs_have_scikit_learns_names() -> None:
+    for most in (None, "sqrt", "log2", 0.7, 3, 9):
+        ours, theirs = (
+            kind(max_features=most).fit(np.nan_to_num(X), LABELS)
+            for kind in (FedTreeClassifier, DecisionTreeClassifier)
+        )
+        assert ours.max_features_ == ours.model_.max_features_ == min(theirs.max_features_, 4)
+        assert ours.n_outputs_ == theirs.n_outputs_ == 1 and ours.model_.max_features == most
+    forest = FedForestRegressor(2, max_features=2).fit(X, NUMBERS)
+    assert forest.n_outputs_ == 1 and [tree.max_features_ for tree in forest] == [2, 2]

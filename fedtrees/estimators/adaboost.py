@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
+from sklearn.metrics import accuracy_score, r2_score
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import unknown_value
-from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.estimators.cart import CartClassifier, CartRegressor
+from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
 from fedtrees.trees.boost import Ensemble, Settings
@@ -21,7 +25,7 @@ from fedtrees.trees.losses.tables import AdaBoostR2, Samme
 from fedtrees.trees.tree_errors import LOSS_KINDS
 
 
-class _AdaBoost(FedCart):
+class _AdaBoost(FedEnsemble):
     """The common part of `FedAdaBoostClassifier` and `FedAdaBoostRegressor`."""
 
     n_estimators: int
@@ -38,7 +42,7 @@ class _AdaBoost(FedCart):
     def _hold_votes(self, model: Any, ensemble: Ensemble, classes: NDArray[Any] | None) -> None:
         """Fill a fitted AdaBoost of scikit-learn."""
         model.estimators_ = [self._decision_tree(tree, ensemble, classes, names=False) for tree in ensemble.trees]
-        model.estimator_ = model.estimators_[0]
+        model.estimator = model.estimator_ = clone(model.estimators_[0])
         model.estimator_weights_ = np.array(self._reweigher.votes)
         model.estimator_errors_ = np.array(self._reweigher.errors)
         model.n_features_in_ = self.n_features_in_
@@ -50,12 +54,6 @@ class _AdaBoost(FedCart):
     @property
     def _predictor(self) -> Any:
         return taking_missing(self.model_)
-
-    @property
-    def estimators_(self) -> list[Any]:
-        """The trees, each scikit-learn's."""
-        trees: list[Any] = self._trained.estimators_
-        return trees
 
     @property
     def estimator_weights_(self) -> NDArray[np.float64]:
@@ -73,6 +71,14 @@ class _AdaBoost(FedCart):
         """What is predicted of each row after one tree, after two, and so on."""
         rows = self._rows(X)
         yield from self._predictor.staged_predict(rows)
+
+    def staged_score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
+        """The score after one tree, after two, and so on: the accuracy, or the coefficient of determination."""
+        if isinstance(self, CartClassifier):
+            refuse_unseen(y, self.classes_)
+        metric = accuracy_score if isinstance(self, CartClassifier) else r2_score
+        for predicted in self.staged_predict(X):
+            yield float(metric(y, predicted, sample_weight=sample_weight))
 
 
 class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
@@ -141,6 +147,11 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         rows = self._rows(X)
         votes: NDArray[np.float64] = self._predictor.decision_function(rows)
         return votes
+
+    def staged_decision_function(self, X: Any) -> Iterator[NDArray[np.float64]]:
+        """The votes after one tree, after two, and so on; see `decision_function`."""
+        rows = self._rows(X)
+        yield from self._predictor.staged_decision_function(rows)
 
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
         """Each class's probability after one tree, after two, and so on: float64 (rows, classes)."""

@@ -17,7 +17,7 @@ from fedtrees.core.cohort import as_sampler
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
-from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters
+from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node
 from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
@@ -196,8 +196,8 @@ class FedCart(ReadsRows):
         if given.get("ccp_alpha"):
             tree = pruned(tree, float(given["ccp_alpha"]), self._weight_of(tree))
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
-                  "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha")  # fmt: skip
-        return to_decision_tree(
+                  "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha")  # fmt: skip
+        model = to_decision_tree(
             tree,
             ensemble.cuts,
             classes,
@@ -205,6 +205,8 @@ class FedCart(ReadsRows):
             getattr(self, "feature_names_in_", None) if names else None,
             **{name: given[name] for name in theirs if name in given},
         )
+        model.max_features_ = features_a_node(given.get("max_features"), self.n_features_in_)
+        return model
 
     def _weight_of(self, tree: Tree) -> float:
         """What all of a tree's rows weigh, of classes as their weights have it."""

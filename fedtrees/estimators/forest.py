@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -16,15 +17,16 @@ from sklearn.ensemble import (
 
 from fedtrees.core.channel import Channel
 from fedtrees.core.table import Schema
-from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
+from fedtrees.estimators.cart import CartClassifier, CartRegressor
 from fedtrees.estimators.defaults import with_defaults
+from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.queries.counts import Counts, WholeWeights
 from fedtrees.trees.boost import Ensemble, Settings
 from fedtrees.trees.out_of_bag import OutOfBag
 from fedtrees.trees.pruning import said_by
 
 
-class _Forest(FedCart):
+class _Forest(FedEnsemble):
     """The common part of forests: many trees in one round, averaged."""
 
     def __init__(
@@ -87,7 +89,7 @@ class _Forest(FedCart):
         model = kind(**{name: own for name, own in self.get_params(deep=False).items() if name in theirs})
         # threads add up in the order that they end in: predictions would not be the same bytes twice
         model.set_params(verbose=0, random_state=None, n_jobs=None)
-        model.estimator_, model.estimators_ = trees[0], trees
+        model.estimator_, model.estimators_ = clone(trees[0]), trees
         model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
         if classifies:
             model.classes_, model.n_classes_ = np.asarray(schema.labels), len(schema.labels or ())
@@ -117,10 +119,9 @@ class _Forest(FedCart):
         self.oob_score_ = channel.total(question, everyone)
 
     @property
-    def estimators_(self) -> list[Any]:
-        """The trees, each scikit-learn's."""
-        trees: list[Any] = self._trained.estimators_
-        return trees
+    def n_outputs_(self) -> int:
+        """Columns of y."""
+        return int(self._trained.n_outputs_)
 
     def apply(self, X: Any) -> NDArray[np.int64]:
         """The number of the node that each row ends in, in each tree: int64 (rows, trees)."""

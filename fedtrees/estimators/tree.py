@@ -60,6 +60,16 @@ class _OneTree(FedCart):
         """The nodes, as scikit-learn keeps them."""
         return self._trained.tree_
 
+    @property
+    def n_outputs_(self) -> int:
+        """Columns of y."""
+        return int(self._trained.n_outputs_)
+
+    @property
+    def max_features_(self) -> int:
+        """How many features a node may ask for."""
+        return int(self._trained.max_features_)
+
     def get_depth(self) -> int:
         """Levels of splits."""
         return int(self._trained.get_depth())
