@@ -153,7 +153,7 @@ def test_the_booster_finds_the_codes_in_any_frame_by_itself() -> None:
     assert MODEL.predict(other).tobytes() == predicted.tobytes()
     assert MODEL.booster_.predict(xgboost.DMatrix(other, enable_categorical=True)).tobytes() == predicted.tobytes()
     codes = X.apply(lambda c: c.cat.codes.astype(float).where(c.notna()) if c.dtype == "category" else c).to_numpy()
-    assert MODEL.predict(codes).tobytes() == predicted.tobytes()
+    assert MODEL.predict(codes, validate_features=False).tobytes() == predicted.tobytes()
     leaves = MODEL.booster_.predict(matrix, pred_leaf=True)
     assert MODEL.apply(X).tolist() == leaves.tolist()
 

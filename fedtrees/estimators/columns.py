@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Federation
-from fedtrees.core.features import read_features
+from fedtrees.core.features import is_frame, read_features
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
@@ -39,9 +41,29 @@ class KnowsColumns(BaseEstimator):
     def _read_known(self, X: Any, validate_features: bool = True, missing: float = math.nan) -> NDArray[np.float32]:
         known = self._schema if validate_features else msgspec.structs.replace(self._schema, named=False)
         values, _ = read_features(X, known=known, missing=missing)
+        if validate_features:
+            self._warn_of_names(X)
         if len(values) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
         return values
+
+    def _warn_of_names(self, X: Any) -> None:
+        """Warn as scikit-learn does: the columns of training have names and those of X have none, or the reverse."""
+        name = type(self).__name__
+        if self._schema.named and not is_frame(X):
+            warn_caller(f"X does not have valid feature names, but {name} was fitted with feature names")
+        elif not self._schema.named and is_frame(X):
+            labels = getattr(X, "column_names", None)  # pyarrow's columns are not their names
+            if all(isinstance(label, str) for label in (list(X.columns) if labels is None else labels)):
+                warn_caller(f"X has feature names, but {name} was fitted without feature names")
+
+
+def warn_caller(message: str) -> None:
+    """Issue a `UserWarning` that points at the line outside fedtrees that led here."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fedtrees":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def schema_of(federation: Federation, labels: bool) -> Schema:
@@ -104,8 +126,6 @@ def column_of(y: ArrayLike | None) -> NDArray[Any]:
         raise DataError("requires y to be passed, but the target y is None.")
     values = plain_array(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
-        import warnings
-
         from sklearn.exceptions import DataConversionWarning
 
         message = "A column-vector y was passed when a 1d array was expected; it is read as y.ravel()."
