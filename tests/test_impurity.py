@@ -121,17 +121,21 @@ def test_splits_are_those_of_an_exhaustive_search(
     assert splits.left[0].tolist() == left and splits.right[0].tolist() == (total - left).tolist()
 
 
-def test_a_gap_of_empty_bins_is_cut_in_its_middle() -> None:
-    cuts = Cuts(np.arange(6, dtype=np.float32), np.array([0, 6]), np.array([False]))
+@pytest.mark.parametrize(
+    ("values", "bin"), [([0, 1, 2, 3, 4, 5], 2), ([0, 1, 2, 3, 8, 9], 3), ([0, 9, 9.5, 10, 11, 12], 0)]
+)
+def test_a_gap_of_empty_bins_is_cut_in_its_middle(values: list[float], bin: int) -> None:
+    """Where scikit-learn cuts it: values up to the middle go left."""
+    cuts = Cuts(np.arange(6, dtype=np.float32), np.array([0, 6]), np.array([False]), middles=np.array(values, float))
     sums = np.array([[[4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 4, 4]]])
     grounds = Grounds(cuts, Units(1.0, 1.0), Threads(1), Limits())
     split = Impurity("gini", 2).splits(sums, np.zeros(1, np.int64), sums.sum(axis=2), grounds)
-    assert split.bin.tolist() == [1] and split.left.tolist() == [[4, 0]] and split.gain[0] == 12 - (16 + 64) / 12
+    assert split.bin.tolist() == [bin] and split.left.tolist() == [[4, 0]] and split.gain[0] == 12 - (16 + 64) / 12
 
 
-@pytest.mark.parametrize(("chance", "bin"), [(0.0, 0), (0.45, 1), (0.999, 2)])
+@pytest.mark.parametrize(("chance", "bin"), [(0.0, 0), (0.11, 0), (0.12, 1), (0.3, 2), (0.999, 2)])
 def test_where_chance_decides_one_threshold_is_tried(chance: float, bin: int) -> None:
-    cuts = Cuts(np.arange(4, dtype=np.float32), np.array([0, 4]), np.array([False]))
+    cuts = Cuts(np.arange(4, dtype=np.float32), np.array([0, 4]), np.array([False]), middles=np.array([0, 1, 2, 9.0]))
     sums = np.array([[[4, 1, 3, 0], [0, 3, 1, 4]]])
     limits = Limits(chance=np.array([[chance]]))
     split = Impurity("gini", 2).splits(
@@ -142,7 +146,7 @@ def test_where_chance_decides_one_threshold_is_tried(chance: float, bin: int) ->
 
 @pytest.mark.parametrize("filled", [1, 2])
 def test_where_chance_decides_the_missing_may_still_go_by_themselves(filled: int) -> None:
-    cuts = Cuts(np.arange(3, dtype=np.float32), np.array([0, 3]), np.array([True]))
+    cuts = Cuts(np.arange(3, dtype=np.float32), np.array([0, 3]), np.array([True]), middles=np.arange(3.0))
     sums = np.array([[[2, 2, 0, 0], [0, 0, 0, 5]]]) if filled == 2 else np.array([[[0, 4, 0, 0], [0, 0, 0, 5]]])
     limits = Limits(chance=np.array([[0.5]]))
     grounds = Grounds(cuts, UNITS, Threads(1), limits)

@@ -252,6 +252,13 @@ class Buckets:
             return (np.zeros(0, np.int64),) * 3
         return np.concatenate(features), np.concatenate(lasts), np.concatenate(nexts)
 
+    def firsts(self, feature: NDArray[np.int64], following: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first key of every bin, given what `bins` returns of them."""
+        starts = np.flatnonzero(np.diff(feature, prepend=-1))
+        firsts = np.roll(following, 1)
+        firsts[starts] = self.low[np.searchsorted(self.feature, feature[starts])]
+        return firsts
+
 
 def with_least(ends: NDArray[np.int64], n_rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
     """The ends of bins that hold so many rows: each bin of fewer joins the next, and the last one that before it.

@@ -123,7 +123,8 @@ def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
     high = np.where(following < 0, beyond.astype(np.float32), float_of(np.maximum(following, 0)))
     values = np.where(low < high, shortest_between(low, high), np.inf)
     offsets = np.searchsorted(feature, np.arange(len(missing) + 1))
-    return Cuts(values.astype(np.float32), offsets.astype(np.int64), missing)
+    middles = (float_of(buckets.firsts(feature, following)).astype(np.float64) + low) / 2
+    return Cuts(values.astype(np.float32), offsets.astype(np.int64), missing, middles=middles)
 
 
 def keys_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:

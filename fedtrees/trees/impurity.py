@@ -123,7 +123,7 @@ class Impurity:
         starts = places * (self.statistics * cuts.total_bins) if limits.columns is None else places
         flat = histograms.reshape(-1)
         chance = np.zeros((0, 0)) if limits.chance is None else limits.chance
-        layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.values, cuts.offsets
+        layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.middles, cuts.offsets
         step = max(1, -(-nodes // plain.threads.n))
 
         def search(first: int) -> None:

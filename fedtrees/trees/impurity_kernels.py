@@ -83,6 +83,15 @@ def _too_few(left, total, counted, least_rows):
     return on_left < least_rows or on_right < least_rows
 
 
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _more_left(kind, left, total, counted):
+    """Whether more rows go left than right; where none of them misses the feature, others that do go with them."""
+    balance = 0.0
+    for s in range(1 if kind == SQUARED else 0, left.shape[0]):
+        balance += (2 * left[s] - total[s]) * counted[s]
+    return balance > 0.0
+
+
 @njit(nogil=True, cache=True)
 def _any_rows(own, rows):
     """Find the bins that rows are in: few, deep in a tree, where all else is read in vectors.
@@ -107,39 +116,65 @@ def _list_filled(rows, filled):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _only(filled, chance, cuts):
-    """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
+def _bin_below(middles, value, low, high):
+    """The last bin from low to high - 1 whose values go left of a threshold: those up to ``value``, low's in any case.
 
-    filled: int64 (any,) IN; the feature's bins that rows are in
-    cuts: float32 (bins,) IN; the ends of the feature's bins
+    Values stand in the middle of what their bin holds, the outer bins' too, which have no cut on their other side: a
+    column whose sign is changed is cut where it was.
     """
-    if filled.shape[0] < 2:
-        return -1
-    low, high = filled[0], filled[-1]
-    start, end = np.float64(cuts[max(low - 1, 0)]), np.float64(cuts[high - 1])
-    drawn, b = start + chance * (end - start), low
-    while b < high - 1 and cuts[b] < drawn:
+    b = low
+    while b < high - 1 and middles[b + 1] <= value:
         b += 1
     return b
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _only(filled, chance, middles):
+    """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
+
+    filled: int64 (any,) IN; the feature's bins that rows are in
+    middles: float64 (bins,) IN; of what the feature's bins hold
+    """
+    if filled.shape[0] < 2:
+        return -1
+    low, high = filled[0], filled[-1]
+    return _bin_below(middles, middles[low] + chance * (middles[high] - middles[low]), low, high)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _by_feature(
-    kind, own, n, filled, misses, total, units, least, counted, least_rows, before, chance, cuts, best, found, scratch
+    kind,
+    own,
+    n,
+    filled,
+    misses,
+    total,
+    units,
+    least,
+    counted,
+    least_rows,
+    before,
+    chance,
+    middles,
+    best,
+    found,
+    scratch,
 ):
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
-    Of the bins that part the node's rows alike the middle one is taken, and the last where only the missing lie beyond.
+    Of the bins that part the node's rows alike, that is taken in which the middle between the rows' values falls, and
+    the last where only the missing lie beyond.
 
     own: int64 (statistics, bins) IN; the missing, where there are any, at n
     filled: int64 (any,) IN; the bins that rows are in but for the missing, ascending
     chance: float IN; below 0 where every threshold is tried, else which one
-    cuts: float32 (bins,) IN; the ends of the feature's bins
+    middles: float64 (bins,) IN; of what the feature's bins hold
     found: int64 (2,) OUT; the bin, and whether the missing go left
     Returns the gain; ``best`` where none gains more.
     """
     left, left_real, right_real = scratch[0], scratch[1].view(np.float64), scratch[2].view(np.float64)
-    only, last = _only(filled, chance, cuts) if chance >= 0.0 else -1, filled.shape[0] - 1
+    only, last = _only(filled, chance, middles) if chance >= 0.0 else -1, filled.shape[0] - 1
+    best_k = -1
     for missing_left in range(2 if misses else 1):
         for s in range(left.shape[0]):
             left[s] = own[s, n] if missing_left else 0
@@ -152,8 +187,12 @@ def _by_feature(
                 continue
             value = _gain(kind, left, total, units, least, before, left_real, right_real)
             if value > best:
-                best, found[1] = value, missing_left
-                found[0] = n - 1 if k == last else only if chance >= 0.0 else (filled[k] + filled[k + 1] - 1) // 2
+                best, best_k, found[1] = value, k, missing_left
+    if best_k == last:
+        found[0] = n - 1
+    elif best_k >= 0:
+        low, high = filled[best_k], filled[best_k + 1]
+        found[0] = only if chance >= 0.0 else _bin_below(middles, middles[low] / 2 + middles[high] / 2, low, high)
     return best
 
 
@@ -165,23 +204,24 @@ def best_splits(
     """Find the best split of the nodes from first to last.
 
     Ties go to the lowest feature, then to missing right before missing left, then to the lowest bin; of bins that part
-    the node's rows alike, the middle one is taken, as unseen rows may lie between.
+    the node's rows alike, that is taken in which the middle between them falls, as unseen rows may lie there.
 
     kind: GINI, ENTROPY or SQUARED IN
     histograms: int64 (any,), starts: int64 (nodes,) IN; from its start on, a node's (statistics, bins of its features)
     totals: int64 (nodes, statistics) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
-        cuts: float32 (any,), ends: int64 (features + 1,)) IN; the last two are the ends of bins, and whose they are
+        middles: float64 (any,), ends: int64 (features + 1,)) IN; the last two are of values, see `trees.tree.Cuts`
     units: float64 (statistics,) IN; what one step of each sum stands for
     least: float64 (nodes,) IN; what each child must weigh
     counted: float64 (statistics,) IN; how many rows one step of each sum is; none where ``least`` says all
     least_rows: float64 (nodes,) IN; how many rows each child must have
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
     chance: float64 (nodes, features) IN; see `split.Limits`; no nodes where every threshold is tried
-    gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains
+    gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains, and the
+        missing go where more rows do where there are none
     left_sums: int64 (nodes, statistics) OUT
     """
-    offsets, n_values, has_missing, cuts, ends = layout
+    offsets, n_values, has_missing, middles, ends = layout
     found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
     any_rows, filled = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.int64)
     real, n_columns = np.zeros(totals.shape[1]), columns.shape[1] if len(columns) else len(n_values)
@@ -212,7 +252,7 @@ def best_splits(
             which = chance[node, f] if len(chance) else -1.0
             more = _by_feature(
                 kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], before, which,
-                cuts[ends[f] : ends[f + 1]], best, found, scratch,
+                middles[ends[f] : ends[f + 1]], best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, best_at, feature[node] = more, at, f
@@ -224,3 +264,5 @@ def best_splits(
                 left_sums[node, s] = own[s, best_at : best_at + split[node] + 1].sum()
                 if default_left[node] and has_missing[feature[node]]:
                     left_sums[node, s] += own[s, best_at + n]
+            if not (has_missing[feature[node]] and rows[best_at + n] != 0):
+                default_left[node] = _more_left(kind, left_sums[node], total, counted if len(counted) else units)

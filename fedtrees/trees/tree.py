@@ -32,12 +32,15 @@ class Cuts:
         Whether the feature has a bin for the missing.
     categorical : bool (features,), default none
         Whether its bins are categories, each of one code, so that any of them may go either way.
+    middles : float64 (cuts,), default their places
+        The middle of what each bin holds, which thresholds between some rows' bins go by; the server alone has them.
     """
 
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     missing: NDArray[np.bool_]
     categorical: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    middles: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     any_categorical: bool = field(init=False)
     n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
     n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
@@ -50,6 +53,8 @@ class Cuts:
             object.__setattr__(self, "categorical", np.zeros(len(self.missing), bool))
         if len(self.categorical) != len(self.missing):
             raise ProtocolError(f"kinds of {len(self.categorical)} features, or of {len(self.missing)}?")
+        if len(self.middles) != len(self.values):
+            object.__setattr__(self, "middles", np.arange(len(self.values), dtype=np.float64))
         object.__setattr__(self, "any_categorical", bool(self.categorical.any()))
         n_values = np.diff(self.offsets)
         n_bins = n_values + self.missing
