@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector
-from fedtrees.errors import DataError, ProtocolError
-from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.long_sums import N_DIGITS, PIECE_BITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class PowerSums(Query, frozen=True, eq=False):
-    """The sum of each feature, and of each target that is a number; or of their squared distances from a centre.
+    """The sum of the weights, and of weights times each feature and each target that is a number.
+
+    With a centre, the sums are of weights times squared distances from it.
+
+    Law: a row of a whole weight adds what as many equal rows add, to the bit.
 
     Parameters
     ----------
@@ -41,15 +45,15 @@ class PowerSums(Query, frozen=True, eq=False):
 
     def size(self) -> int:
         """See `Query`."""
-        return (self.features + self.targets) * N_PLACES
+        return (1 + self.features + self.targets) * N_DIGITS
 
     def touches(self) -> int:
         """See `Query`."""
-        return self.features + self.targets
+        return 2 * (1 + self.features + self.targets)
 
     def bound(self) -> int:
         """See `Query`."""
-        return bound_of_sums(self.rows)
+        return bound_of_long_sums(self.rows)
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -63,21 +67,28 @@ class PowerSums(Query, frozen=True, eq=False):
             y = silo.targets(None).reshape(table.n_rows, -1)[asked]
             if y.shape[1] != self.targets:
                 raise ProtocolError(f"moments were asked for {self.targets} targets of {y.shape[1]}")
+        given = silo.weights()
+        weight = np.ones(silo.n_asked) if given is None else given[asked].astype(np.float64)
 
         def sums(place: int) -> Vector:
-            return self._sums(table.X[where, place] if place < self.features else y[:, place - self.features], place)
+            if place == n:
+                return long_sums(weight)
+            values = table.X[where, place] if place < self.features else y[:, place - self.features]
+            return long_sums(weight * self._terms(values.astype(np.float64), place))
 
-        return np.concatenate(silo.threads.map(sums, range(n)))
+        return np.concatenate(silo.threads.map(sums, range(n + 1)))
 
-    def _sums(self, values: NDArray[np.float32], place: int) -> Vector:
-        if self.centre is not None:
-            with np.errstate(over="ignore"):  # what is too large becomes infinite, and the variance with it
-                values = ((values.astype(np.float64) - self.centre[place]) ** 2).astype(np.float32)
-        return sums_by_power(values)
+    def _terms(self, values: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+        """Values, or squared distances of 24 bits, so that their products with weights are exact."""
+        if self.centre is None:
+            return values
+        mantissa, exponent = np.frexp((values - self.centre[place]) ** 2)
+        squares: NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(mantissa, PIECE_BITS)), exponent - PIECE_BITS)
+        return squares
 
-    def read(self, total: Vector) -> NDArray[np.float64]:
-        """The sums, float64 (features + targets,)."""
-        return np.array([restore_sum(own) for own in total.reshape(-1, N_PLACES)])
+    def read(self, total: Vector) -> list[int]:
+        """The sums, exactly, in one unit: of features, targets, and last of the weights."""
+        return [restore_long(digits) for digits in total.reshape(-1, N_DIGITS)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,22 +100,18 @@ class Moments:
 
 
 def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, targets: int) -> Moments:
-    """Means and standard deviations of features, and behind them of targets, in two rounds; every row counts once.
+    """Weighted means and standard deviations of features, and behind them of targets, in two rounds.
+
+    They are right for columns of any size, and for spreads that are small beside their mean: sums are exact, and a
+    mean is rounded once, so that a column deviates by 0 where it is constant, and only there.
 
     Law: the same for every partition of the same rows.
-
-    Raises
-    ------
-    DataError
-        For numbers of 1e19 and more: their squares are too large.
     """
-    mean = channel.total(PowerSums(rows, features, targets), everyone) / rows
-    squares = channel.total(PowerSums(rows, features, targets, mean), everyone)
-    deviation = np.array([math.sqrt(own / rows) for own in squares])
-    if np.isinf(deviation).any():
-        column = int(np.argmax(np.isinf(deviation)))
-        what = f"feature {column}" if column < features else "y"
-        raise DataError(f"{what} holds numbers whose squares are too large for float32; scale it down.")
-    # of a constant column, what is left is the rounding of its mean
-    flat = deviation <= 1e-7 * np.abs(mean)
-    return Moments(mean, np.where(flat, 1.0, deviation))
+
+    def means(centre: NDArray[np.float64] | None) -> list[float]:
+        *sums, mass = channel.total(PowerSums(rows, features, targets, centre), everyone)
+        return [float(own / mass) for own in sums]
+
+    mean = np.array(means(None), np.float64)
+    deviation = np.array([math.sqrt(own) for own in means(mean)])
+    return Moments(mean, np.where(deviation == 0, 1.0, deviation))
