@@ -210,6 +210,21 @@ class Silo:
                 silo = self.table.silo_of(int(np.argmax(~np.isfinite(self._weights))))
                 raise DataError(f"silo {silo!r}: sample_weight times the silo's own is too large for float32.")
 
+    def multiply_weights(self, factors: NDArray[np.float32]) -> None:
+        """Multiply the rows' weights by a factor for each row.
+
+        Raises
+        ------
+        DataError
+            If a product is too large for float32.
+        """
+        with np.errstate(over="ignore"):
+            weights = factors if self._weights is None else self._weights * factors
+        if not np.isfinite(weights).all():
+            silo = self.table.silo_of(int(np.argmax(~np.isfinite(weights))))
+            raise DataError(f"silo {silo!r}: sample_weight times class_weight is too large for float32.")
+        self._weights = weights
+
     def weights(self) -> NDArray[np.float32] | None:
         """The rows' weights, the silo's own factor included; None where every row weighs 1."""
         return self._weights

@@ -63,7 +63,7 @@ def check_cart_parameters(estimator: Any) -> None:
     for name in ("bootstrap", "oob_score"):
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
-    _check_class_weight(given.get("class_weight"))
+    check_class_weight(given.get("class_weight"))
     if given.get("max_samples") is not None:
         _check_rows("max_samples", given["max_samples"], 1)
         if not given["bootstrap"]:
@@ -80,7 +80,8 @@ def _check_rows(name: str, own: Any, least: int) -> None:
         raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
 
 
-def _check_class_weight(given: Any) -> None:
+def check_class_weight(given: Any) -> None:
+    """Refuse what is no weighting of classes, with a `ParameterError`."""
     if given is None or (isinstance(given, str) and given == "balanced"):
         return
     if not isinstance(given, Mapping):

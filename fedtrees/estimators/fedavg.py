@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.columns import Classifies
+from fedtrees.estimators.defaults import with_defaults
 from fedtrees.estimators.network import FedAvgEstimator
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         Threads; None takes every core. The model does not depend on them.
     verbose : int, default 0
         1 draws a progress bar.
+    class_weight : dict of label to float, "balanced" or None, default None
+        Multiplies the weight of a class's rows, everywhere that ``sample_weight`` counts; "balanced" makes all classes
+        weigh the same. 1 where a dict does not name a class.
 
     Attributes
     ----------
@@ -88,16 +92,38 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         The shared parameters, layer after layer.
     coefs_, intercepts_ : list of float32 (inputs, outputs) and (outputs,)
         The same, by layer; of the built-in perceptron.
-    n_rounds_ : int
+    n_rounds_, n_iter_ : int
         Rounds so far.
+    n_layers_, n_outputs_ : int
+        With the layer of features; units of the last. Of the built-in perceptron.
+    out_activation_ : {"logistic", "softmax", "identity", "exp"}
+        What makes predictions of margins.
+    loss_, best_loss_ : float
+        The last of ``loss_curve_``, and the smallest.
     loss_curve_ : list of float
         The mean training loss of each round, NaN where nobody took part; those of earlier calls come first where a
         training goes on.
     evals_result_ : dict of str to dict of str to list of float
-        Each evaluation set's metrics, round by round, of the last call.
+        Each evaluation set's metrics, round by round, as long as ``loss_curve_``: those of earlier calls come first
+        where a training goes on, NaN of sets and metrics that were not there.
     ledger_ : Ledger
         Bytes and integers by silo, round and kind of query, of the last call.
     n_features_in_, feature_names_in_
+
+    Notes
+    -----
+    What scikit-learn's ``MLPClassifier`` and ``MLPRegressor`` have by the same name means the same, but for these.
+    ``learning_rate`` is a number, theirs is a schedule: see ``schedule`` and ``decay`` for it, and for their
+    ``power_t`` and ``learning_rate_init``. ``alpha`` is not divided by rows, as a silo must not be penalised by its
+    size, and biases are penalised, too; it is 0 by default, and theirs is 1e-4. ``batch_size`` is 32 by default and
+    not 200 at the most. ``max_iter`` is ``n_rounds`` times ``local_epochs``. ``early_stopping``, ``n_iter_no_change``
+    and ``tol`` are ``patience`` and ``validation_fraction``, which is None by default; ``validation_scores_`` and
+    ``best_validation_score_`` are in ``evals_result_``, by ``eval_metric``. Silos descend by plain steps (``solver``
+    is "sgd" without ``momentum`` and ``nesterovs_momentum``); momentum, ``beta_1``, ``beta_2`` and ``epsilon`` are
+    those of the ``server``. Rows are always shuffled (``shuffle``) before an epoch. ``max_fun`` is L-BFGS's, which
+    there is none of. ``t_`` counts rows seen, which silos keep to themselves; ``n_iter_`` counts rounds.
+    ``predict_proba`` of several labels a row is not there. ``standardize=True`` scales columns, which is left to a
+    pipeline there.
 
     Examples
     --------
@@ -109,6 +135,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     True
     """
 
+    __init__ = with_defaults(FedAvgEstimator.__init__, without=("loss",))
     _classifies = True
 
     def _know(self, schema: Schema) -> None:
@@ -122,6 +149,21 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         if len(labels) < 2:
             raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
 
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """The margins: of two classes the log odds of the second, float32 (rows,); else one a class (rows, classes)."""
+        margin = self._margins(X)
+        return margin[:, 0] if margin.shape[1] == 1 else margin
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
+        """The logarithm of each class's probability, float32 (rows, classes); finite where the probability is 0."""
+        margin = self._margins(X)
+        if margin.shape[1] == 1:
+            logarithms: NDArray[np.float32] = -np.logaddexp(0, np.concatenate([margin, -margin], axis=1))
+            return logarithms
+        margin = margin - margin.max(axis=1, keepdims=True)
+        logarithms = margin - np.log(np.exp(margin).sum(axis=1, keepdims=True))
+        return logarithms
+
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Each class's probability, float32 (rows, classes)."""
         margin = self._margins(X)
@@ -133,38 +175,59 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         return shares
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class of each row."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
+        """The likeliest class of each row; the first of those that are equally likely."""
+        margin = self.decision_function(X)
+        likeliest = (margin > 0).astype(np.intp) if margin.ndim == 1 else margin.argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
     def partial_fit(
-        self, X: Any, y: ArrayLike, silos: ArrayLike | None = None, classes: ArrayLike | None = None, n_rounds: int = 1
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        n_rounds: int = 1,
+        *,
+        sample_weight: ArrayLike | None = None,
     ) -> FedAvgClassifier:
         """Go on for some rounds, from what was learnt before.
 
+        Features, and targets that are numbers, stay scaled as in the first call. What ``class_weight="balanced"`` makes
+        of classes is by the rows of the call.
+
         Parameters
         ----------
-        X : DataFrame or array-like (rows, features)
+        X : DataFrame, sparse matrix or array-like (rows, features)
         y : array-like (rows,)
         silos : array-like (rows,), optional
         classes : array-like (classes,), optional
-            All classes, if the first call does not hold rows of each.
+            All classes, in any order, if the first call does not hold rows of each; later calls may repeat them.
         n_rounds : int, default 1
+        sample_weight : array-like (rows,), optional
+            See `fit`.
 
         Raises
         ------
         DataError
-            For classes that the first call did not know of.
+            For a label that is none of the first call's classes.
+        ParameterError
+            For other classes than those of the first call.
         """
-        self._go_on(X, y, silos, classes, n_rounds)
+        self._go_on(X, y, silos, sample_weight, classes, n_rounds)
         return self
 
 
 class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     """A neural network that predicts numbers, trained by federated averaging.
 
-    The loss is the squared error, of one target or several. See `FedAvgClassifier` for parameters and attributes.
+    See `FedAvgClassifier` for the other parameters and attributes; ``class_weight`` is not among them.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default "squared_error"
+        Half the squared error, or half the deviance of counts, whose logarithms are what the last layer predicts; of
+        one target or several. Counts are in units of their mean while they are trained on (``standardize``).
 
     Examples
     --------
@@ -175,6 +238,7 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     True
     """
 
+    __init__ = with_defaults(FedAvgEstimator.__init__, without=("class_weight",))
     _classifies = False
 
     def _check(self, schema: Schema) -> None:
@@ -183,11 +247,25 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     def predict(self, X: Any) -> NDArray[np.floating]:
         """The predicted number of each row, float32 (rows,); of several targets, float64 (rows, targets)."""
         margin = self._margins(X)
+        if self.out_activation_ == "exp":
+            with np.errstate(over="ignore"):
+                margin = np.exp(margin)
+            if not np.isfinite(margin).all():
+                row = int(np.argmin(np.isfinite(margin).all(axis=1)))
+                raise DataError(f"row {row}: the prediction is too large for float32, far from the rows trained on.")
         return margin[:, 0] if margin.shape[1] == 1 else margin.astype(np.float64)
 
-    def partial_fit(self, X: Any, y: ArrayLike, silos: ArrayLike | None = None, n_rounds: int = 1) -> FedAvgRegressor:
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        silos: ArrayLike | None = None,
+        n_rounds: int = 1,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> FedAvgRegressor:
         """Go on for some rounds, from what was learnt before. See `FedAvgClassifier.partial_fit`."""
-        self._go_on(X, y, silos, None, n_rounds)
+        self._go_on(X, y, silos, sample_weight, None, n_rounds)
         return self
 
     def __sklearn_tags__(self) -> Tags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.blas import OneBlasThread
@@ -17,10 +19,10 @@ from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, agree
-from fedtrees.core.target import plain_array
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, DataTypeError, ParameterError
-from fedtrees.estimators.columns import KnowsColumns, column_of, schema_of
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.columns import KnowsColumns, column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.watch import Watch
@@ -34,6 +36,9 @@ from fedtrees.neural.training import Scaling, StartTraining, Training, refuse_mi
 from fedtrees.runtime.local import LocalFederation
 
 CHUNK = 8192  # rows that are predicted at a time
+OUTPUTS = {
+    "binary:logistic": "logistic", "multi:softprob": "softmax", "reg:squarederror": "identity", "count:poisson": "exp",
+}  # fmt: skip
 
 
 class FedAvgEstimator(KnowsColumns):
@@ -68,6 +73,8 @@ class FedAvgEstimator(KnowsColumns):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        loss: str = "squared_error",
+        class_weight: Any = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -95,6 +102,8 @@ class FedAvgEstimator(KnowsColumns):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.loss = loss
+        self.class_weight = class_weight
 
     _classifies: bool
 
@@ -110,22 +119,31 @@ class FedAvgEstimator(KnowsColumns):
         y: ArrayLike,
         silos: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
+        sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
         Parameters
         ----------
-        X : DataFrame or array-like (rows, features)
-            Numbers, none of them missing.
+        X : DataFrame, sparse matrix or array-like (rows, features)
+            Numbers, none of them missing. What a sparse matrix does not hold is 0; a copy is made that is not sparse.
         y : array-like (rows,) or, of a regression, (rows, targets)
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
+        sample_weight : array-like (rows,), optional
+            At least 0. A row of weight k counts like k equal rows: in means and deviations, in the loss, and in what
+            its silo counts. It is met once in an epoch all the same, with a gradient of k times the size; where
+            ``batch_size=None``, training is that of k rows but for float32's rounding. A row of weight 0 is as good as
+            absent.
         eval_set : sequence of (X, y), optional
             Rows to score on after every round, called ``validation_0`` and so on.
         eval_silos : sequence of array-like, optional
             The silo ids of their rows.
+        sample_weight_eval_set : sequence of array-like, optional
+            The weights of their rows.
 
         Returns
         -------
@@ -141,7 +159,13 @@ class FedAvgEstimator(KnowsColumns):
             Naming silo and round; what was learnt before it is kept, and predicts.
         """
         check_parameters(self)
-        federation = self._federation(X, y, silos, eval_set, eval_silos)
+        sets = [] if eval_set is None else list(eval_set)
+        weights = one_a_set("sample_weight_eval_set", sample_weight_eval_set, len(sets))
+        sets = [
+            with_columns(dense(own), *([weight] * (weight is not None)))
+            for own, weight in zip(sets, weights, strict=True)
+        ]
+        federation = self._federation(X, y, silos, sample_weight, sets, eval_silos)
         try:
             return self.fit_federation(federation)
         finally:
@@ -156,32 +180,33 @@ class FedAvgEstimator(KnowsColumns):
         return self
 
     def _federation(
-        self, X: Any, y: ArrayLike, silos: ArrayLike | None, eval_set: Any = None, eval_silos: Any = None
+        self, X: Any, y: ArrayLike, silos: Any, sample_weight: Any, eval_set: Any = (), eval_silos: Any = None
     ) -> LocalFederation:
-        if hasattr(X, "tocsr"):
-            raise DataTypeError("X is sparse, and a network reads dense tables: give X.toarray().")
-        return LocalFederation.from_table(
-            X,
-            column_of(y),
-            silos,
-            eval_set=() if eval_set is None else list(eval_set),
-            eval_silos=eval_silos,
-            n_jobs=self.n_jobs,
+        X, target = dense(X), column_of(y)
+        federation = LocalFederation.from_table(
+            X, target, silos, sample_weight, eval_set=eval_set, eval_silos=eval_silos, n_jobs=self.n_jobs
         )
+        if not hasattr(self, "_network") or not self.warm_start:
+            refuse_lost(X, federation.table.schema.names)
+            if not self._classifies:
+                refuse_lost(target.reshape(len(target), -1), ["y"] * target.size)
+        return federation
 
-    def _go_on(self, X: Any, y: ArrayLike, silos: ArrayLike | None, classes: ArrayLike | None, rounds: int) -> None:
+    def _go_on(
+        self, X: Any, y: ArrayLike, silos: Any, sample_weight: Any, classes: ArrayLike | None, rounds: int
+    ) -> None:
         check_parameters(self)
         if not is_whole(rounds, least=0):
             raise ParameterError(f"n_rounds={rounds!r}: give a whole number from 0.")
-        federation = self._federation(X, y, silos)
+        earlier = getattr(self, "_network", None)
+        known = None if earlier is None else self._schema.labels
+        if classes is not None:
+            known = known_classes(classes, known)
+        federation = self._federation(X, y, silos, sample_weight)
         try:
             schema = schema_of(federation, labels=self._classifies)
-            earlier = getattr(self, "_network", None)
-            known = None if earlier is None else self._schema.labels
-            if classes is not None and known is None:
-                known = np.unique(plain_array(classes, "classes")).tolist()
             if known is not None:
-                schema = msgspec.structs.replace(schema, labels=_within(schema.labels or [], known))
+                schema = msgspec.structs.replace(schema, labels=within(schema.labels or [], known))
             self._train(federation, schema, rounds, earlier)
         finally:
             federation.close()
@@ -198,8 +223,11 @@ class FedAvgEstimator(KnowsColumns):
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed, "network")
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
-            losses = [] if earlier is None else self.loss_curve_
-            watch = Watch(settings, self.patience, self.target_score, shown, losses)
+            losses: list[float] = []
+            scores: dict[str, dict[str, list[float]]] = {}
+            if earlier is not None:
+                losses, scores = self.loss_curve_, getattr(self, "evals_result_", {})
+            watch = Watch(settings, self.patience, self.target_score, shown, losses, scores)
             try:
                 average(channel, len(federation.names), schema.labels, settings, watch, earlier)
             finally:
@@ -226,6 +254,8 @@ class FedAvgEstimator(KnowsColumns):
         if n != len(known.names):
             given = f"X has {n} features, but {type(self).__name__} is expecting {len(known.names)} features as input"
             raise DataError(f"{given}, those of the earlier training.")
+        if schema.targets != known.targets:
+            raise DataError(f"y has {schema.targets} targets, and the earlier training had {known.targets}.")
         agree([("the earlier training", known), ("now", schema)])
         if schema.labels != known.labels:
             raise DataError(f"y holds the classes {schema.labels}, and the earlier training had {known.labels}.")
@@ -235,8 +265,11 @@ class FedAvgEstimator(KnowsColumns):
         self._know(schema)
         self._network, self._settings = watch.network, settings
         self.params_ = (watch.best_network or watch.network).params
-        self.n_rounds_ = watch.network.round
+        self.n_rounds_ = self.n_iter_ = watch.network.round
         self.loss_curve_ = watch.losses
+        seen = [loss for loss in watch.losses if not math.isnan(loss)]
+        self.loss_, self.best_loss_ = (seen[-1], min(seen)) if seen else (math.nan, math.nan)
+        self.out_activation_ = OUTPUTS[settings.model.objective]
         for own in ("evals_result_", "personal_"):
             self.__dict__.pop(own, None)
         if watch.history:
@@ -246,9 +279,15 @@ class FedAvgEstimator(KnowsColumns):
     def _show_layers(self, model: AnyModel) -> None:
         if isinstance(model, Perceptron):
             layers = model.layers(self.params_)
+            self.n_layers_, self.n_outputs_ = len(model.sizes), model.sizes[-1]
             self.coefs_, self.intercepts_ = [own for own, _ in layers], [own for _, own in layers]
 
     # -- predicting -----------------------------------------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, "params_")
@@ -264,7 +303,8 @@ class FedAvgEstimator(KnowsColumns):
     @property
     def _scaling(self) -> Scaling:
         moments = self._network.moments
-        return Scaling(moments.mean, moments.deviation, self._settings.features)
+        settings = self._settings
+        return Scaling(moments.mean, moments.deviation, settings.features, settings.model.objective)
 
     def _margins(self, X: Any) -> Floats:
         self._check_fitted()
@@ -272,7 +312,7 @@ class FedAvgEstimator(KnowsColumns):
             raise ParameterError(
                 "method='fedper' leaves the last layers to the silos: predict with what personalize(silo) returns."
             )
-        values, scaling, model = self._read_known(X), self._scaling, self._model
+        values, scaling, model = self._read_known(dense(X)), self._scaling, self._model
         wrong = np.isnan(values).any(axis=0)
         if wrong.any():
             name = self._schema.names[int(np.argmax(wrong))]
@@ -333,17 +373,3 @@ class FedAvgEstimator(KnowsColumns):
         personal.params_, personal.personal_ = own, True
         personal._show_layers(model)
         return personal
-
-
-def _within(labels: list[Any], known: list[Any]) -> list[Any]:
-    """The known labels, where those that are there are among them.
-
-    Raises
-    ------
-    DataError
-        Naming the first that is not.
-    """
-    unknown = [label for label in labels if label not in known]
-    if unknown:
-        raise DataError(f"y: label {unknown[0]!r} was not among the classes of the first call, {known}.")
-    return known

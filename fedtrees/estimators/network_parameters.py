@@ -13,6 +13,7 @@ from fedtrees.core.numbers import is_number, is_whole
 from fedtrees.core.table import Schema
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
+from fedtrees.estimators.cart_parameters import check_class_weight, class_weights
 from fedtrees.estimators.parameters import check_federated, check_ranges, metric_names, seed_of
 from fedtrees.neural.activations import ACTIVATIONS
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
@@ -42,6 +43,7 @@ OPTIMISERS: dict[str, Callable[[], ServerOptimiser]] = {
 }  # fmt: skip
 SCHEDULES = ("constant", "exponential", "inverse", "cosine")
 UPLOADS = ("weights", "gradients")
+LOSSES = {"squared_error": "reg:squarederror", "poisson": "count:poisson"}  # and the objectives' names in XGBoost
 
 
 def check_parameters(estimator: Any) -> None:
@@ -73,6 +75,9 @@ def check_parameters(estimator: Any) -> None:
         raise ParameterError(f"patience={patience!r}: give a whole number from 1, or None.")
     if target is not None and not is_number(target):
         raise ParameterError(f"target_score={target!r}: give a number, or None.")
+    if getattr(estimator, "loss", "squared_error") not in LOSSES:
+        raise unknown_value("loss", estimator.loss, LOSSES)
+    check_class_weight(getattr(estimator, "class_weight", None))
     method_of(estimator), optimiser_of(estimator), schedule_of(estimator), compression_of(estimator)
 
 
@@ -180,10 +185,11 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
             f"column {categories[0]!r} is a category; a network needs numbers: encode it, as "
             "sklearn.preprocessing.OneHotEncoder does, or train trees."
         )
-    objective, outputs = "reg:squarederror", schema.targets
     if estimator._classifies:
         n = len(schema.labels or ())
         objective, outputs = ("binary:logistic", 1) if n == 2 else ("multi:softprob", n)
+    else:
+        objective, outputs = LOSSES[estimator.loss], schema.targets
     if estimator.model is not None:
         own: AnyModel = estimator.model.for_task(len(schema.names), outputs, objective)
         return own
@@ -249,4 +255,5 @@ def settings_of(
         eval_names=[f"validation_{place}" for place in range(eval_sets)],
         eval_metrics=metrics,
         validation_share=float(estimator.validation_fraction or 0.0),
+        class_weight=class_weights(getattr(estimator, "class_weight", None), schema.labels or ()),
     )

@@ -52,8 +52,10 @@ class Grid(msgspec.Struct, frozen=True):
             raise HeadroomError(f"updates of weight {mass} leave {room} bits for fractions; scale weights down.")
         return Grid(min(bits, room), reach)
 
-    def round(self, values: NDArray[np.floating]) -> Vector:
-        """Round to the nearest step.
+    def round(self, values: NDArray[np.floating], mass: int = 1) -> Vector:
+        """Round to the nearest step, values times a weight.
+
+        The product is rounded, and not the value: a small step of a heavy silo is not lost.
 
         Raises
         ------
@@ -66,7 +68,7 @@ class Grid(msgspec.Struct, frozen=True):
                 f"an update of {largest:g} is beyond the {2**self.reach} that there is room for; lower "
                 "learning_rate, or scale the data (standardize=True)."
             )
-        return np.rint(self.steps(values)).astype(np.int64)
+        return np.rint(self.steps(values) * mass).astype(np.int64)
 
     def steps(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Values in steps, not rounded yet."""
@@ -74,9 +76,18 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Compression(Protocol):
-    """What becomes of an update."""
+    """What becomes of an update.
+
+    Attributes
+    ----------
+    adapts : bool
+        Whether its grid follows the updates of the round before.
+    mass_bits : int
+        What all silos weigh together is ``2 ** mass_bits``, where it is not rows that count.
+    """
 
     adapts: bool
+    mass_bits: int
 
     def check(self) -> None:
         """Refuse parameters that mean nothing, with a `ParameterError`."""
@@ -90,30 +101,32 @@ class Compression(Protocol):
         """How many of ``n`` integers are other than zero, at the most."""
         ...
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
-        """The integers, int64 like values; ``lot`` is the silo's own in the round."""
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
+        """Values times the silo's mass in integers, int64 like values; ``lot`` is the silo's own in the round."""
         ...
 
 
 class Exact(msgspec.Struct, frozen=True, tag="exact"):
-    """Steps of 2**-24, finer than float32 where updates are: nothing is lost that a model would notice."""
+    """Steps of 2**-24 and finer, finer than float32 where updates are: nothing is lost that a model would notice."""
 
     adapts = False
+    mass_bits = 54
 
     def check(self) -> None:
         """See `Compression`."""
 
     def grid(self, mass: int, exponent: int | None) -> Grid:
         """See `Compression`."""
-        return Grid.for_mass(mass)
+        reach = 7
+        return Grid(max(0, min(24, WORD_BITS - max(mass, 1).bit_length() - reach)), reach)
 
     def entries(self, n: int) -> int:
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
-        return grid.round(values)
+        return grid.round(values, mass)
 
 
 class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
@@ -130,6 +143,7 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
 
     bits: int = 8
     adapts = True
+    mass_bits = 30
 
     def check(self) -> None:
         """See `Compression`."""
@@ -144,11 +158,11 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
         most = 1 << grid.width
         down = np.floor(grid.steps(values) + lot().random(len(values)))
-        return np.clip(down, -most, most).astype(np.int64)
+        return np.clip(down, -most, most).astype(np.int64) * mass
 
 
 class TopK(msgspec.Struct, frozen=True, tag="topk"):
@@ -167,6 +181,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
     share: float = 0.01
     bits: int = 12
     adapts = True
+    mass_bits = 30
 
     def check(self) -> None:
         """See `Compression`."""
@@ -182,7 +197,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
         """See `Compression`."""
         return max(1, math.ceil(self.share * n))
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
         waiting = values + memory.recall(len(values))
         k, most = self.entries(len(values)), 1 << grid.width
@@ -190,7 +205,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
         steps = np.zeros(len(values), np.int64)
         steps[chosen] = np.clip(np.rint(grid.steps(waiting[chosen])), -most, most)
         memory.keep((waiting - np.ldexp(steps.astype(np.float64), -grid.bits)).astype(np.float32))
-        return steps
+        return steps * mass
 
 
 FINEST = -24  # a grid for smaller updates would not fit the larger ones that may follow

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -14,20 +14,22 @@ import numpy as np
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.rng import stream
-from fedtrees.core.weighting import RowWeights, Weighting
-from fedtrees.errors import ParameterError
+from fedtrees.core.weighting import RowWeights, Weigh, Weighting
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.neural.class_weights import ClassSums, WeighClasses, balanced
 from fedtrees.neural.compression import AnyCompression, Exact
+from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, Round
 from fedtrees.neural.model import AnyModel, Floats
 from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
 from fedtrees.neural.schedules import Constant, Schedule
 from fedtrees.neural.scores import NetworkScores
-from fedtrees.neural.training import RefuseMissing, StartTraining
-from fedtrees.neural.update import LocalUpdate, TotalMass, Update
+from fedtrees.neural.training import RefuseMissing, StartTraining, WeightUnit
+from fedtrees.neural.update import LocalUpdate, TotalWeight, Update
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.moments import Moments, learn_moments
-from fedtrees.queries.row_weights import learn_weights, summarise
+from fedtrees.queries.row_weights import summarise
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -53,6 +55,7 @@ class Settings:
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0
+    class_weight: Sequence[float] | Literal["balanced"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,7 @@ def average(
     observer.begin(network)
     for round in range(network.round, network.round + settings.rounds):
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        network = start.bounded(channel, cohort, settings, network)
         update = channel.total(start.question(settings, network), cohort) if len(cohort) else None
         trained |= update is not None and update.mass > 0
         network = _next(network, update, settings, start.mass)
@@ -162,8 +166,16 @@ class _Start:
 
     network: Network
     evaluation: Evaluation
+    silos: int
     mass: int  # of all silos
     most: int  # that they can have: the bound of sums
+
+    def bounded(self, channel: Channel, cohort: Cohort, settings: Settings, network: Network) -> Network:
+        """The network with what bounds the cohort's losses, where the method asks for it."""
+        if not settings.method.relative or not len(cohort):
+            return network
+        bound = channel.total(LargestLoss(self.silos, network.params), cohort)
+        return replace(network, shared=np.array([bound], np.float32))
 
     def question(self, settings: Settings, network: Network) -> LocalUpdate:
         """What the next round's cohort is asked."""
@@ -184,7 +196,13 @@ def _start(
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, settings.features)
-    weights = learn_weights(channel, everyone, summary, labels, max(1, settings.targets), settings.weighting)
+    channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
+    if settings.class_weight is not None:
+        assert labels is not None
+        factors = settings.class_weight
+        if factors == "balanced":
+            factors = balanced(channel.total(ClassSums(summary.rows, labels), everyone))
+        channel.tell(WeighClasses(labels, np.array(factors, np.float64)))
     network = _first(channel, everyone, summary.rows, settings) if earlier is None else earlier
     # silos remember nothing of an earlier run: what the server says must not outlive what they keep
     network = replace(network, shared=settings.method.start(settings.model))
@@ -193,10 +211,24 @@ def _start(
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, max(1, settings.targets), NetworkScores
     )
-    mass = weights.rows
-    if not weights.whole:
-        mass = channel.total(TotalMass(weights.most_counted), everyone)
-    return _Start(network, evaluation, mass, weights.most_counted)
+    unit = _unit(channel, everyone, summary.rows, settings)
+    channel.tell(unit)
+    return _Start(network, evaluation, len(everyone), unit.mass(unit.total), unit.most(len(everyone)))
+
+
+def _unit(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> WeightUnit:
+    """What silos' weights are counted in: rows, where all weigh 1 and their number leaves a grid that is fine enough.
+
+    Raises
+    ------
+    DataError
+        If no row weighs anything.
+    """
+    plain, total = channel.total(TotalWeight(rows), everyone)
+    if not total:
+        raise DataError("sample_weight, class_weight and weighting leave no weight to any row of any silo.")
+    fine = settings.method.fine and not settings.compression.adapts
+    return WeightUnit(total, 0 if plain and not fine else settings.compression.mass_bits)
 
 
 def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:
@@ -204,5 +236,9 @@ def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) ->
     moments = Moments(np.zeros(columns), np.ones(columns))
     if settings.standardize:
         moments = learn_moments(channel, everyone, rows, settings.features, settings.targets)
+    if settings.model.objective == "count:poisson":  # a logarithm has no mean to take away: counts are in units of it
+        scale, n = moments.mean[settings.features :], settings.features
+        scale = np.where(scale > 0, scale, 1.0)
+        moments = Moments(np.append(moments.mean[:n], 0 * scale), np.append(moments.deviation[:n], scale))
     params = settings.model.initial(stream(settings.seed, "initial weights"))
     return Network(params, moments, settings.method.start(settings.model), settings.optimiser.start(len(params)))

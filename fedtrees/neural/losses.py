@@ -39,7 +39,17 @@ def squared(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
     return (error * error).sum(axis=1) / 2, error
 
 
-LOSSES: dict[str, Loss] = {"binary:logistic": logistic, "multi:softprob": softmax, "reg:squarederror": squared}
+def poisson(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Half the deviance of counts, summed over targets; margins are logarithms. y: float32 (rows, outputs), from 0."""
+    mean = np.exp(margin)
+    positive = np.where(y > 0, y, 1)
+    losses = mean - y * margin + (positive * np.log(positive) - positive) * (y > 0)
+    return losses.sum(axis=1), mean - y
+
+
+LOSSES: dict[str, Loss] = {
+    "binary:logistic": logistic, "multi:softprob": softmax, "reg:squarederror": squared, "count:poisson": poisson,
+}  # fmt: skip
 
 
 def loss_of(objective: str) -> Loss:

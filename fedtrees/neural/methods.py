@@ -89,6 +89,16 @@ class Method(Protocol):
         """How many of them, at the end, are no updates of parameters, and are not to be compressed."""
         ...
 
+    @property
+    def fine(self) -> bool:
+        """Whether what is sent may be much smaller than parameters are, and needs a finer grid."""
+        ...
+
+    @property
+    def relative(self) -> bool:
+        """Whether silos are to be given what bounds the cohort's losses, ``shared``."""
+        ...
+
     def check(self) -> None:
         """Refuse parameters that mean nothing, with a `ParameterError`."""
         ...
@@ -110,7 +120,9 @@ NOTHING = np.zeros(0, np.float32)
 
 
 class _Checked:
-    """What most of them share: there is nothing to check."""
+    """What most of them share: there is nothing to check, and nothing out of the ordinary."""
+
+    fine = relative = False
 
     def check(self) -> None:
         """See `Method`."""
@@ -229,6 +241,7 @@ class FedNova(_Checked, msgspec.Struct, frozen=True, tag="fednova"):
     """Silos that take more steps count no more for it: Wang et al. (2020), equation 6."""
 
     extras = 1
+    fine = True  # a step of many moves a parameter by little
 
     def length(self, model: Model) -> int:
         """See `Method`."""
@@ -241,8 +254,8 @@ class FedNova(_Checked, msgspec.Struct, frozen=True, tag="fednova"):
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
         trained = job.train()
-        each = (trained.params - job.params) / np.float32(trained.steps)
-        return np.append(each.astype(np.float64), trained.steps * STEP), trained.loss
+        each = (trained.params - job.params).astype(np.float64) / trained.steps
+        return np.append(each, trained.steps * STEP), trained.loss
 
     def combine(self, round: Round) -> tuple[Mean, Floats]:
         """See `Method`."""
@@ -255,7 +268,7 @@ STEP = 2.0**-12  # what a step is sent as: a number no larger than parameters ar
 class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
     """Silos with a larger loss count more: Li et al. (2020), Fair Resource Allocation, Algorithm 2.
 
-    Losses are taken as multiples of the last round's mean, which cancels out, so that their powers stay in range.
+    Losses are taken as shares of the cohort's largest, which cancels out, so that no power of them leaves its range.
 
     Parameters
     ----------
@@ -266,6 +279,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
     q: float = 1.0
 
     extras = 1
+    fine = relative = True
 
     def check(self) -> None:
         """See `Method`."""
@@ -292,8 +306,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     def combine(self, round: Round) -> tuple[Mean, Floats]:
         """See `Method`."""
-        unit = np.array([max(round.loss, 1e-10)], np.float32)
-        return round.mean[:-1] / round.mean[-1], unit
+        return round.mean[:-1] / round.mean[-1], round.shared
 
 
 class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
@@ -310,6 +323,7 @@ class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
     layers: int = 1
 
     extras = 0
+    fine = relative = False
 
     def check(self) -> None:
         """See `Method`."""

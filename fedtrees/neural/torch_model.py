@@ -178,6 +178,8 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
             return functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
         if self.objective == "multi:softprob":
             return functional.cross_entropy(margin, target, reduction="none")
+        if self.objective == "count:poisson":
+            return (margin.exp() - target * margin + torch.special.xlogy(target, target) - target).sum(dim=1)
         return ((margin - target) ** 2).sum(dim=1) / 2
 
 

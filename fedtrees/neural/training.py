@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
 from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.target import check_rows, numbers_of, places_of
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.neural.local import Rows
 from fedtrees.neural.memory import Memory
@@ -20,6 +21,47 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
 
+class WeightUnit(Fact, frozen=True, eq=False):
+    """What the weight of a silo is counted in.
+
+    Rows that all weigh 1 are counted. Otherwise a silo counts its share of all weight in units of ``2 ** -bits``.
+
+    Parameters
+    ----------
+    total : float
+        What all silos weigh together.
+    bits : int
+        0 where rows are counted.
+    """
+
+    total: float
+    bits: int
+
+    def mass(self, weight: float) -> int:
+        """The units of a silo's weight."""
+        return round(math.ldexp(weight / self.total, self.bits)) if self.bits else round(weight)
+
+    def most(self, silos: int) -> int:
+        """The units of all silos, at the most."""
+        return (1 << self.bits) + silos if self.bits else round(self.total)
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`; refuse a silo that its weight would leave too few units of."""
+        state = silo.state
+        if not isinstance(state, Training):
+            raise ProtocolError("silos were to be weighed before training began")
+        state.unit = self
+        least = 1 << max(0, self.bits - MOST_RATIO_BITS)
+        for place in range(len(silo.table.names)) if self.bits else ():
+            weight = state.weight_of(silo.table, place)
+            if weight and self.mass(weight) < least:
+                raise DataError(
+                    f"silo {silo.table.names[place]!r}: its rows weigh {weight:g} of {self.total:g} in all, too little "
+                    "to be counted; bring sample_weight, class_weight and weighting closer together."
+                )
+
+
+MOST_RATIO_BITS = 44  # of all weight to a silo's: ten thousand heavy rows in one, and a light one of a billionth
 CHUNK = 1 << 14  # rows that are looked at together
 
 
@@ -62,31 +104,41 @@ class StartTraining(Fact, frozen=True, eq=False):
 class Scaling:
     """How columns are scaled, and how predictions are scaled back.
 
+    All of it is float64 until the end: a deviation of 1e-40 has no reciprocal in float32, and a mean of 1e6 beside a
+    spread of 0.1 is too coarse there.
+
     Parameters
     ----------
     mean, deviation : float64 (features + targets,)
     features : int
+    objective : str
+        Margins of counts are logarithms, which a scale is added to.
     """
 
-    def __init__(self, mean: NDArray[np.float64], deviation: NDArray[np.float64], features: int):
-        self._mean, self._deviation, self._features = mean, deviation, features
+    def __init__(self, mean: NDArray[np.float64], deviation: NDArray[np.float64], features: int, objective: str):
+        self._mean, self._deviation = np.split(mean, [features]), np.split(deviation, [features])
+        self._objective = objective
+        self._plain = not self._mean[0].any() and bool((self._deviation[0] == 1).all())
 
     def features(self, X: Floats) -> Floats:
         """Scaled features, float32 (rows, features)."""
-        mean, factor = self._mean[: self._features], 1 / self._deviation[: self._features]
-        if not mean.any() and (factor == 1).all():
+        if self._plain:
             return X
-        return (X - mean.astype(np.float32)) * factor.astype(np.float32)
+        with np.errstate(over="ignore"):  # rows far from those of the training: a margin is refused that is not finite
+            return ((X.astype(np.float64) - self._mean[0]) / self._deviation[0]).astype(np.float32)
 
     def targets(self, y: Floats) -> Floats:
         """Scaled targets, float32 (rows, targets)."""
-        return ((y - self._mean[self._features :]) / self._deviation[self._features :]).astype(np.float32)
+        return ((y - self._mean[1]) / self._deviation[1]).astype(np.float32)
 
     def predictions(self, margin: Floats) -> Floats:
         """Predictions in the units of y, float32 (rows, outputs); margins of classes are what they are."""
-        if len(self._mean) == self._features:
+        if not len(self._mean[1]):
             return margin
-        return (margin * self._deviation[self._features :] + self._mean[self._features :]).astype(np.float32)
+        if self._objective == "count:poisson":
+            return (margin + np.log(self._deviation[1])).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return (margin * self._deviation[1] + self._mean[1]).astype(np.float32)
 
 
 class Training:
@@ -97,10 +149,33 @@ class Training:
 
     def __init__(self, silo: Silo, begin: StartTraining):
         self.begin, self.model = begin, begin.model
-        self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features)
+        self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features, begin.model.objective)
         self.y = self.scaled_targets(silo, silo.table)
         self.weights = silo.weights()
+        self.unit: WeightUnit | None = None  # until it is known what all silos weigh
+        self._weight_of: dict[int, float] = {}
         self._memory: dict[tuple[int, str], Memory] = defaultdict(Memory)
+
+    def weight_of(self, table: Table, place: int) -> float:
+        """The rows of a silo, or what they weigh together."""
+        first, end = (int(own) for own in table.starts[place : place + 2])
+        if self.weights is None:
+            return float(end - first)
+        if place not in self._weight_of:
+            self._weight_of[place] = math.fsum(self.weights[first:end].tolist())
+        return self._weight_of[place]
+
+    def mass(self, table: Table, place: int) -> int:
+        """What a silo counts in the cohort's sums.
+
+        Raises
+        ------
+        ProtocolError
+            If that was not agreed on yet.
+        """
+        if self.unit is None:
+            raise ProtocolError("an update was asked for before silos were weighed")
+        return self.unit.mass(self.weight_of(table, place))
 
     def memory(self, place: int, round: int, purpose: str) -> Memory:
         """What the silo at a place of the table remembers for a purpose."""
@@ -124,7 +199,10 @@ class Training:
         """What margins are to be: int64 (rows,) of classes, or float32 (rows, targets)."""
         if self.begin.labels is not None:
             return places_of(table, self.begin.labels).astype(np.int64)
-        return self.scaling.targets(numbers_of(table).reshape(table.n_rows, -1))
+        numbers = numbers_of(table)
+        if self.model.objective == "count:poisson":
+            check_rows(table, numbers < 0, "a negative number, which loss='poisson' has no likelihood for")
+        return self.scaling.targets(numbers.reshape(table.n_rows, -1))
 
 
 def refuse_missing(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,7 @@ from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, Job
 from fedtrees.neural.model import Floats
 from fedtrees.neural.training import Training
+from fedtrees.queries.long_sums import LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -106,13 +108,13 @@ class LocalUpdate(Query, frozen=True, eq=False):
     def _sum(self, silo: Silo, state: Training, places: NDArray[np.int64]) -> Vector:
         total = np.zeros(self.size(), np.int64)
         for place in places:
-            mass = silo.mass(int(place))
+            mass = state.mass(silo.table, int(place))
             if mass:
-                total += mass * self._of_one(silo, state, int(place))
+                total += self._of_one(silo, state, int(place), mass)
         return total
 
-    def _of_one(self, silo: Silo, state: Training, place: int) -> Vector:
-        """What a silo sends, not weighted yet."""
+    def _of_one(self, silo: Silo, state: Training, place: int, mass: int) -> Vector:
+        """What a silo sends, times what it counts."""
         name, begin, round = silo.table.names[place], state.begin, self.model_round
         job = Job(
             state.model, self.params, state.rows(silo.table, place), self._work(begin.seed, name),
@@ -124,14 +126,14 @@ class LocalUpdate(Query, frozen=True, eq=False):
             fine = FINE.round(np.append(extras, loss))
             waiting = state.memory(place, round, "waiting")
             coarse = self.compression.round(
-                numbers, self.grid, lambda: stream(begin.seed, "rounding", round, name), waiting
+                numbers, self.grid, lambda: stream(begin.seed, "rounding", round, name), waiting, mass
             )
         except (DivergenceError, HeadroomError) as error:
             raise DivergenceError(f"silo {name!r}, round {round}: {error}") from error
-        parts = [coarse, to_digits(fine, self.grid.width, self._digits)]
+        parts = [coarse, mass * to_digits(fine, self.grid.width, self._digits)]
         if self.compression.adapts:
-            parts.append(exponent_counts(np.abs(numbers).max(initial=0.0, keepdims=True)))
-        return np.concatenate([*parts, [1]])
+            parts.append(mass * exponent_counts(np.abs(numbers).max(initial=0.0, keepdims=True)))
+        return np.concatenate([*parts, [mass]])
 
     def _work(self, seed: int, name: str) -> Work:
         """The work of a silo, some of which are stragglers."""
@@ -153,36 +155,34 @@ class LocalUpdate(Query, frozen=True, eq=False):
         return Update(np.append(coarse, fine[:-1]), float(fine[-1]), mass, exponent)
 
 
-class TotalMass(Query, frozen=True, eq=False):
-    """What the rows of all silos count together.
+class TotalWeight(Query, frozen=True, eq=False):
+    """How many rows do not weigh 1, and what all rows weigh together.
 
     Parameters
     ----------
-    most : int
-        What they count at the most.
+    rows : int
+        Rows of the federation.
     """
 
-    most: int
+    rows: int
 
     def size(self) -> int:
         """See `Query`."""
-        return 1
+        return 1 + N_DIGITS
 
     def bound(self) -> int:
         """See `Query`."""
-        return self.most
-
-    def lowest(self) -> int:
-        """See `Query`."""
-        return 0
+        return bound_of_long_sums(self.rows)
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        return np.array([sum(silo.mass(int(place)) for place in silo.silos_asked)], np.int64)
+        given = silo.weights()
+        weight = np.ones(silo.n_asked, np.float32) if given is None else given[silo.rows_asked()]
+        return np.concatenate([[np.count_nonzero(weight != 1)], long_sums(weight.astype(np.float64))]).astype(np.int64)
 
-    def read(self, total: Vector) -> int:
-        """The mass."""
-        return int(total[0])
+    def read(self, total: Vector) -> tuple[bool, float]:
+        """Whether all rows weigh 1, and their weight."""
+        return not total[0], math.ldexp(float(restore_long(total[1:])), LOWEST)
 
 
 class Update(msgspec.Struct, frozen=True):

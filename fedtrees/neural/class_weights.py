@@ -1,0 +1,85 @@
+"""What classes weigh: a factor for each, or such that all weigh the same together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.query import Fact, Query
+from fedtrees.core.ring import Vector
+from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, restore_long
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+
+
+class ClassSums(Query, frozen=True, eq=False):
+    """What the rows of each class weigh together.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation.
+    labels : list
+    """
+
+    rows: int
+    labels: list[Any]
+
+    def size(self) -> int:
+        """See `Query`."""
+        return len(self.labels) * N_DIGITS
+
+    def touches(self) -> int:
+        """See `Query`."""
+        return 2
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return bound_of_long_sums(self.rows)
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        asked, given = silo.rows_asked(), silo.weights()
+        classes = silo.targets(self.labels)[asked]
+        weight = np.ones(len(classes)) if given is None else given[asked].astype(np.float64)
+        sums = [long_sums(weight[classes == place]) for place in range(len(self.labels))]
+        return np.concatenate(sums)
+
+    def read(self, total: Vector) -> list[int]:
+        """The weight of each class, exactly, in one unit."""
+        return [restore_long(digits) for digits in total.reshape(-1, N_DIGITS)]
+
+
+def balanced(sums: list[int]) -> list[float]:
+    """The factors that make all classes weigh the same, and all rows as much as before.
+
+    As scikit-learn's: the weight of all rows, by the number of classes that there are, by that of the class.
+
+    Examples
+    --------
+    >>> balanced([1, 3, 0])
+    [2.0, 0.6666666666666666, 1.0]
+    """
+    present = sum(own > 0 for own in sums)
+    return [sum(sums) / (present * own) if own else 1.0 for own in sums]
+
+
+class WeighClasses(Fact, frozen=True, eq=False):
+    """From now on, a row weighs what it did, times the factor of its class.
+
+    Parameters
+    ----------
+    labels : list
+    factors : float64 (labels,)
+    """
+
+    labels: list[Any]
+    factors: NDArray[np.float64]
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        places = silo.targets(self.labels).astype(np.int64)
+        silo.multiply_weights(self.factors.astype(np.float32)[places])
