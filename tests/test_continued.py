@@ -12,9 +12,18 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, margins, problems
+from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, margins, numbers_for, problems
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRanker,
+    FedGBTRegressor,
+    LocalFederation,
+    ParameterError,
+    ProtocolError,
+    Silo,
+)
 from fedtrees.export.continued import Continued
 from fedtrees.trees.inherited import Inherited
 
@@ -91,16 +100,69 @@ def test_xgboost_goes_on_from_the_same_model_to_the_same_predictions(objective: 
     np.testing.assert_array_equal(own.intercept_, before.intercept_)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_half_the_rounds_and_then_the_others_are_all_of_them(objective: str) -> None:
-    ours, _ = kinds(objective)
-    y = TARGETS[objective]
-    whole = ours(**SMALL | {"n_estimators": 6}).fit(X, y)
-    half = ours(**SMALL).fit(X, y, SILO)
-    rest = ours(**SMALL).fit(X, y, SILO, xgb_model=half)
-    if objective != "reg:squarederror":  # whose grids are bounded by the rounds before
-        assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
-    np.testing.assert_allclose(rest.predict(X), whole.predict(X), rtol=1e-3, atol=1e-4)
+DRAWS: list[dict[str, Any]] = [
+    {},
+    {"subsample": 0.5},
+    {"colsample_bytree": 0.5, "colsample_bynode": 0.7},
+    {"sampling": 2},
+    {"num_parallel_tree": 2, "subsample": 0.6, "sampling": 0.5},
+]
+
+
+@pytest.mark.parametrize("draws", DRAWS, ids=str)
+@pytest.mark.parametrize("objective", [*CLASSES, "survival:aft", "survival:cox"])
+def test_half_the_rounds_and_then_the_others_are_all_of_them(objective: str, draws: dict[str, Any]) -> None:
+    ours, y = (FedGBTClassifier if CLASSES.get(objective) else FedGBTRegressor), target_of(objective)
+    options: dict[str, Any] = {**SMALL, "objective": objective, "random_state": 3, **draws}
+    more: dict[str, Any] = {"silos": SILO, "row_id": np.arange(300)}
+    whole = ours(**options | {"n_estimators": 6}).fit(X, y, **more)
+    half = ours(**options).fit(X, y, **more)
+    rest = ours(**options).fit(X, y, xgb_model=half, **more)
+    assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
+    assert half.booster_.num_boosted_rounds() == 3 and rest.booster_.get_dump()[0] == half.booster_.get_dump()[0]
+
+
+def target_of(objective: str) -> Any:
+    if objective in TARGETS:
+        return TARGETS[objective]
+    if objective == "survival:aft":
+        return np.column_stack([np.exp(SIGNAL), np.where(SIGNAL > 1, np.inf, np.exp(SIGNAL))])
+    if objective == "survival:cox":
+        return np.where(SIGNAL > 1, -1, 1) * np.exp(SIGNAL)
+    classes = CLASSES[objective]
+    if classes:
+        return np.digitize(SIGNAL, [-1, -0.5, 0.5][: classes - 1])
+    return numbers_for(objective, np.random.default_rng(0), SIGNAL / 4)
+
+
+@pytest.mark.parametrize("method", ["topk", "mean"])
+@pytest.mark.parametrize("objective", ["rank:ndcg", "rank:pairwise", "rank:map"])
+def test_rankings_go_on_too_pairs_drawn_or_not(objective: str, method: str) -> None:
+    y, qid = np.digitize(SIGNAL, [0.0]), np.arange(300) // 10
+    options: dict[str, Any] = {**SMALL, "objective": objective, "lambdarank_pair_method": method, "random_state": 1}
+    whole = FedGBTRanker(**options | {"n_estimators": 6}).fit(X, y, qid=qid)
+    half = FedGBTRanker(**options).fit(X, y, qid=qid, silos=qid % 3)
+    rest = FedGBTRanker(**options).fit(X, y, qid=qid, silos=qid % 3, xgb_model=half)
+    assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
+
+
+def test_a_grid_that_does_not_fit_other_rows_is_not_taken() -> None:
+    """What the first training noted is too narrow for other rows, or far too wide; and notes may be nonsense."""
+    y = TARGETS["reg:squarederror"]
+    half = FedGBTRegressor(**SMALL).fit(X, y)
+    bare, about = half.booster_.copy(), json.loads(half.booster_.attr("fedtrees") or "")
+    for other in (y * 1e6, half.predict(X) + y * 1e-6):
+        bare.set_attr(fedtrees=None)
+        noted, asked = (FedGBTRegressor(**SMALL).fit(X, other, xgb_model=model) for model in (half, bare))
+        assert noted.booster_.get_dump() == asked.booster_.get_dump()
+    for grid in ([10**9, 0, 0], [0, 0, 77], [0, 0], "fine", [0.5, 0, 0]):
+        bare.set_attr(fedtrees=json.dumps({**about, "grid": grid}))
+        np.testing.assert_allclose(
+            FedGBTRegressor(**SMALL).fit(X, y, xgb_model=bare).predict(X),
+            FedGBTRegressor(**SMALL).fit(X, y, xgb_model=half).predict(X),
+            rtol=1e-3,
+            atol=1e-3,
+        )
 
 
 def test_a_file_a_booster_and_an_estimator_are_the_same_model(tmp_path: Path) -> None:

@@ -383,5 +383,5 @@ class FedGBT(HoldsBooster):
         )
         if earlier is not None:
             booster = earlier.with_new(booster)
-        describe(booster, schema, loss.name, loss.params(), self.split_on_silo)
+        describe(booster, schema, loss.name, loss.params(), self.split_on_silo, ensemble.grid)
         return booster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,7 @@ from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.reads import ReadsRows
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import Loss, Params
 
 if TYPE_CHECKING:
@@ -306,7 +308,14 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
     for name, known in about.get("categories", {}).items():
         if known != schema.categories.get(name, known):
             raise DataError(f"xgb_model: a model to which the codes of column {name!r} are of other categories.")
-    return earlier
+    return replace(earlier, grid=_grid_of(given))
+
+
+def _grid_of(booster: xgboost.Booster) -> Grid | None:
+    """The grid that a model's training would have gone on with, where it is noted."""
+    noted = json.loads(booster.attr(_ATTRIBUTE) or "{}").get("grid")
+    whole = isinstance(noted, list) and len(noted) == len(Grid._fields) and all(type(own) is int for own in noted)
+    return Grid(*noted) if whole else None
 
 
 def booster_kind(booster: xgboost.Booster) -> str:
@@ -322,13 +331,16 @@ def objective_of(booster: xgboost.Booster) -> str:
 
 
 def describe(
-    booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False
-) -> None:
+    booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False,
+    grid: Grid | None = None,
+) -> None:  # fmt: skip
     """Write into a model what fedtrees needs to know of it when it is read back."""
     columns = {name: getattr(schema, name) for name in Schema.__struct_fields__}
     about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
     if split_on_silo:
         about["split_on_silo"] = True
+    if grid is not None:
+        about["grid"] = list(grid)
     booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
 
 

@@ -93,6 +93,8 @@ def settings_of(
         eval_metrics=_metrics_of(estimator, loss, schema.targets),
         validation_share=float(estimator.validation_fraction or 0.0),
         inherited=None if earlier is None else earlier.trees,
+        rounds_before=0 if earlier is None else earlier.rounds,
+        grid_before=None if earlier is None else earlier.grid,
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,
     )

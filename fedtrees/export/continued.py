@@ -11,6 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from fedtrees.errors import DataError
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
 
 
@@ -25,12 +26,15 @@ class Continued:
     objective : str
     trees : Inherited
     rounds : int
+    grid : Grid, optional
+        That its next round would have had; see `trees.grids.Grids`.
     """
 
     model: dict[str, Any]
     objective: str
     trees: Inherited
     rounds: int
+    grid: Grid | None = None
 
     @staticmethod
     def read(booster: xgboost.Booster) -> Continued:

@@ -25,6 +25,7 @@ from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import ForestScores
 from fedtrees.trees.facts import Aim, Begin, Grown
+from fedtrees.trees.grid import Grid
 from fedtrees.trees.grids import Grids
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
@@ -70,6 +71,8 @@ class Settings:
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
     inherited: Inherited | None = None  # what the training goes on from
+    rounds_before: int = 0  # of that: draws go on from there
+    grid_before: Grid | None = None  # that its next round would have had
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
     min_bin_rows: int = 1
@@ -96,6 +99,8 @@ class Ensemble:
         Trees a round of each output, side by side.
     rare : RareCategories, optional
         Categories that counted as one while the trees grew.
+    grid : Grid, optional
+        What a training that goes on needs to be the same as one that did not end; see `grids.Grids`.
     """
 
     trees: list[Tree]
@@ -103,6 +108,7 @@ class Ensemble:
     base_margin: NDArray[np.float32]
     parallel: int = 1
     rare: RareCategories | None = None
+    grid: Grid | None = None
 
     def apart(self) -> list[Tree]:
         """The trees for rows whose categories are all told apart."""
@@ -163,9 +169,10 @@ def boost(
         if rule is None:
             break
         plan = replace(plan, rule=rule.shared(settings.parallel))
-        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        number = settings.rounds_before + round  # of all rounds of the model: draws are named by it
+        cohort = settings.sampler.draw(n_silos, settings.seed, number)
         grid = grids.exponents(channel, cohort)
-        grown, answers = grow(plan, channel, cohort, grid, grids.riders(), round)
+        grown, answers = grow(plan, channel, cohort, grid, grids.riders(), number)
         if settings.reweigher is not None and not grown[0].cover[0]:
             continue  # nobody was there whose errors could weigh
         if start.quantile is not None:
@@ -186,6 +193,7 @@ def boost(
         trees += grown
         if settings.reweigher is not None and settings.reweigher.done:
             break
+        ensemble = replace(ensemble, grid=grids.next)
         scores = start.evaluation.score(channel, everyone)
         if observer and observer.after(round, scores, ensemble):
             break
@@ -253,7 +261,7 @@ def _start(
         rule, draws = rule.drawing(share, sums)
     begin = Begin(
         loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
-        share, settings.seed, cuts.categorical, settings.bootstrap, draws,
+        share, settings.seed, cuts.categorical, settings.bootstrap, draws, settings.rounds_before,
     )  # fmt: skip
     channel.tell(begin)
     most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)
@@ -261,7 +269,8 @@ def _start(
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
-    grids = Grids(loss, *weights.exponents, summary.rows * plan.outputs, weights.rows, hazards, weights.whole)
+    gradients, grid = summary.rows * plan.outputs, settings.grid_before
+    grids = Grids(loss, *weights.exponents, gradients, weights.rows, hazards, weights.whole, grid)
     quantile = _leaf_quantile(weights, loss, plan.outputs)
     return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare)
 

@@ -220,7 +220,9 @@ class Boosting:
     def _rank(self, silo: Silo, loss: RankingLoss, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
         """Compute gradients and hessians of the silos asked, query by query."""
         starts = silo.table.query_starts()
-        keys = stream(self.begin.seed, "pairs", len(self.forest)).integers(2**64, size=2, dtype=np.uint64)
+        keys = stream(self.begin.seed, "pairs", self.begin.rounds_before + len(self.forest)).integers(
+            2**64, size=2, dtype=np.uint64
+        )
         queries = silo.table.queries
         names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
 
@@ -392,7 +394,8 @@ class Boosting:
         self, silo: Silo, tree: int, words: Vector, round: int | None = None, parts: list[Ranges] | None = None
     ) -> Vector:
         """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
-        round, out = len(self.forest) if round is None else round, np.zeros(len(words), np.int64)
+        round = self.begin.rounds_before + (len(self.forest) if round is None else round)
+        out = np.zeros(len(words), np.int64)
         keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
         def draw(piece: Ranges) -> None:

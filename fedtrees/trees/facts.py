@@ -69,6 +69,8 @@ class Begin(Fact, frozen=True, eq=False):
         never.
     class_draws : float64 (classes,) or (0,)
         Where rows are drawn so, what that mean is multiplied by for the rows of each class; 1 where empty.
+    rounds_before : int, default 0
+        Of the model that training goes on from: the next draw is that of the round after.
     """
 
     objective: str
@@ -84,6 +86,7 @@ class Begin(Fact, frozen=True, eq=False):
     categorical: NDArray[np.bool_] = msgspec.field(default_factory=lambda: np.zeros(0, bool))
     bootstrap: bool = False
     class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
+    rounds_before: int = 0
 
     def shares(self) -> NDArray[np.uint64]:
         """What rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""

@@ -48,11 +48,14 @@ class Grids:
         What bounds gradients where rows are compared with all that are at risk.
     whole : bool, default False
         Whether all weights are whole.
+    earlier : Grid, optional
+        Of a training that goes on, the grid that the earlier one would have gone on with: it is taken where it has room
+        for the gradients that there are, so that some rounds and then others are all of them.
     """
 
     def __init__(
         self, loss: Loss, weight_exponent: int, target_exponent: int, gradients: int, rows: int,
-        hazards: Hazards | None = None, whole: bool = False,
+        hazards: Hazards | None = None, whole: bool = False, earlier: Grid | None = None,
     ):  # fmt: skip
         self._hazards = hazards
         self._loss, self._query = loss, GradientExponents(gradients)
@@ -64,6 +67,12 @@ class Grids:
             extra = -STATISTIC_BITS_G if loss.counts and whole else self._room if loss.spans_orders else 0
             self._fixed = grid_of(bound, weight_exponent)._replace(extra=extra)
         self._next: Grid | None = None
+        self._earlier = earlier
+
+    @property
+    def next(self) -> Grid | None:
+        """The coming round's grid, where that depends on the rounds before; None where it is asked for."""
+        return self._next
 
     def exponents(self, channel: Channel, cohort: Cohort) -> Grid:
         """The grid for the coming tree."""
@@ -74,7 +83,9 @@ class Grids:
             return Grid(exponent_of(g), exponent_of(h), self._room)
         if self._next is None:
             counts = channel.total(self._query, cohort)
-            return self._fine_enough(largest_exponent(counts[0]), largest_exponent(counts[1]), counts)
+            g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
+            earlier, self._earlier = self._earlier, None
+            return earlier if self._has_room(earlier, g, h) and earlier else self._fine_enough(g, h, counts)
         return self._next
 
     def riders(self) -> list[Query]:
@@ -95,6 +106,13 @@ class Grids:
                 next_g, next_h = (min(exponent_of(part), HIGHEST_EXPONENT) for part in bound)
                 if max(next_g - g, next_h - h) <= MOST_LOST:
                     self._next = self._fine_enough(next_g, next_h, counts)
+
+    def _has_room(self, grid: Grid | None, g: int, h: int) -> bool:
+        """Whether a grid that came with a model is one, and right for gradients and hessians up to these exponents."""
+        if grid is None or grid.extra not in (0, self._room):
+            return False
+        loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
+        return 0 <= grid.g - g <= loose and 0 <= grid.h - h <= loose
 
     def _fine_enough(self, g: int, h: int, counts: Vector) -> Grid:
         coarse = any(_loses_digits(part, exponent) for part, exponent in zip(counts, (g, h), strict=True))
