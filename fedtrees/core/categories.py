@@ -1,7 +1,7 @@
 """Vocabularies: the categories of a column, which a code counts from 0 on.
 
-They are schema and not rows: the server learns their names. What must not be known there needs a neutral name in the
-silo.
+The server learns the names of those that rows of a silo have, and of others how many there are. What must not be known
+there needs a neutral name in the silo, or stays there by ``Silo(min_category_rows=)``.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ def unseen_category(where: str, column: str, category: Any) -> SchemaError:
 def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:
     """The categories of a column that any silo has.
 
-    They stand in the order of the longest vocabulary where that has all the others in their own order, else sorted:
-    whatever order the silos come in.
+    Vocabularies of one type differ in what they leave out only, and keep its order. Else categories stand in the order
+    of the longest vocabulary where that has all the others in their own order, or sorted: whatever order the silos come
+    in.
 
     Parameters
     ----------
     name : str
     told : sequence of (str, list)
-        Each silo's name and vocabulary.
+        Each silo's name and vocabulary, with None in the place of a category that the silo keeps to itself.
 
     Raises
     ------
@@ -68,7 +69,13 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
     ['S', 'M', 'L']
     >>> agreed_vocabulary("size", [("mayo", ["S", "L"]), ("ucla", ["M", "L"])])
     ['L', 'M', 'S']
+    >>> agreed_vocabulary("size", [("mayo", ["S", None, "L", None]), ("ucla", [None, "M", "L", None])])
+    ['S', 'M', 'L']
     """
+    together = _laid_together([own for _, own in told])
+    if together is not None:
+        return together
+    told = [(silo, [category for category in own if category is not None]) for silo, own in told]
     longest = max((own for _, own in told), key=len)
     if all(own == longest or _is_part(own, longest) for _, own in told):
         return longest
@@ -79,6 +86,16 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
             "texts; make them texts, or numbers, in every silo."
         )
     return sorted({category for _, own in told for category in own})
+
+
+def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
+    """What vocabularies of one type have in each place, where any has something; None if they are of several types."""
+    if len({len(own) for own in vocabularies}) > 1:
+        return None
+    places = [{category for category in place if category is not None} for place in zip(*vocabularies, strict=True)]
+    together = [category for place in places for category in place]
+    one_each = all(len(place) <= 1 for place in places)
+    return together if one_each and len(set(together)) == len(together) else None
 
 
 def _is_part(own: list[Any], longest: list[Any]) -> bool:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.disclosure import disclosed, withhold_rare
 from fedtrees.core.features import read_features
 from fedtrees.core.message import Request, What, pack_answers, reply
+from fedtrees.core.numbers import is_whole
 from fedtrees.core.queries import of_queries, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
@@ -58,6 +60,9 @@ class Silo:
     qid : array-like (rows,), optional
         Whole numbers or texts that name the query a row is ranked in; ``sample_weight`` is then one a query, in the
         order in which they appear.
+    min_category_rows : int, default 1
+        Rows of this silo, evaluation sets included, that a category needs; others count as missing, and their names
+        stay here. The names of categories that no row has stay here in any case.
 
     Raises
     ------
@@ -87,6 +92,7 @@ class Silo:
         missing: float = math.nan,
         row_id: ArrayLike | None = None,
         qid: ArrayLike | None = None,
+        min_category_rows: int = 1,
     ):
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
@@ -103,7 +109,11 @@ class Silo:
         starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
         table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
-        self._hold(table, Threads(n_jobs), held_out)
+        if not is_whole(min_category_rows):
+            raise ParameterError(f"{where}min_category_rows={min_category_rows!r}: give a whole number from 1.")
+        if min_category_rows > 1:
+            withhold_rare([table, *held_out], int(min_category_rows))
+        self._hold(table, Threads(n_jobs), held_out, one_owner=True)
 
     @classmethod
     def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
@@ -112,11 +122,12 @@ class Silo:
         silo._hold(table, threads, held_out)
         return silo
 
-    def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table]) -> None:
+    def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table], one_owner: bool = False) -> None:
         self._turns = Turns()
         self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
         self.table = table
         self.held_out = list(held_out)  # evaluation sets, of the same silos
+        self._one_owner = one_owner  # and not rows of a table whose categories are known to whoever split it
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
@@ -246,7 +257,7 @@ class Silo:
 
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
-        own = self.read[0].schema  # rows that a run held out are this silo's, too
+        own = disclosed(self.read[0].schema, [self.read[0], *self.read[1]]) if self._one_owner else self.read[0].schema
         if labels and own.labels is not None:
             return own
         present = labels_of(self.read[0]) if labels else own.labels

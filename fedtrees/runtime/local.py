@@ -67,7 +67,8 @@ class LocalFederation:
                 f"silos have different numbers of evaluation sets: {sets}; give empty ones where need be."
             )
         held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(sets[names[0]])]
-        self._open(join_tables([table for table, _ in read.values()]), held_out, mode, n_jobs, silos)
+        table = join_tables([own for own, _ in read.values()], [silo.schema(labels=False) for silo in silos])
+        self._open(table, held_out, mode, n_jobs, silos)
 
     @classmethod
     def from_table(

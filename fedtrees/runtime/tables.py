@@ -28,8 +28,10 @@ from fedtrees.core.vocabulary import recoded
 from fedtrees.errors import DataError, SchemaError
 
 
-def join_tables(tables: Sequence[Table]) -> Table:
+def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None) -> Table:
     """Put the tables of several silos one after the other, by the codes of the categories that they agree on.
+
+    ``schemas`` are what the silos disclose of them, if that is less than the tables' own.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
         If columns or targets are of different kinds.
     """
     names = [table.names[0] for table in tables]
-    schema = agree([(table.names[0], told(table)) for table in tables])
+    schema = agree(list(zip(names, schemas or map(told, tables), strict=True)))
     refuse_mixed_targets([(table.names[0], table.y) for table in tables])
     weight = None
     if any(table.weight is not None for table in tables):

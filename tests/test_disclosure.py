@@ -1,0 +1,77 @@
+"""Names of categories: those that no row has stay in the silo, and rare ones where the owner says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedtrees import FedGBTClassifier, LocalFederation, ParameterError, Silo
+from fedtrees.core.categories import agreed_vocabulary
+
+N = 120
+WARDS = ["w", "never", "b", "z", "a", "nobody"]  # an order of the owner's own, and two that no row has
+
+
+def rows(seed: int = 0) -> tuple[pd.DataFrame, Any]:
+    rng = np.random.default_rng(seed)
+    ward = rng.choice(["w", "b", "z", "a"], N, p=[0.5, 0.3, 0.17, 0.03])
+    frame = pd.DataFrame({"x": rng.normal(size=N), "ward": pd.Categorical(ward, categories=WARDS)})
+    y = (frame["x"] + (frame["ward"] == "b") + rng.normal(size=N) > 0.3).to_numpy(int)
+    return frame, y
+
+
+def silos(n: int, **options: Any) -> list[Silo]:
+    frame, y = rows()
+    return [Silo(f"s{k}", frame[np.arange(N) % n == k], y[np.arange(N) % n == k], **options) for k in range(n)]
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_unused_names_leave_no_silo_and_codes_keep_the_order_of_the_type(n: int, mode: str) -> None:
+    given = silos(n)
+    for silo in given:
+        shown = silo.schema(labels=False).categories["ward"]
+        held = set(silo.table.X[:, 1].astype(int))
+        assert shown == [name if code in held else None for code, name in enumerate(WARDS)]
+    model = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation(given, mode=mode))
+    assert model._schema.categories["ward"] == ["w", "b", "z", "a"]
+    one = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation(silos(1)))
+    assert bytes(model.booster_.save_raw("json")) == bytes(one.booster_.save_raw("json"))
+    frame, _ = rows()
+    assert (model.predict_proba(frame) == one.predict_proba(frame)).all()
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_rare_names_stay_in_the_silo_and_their_rows_count_as_missing(mode: str) -> None:
+    frame, y = rows()
+    rare = frame["ward"] == "a"
+    assert 0 < rare.sum() < 8
+    kept = LocalFederation([Silo("s", frame, y, min_category_rows=8)], mode=mode)
+    model = FedGBTClassifier(5, enable_categorical=True).fit_federation(kept)
+    assert model._schema.categories["ward"] == ["w", "b", "z"]
+    without = frame.assign(ward=frame["ward"].where(~rare))
+    other = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation([Silo("s", without, y)]))
+    assert bytes(model.booster_.save_raw("json")) == bytes(other.booster_.save_raw("json"))
+
+
+def test_names_of_evaluation_rows_count_too() -> None:
+    frame, y = rows()
+    train, rest = frame["ward"] != "a", frame["ward"] == "a"
+    silo = Silo("s", frame[train], y[train], eval_set=[(frame[rest], y[rest])])
+    model = FedGBTClassifier(3, enable_categorical=True).fit_federation(LocalFederation([silo]))
+    assert model._schema.categories["ward"] == ["w", "b", "z", "a"]
+
+
+def test_vocabularies_of_several_types_are_joined_without_what_is_kept_back() -> None:
+    assert agreed_vocabulary("ward", [("s", ["b", None, "a"]), ("t", ["b", "c"])]) == ["a", "b", "c"]
+    assert agreed_vocabulary("ward", [("s", [None, None]), ("t", [None, None])]) == []
+    assert agreed_vocabulary("ward", [("s", ["a", "b"]), ("t", ["b", "a"])]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "5", None])
+def test_what_is_no_number_of_rows_is_refused(wrong: Any) -> None:
+    with pytest.raises(ParameterError, match=r"silo 's': min_category_rows=.*: give a whole number from 1"):
+        Silo("s", [[1.0], [2.0]], [0, 1], min_category_rows=wrong)
