@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,7 +66,7 @@ def global_cuts(
     while (coarse := buckets.to_refine()).any():
         query = buckets.query(coarse)
         buckets = buckets.refined(coarse, query, *_counts(channel, cohort, query, by_rows=most > 1 and least > 1))
-    return cuts_of(buckets, missing)
+    return replace(cuts_of(buckets, missing), missing_high=few & (present > 0) & (summary.missing > 0))
 
 
 def category_cuts(

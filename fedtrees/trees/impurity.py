@@ -133,6 +133,7 @@ class Impurity:
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))
+        default_left &= ~cuts.missing_high[feature]  # no matter where no feature is asked
         small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, rows)
         feature[small | (gain < self.min_impurity_decrease * weight)] = -1
         return Splits(feature, split, default_left, gain, left, totals - left, {})

@@ -34,6 +34,8 @@ class Cuts:
         Whether its bins are categories, each of one code, so that any of them may go either way.
     middles : float64 (cuts,), default their places
         The middle of what each bin holds, which thresholds between some rows' bins go by; the server alone has them.
+    missing_high : bool (features,), default none
+        Whether a few missing values share the bin of the highest values, and so go right; the server alone has it.
     """
 
     values: NDArray[np.float32]
@@ -41,6 +43,7 @@ class Cuts:
     missing: NDArray[np.bool_]
     categorical: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     middles: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    missing_high: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     any_categorical: bool = field(init=False)
     n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
     n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
@@ -53,6 +56,8 @@ class Cuts:
             object.__setattr__(self, "categorical", np.zeros(len(self.missing), bool))
         if len(self.categorical) != len(self.missing):
             raise ProtocolError(f"kinds of {len(self.categorical)} features, or of {len(self.missing)}?")
+        if not len(self.missing_high):
+            object.__setattr__(self, "missing_high", np.zeros(len(self.missing), bool))
         if len(self.middles) != len(self.values):
             object.__setattr__(self, "middles", np.arange(len(self.values), dtype=np.float64))
         object.__setattr__(self, "any_categorical", bool(self.categorical.any()))
