@@ -121,7 +121,7 @@ def test_nullable_and_plain_columns_give_the_same_model() -> None:
 
 
 def test_cells_that_are_no_numbers_are_errors_of_type_too() -> None:
-    with pytest.raises(DataTypeError, match=r"column 'f0' holds objects: .*not 'dict'; make it category or number"):
+    with pytest.raises(DataTypeError, match=r"column 'f0' holds objects such as {.*not 'dict'\), not numbers"):
         read_features(np.array([[{}]], object))
     assert issubclass(DataTypeError, TypeError) and issubclass(DataTypeError, DataError)
 

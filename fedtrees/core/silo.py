@@ -20,7 +20,7 @@ from fedtrees.core.queries import of_queries, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.row_ids import read_row_ids
-from fedtrees.core.table import Schema, Table, of_rows, read_weight
+from fedtrees.core.table import Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
@@ -108,6 +108,7 @@ class Silo:
         target, weight, margin, ids, queries = (of_rows(own, kept) for own in columns)
         starts = np.array([0, len(target)], np.int64)
         held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
+        schema = with_kinds_of(schema, [own.schema for own in held_out])
         table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
         if not is_whole(min_category_rows):
             raise ParameterError(f"{where}min_category_rows={min_category_rows!r}: give a whole number from 1.")

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.categories import agreed_vocabulary
+from fedtrees.core.column_names import are_numbers_from_0, difference
 from fedtrees.core.record import Record
+from fedtrees.core.rounding import as_float32
 from fedtrees.core.row_ids import RowIds, placed_row_ids
-from fedtrees.core.target import as_float32, is_text, plain_array
+from fedtrees.core.target import is_text, plain_array
 from fedtrees.errors import DataError, SchemaError
+
+MISSING = "missing"  # the kind of a column without any value
 
 
 class Schema(Record, frozen=True, eq=False):
@@ -24,11 +28,12 @@ class Schema(Record, frozen=True, eq=False):
     ----------
     names : list of str
     kinds : list of str
-        ``"number"`` or ``"category"``, by column.
+        ``"number"`` or ``"category"``, by column, or ``"missing"`` where no row has a value: such a column is of
+        whatever kind others have it.
     categories : dict of str to list
         The vocabulary of each category column, in the order of its codes. The server learns it.
     named : bool
-        Whether the names are the table's own; an array's columns are called f0, f1, ...
+        Whether the names are the table's own labels; an array's columns are called f0, f1, ...
     labels : list, optional
         The class labels that occur, sorted; asked for when training a classifier only.
     targets : int
@@ -44,6 +49,11 @@ class Schema(Record, frozen=True, eq=False):
     labels: list[Any] | None = None
     targets: int = 1
     widths: dict[str, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether columns have labels other than the places that pandas counts where none are given."""
+        return self.named and not are_numbers_from_0(self.names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,29 +202,50 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
     first_silo, first = schemas[0]
     for silo, schema in schemas:
         where = f"silo {silo!r}, unlike silo {first_silo!r}: "
-        if len(schema.names) != len(first.names) and not (schema.named and first.named):
+        other = difference(schema.names, first.names) if schema.named and first.named else None
+        if len(schema.names) != len(first.names) and other is None:
             raise SchemaError(f"{where}{len(schema.names)} columns, not {len(first.names)}.")
-        if schema.named != first.named:
+        if schema.labelled != first.labelled and not (schema.named and first.named):
             raise SchemaError(f"{where}columns {'with' if schema.named else 'without'} names.")
-        _refuse_other_columns_of(schema, first, where)
-        for name, kind, own in zip(first.names, first.kinds, schema.kinds, strict=True):
-            if kind != own:
-                raise SchemaError(f"{where}column {name!r} is a {own}, not a {kind}.")
+        if other is not None:
+            raise SchemaError(f"{where}{other}.")
+    first = next((schema for _, schema in schemas if schema.named), first)
+    kinds = _all_kinds(first.names, schemas)
+    split = [name for name, kind in zip(first.names, kinds, strict=True) if kind == "category"]
     categories = {
-        name: agreed_vocabulary(name, [(silo, schema.categories[name]) for silo, schema in schemas])
-        for name in first.categories
+        name: agreed_vocabulary(name, [(silo, schema.categories.get(name, [])) for silo, schema in schemas])
+        for name in split
     }
     labels = None if first.labels is None else _all_labels(schemas)
-    widths = _all_widths([schema for _, schema in schemas])
-    return Schema(first.names, first.kinds, categories, first.named, labels, _all_targets(schemas), widths)
+    widths = _all_widths([schema for _, schema in schemas], split)
+    return Schema(first.names, kinds, categories, first.named, labels, _all_targets(schemas), widths)
 
 
-def _all_widths(schemas: Sequence[Schema]) -> dict[str, int]:
+def _all_kinds(names: Sequence[str], schemas: Sequence[tuple[str, Schema]]) -> list[str]:
+    """The kinds of columns; one that no silo has a value of is a number."""
+    kinds = []
+    for place, name in enumerate(names):
+        having = [(silo, schema.kinds[place]) for silo, schema in schemas if schema.kinds[place] != MISSING]
+        for silo, kind in having:
+            if kind != having[0][1]:
+                where = f"silo {silo!r}, unlike silo {having[0][0]!r}: "
+                raise SchemaError(f"{where}column {name!r} is a {kind}, not a {having[0][1]}.")
+        kinds.append(having[0][1] if having else "number")
+    return kinds
+
+
+def with_kinds_of(schema: Schema, others: Sequence[Schema]) -> Schema:
+    """The same schema, where columns without a value are of the kind that evaluation sets have them of."""
+    kinds = list(schema.kinds)
+    for place, kind in enumerate(kinds):
+        if kind == MISSING:
+            kinds[place] = next((own.kinds[place] for own in others if own.kinds[place] != MISSING), MISSING)
+    return schema if kinds == schema.kinds else msgspec.structs.replace(schema, kinds=kinds)
+
+
+def _all_widths(schemas: Sequence[Schema], split: Sequence[str]) -> dict[str, int]:
     """The widths that silos share; 64 bits, of which none is written, where they differ."""
-    told = {
-        name: {schema.widths.get(name, 64) for schema in schemas if schema.categories[name]}
-        for name in schemas[0].categories
-    }
+    told = {name: {schema.widths.get(name, 64) for schema in schemas if schema.categories.get(name)} for name in split}
     return {name: own.pop() for name, own in told.items() if len(own) == 1 and own != {64}}
 
 
@@ -239,16 +270,3 @@ def refuse_mixed_targets(targets: Sequence[tuple[str, NDArray[Any]]]) -> None:
         first_silo, first = kinds[0]
         if kind != first:
             raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: y holds {kind}, not {first}.")
-
-
-def _refuse_other_columns_of(schema: Schema, first: Schema, where: str) -> None:
-    if schema.names == first.names:
-        return
-    lost = [name for name in first.names if name not in schema.names]
-    more = [name for name in schema.names if name not in first.names]
-    if lost:
-        raise SchemaError(f"{where}column {lost[0]!r} is missing.")
-    if more:
-        raise SchemaError(f"{where}column {more[0]!r} is one too many.")
-    name = next(a for a, b in zip(first.names, schema.names, strict=True) if a != b)
-    raise SchemaError(f"{where}the columns stand in another order, from {name!r} on.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.rounding import as_float32
 from fedtrees.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} is not an array: {error}") from error
     return array
-
-
-def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
-    """An array as float32, itself where it is; what is too large becomes infinite."""
-    with np.errstate(over="ignore"):  # infinity is refused where it is looked for
-        return array.astype(np.float32, copy=False)
 
 
 def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArray[np.float32] | None:

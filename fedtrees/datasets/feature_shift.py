@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.features import as_pandas, is_frame, read_features
+from fedtrees.core.features import read_features
+from fedtrees.core.frames import as_pandas, is_frame
 from fedtrees.core.rng import stream
+from fedtrees.core.rounding import as_float32
 from fedtrees.core.table import Schema
-from fedtrees.core.target import as_float32
 from fedtrees.datasets.dealing import codes_of, number, read_column
 from fedtrees.errors import ParameterError
 

@@ -46,7 +46,7 @@ class _AdaBoost(FedEnsemble):
         model.estimator_weights_ = np.array(self._reweigher.votes)
         model.estimator_errors_ = np.array(self._reweigher.errors)
         model.n_features_in_ = self.n_features_in_
-        if self._schema.named:
+        if self._schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
         del self._reweigher
         self.model_ = model

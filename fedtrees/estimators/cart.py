@@ -202,7 +202,7 @@ class FedCart(ReadsRows):
             ensemble.cuts,
             classes,
             float(ensemble.base_margin[0]),
-            getattr(self, "feature_names_in_", None) if names else None,
+            self.feature_names_in_ if names and self._schema.labelled else None,
             **{name: given[name] for name in theirs if name in given},
         )
         model.max_features_ = features_a_node(given.get("max_features"), self.n_features_in_)
@@ -216,7 +216,7 @@ class FedCart(ReadsRows):
     def _rows(self, X: Any) -> Any:
         """Rows as the fitted object takes them: with the names that it knows."""
         values = self._read(X)
-        return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.named else values
+        return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.labelled else values
 
     @property
     def _trained(self) -> Any:

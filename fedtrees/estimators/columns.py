@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Federation
-from fedtrees.core.features import is_frame, read_features
+from fedtrees.core.features import read_features
+from fedtrees.core.frames import is_frame
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import Schema, agree
 from fedtrees.core.target import plain_array
@@ -50,7 +51,7 @@ class KnowsColumns(BaseEstimator):
     def _warn_of_names(self, X: Any) -> None:
         """Warn as scikit-learn does: the columns of training have names and those of X have none, or the reverse."""
         name = type(self).__name__
-        if self._schema.named and not is_frame(X):
+        if self._schema.labelled and not is_frame(X):
             warn_caller(f"X does not have valid feature names, but {name} was fitted with feature names")
         elif not self._schema.named and is_frame(X):
             labels = getattr(X, "column_names", None)  # pyarrow's columns are not their names

@@ -93,7 +93,7 @@ class _Forest(FedEnsemble):
         model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
         if classifies:
             model.classes_, model.n_classes_ = np.asarray(schema.labels), len(schema.labels or ())
-        if schema.named:
+        if schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
         self.model_ = model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table
+from fedtrees.core.table import Schema, Table, with_kinds_of
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table
@@ -100,6 +101,7 @@ class LocalFederation:
             raise ParameterError(f"eval_silos has {len(ids)} entries for {len(eval_set)} evaluation sets.")
         pairs = enumerate(zip(eval_set, ids, strict=True))
         held_out = [split_held_out(table, own, whose, place, missing) for place, (own, whose) in pairs]
+        table = replace(table, schema=with_kinds_of(table.schema, [own.schema for own in held_out]))
         federation._open(table, held_out, mode, n_jobs, None)
         return federation
 
