@@ -29,7 +29,7 @@ for name, lost, params in (
     ("a fiftieth of the numbers", 0.0, {"compression": TopK(0.02)}),
     ("all of it", 0.3, {"stragglers": 0.5, "method": "fednova", "compression": TopK(0.02)}),
 ):
-    federation = LocalFederation.from_table(X[~test], y[~test], silos[~test], eval_set=[(X[test], y[test])])
+    federation = LocalFederation.from_table(X[~test], y[~test], silos=silos[~test], eval_set=[(X[test], y[test])])
     model = FedAvgClassifier(
         (64,), n_rounds=60, local_epochs=4, batch_size=16, learning_rate=0.05, eval_metric="merror", **params
     )

@@ -26,7 +26,7 @@ for drawn in (6, 60, 600):
     model = FedAvgClassifier(
         (64,), n_rounds=80, batch_size=None, learning_rate=0.3, sampling=FixedNumber(drawn), eval_metric="merror"
     )
-    model.fit(X_train, y_train, silos, eval_set=[(X[test], y[test])])
+    model.fit(X_train, y_train, silos=silos, eval_set=[(X[test], y[test])])
     right = [1 - error for error in model.evals_result_["validation_0"]["merror"]]
     axes.plot(right, label=f"{drawn} of 600 silos a round")
     rounds = model.ledger_.per_round()

@@ -21,7 +21,7 @@ from fedtrees.neural.methods import FedProx
 X, y = load_digits(return_X_y=True)
 silos = partition_dirichlet(y, 20, alpha=0.1)
 test = held_out(silos, 0.25)
-skew = describe_partition(silos, y)
+skew = describe_partition(y, silos=silos)
 print(skew)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
@@ -32,7 +32,7 @@ for name, method in {"FedAvg": "fedavg", "FedProx, mu = 1": FedProx(1.0), "SCAFF
         (64,), n_rounds=60, local_epochs=5, batch_size=16, learning_rate=0.05, sampling=0.25, method=method,
         eval_metric="merror",
     )  # fmt: skip
-    model.fit(X[~test], y[~test], silos[~test], eval_set=[(X[test], y[test])])
+    model.fit(X[~test], y[~test], silos=silos[~test], eval_set=[(X[test], y[test])])
     errors = model.evals_result_["validation_0"]["merror"]
     right.plot([1 - error for error in errors], label=name)
     print(f"{name:16} mean of the last ten rounds: {1 - sum(errors[-10:]) / 10:.1%} right")

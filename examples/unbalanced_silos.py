@@ -22,7 +22,7 @@ order = np.argsort(y, kind="stable")
 X, y = X[order], y[order]
 silos = np.sort(partition_sizes(len(y), 20, power=1.5))
 test = held_out(silos, 0.25)
-print(describe_partition(silos, y))
+print(describe_partition(y, silos=silos))
 
 figure, axes = plt.subplots(figsize=(7, 4))
 for name, params in {
@@ -31,7 +31,7 @@ for name, params in {
     "FedNova, by rows": {"method": "fednova"},
 }.items():
     model = FedAvgClassifier((64,), n_rounds=60, batch_size=16, learning_rate=0.05, eval_metric="merror", **params)
-    model.fit(X[~test], y[~test], silos[~test], eval_set=[(X[test], y[test])])
+    model.fit(X[~test], y[~test], silos=silos[~test], eval_set=[(X[test], y[test])])
     right = [1 - error for error in model.evals_result_["validation_0"]["merror"]]
     each = [model.score(X[test & (silos == own)], y[test & (silos == own)]) for own in np.unique(silos[test])]
     axes.plot(right, label=name)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
     from fedtrees.core.weighting import RowWeights, SiloWeights
     from fedtrees.errors import (
+        ArgumentError,
         DataError,
         DataTypeError,
         DivergenceError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fedtrees.runtime.unreliable import UnreliableFederation
 
 _HOME = {
+    "ArgumentError": "fedtrees.errors",
     "Availability": "fedtrees.core.availability",
     "BySize": "fedtrees.core.by_size",
     "DataError": "fedtrees.errors",
@@ -94,6 +96,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ArgumentError",
     "Availability",
     "BySize",
     "DataError",

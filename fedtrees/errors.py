@@ -5,6 +5,7 @@ FedTreesError
 │   ├── DataTypeError (TypeError)   a cell is neither a number nor something that stands for one
 │   └── SchemaError                 two silos' tables do not fit together
 ├── ParameterError (ValueError)     a parameter's name, type or range
+│   └── ArgumentError (TypeError)   an argument that there is not, or one by place that goes by name
 ├── DivergenceError (ArithmeticError) a network's loss or parameters are no longer finite
 ├── HeadroomError (OverflowError)   a sum could leave its integers; nothing was sent
 ├── ProtocolError                   a message that does not belong here
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "ArgumentError",
     "DataError",
     "DataTypeError",
     "DivergenceError",
@@ -49,6 +51,10 @@ class SchemaError(DataError):
 
 class ParameterError(FedTreesError, ValueError):
     """A parameter has a value that means nothing."""
+
+
+class ArgumentError(ParameterError, TypeError):
+    """An argument that there is not, or one by place that goes by name."""
 
 
 class DivergenceError(FedTreesError, ArithmeticError):

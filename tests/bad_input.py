@@ -56,7 +56,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def two_silos(mode: str, estimator: Any, ucla: Part, mayo: Part) -> None:
     """Train where the second silo is odd, over real silos."""
     parts = [("mayo", mayo), ("ucla", ucla)]
-    silos = [Silo(name, part.X, part.y, part.weight, n_jobs=1) for name, part in parts]
+    silos = [Silo(name, part.X, part.y, sample_weight=part.weight, n_jobs=1) for name, part in parts]
     estimator.fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
 
 

@@ -135,7 +135,7 @@ class Problem:
         own = self.silo == k
         weight = None if self.weight is None else self.weight[own]
         ids = None if self.row_id is None else self.row_id[own]
-        return Silo(f"silo {k}", self.table(own), self.y[own], weight, n_jobs=1, row_id=ids)
+        return Silo(f"silo {k}", self.table(own), self.y[own], sample_weight=weight, n_jobs=1, row_id=ids)
 
     def pooled(self, **other: Any) -> bytes:
         """The model trained on one silo that holds everything."""

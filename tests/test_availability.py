@@ -86,7 +86,7 @@ def test_a_model_is_trained_on_those_that_are_there() -> None:
     rng = np.random.default_rng(0)
     X, silos = rng.normal(size=(200, 2)), np.arange(200) % 6
     sampler = Availability(Period(3, 1), 1)
-    model = FedGBTRegressor(6, max_depth=2, sampling=sampler, n_jobs=1).fit(X, X[:, 0], silos)
+    model = FedGBTRegressor(6, max_depth=2, sampling=sampler, n_jobs=1).fit(X, X[:, 0], silos=silos)
     cohorts = {tuple(entry.cohort.tolist()) for entry in model.ledger_.entries if "Histograms" in entry.kind}
     assert cohorts and cohorts <= {tuple(sampler.draw(6, 0, round).tolist()) for round in range(6)}
 

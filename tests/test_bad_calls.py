@@ -34,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def fit(silos: Any = None, weight: Any = None, part: Part = GOOD, n_jobs: Any = 1, **options: Any) -> Any:
-    return FedGBTClassifier(n_jobs=n_jobs, **options).fit(part.X, part.y, silos, weight)
+    return FedGBTClassifier(n_jobs=n_jobs, **options).fit(part.X, part.y, silos=silos, sample_weight=weight)
 
 
 def regress(weight: Any = None, part: Part = NUMBERS, n_jobs: Any = 1, **options: Any) -> Any:

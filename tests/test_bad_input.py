@@ -104,7 +104,7 @@ ONE_SILO: dict[str, Case] = {
 def test_a_table_that_cannot_be_used_is_named(case: str, sent: list[str]) -> None:
     part, error, text = ONE_SILO[case]
     with pytest.raises(error, match=f"^silo 'ucla': {text}") as caught:
-        Silo("ucla", part.X, part.y, part.weight)
+        Silo("ucla", part.X, part.y, sample_weight=part.weight)
     clear(str(caught.value))
     with pytest.raises(error, match=f"^{text}") as caught:
         FedGBTClassifier(n_jobs=1).fit(part.X, part.y, sample_weight=part.weight)

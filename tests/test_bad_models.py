@@ -24,7 +24,7 @@ from fedtrees import (
 
 
 def fit(silos: Any = None, weight: Any = None, part: Part = GOOD, n_jobs: Any = 1, **options: Any) -> Any:
-    return FedGBTClassifier(n_jobs=n_jobs, **options).fit(part.X, part.y, silos, weight)
+    return FedGBTClassifier(n_jobs=n_jobs, **options).fit(part.X, part.y, silos=silos, sample_weight=weight)
 
 
 # -- predicting -------------------------------------------------------------------------------------------

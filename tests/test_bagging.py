@@ -50,7 +50,7 @@ def test_every_tree_of_every_silo_class_and_place_is_joined(parallel: int) -> No
     table, y = load_iris(return_X_y=True)
     silos = np.arange(150) % 4
     model = FedGBTClassifier(10, max_depth=2, mode="bagging", num_parallel_tree=parallel, subsample=0.9)
-    model.fit(table, y, silos)
+    model.fit(table, y, silos=silos)
     assert len(model.booster_.get_dump()) == 10 * 3 * 4 * parallel and model.booster_.num_boosted_rounds() == 10
     assert model.score(table, y) > 0.93
     alone = [tree.splitlines()[0] for tree in model.booster_.get_dump()]
@@ -60,7 +60,7 @@ def test_every_tree_of_every_silo_class_and_place_is_joined(parallel: int) -> No
 def test_a_round_moves_margins_by_the_weighted_mean_of_what_silos_would() -> None:
     table, y = load_diabetes(return_X_y=True)
     silos = np.where(np.arange(len(y)) % 3, "a", "b")
-    model = FedGBTRegressor(1, max_depth=3, mode="bagging", n_jobs=1, base_score=100.0).fit(table, y, silos)
+    model = FedGBTRegressor(1, max_depth=3, mode="bagging", n_jobs=1, base_score=100.0).fit(table, y, silos=silos)
     mean = np.zeros(len(y))
     for name in "ab":
         own = silos == name
@@ -75,7 +75,9 @@ def test_fused_is_faithful_and_the_booster_s_margins_are_those_of_training(mode:
     weight = np.random.default_rng(0).choice([0.5, 1, 2], len(Y))
     found = []
     for how in ("fused", "faithful"):
-        federation = LocalFederation.from_table(X, Y, SILOS, weight, eval_set=[(X[:100], Y[:100])], mode=how, n_jobs=1)
+        federation = LocalFederation.from_table(
+            X, Y, silos=SILOS, sample_weight=weight, eval_set=[(X[:100], Y[:100])], mode=how, n_jobs=1
+        )
         model = FedGBTClassifier(6, max_depth=3, mode=mode, sampling=sampling, n_jobs=1).fit_federation(federation)
         ledger = model.ledger_
         found.append((bytes(model.booster_.save_raw()), ledger.bytes_up, ledger.bytes_down, repr(model.evals_result_)))
@@ -103,7 +105,7 @@ def test_a_silo_that_forgets_hears_of_the_joined_trees_again() -> None:
 
 
 def test_rounds_go_on_without_silos_that_vanish() -> None:
-    federation = UnreliableFederation(LocalFederation.from_table(X, Y, SILOS), rate=0.5, seed=2)
+    federation = UnreliableFederation(LocalFederation.from_table(X, Y, silos=SILOS), rate=0.5, seed=2)
     model = FedGBTClassifier(8, max_depth=3, mode="bagging").fit_federation(federation)
     answers = model.ledger_.per_round().query("kind == 'LocalTrees'").answers
     assert answers.min() < answers.max() <= 4 and model.score(X, Y) > 0.93
@@ -131,7 +133,7 @@ def test_early_stopping_and_validation_fractions_work_as_for_histograms() -> Non
     model = FedGBTClassifier(
         300, mode="bagging", learning_rate=1.0, early_stopping_rounds=3, validation_fraction=0.3, eval_metric="logloss"
     )
-    model.fit(X, Y, SILOS)
+    model.fit(X, Y, silos=SILOS)
     scores = model.evals_result_["validation_0"]["logloss"]
     assert len(scores) == model.best_iteration + 4 < 300 and model.best_score == min(scores)
 
@@ -182,7 +184,7 @@ WRONG: dict[str, tuple[dict[str, Any], Any, str]] = {
 def test_what_a_mode_cannot_do_is_refused(case: str) -> None:
     params, more, match = WRONG[case]
     with pytest.raises(ParameterError, match=match):
-        FedGBTClassifier(2, **params).fit(X, Y, SILOS, **more)
+        FedGBTClassifier(2, **params).fit(X, Y, silos=SILOS, **more)
 
 
 def test_constraints_reach_every_silo() -> None:
@@ -190,7 +192,7 @@ def test_constraints_reach_every_silo() -> None:
     table = rng.uniform(size=(600, 2)).astype(np.float32)
     y = table[:, 0] + np.sin(6 * table[:, 1]) + 0.3 * rng.normal(size=600)
     model = FedGBTRegressor(20, mode="bagging", monotone_constraints=(1, 0), interaction_constraints=[[0], [1]])
-    model.fit(table, y, np.arange(600) % 3)
+    model.fit(table, y, silos=np.arange(600) % 3)
     line = np.stack([np.linspace(0, 1, 50), np.full(50, 0.4)], axis=1)
     assert (np.diff(model.predict(line)) >= 0).all()
     paths = model.booster_.trees_to_dataframe().groupby("Tree").Feature.agg(lambda own: set(own) - {"Leaf"})

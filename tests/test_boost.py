@@ -146,7 +146,7 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
 def test_classes_do_not_cost_rounds(n_classes: int) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, 3)), rng.permutation(np.arange(400) % n_classes)
-    model = FedGBTClassifier(3, max_depth=4, min_child_weight=0).fit(X, y, np.arange(400) % 5)
+    model = FedGBTClassifier(3, max_depth=4, min_child_weight=0).fit(X, y, silos=np.arange(400) % 5)
     assert model.ledger_.per_round()["kind"].eq("Histograms").sum() == 12
 
 
@@ -226,7 +226,7 @@ def test_margins_start_where_the_weighted_rows_say(objective: str, weighted: boo
     problem = simple(objective, n_estimators=1)
     rng = np.random.default_rng(1)
     weight = rng.uniform(0, 2, len(problem.y)).astype(np.float32) if weighted else np.ones(len(problem.y), np.float32)
-    federation = Watched(LocalFederation.from_table(problem.X, problem.y, problem.silo, weight))
+    federation = Watched(LocalFederation.from_table(problem.X, problem.y, silos=problem.silo, sample_weight=weight))
     problem.estimator().fit_federation(federation)
     (begin,) = facts(federation, Begin)
     shares = np.array([weight[problem.y == k].sum() for k in range(CLASSES[objective])]) / weight.sum()

@@ -84,7 +84,7 @@ def test_sizes_by_name_are_in_the_order_of_the_federation() -> None:
 def test_the_rows_of_a_description_are_sizes() -> None:
     y = np.arange(400) % 2
     silos = partition_sizes(400, 12, 1.5)
-    rows = describe_partition(silos, y).table["rows"]
+    rows = describe_partition(y, silos=silos).table["rows"]
     names, counts = np.unique(silos, return_counts=True)
     expected = BySize(dict(zip(names.tolist(), counts.tolist(), strict=True)), 3)
     assert BySize(rows, 3) == BySize(rows.sample(frac=1, random_state=0), 3) == expected
@@ -96,8 +96,8 @@ def test_the_rows_of_a_description_are_sizes() -> None:
 def test_a_model_is_trained_on_cohorts_by_size() -> None:
     rng = np.random.default_rng(0)
     X, silos = rng.normal(size=(300, 2)), partition_sizes(300, 10, 1.5)
-    sampler = BySize(describe_partition(silos, silos).table["rows"], 2)
-    model = FedGBTRegressor(6, max_depth=2, sampling=sampler, weighting="equal", n_jobs=1).fit(X, X[:, 0], silos)
+    sampler = BySize(describe_partition(silos, silos=silos).table["rows"], 2)
+    model = FedGBTRegressor(6, max_depth=2, sampling=sampler, weighting="equal", n_jobs=1).fit(X, X[:, 0], silos=silos)
     grown = [entry for entry in model.ledger_.entries if "Histograms" in entry.kind]
     cohorts = {tuple(entry.cohort.tolist()) for entry in grown}
     assert cohorts <= {tuple(sampler.draw(10, 0, round).tolist()) for round in range(6)} and len(cohorts) > 1

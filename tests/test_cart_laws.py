@@ -188,7 +188,7 @@ def test_a_level_of_few_features_a_node_costs_less() -> None:
     problem = table(rows=600)
     up = {}
     for most in (1, None):
-        model = FedForestClassifier(10, max_depth=4, max_features=most).fit(problem.X, problem.y, problem.silo)
+        model = FedForestClassifier(10, max_depth=4, max_features=most).fit(problem.X, problem.y, silos=problem.silo)
         up[most] = model.ledger_.per_silo()["bytes_up"].sum()
     assert up[1] < up[None] / 2
 
@@ -236,7 +236,7 @@ def test_a_score_out_of_the_bag_is_that_of_rows_that_trees_left_out(kind: Any) -
     ids = np.arange(300)
     y = problem.y if kind is FedForestClassifier else problem.X[:, 1].round(2) + 7
     y = np.nan_to_num(y, nan=1.0)
-    model = kind(6, max_depth=4, oob_score=True, random_state=3).fit(problem.X, y, problem.silo, row_id=ids)
+    model = kind(6, max_depth=4, oob_score=True, random_state=3).fit(problem.X, y, silos=problem.silo, row_id=ids)
     said, times = np.zeros(300), np.zeros(300)
     for number, tree in enumerate(model.estimators_):
         drawn = drawn_times(ids.astype(np.uint64), number, 3)
@@ -281,6 +281,6 @@ def test_a_node_that_drew_only_constant_features_draws_others() -> None:
     X = np.zeros((200, 9), np.float32)
     X[:, 4] = np.arange(200)
     y = (X[:, 4] > 77).astype(int)
-    forest = FedForestClassifier(5, max_features=1, bootstrap=False, max_bin=256).fit(X, y, np.arange(200) % 3)
+    forest = FedForestClassifier(5, max_features=1, bootstrap=False, max_bin=256).fit(X, y, silos=np.arange(200) % 3)
     assert [tree.get_n_leaves() for tree in forest.estimators_] == [2] * 5
     assert forest.score(X, y) == 1

@@ -195,7 +195,7 @@ def test_numbers_far_from_0_are_boosted_as_well(offset: float) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 4))
     y = np.float32(2 * X[:, 0] + X[:, 1] + offset)
-    model = FedAdaBoostRegressor(20).fit(X, y, np.arange(2000) % 3)
+    model = FedAdaBoostRegressor(20).fit(X, y, silos=np.arange(2000) % 3)
     assert r2_score(y, model.predict(X)) > 0.94
     assert model.model_.predict(np.float32(X)).tolist() == model.predict(X).tolist()
 
@@ -206,7 +206,7 @@ def test_weights_of_boosted_numbers_stay_within_what_adds_up(loss: str, rate: fl
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 4))
     y = X[:, 0] + rng.normal(size=300)
-    model = FedAdaBoostRegressor(30, learning_rate=rate, loss=loss).fit(X, y, np.arange(300) % 3)
+    model = FedAdaBoostRegressor(30, learning_rate=rate, loss=loss).fit(X, y, silos=np.arange(300) % 3)
     assert len(model.estimators_) > 1 and np.isfinite(model.predict(X)).all()
 
 
@@ -216,14 +216,14 @@ def test_rounds_that_nobody_comes_to_are_passed_over(kind: Any) -> None:
     X = rng.normal(size=(200, 4))
     y = ((X[:, 0] > 0) ^ (rng.random(200) < 0.1)).astype(int) if kind._classifies else X[:, 0]
     nobody = Availability(lambda round, n: np.full(n, float(round % 3 == 1)))
-    model = kind(max_depth=2, sampling=nobody).fit(X, y, np.arange(200) % 3)
+    model = kind(max_depth=2, sampling=nobody).fit(X, y, silos=np.arange(200) % 3)
     assert len(getattr(model.model_, "estimators_", [])) in (0, 100, 17)  # of rounds 1, 4, ... 49
     if model._classifies:
         np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
     if "AdaBoost" in kind.__name__:
         assert model.score(X, y) > 0.3
         with pytest.raises(DataError, match="no silo that holds rows took part in any round"):
-            kind(n_estimators=1, sampling=nobody).fit(X, y, np.arange(200) % 3)
+            kind(n_estimators=1, sampling=nobody).fit(X, y, silos=np.arange(200) % 3)
 
 
 @pytest.mark.parametrize("unit", [1e-25, 1e20, 1e30])

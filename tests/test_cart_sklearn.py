@@ -87,7 +87,7 @@ def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
 @pytest.mark.parametrize("estimator", SMALL, ids=named)
 def test_the_model_is_scikit_learns_own_and_predicts_by_itself(estimator: Any) -> None:
     frame = pd.DataFrame(X, columns=list("abcd"))
-    model = clone(estimator).fit(frame, target(estimator), np.arange(300) % 3)
+    model = clone(estimator).fit(frame, target(estimator), silos=np.arange(300) % 3)
     assert type(model.model_) is BECOME[type(estimator)]
     assert pickle.loads(pickle.dumps(model)).predict(frame).tolist() == model.predict(frame).tolist()
     if isinstance(model.model_, AdaBoostClassifier | AdaBoostRegressor):  # which refuses what is missing
@@ -103,7 +103,7 @@ def test_the_model_is_scikit_learns_own_and_predicts_by_itself(estimator: Any) -
 @pytest.mark.parametrize("estimator", SMALL, ids=named)
 def test_what_the_fitted_object_says_is_said_of_rows_as_they_come(estimator: Any) -> None:
     frame = pd.DataFrame({"a": pd.Categorical(np.where(X[:, 0] > 0, "up", "down")), "b": X[:, 1]})
-    model = clone(estimator).fit(frame, target(estimator), np.arange(300) % 3)
+    model = clone(estimator).fit(frame, target(estimator), silos=np.arange(300) % 3)
     if model._classifies:
         np.testing.assert_array_equal(
             np.exp(model.predict_log_proba(frame)).round(12), model.predict_proba(frame).round(12)
@@ -173,7 +173,7 @@ def test_other_wrong_calls() -> None:
     with pytest.raises(ParameterError, match="learning_rate=1000"):
         FedAdaBoostRegressor(learning_rate=1000).fit(X, NUMBERS)
     with pytest.raises(DataError, match="no silo holds any row"):
-        FedForestClassifier().fit(X[:0], LABELS[:0], np.arange(0))
+        FedForestClassifier().fit(X[:0], LABELS[:0], silos=np.arange(0))
 
 
 @pytest.mark.parametrize("what", ["tree_", "classes_", "get_depth", "get_n_leaves", "feature_importances_"])
@@ -193,7 +193,7 @@ def test_a_node_of_two_classes_is_split_even_where_nothing_is_gained_yet() -> No
     """Exclusive or: neither column says anything by itself, and below the first split the other says all."""
     rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, float)
     y = rows[:, 0] != rows[:, 1]
-    own = FedTreeClassifier().fit(rows, y, np.arange(20) % 3)
+    own = FedTreeClassifier().fit(rows, y, silos=np.arange(20) % 3)
     assert own.score(rows, y) == DecisionTreeClassifier(random_state=0).fit(rows, y).score(rows, y) == 1
     assert FedTreeClassifier(min_impurity_decrease=0.01).fit(rows, y).get_n_leaves() == 1
     assert FedTreeClassifier().fit(rows[:, :1], y).get_n_leaves() == 2
@@ -231,7 +231,7 @@ def test_pruned_forests_are_scored_out_of_the_bag_as_they_predict() -> None:
     assert 1 < pruned.estimators_[0].get_n_leaves() < free.estimators_[0].get_n_leaves()
     assert bare.oob_score_ == pytest.approx(np.mean(bare.predict(X[:1])[0] == LABELS), abs=0.12)
     assert pruned.oob_score_ > bare.oob_score_
-    many = FedForestClassifier(10, ccp_alpha=0.01, oob_score=True).fit(X, LABELS, np.arange(300) % 3)
+    many = FedForestClassifier(10, ccp_alpha=0.01, oob_score=True).fit(X, LABELS, silos=np.arange(300) % 3)
     assert many.oob_score_ > bare.oob_score_
 
 
@@ -248,18 +248,18 @@ def test_weights_beyond_whole_numbers_keep_their_nodes() -> None:
 def test_samplers_by_name_draw_the_silos_that_they_name() -> None:
     clinics = np.array(["oslo", "bergen", "tromsø"])[np.arange(300) % 3]
     only = Availability({"oslo": 0.0, "bergen": 1.0, "tromsø": 0.0})
-    model = FedTreeRegressor(max_depth=3, sampling=only).fit(X, NUMBERS, clinics)
+    model = FedTreeRegressor(max_depth=3, sampling=only).fit(X, NUMBERS, silos=clinics)
     own = clinics == "bergen"
     assert model.tree_.n_node_samples[0] == own.sum()
     with pytest.raises(ParameterError, match="'tromsø'"):
-        FedForestRegressor(3, sampling=Availability({"oslo": 1.0, "bergen": 1.0})).fit(X, NUMBERS, clinics)
+        FedForestRegressor(3, sampling=Availability({"oslo": 1.0, "bergen": 1.0})).fit(X, NUMBERS, silos=clinics)
 
 
 @pytest.mark.parametrize("estimator", SMALL[2:], ids=named)
 def test_a_fitted_ensemble_is_the_sequence_of_its_trees(estimator: Any) -> None:
     with pytest.raises(NotFittedError):
         len(clone(estimator))
-    model = clone(estimator).fit(X, target(estimator), np.arange(300) % 3)
+    model = clone(estimator).fit(X, target(estimator), silos=np.arange(300) % 3)
     assert len(model) == len(model.model_) == 5 and list(model) == model.estimators_ == list(model.model_)
     assert (
         model[0] is model.estimators_[0] and model[-1] is model.estimators_[4] and model[1:3] == model.estimators_[1:3]
@@ -273,7 +273,7 @@ def test_a_fitted_ensemble_is_the_sequence_of_its_trees(estimator: Any) -> None:
 @pytest.mark.parametrize("estimator", SMALL[6:], ids=named)
 def test_stages_are_those_of_scikit_learns_own_object(estimator: Any) -> None:
     rows, y = np.nan_to_num(X), target(estimator)
-    model = clone(estimator).fit(rows, y, np.arange(300) % 3)
+    model = clone(estimator).fit(rows, y, silos=np.arange(300) % 3)
     weight = np.arange(300) % 4
     assert list(model.staged_score(rows, y)) == list(model.model_.staged_score(rows, y))
     assert list(model.staged_score(rows, y, weight)) == list(model.model_.staged_score(rows, y, weight))

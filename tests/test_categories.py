@@ -28,7 +28,7 @@ from fedtrees.queries.categories import CategoryCounts
 X, Y, WEIGHT = with_categories(600)
 SILOS = np.arange(len(Y)) % 3
 SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}
-MODEL = FedGBTRegressor(**SMALL).fit(X, Y, SILOS, WEIGHT)
+MODEL = FedGBTRegressor(**SMALL).fit(X, Y, silos=SILOS, sample_weight=WEIGHT)
 
 
 # -- vocabularies of silos ------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def by_names(frame: pd.DataFrame) -> pd.DataFrame:
 def silos_of(frame: pd.DataFrame, held_out: pd.DataFrame | None = None) -> list[Silo]:
     return [
         Silo(
-            f"silo {k}", by_names(frame[own]), Y[own], WEIGHT[own], n_jobs=1,
+            f"silo {k}", by_names(frame[own]), Y[own], sample_weight=WEIGHT[own], n_jobs=1,
             eval_set=[] if held_out is None else [(by_names(held_out[own]), Y[own])],
         )
         for k in range(3)
@@ -78,7 +78,7 @@ def silos_of(frame: pd.DataFrame, held_out: pd.DataFrame | None = None) -> list[
 @pytest.mark.parametrize("enable", [True, False])
 def test_silos_that_know_their_own_categories_only_give_the_pooled_model(mode: str, enable: bool) -> None:
     params = SMALL | {"enable_categorical": enable}
-    pooled = FedGBTRegressor(**params).fit(by_names(X), Y, None, WEIGHT)
+    pooled = FedGBTRegressor(**params).fit(by_names(X), Y, sample_weight=WEIGHT)
     silos = silos_of(X)
     assert len({tuple(silo.table.schema.categories["many"]) for silo in silos}) == 3
     federation = LocalFederation(silos, mode, n_jobs=1)
@@ -107,13 +107,16 @@ def test_a_silo_that_forgets_its_codes_learns_them_again() -> None:
 
     forgetful = Watched(LocalFederation(silos, "faithful"), forget)
     model = FedGBTRegressor(**SMALL).fit_federation(forgetful)
-    assert model_bytes(model) == model_bytes(FedGBTRegressor(**SMALL).fit(by_names(X), Y, None, WEIGHT))
+    assert model_bytes(model) == model_bytes(FedGBTRegressor(**SMALL).fit(by_names(X), Y, sample_weight=WEIGHT))
 
 
 def test_counts_of_categories_are_sums_over_silos() -> None:
     sizes = np.array([0, 0, 0, 0, 0, 3, 12, 150, 6])
     question = CategoryCounts(len(X), sizes)
-    parts = [question.ask(Silo(str(k), X[k == SILOS], Y[k == SILOS], WEIGHT[k == SILOS] * (k > 0))) for k in range(3)]
+    parts = [
+        question.ask(Silo(str(k), X[k == SILOS], Y[k == SILOS], sample_weight=WEIGHT[k == SILOS] * (k > 0)))
+        for k in range(3)
+    ]
     counts = question.read(np.sum(parts, axis=0))
     assert not parts[0].any() and question.size() == len(parts[0])
     for name, own in zip(X.columns, counts, strict=True):
@@ -133,7 +136,7 @@ def test_a_vocabulary_that_leaves_a_silo_s_categories_out_is_refused() -> None:
 
 
 def test_a_table_of_one_vocabulary_is_not_copied() -> None:
-    federation = LocalFederation.from_table(X, Y, SILOS, n_jobs=1)
+    federation = LocalFederation.from_table(X, Y, silos=SILOS, n_jobs=1)
     before = federation.table.X
     FedGBTRegressor(**SMALL).fit_federation(federation)
     assert federation._fused.table.X is before
@@ -166,7 +169,7 @@ def test_categories_that_no_row_trained_with_and_missing_ones_go_where_xgboost_s
     y = np.array([0, 1, 5, 2, 4, 3])[own] + 0.1 * rng.normal(size=400)
     frame = pd.DataFrame({"c": pd.Categorical.from_codes(own, names), "x": rng.normal(size=400)})
     params: dict[str, Any] = {"n_estimators": 3, "max_depth": 3, "enable_categorical": True, "base_score": 0.5}
-    ours = FedGBTRegressor(**params).fit(frame, y, np.arange(400) % 2)
+    ours = FedGBTRegressor(**params).fit(frame, y, silos=np.arange(400) % 2)
     theirs = xgboost.XGBRegressor(tree_method="hist", **params).fit(frame, y)
     asked = pd.DataFrame({"c": pd.Categorical([*names, None], names), "x": np.zeros(8)})
     np.testing.assert_allclose(ours.predict(asked), theirs.predict(asked), atol=1e-4)
@@ -225,7 +228,7 @@ def test_what_comes_with_a_model_knows_of_categories() -> None:
 def test_other_leaves_and_samples_find_the_same_rows(params: dict[str, Any]) -> None:
     y = np.stack([Y, -Y], axis=1) if "num_parallel_tree" in params else Y
     ids = np.arange(len(Y))
-    models = [FedGBTRegressor(**SMALL, **params).fit(X, y, silos, row_id=ids) for silos in (None, SILOS)]
+    models = [FedGBTRegressor(**SMALL, **params).fit(X, y, silos=silos, row_id=ids) for silos in (None, SILOS)]
     assert model_bytes(models[0]) == model_bytes(models[1])
     assert any(tree["categories_nodes"] for tree in trees_of(models[0].booster_))
     assert models[0].score(X, y) > (0.05 if "objective" in params else 0.2)
@@ -245,8 +248,8 @@ def test_a_frame_of_numbers_is_trained_as_ever() -> None:
 
 def test_a_category_that_is_always_missing_is_no_feature_to_split_by() -> None:
     frame = X.assign(few=pd.Categorical([None] * len(X)))
-    model = FedGBTRegressor(**SMALL).fit(frame, Y, SILOS)
-    without = FedGBTRegressor(**SMALL).fit(frame.drop(columns="few"), Y, SILOS)
+    model = FedGBTRegressor(**SMALL).fit(frame, Y, silos=SILOS)
+    without = FedGBTRegressor(**SMALL).fit(frame.drop(columns="few"), Y, silos=SILOS)
     assert model.predict(frame).tobytes() == without.predict(frame.drop(columns="few")).tobytes()
 
 
@@ -290,7 +293,7 @@ def test_an_unseen_category_to_score_on_is_named_before_training() -> None:
     asked = X.assign(few=pd.Categorical(["none"] * len(X)))
     text = "column 'few': category 'none' was not there in training; make it missing"
     with pytest.raises(SchemaError, match=rf"^silo '0', eval_set 0: {text}"):
-        FedGBTRegressor(**SMALL).fit(X, Y, SILOS, eval_set=[(asked, Y)])
+        FedGBTRegressor(**SMALL).fit(X, Y, silos=SILOS, eval_set=[(asked, Y)])
     mayo = Silo("mayo", X, Y, eval_set=[(X, Y)])
     ucla = Silo("ucla", X, Y, eval_set=[(asked, Y)])
     for mode in ("fused", "faithful"):

@@ -26,7 +26,7 @@ from fedtrees.export.categories import vocabularies_of
 
 X, Y, WEIGHT = with_categories(600)
 SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}
-MODEL = FedGBTRegressor(**SMALL).fit(X, Y, np.arange(len(Y)) % 3, WEIGHT)
+MODEL = FedGBTRegressor(**SMALL).fit(X, Y, silos=np.arange(len(Y)) % 3, sample_weight=WEIGHT)
 
 
 @pytest.mark.slow_without_jit
@@ -162,7 +162,7 @@ def test_adult_scores_as_with_xgboost_and_is_the_same_over_real_silos() -> None:
     silos = table["workclass"].fillna("unknown")
     params: dict[str, Any] = {"n_estimators": 60, "learning_rate": 0.1, "n_jobs": 2, "enable_categorical": True}
     theirs = xgboost.XGBClassifier(tree_method="hist", **params).fit(frame[train], y[train])
-    ours = FedGBTClassifier(**params).fit(frame[train], y[train], silos[train])
+    ours = FedGBTClassifier(**params).fit(frame[train], y[train], silos=silos[train])
     areas = [roc_auc_score(y[~train], model.predict_proba(frame[~train])[:, 1]) for model in (ours, theirs)]
     assert areas[0] == pytest.approx(areas[1], abs=1e-3) and areas[0] > 0.92
     rows = np.flatnonzero(train)[::10]

@@ -50,7 +50,7 @@ GROWN: list[dict[str, Any]] = [
 @pytest.mark.parametrize("weight", ["balanced", {"ill": 7.3, "odd": 0.2}], ids=str)
 def test_trees_are_scikit_learns(grown: dict[str, Any], weight: Any) -> None:
     X, y, silos = patients()
-    own = FedTreeClassifier(class_weight=weight, **grown).fit(X, y, silos).model_
+    own = FedTreeClassifier(class_weight=weight, **grown).fit(X, y, silos=silos).model_
     theirs = DecisionTreeClassifier(class_weight=weight, random_state=0, **grown).fit(X, y)
     assert own.tree_.node_count == theirs.tree_.node_count and own.class_weight == weight
     alike = np.abs(own.predict_proba(X) - theirs.predict_proba(X)).max(axis=1) < 1e-9
@@ -67,7 +67,7 @@ def test_balanced_is_the_dict_of_these_weights_and_costs_no_message() -> None:
     for kind in (FedTreeClassifier, FedForestClassifier, FedExtraTreesClassifier):
         more = {} if kind is FedTreeClassifier else {"n_estimators": 3}
         balanced, by_hand, plain = (
-            kind(class_weight=own, max_depth=3, **more).fit(X, y, silos) for own in ("balanced", told, None)
+            kind(class_weight=own, max_depth=3, **more).fit(X, y, silos=silos) for own in ("balanced", told, None)
         )
         assert balanced.predict_proba(X).tobytes() == by_hand.predict_proba(X).tobytes()
         assert balanced.ledger_.rounds == plain.ledger_.rounds
@@ -77,7 +77,7 @@ def test_weights_of_rows_count_among_what_is_balanced() -> None:
     X, y, silos = patients(600)
     times = np.where(y == "ill", 3, 1)
     often = FedTreeClassifier(class_weight="balanced").fit(np.repeat(X, times, axis=0), np.repeat(y, times))
-    heavy = FedTreeClassifier(class_weight="balanced").fit(X, y, silos, sample_weight=times)
+    heavy = FedTreeClassifier(class_weight="balanced").fit(X, y, silos=silos, sample_weight=times)
     assert heavy.predict_proba(X).tobytes() == often.predict_proba(X).tobytes()
 
 
@@ -88,11 +88,11 @@ def test_forests_find_rare_classes_as_scikit_learns_do(more: dict[str, Any]) -> 
     scores = []
     for seed in range(3):
         given: dict[str, Any] = {"n_estimators": 40, "max_depth": 10, "class_weight": "balanced", "random_state": seed}
-        own = FedForestClassifier(**given, **more).fit(X, y, silos)
+        own = FedForestClassifier(**given, **more).fit(X, y, silos=silos)
         theirs = RandomForestClassifier(**given, **more).fit(X, y)
         scores.append([balanced_accuracy_score(y_new, model.predict(X_new)) for model in (own, theirs)])
     ours, others = np.mean(scores, axis=0)
-    plain = FedForestClassifier(40, max_depth=10).fit(X, y, silos)
+    plain = FedForestClassifier(40, max_depth=10).fit(X, y, silos=silos)
     assert ours > others - 0.02 and ours > balanced_accuracy_score(y_new, plain.predict(X_new)) + 0.02
 
 
@@ -103,7 +103,7 @@ def test_weights_of_classes_are_shares_whatever_their_unit(scale: float) -> None
     for kind in (FedTreeClassifier, FedForestClassifier, FedExtraTreesClassifier):
         more = {} if kind is FedTreeClassifier else {"n_estimators": 4}
         own, scaled = (
-            kind(class_weight={label: weight * by for label, weight in given.items()}, **more).fit(X, y, silos)
+            kind(class_weight={label: weight * by for label, weight in given.items()}, **more).fit(X, y, silos=silos)
             for by in (1.0, scale)
         )
         assert own.predict_proba(X).tobytes() == scaled.predict_proba(X).tobytes()
@@ -112,7 +112,7 @@ def test_weights_of_classes_are_shares_whatever_their_unit(scale: float) -> None
 def test_a_tree_that_drew_no_row_says_the_classes_shares() -> None:
     X, y, silos = patients(300)
     for weight in (None, "balanced"):
-        forest = FedForestClassifier(80, max_samples=1, class_weight=weight).fit(X, y, silos)
+        forest = FedForestClassifier(80, max_samples=1, class_weight=weight).fit(X, y, silos=silos)
         empty = [tree for tree in forest.estimators_ if tree.tree_.n_node_samples[0] == 0]
         _, counts = np.unique(y, return_counts=True)
         shares = counts / 300 if weight is None else np.full(3, 1 / 3)
@@ -129,7 +129,7 @@ def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit() -> None:
     given = {"ill": 2.0, "odd": 40.0, "well": 0.25}
     more = len(y) / sum(given[label] * counts[label] for label in given)  # as many rows as without weights
     given = {label: weight * more for label, weight in given.items()}
-    forest = FedForestClassifier(60, max_depth=1, max_samples=0.5, class_weight=given).fit(X, y, silos)
+    forest = FedForestClassifier(60, max_depth=1, max_samples=0.5, class_weight=given).fit(X, y, silos=silos)
     roots = np.array([tree.tree_.value[0, 0] * tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_])
     expected = [0.5 * given[label] * counts[label] for label in ("ill", "odd", "well")]
     np.testing.assert_allclose(roots.mean(axis=0), expected, rtol=0.05)
@@ -142,7 +142,7 @@ def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit() -> None:
 def test_a_number_of_rows_is_the_share_that_it_is() -> None:
     X, y, silos = patients(500)
     for kind, target in ((FedForestClassifier, y), (FedForestRegressor, X[:, 0])):
-        share, number = (kind(4, max_samples=own).fit(X, target, silos).model_ for own in (0.25, 125))
+        share, number = (kind(4, max_samples=own).fit(X, target, silos=silos).model_ for own in (0.25, 125))
         for one, other in zip(share.estimators_, number.estimators_, strict=True):
             assert one.tree_.value.tobytes() == other.tree_.value.tobytes()
             assert 80 < one.tree_.n_node_samples[0] < 170
@@ -166,12 +166,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wrong", "message"), WRONG, ids=lambda own: str(own)[:40])
 def test_what_is_no_weight_and_no_share_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        FedForestClassifier(2, **wrong).fit(*patients(100))
+        FedForestClassifier(2, **wrong).fit(*patients(100)[:2])
 
 
 def test_more_rows_than_there_are_cannot_be_drawn() -> None:
     with pytest.raises(DataError, match="trees cannot draw 101 rows each: there are 100"):
-        FedForestClassifier(2, max_samples=101).fit(*patients(100))
+        FedForestClassifier(2, max_samples=101).fit(*patients(100)[:2])
 
 
 @pytest.mark.parametrize("kind", [FedTreeRegressor, FedForestRegressor])

@@ -85,7 +85,9 @@ def test_a_forest_shares_the_learning_rate() -> None:
 
 def test_many_leaves_take_few_rounds() -> None:
     X, y, weight = few_values(3000)
-    model = FedGBTRegressor(1, n_jobs=1, grow_policy="lossguide", max_leaves=64, max_depth=0).fit(X, y, None, weight)
+    model = FedGBTRegressor(1, n_jobs=1, grow_policy="lossguide", max_leaves=64, max_depth=0).fit(
+        X, y, sample_weight=weight
+    )
     assert len(tables_of(model.booster_)) == 127
     asked = int((model.ledger_.per_round()["kind"].str.contains("Histograms")).sum())
     assert asked < 25  # one leaf at a time would take 63

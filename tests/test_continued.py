@@ -89,7 +89,7 @@ def test_xgboost_goes_on_from_the_same_model_to_the_same_predictions(objective: 
     ours, theirs = kinds(objective)
     y = TARGETS[objective]
     before = theirs(**SMALL, tree_method="hist").fit(X, y)
-    own = ours(**SMALL).fit(X, y, SILO, xgb_model=before)
+    own = ours(**SMALL).fit(X, y, silos=SILO, xgb_model=before)
     other = theirs(**SMALL, tree_method="hist").fit(X, y, xgb_model=before.get_booster())
     assert own.booster_.num_boosted_rounds() == other.get_booster().num_boosted_rounds() == 6
     np.testing.assert_allclose(own.predict(X, output_margin=True), other.predict(X, output_margin=True), atol=2e-5)

@@ -106,7 +106,7 @@ def test_feature_drift_of_numbers_is_scipys() -> None:
 def test_silos_that_have_nothing_in_common_with_half_of_the_rows() -> None:
     X = np.repeat(np.float32([[0], [5]]), 100, axis=0)
     y = np.repeat(["x", "y"], 100)
-    described = describe_partition(np.repeat(["a", "b"], 100), y, X)
+    described = describe_partition(y, silos=np.repeat(["a", "b"], 100), X=X)
     assert (described.table["feature_drift"] == 0.5).all()
     np.testing.assert_allclose(described.table["label_divergence"], jensenshannon([1, 0], [0.5, 0.5], base=2))
 
@@ -116,7 +116,7 @@ def test_silos_that_have_nothing_in_common_with_half_of_the_rows() -> None:
 
 def test_the_table_of_the_clinics() -> None:
     example = load_breast_cancer_clinics()
-    described = describe_partition(example.silos, example.y, example.X)
+    described = describe_partition(example.y, silos=example.silos, X=example.X)
     table = described.table
     assert table.index.tolist() == ["general", "oncology", "screening"] and table.index.name == "silo"
     assert table.columns.tolist() == ["rows", "share", "classes", "label_divergence", "feature_drift"]
@@ -133,7 +133,7 @@ def test_the_table_of_the_clinics() -> None:
 def test_a_partition_by_chance_is_as_skewed_as_chance(seed: int) -> None:
     y = np.arange(3000) % 5
     X = np.random.default_rng(seed).normal(size=(3000, 3))
-    s = describe_partition(partition_iid(3000, 30, seed), y, X).summary
+    s = describe_partition(y, silos=partition_iid(3000, 30, seed), X=X).summary
     assert s.label_divergence == pytest.approx(s.label_divergence_by_chance, rel=0.25)
     assert s.feature_drift == pytest.approx(s.feature_drift_by_chance, rel=0.25)
 
@@ -141,13 +141,13 @@ def test_a_partition_by_chance_is_as_skewed_as_chance(seed: int) -> None:
 def test_the_measures_order_partitions_as_one_would() -> None:
     y = np.repeat(np.arange(10), 600)
     ids = [partition_dirichlet(y, 20, alpha) for alpha in (100, 1, 0.1)]
-    labels = [describe_partition(own, y).summary.label_divergence for own in [*ids, partition_shards(y, 20, 1)]]
+    labels = [describe_partition(y, silos=own).summary.label_divergence for own in [*ids, partition_shards(y, 20, 1)]]
     assert (np.diff(labels) > 0.05).all()
-    sizes = [describe_partition(partition_sizes(6000, 20, power), y).summary for power in (0, 0.5, 1, 2)]
+    sizes = [describe_partition(y, silos=partition_sizes(6000, 20, power)).summary for power in (0, 0.5, 1, 2)]
     assert (np.diff([s.gini for s in sizes]) > 0.1).all() and (np.diff([s.effective_silos for s in sizes]) < 0).all()
     X, silos = np.random.default_rng(0).normal(size=(6000, 4)), partition_iid(6000, 20)
     drifts = [
-        describe_partition(silos, y, shift_features(X, silos, offset=offset)).summary.feature_drift
+        describe_partition(y, silos=silos, X=shift_features(X, silos=silos, offset=offset)).summary.feature_drift
         for offset in (0, 0.2, 0.6, 2)
     ]
     assert (np.diff(drifts) > 0.03).all()
@@ -155,36 +155,36 @@ def test_the_measures_order_partitions_as_one_would() -> None:
 
 def test_numbers_are_described_by_mean_and_quantile_groups() -> None:
     y = np.linspace(0, 1, 1000)
-    described = describe_partition(np.where(y < 0.25, "low", "rest"), y)
+    described = describe_partition(y, silos=np.where(y < 0.25, "low", "rest"))
     assert described.numeric and described.counts.shape == (2, 10)
     assert described.counts.loc["low"].tolist() == [100, 100, 50] + [0] * 7
     assert described.table["target_mean"].tolist() == pytest.approx([0.125, 0.625], abs=0.002)
     assert "classes" not in described.table
-    tied = describe_partition(["a"] * 100, [0.0] * 95 + [0.5, 1, 2, 3, 4])  # most of ten groups would be empty
+    tied = describe_partition([0.0] * 95 + [0.5, 1, 2, 3, 4], silos=["a"] * 100)  # most of ten groups would be empty
     assert tied.counts.columns.tolist() == ["0", "0.5 to 4"]
 
 
 def test_silos_may_be_named_by_numbers_and_y_be_anything_that_is_a_class() -> None:
-    described = describe_partition([2, 10, 2], [True, False, True])
+    described = describe_partition([True, False, True], silos=[2, 10, 2])
     assert described.table.index.tolist() == ["2", "10"]
     assert described.counts.columns.tolist() == ["False", "True"]
-    assert not describe_partition(["a", "b"], [1.0, 2.0]).numeric
+    assert not describe_partition([1.0, 2.0], silos=["a", "b"]).numeric
 
 
 def test_categories_and_missing_values_are_compared() -> None:
     X = pd.DataFrame({"kind": pd.Categorical(["u", "u", "v", None]), "size": [1.0, np.nan, 1.0, 1.0]})
-    drift = describe_partition(["a", "a", "b", "b"], [0, 1, 0, 1], X).table["feature_drift"]
+    drift = describe_partition([0, 1, 0, 1], silos=["a", "a", "b", "b"], X=X).table["feature_drift"]
     assert drift.tolist() == [(0.5 + 0.25) / 2] * 2
 
 
 def test_it_prints_and_shows_itself() -> None:
     y = np.arange(600) % 3
-    described = describe_partition(partition_iid(600, 50), y, y[:, None])
+    described = describe_partition(y, silos=partition_iid(600, 50), X=y[:, None])
     text, html = str(described), described._repr_html_()
     assert text.startswith("50 silos, 600 rows: 12 to 12 a silo, the median 12; Gini 0.000, as even as 50.0 equal")
     assert "by chance" in text and "Feature drift" in text and text.count("\n") < 30
     assert html.startswith("<p>50 silos") and html.count("<tr") < 25 and "</table>" in html
-    assert "Feature drift" not in str(describe_partition(["a"], ["x"]))
+    assert "Feature drift" not in str(describe_partition(["x"], silos=["a"]))
 
 
 # -- the plot ---------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def heights(ax: Any) -> NDArray[np.float64]:
 @pytest.mark.parametrize(("silos", "labels"), [(1, 1), (3, 2), (12, 10), (60, 15), (200, 3)])
 def test_bars_are_as_high_as_counts(axes: Any, silos: int, labels: int) -> None:
     y = np.arange(max(3 * silos, 4 * labels)) % labels
-    described = describe_partition(partition_dirichlet(y, silos, 0.5), y)
+    described = describe_partition(y, silos=partition_dirichlet(y, silos, 0.5))
     assert described.plot(axes) is axes
     np.testing.assert_allclose(heights(axes), described.counts.to_numpy())
     assert [text.get_text() for text in axes.get_legend().get_texts()] == described.counts.columns.tolist()[::-1]
@@ -219,14 +219,14 @@ def test_bars_are_as_high_as_counts(axes: Any, silos: int, labels: int) -> None:
 
 def test_shares_are_bars_of_one_height(axes: Any) -> None:
     y = np.arange(300) % 4
-    described = describe_partition(partition_sizes(300, 5, 1.0), y)
+    described = describe_partition(y, silos=partition_sizes(300, 5, 1.0))
     described.plot(axes, shares=True)
     np.testing.assert_allclose(heights(axes).sum(axis=1), 1)
 
 
 def test_rare_labels_are_drawn_together(axes: Any) -> None:
     y = np.minimum(np.arange(3000) // 30, 60)
-    described = describe_partition(partition_iid(3000, 5), y)
+    described = describe_partition(y, silos=partition_iid(3000, 5))
     described.plot(axes)
     assert len(axes.patches) == 20
     names = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -236,7 +236,7 @@ def test_rare_labels_are_drawn_together(axes: Any) -> None:
 
 def test_numbers_are_drawn_by_group_in_a_figure_of_their_own(axes: Any) -> None:
     y = np.random.default_rng(0).normal(size=100)
-    ax = describe_partition(partition_iid(100, 4), y).plot()
+    ax = describe_partition(y, silos=partition_iid(100, 4)).plot()
     assert ax is not axes and len(ax.patches) == 10 and ax.get_legend().get_title().get_text() == "target"
     ax.figure.canvas.draw()
 
@@ -244,7 +244,7 @@ def test_numbers_are_drawn_by_group_in_a_figure_of_their_own(axes: Any) -> None:
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fedtrees\[plot\]'"):
-        describe_partition(["a"], ["x"]).plot()
+        describe_partition(["x"], silos=["a"]).plot()
 
 
 # -- bad input --------------------------------------------------------------------------------------------
@@ -263,5 +263,6 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_cannot_be_described_is_refused(arguments: Any, message: str) -> None:
+    silos, y, *X = arguments
     with pytest.raises(DataError, match=message):
-        describe_partition(*arguments)
+        describe_partition(y, silos=silos, X=X[0] if X else None)

@@ -212,7 +212,9 @@ def brier(y: Any, p: Any) -> Any:
 def test_a_function_is_a_metric_if_it_says_something_of_each_row() -> None:
     weight = stream(0, "weights").integers(1, 9, len(YV)).astype(float)
     given: dict[str, Any] = {"eval_set": [(XV, YV)], "sample_weight_eval_set": [weight]}
-    fitted = model(eval_metric=["logloss", brier], early_stopping_rounds=3).fit(X, Y, np.arange(len(Y)) % 3, **given)
+    fitted = model(eval_metric=["logloss", brier], early_stopping_rounds=3).fit(
+        X, Y, silos=np.arange(len(Y)) % 3, **given
+    )
     scores = fitted.evals_result_["validation_0"]["brier"]
     expected = np.average(brier(YV, fitted.predict_proba(XV)[:, 1]), weights=weight)
     assert scores[fitted.best_iteration] == pytest.approx(expected, rel=1e-5)

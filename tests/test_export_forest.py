@@ -55,7 +55,7 @@ def table(seed: int, classes: int, missing: float, rows: int = 160) -> tuple[pd.
 def test_a_booster_predicts_the_same(estimator: Any, classes: int, missing: float, named: bool, seed: int) -> None:
     X, y = table(seed, classes if estimator._classifies else 0, missing)
     rows = X if named else X.to_numpy()
-    model = clone(estimator).set_params(n_jobs=1).fit(rows, y, np.arange(len(y)) % 3)
+    model = clone(estimator).set_params(n_jobs=1).fit(rows, y, silos=np.arange(len(y)) % 3)
     said = model.to_booster().inplace_predict(X.to_numpy(), validate_features=False)
     if not model._classifies:
         expected = model.predict(rows)

@@ -200,7 +200,7 @@ def marked(missing: float) -> tuple[NDArray[np.float32], NDArray[np.float32], ND
 def test_a_marker_is_missing_in_training_scoring_and_prediction(missing: float) -> None:
     plain, given, y = marked(missing)
     expected = FedGBTClassifier(4).fit(plain, y, eval_set=[(plain, y)])
-    model = FedGBTClassifier(4, missing=missing).fit(given, y, np.arange(300) % 3, eval_set=[(given, y)])
+    model = FedGBTClassifier(4, missing=missing).fit(given, y, silos=np.arange(300) % 3, eval_set=[(given, y)])
     assert model.booster_.save_raw("ubj") == expected.booster_.save_raw("ubj")
     assert model.evals_result() == expected.evals_result()
     assert model.predict_proba(given).tobytes() == expected.predict_proba(plain).tobytes()

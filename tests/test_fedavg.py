@@ -111,7 +111,7 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
     )
     found = []
     for mode, n_jobs in (("fused", 1), ("fused", 3), ("faithful", 2)):
-        federation = LocalFederation.from_table(X, y, whose, weight, mode=mode, n_jobs=n_jobs)
+        federation = LocalFederation.from_table(X, y, silos=whose, sample_weight=weight, mode=mode, n_jobs=n_jobs)
         seen, channel = trained(federation, settings)
         found.append(
             (seen.networks[-1].params.tobytes(), repr(seen.losses), channel.ledger.bytes_up, channel.ledger.bytes_down)
@@ -121,7 +121,7 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
     # whoever stands first: cohorts are places, so all of them are asked
     names = sorted(set(whose))
     apart = [
-        Silo(name, X[whose == name], y[whose == name], None if weight is None else weight[whose == name])
+        Silo(name, X[whose == name], y[whose == name], sample_weight=None if weight is None else weight[whose == name])
         for name in names
     ]
     settings = replace(settings, sampler=Settings(MODEL, 3).sampler)
@@ -200,7 +200,7 @@ def test_a_round_is_the_weighted_mean_of_what_each_silo_makes_by_itself(seed: in
     settings = Settings(
         MODEL, 3, targets=0, rounds=1, work=work, weighting=given_weighting, seed=seed, standardize=False
     )
-    seen, _ = trained(LocalFederation.from_table(X, y, whose), settings)
+    seen, _ = trained(LocalFederation.from_table(X, y, silos=whose), settings)
     start, total, mass = seen.networks[0].params, np.zeros(MODEL.n_params), 0.0
     for name in names:
         own = whose == name
@@ -215,7 +215,7 @@ def test_a_round_is_the_weighted_mean_of_what_each_silo_makes_by_itself(seed: in
 def test_fedsgd_over_silos_is_gradient_descent_on_all_rows() -> None:
     X, y = table(3)
     settings = Settings(MODEL, 3, targets=0, rounds=5, work=Work(1, None, 0.5), method=FedSGD())
-    apart, _ = trained(LocalFederation.from_table(X, y, np.arange(60) % 7), settings)
+    apart, _ = trained(LocalFederation.from_table(X, y, silos=np.arange(60) % 7), settings)
     pooled, _ = trained(LocalFederation.from_table(X, y), settings)
     np.testing.assert_allclose(apart.networks[-1].params, pooled.networks[-1].params, rtol=0, atol=1e-5)
 
@@ -236,7 +236,7 @@ def test_a_round_that_draws_nobody_changes_nothing() -> None:
 
 def test_training_that_goes_on_is_training_in_one_piece() -> None:
     X, y = table(5)
-    federation = LocalFederation.from_table(X, y, np.arange(60) % 4)
+    federation = LocalFederation.from_table(X, y, silos=np.arange(60) % 4)
     settings = Settings(MODEL, 3, targets=0, rounds=6, work=Work(1, 8, 0.3))
     whole, _ = trained(federation, settings)
     half, _ = trained(federation, replace(settings, rounds=3))
@@ -267,7 +267,7 @@ def test_a_loss_that_diverges_ends_training_where_it_was_well(mode: str) -> None
     model = Perceptron([3, 8, 1], "reg:squarederror")
     settings = Settings(model, 3, rounds=50, work=Work(1, 4, 3.0), standardize=False)
     seen = Seen()
-    federation = LocalFederation.from_table(X, target, np.repeat(["mayo", "ucla"], 30), mode=mode)
+    federation = LocalFederation.from_table(X, target, silos=np.repeat(["mayo", "ucla"], 30), mode=mode)
     with pytest.raises(DivergenceError, match=r"silo '(mayo|ucla)', round \d+: .* lower learning_rate"):
         average(PlainChannel(federation), 2, None, settings, seen)
     assert seen.networks and np.isfinite(seen.networks[-1].params).all()
@@ -277,7 +277,7 @@ def test_missing_values_are_refused_by_silo_and_column() -> None:
     X, y = table(7)
     X[40, 2] = np.nan
     for mode in ("fused", "faithful"):
-        federation = LocalFederation.from_table(X, y, np.repeat(["mayo", "ucla"], 30), mode=mode)
+        federation = LocalFederation.from_table(X, y, silos=np.repeat(["mayo", "ucla"], 30), mode=mode)
         with pytest.raises(DataError, match=r"silo 'ucla': column 'f2' holds NaN, which a network cannot learn from"):
             trained(federation, Settings(MODEL, 3, targets=0))
 
@@ -301,7 +301,7 @@ def test_a_round_is_the_mean_of_those_that_answer(mode: str) -> None:
     X, y = table(8)
     whose = (np.arange(60) % 6).astype(str)
     settings = Settings(MODEL, 3, targets=0, rounds=4, work=Work(1, 8, 0.3), standardize=False)
-    flaky = UnreliableFederation(LocalFederation.from_table(X, y, whose, mode=mode), rate=0.5, seed=1)
+    flaky = UnreliableFederation(LocalFederation.from_table(X, y, silos=whose, mode=mode), rate=0.5, seed=1)
     seen, channel = trained(flaky, settings)
     rounds = channel.ledger.per_round()
     answers = rounds.loc[rounds.kind == "LocalUpdate", "answers"].tolist()
@@ -315,7 +315,7 @@ def test_a_round_is_the_mean_of_those_that_answer(mode: str) -> None:
             lots = [stream(1, "vanished", int(number), name).random() for name in flaky.names]
             return np.flatnonzero(np.array(lots) >= 0.5)
 
-    federation = LocalFederation.from_table(X, y, whose, mode=mode)
+    federation = LocalFederation.from_table(X, y, silos=whose, mode=mode)
     whole, _ = trained(federation, replace(settings, sampler=ThoseWhoAnswered()))
     assert seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
 

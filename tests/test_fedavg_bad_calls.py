@@ -100,7 +100,7 @@ def test_numpys_numbers_are_numbers() -> None:
         {"compression": TopK(np.float32(0.5), np.int32(8))}, {"batch_size": np.int16(8)},
     ]  # fmt: skip
     for plain, numpys in zip(given, same, strict=True):
-        models = [FedAvgClassifier((4,), n_rounds=2, **how).fit(X, Y, CLINICS) for how in (plain, numpys)]
+        models = [FedAvgClassifier((4,), n_rounds=2, **how).fit(X, Y, silos=CLINICS) for how in (plain, numpys)]
         assert models[0].params_.tobytes() == models[1].params_.tobytes()
         assert models[0].ledger_.bytes_down == models[1].ledger_.bytes_down
 

@@ -67,7 +67,7 @@ def test_without_hidden_layers_it_is_ridge_regression() -> None:
     table, y = load_diabetes(return_X_y=True)
     alpha, n = 0.01, len(y)
     model = FedAvgRegressor((), n_rounds=3000, batch_size=None, learning_rate=0.1, upload="gradients", alpha=alpha)
-    model.fit(table, y, np.arange(n) % 5)
+    model.fit(table, y, silos=np.arange(n) % 5)
     Z, z = (table - table.mean(0)) / table.std(0), (y - y.mean()) / y.std()
     theirs = Ridge(alpha * n, solver="cholesky").fit(Z, z)
     np.testing.assert_allclose(model.coefs_[0][:, 0], theirs.coef_, rtol=0, atol=2e-3)
@@ -78,21 +78,21 @@ def test_without_hidden_layers_it_is_ridge_regression() -> None:
 def test_every_method_learns_three_classes_over_silos_that_hold_two(method: str) -> None:
     table, y = load_iris(return_X_y=True)
     silos = (np.arange(150) // 25).astype(str)  # two silos a class
-    model = FedAvgClassifier((16,), n_rounds=60, method=method, batch_size=8).fit(table, y, silos)
+    model = FedAvgClassifier((16,), n_rounds=60, method=method, batch_size=8).fit(table, y, silos=silos)
     assert model.score(table, y) > 0.9
     assert model.loss_curve_[-1] < model.loss_curve_[0] / 2 and model.n_rounds_ == len(model.loss_curve_) == 60
 
 
 @pytest.mark.parametrize("server", ["fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"])
 def test_every_server_optimiser_learns(server: str) -> None:
-    model = FedAvgClassifier((8,), n_rounds=30, server=server, sampling=0.7).fit(X, Y, CLINICS)
+    model = FedAvgClassifier((8,), n_rounds=30, server=server, sampling=0.7).fit(X, Y, silos=CLINICS)
     assert model.score(X, Y) > 0.95
 
 
 @pytest.mark.parametrize("compression", [Rounded(4), Rounded(8), TopK(0.05)])
 def test_fewer_bytes_learn_nearly_as_well(compression: Any) -> None:
-    whole = FedAvgClassifier((32,), n_rounds=40, weighting="rows").fit(X, Y, CLINICS)
-    small = FedAvgClassifier((32,), n_rounds=40, compression=compression).fit(X, Y, CLINICS)
+    whole = FedAvgClassifier((32,), n_rounds=40, weighting="rows").fit(X, Y, silos=CLINICS)
+    small = FedAvgClassifier((32,), n_rounds=40, compression=compression).fit(X, Y, silos=CLINICS)
     assert small.score(X, Y) > whole.score(X, Y) - 0.02
 
     def up(model: FedAvgClassifier) -> float:
@@ -126,7 +126,7 @@ def test_every_schedule_is_what_it_says() -> None:
 def test_scores_of_evaluation_sets_are_those_of_the_model_and_the_best_round_stays() -> None:
     train = np.arange(len(Y)) % 4 > 0
     model = FedAvgClassifier((8,), n_rounds=200, eval_metric=["auc", "logloss"], patience=5, learning_rate=0.5)
-    model.fit(X[train], Y[train], CLINICS[train], eval_set=[(X[~train], Y[~train])], eval_silos=[CLINICS[~train]])
+    model.fit(X[train], Y[train], silos=CLINICS[train], eval_set=[(X[~train], Y[~train])], eval_silos=[CLINICS[~train]])
     scores = model.evals_result_["validation_0"]["logloss"]
     best = int(np.argmin(scores))
     assert len(scores) == best + 6 == model.n_rounds_ < 200
@@ -136,16 +136,16 @@ def test_scores_of_evaluation_sets_are_those_of_the_model_and_the_best_round_sta
 
 def test_it_stops_where_the_target_is_reached() -> None:
     model = FedAvgClassifier((8,), n_rounds=200, eval_metric="error", target_score=0.04, validation_fraction=0.25)
-    model.fit(X, Y, CLINICS)
+    model.fit(X, Y, silos=CLINICS)
     errors = model.evals_result_["validation_0"]["error"]
     assert len(errors) < 200 and errors[-1] <= 0.04 < min(errors[:-1])
     maximised = FedAvgClassifier((8,), n_rounds=200, eval_metric="auc", target_score=0.98, validation_fraction=0.25)
-    areas = maximised.fit(X, Y, CLINICS).evals_result_["validation_0"]["auc"]
+    areas = maximised.fit(X, Y, silos=CLINICS).evals_result_["validation_0"]["auc"]
     assert areas[-1] >= 0.98 > max(areas[:-1])
 
 
 def test_without_evaluation_sets_patience_looks_at_the_training_loss() -> None:
-    model = FedAvgClassifier((), n_rounds=5000, learning_rate=2.0, patience=3).fit(X, Y, CLINICS)
+    model = FedAvgClassifier((), n_rounds=5000, learning_rate=2.0, patience=3).fit(X, Y, silos=CLINICS)
     losses = model.loss_curve_
     assert len(losses) == int(np.argmin(losses)) + 4 < 5000
 
@@ -163,14 +163,14 @@ def test_two_targets_are_scored_by_rows_of_both() -> None:
 
 def test_more_rounds_are_the_same_as_all_at_once() -> None:
     common: dict[str, Any] = {"hidden_layer_sizes": (8,), "sampling": 0.7, "method": "fedprox", "server": "fedadam"}
-    whole = FedAvgClassifier(n_rounds=6, **common).fit(X, Y, CLINICS)
+    whole = FedAvgClassifier(n_rounds=6, **common).fit(X, Y, silos=CLINICS)
     bit = FedAvgClassifier(**common)
     for _ in range(3):
-        bit.partial_fit(X, Y, CLINICS, n_rounds=2)
-    warm = FedAvgClassifier(n_rounds=3, warm_start=True, **common).fit(X, Y, CLINICS).fit(X, Y, CLINICS)
+        bit.partial_fit(X, Y, silos=CLINICS, n_rounds=2)
+    warm = FedAvgClassifier(n_rounds=3, warm_start=True, **common).fit(X, Y, silos=CLINICS).fit(X, Y, silos=CLINICS)
     assert whole.params_.tobytes() == bit.params_.tobytes() == warm.params_.tobytes()
     assert whole.loss_curve_ == bit.loss_curve_ == warm.loss_curve_ and bit.n_rounds_ == 6
-    cold = FedAvgClassifier(n_rounds=3, **common).fit(X, Y, CLINICS).fit(X, Y, CLINICS)
+    cold = FedAvgClassifier(n_rounds=3, **common).fit(X, Y, silos=CLINICS).fit(X, Y, silos=CLINICS)
     assert cold.n_rounds_ == 3
 
 
@@ -210,7 +210,7 @@ def moved_apart() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]
 @pytest.mark.parametrize("how", [None, FineTuning(10), Ditto(0.01), Ditto(1.0), OwnHead(1)], ids=repr)
 def test_a_personal_model_fits_its_silo_better(how: Any) -> None:
     table, y, silos = moved_apart()
-    shared = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos)
+    shared = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos=silos)
     before = shared.params_.copy()
     own = silos == "c"
     silo = Silo("c", table[own][::2], y[own][::2])
@@ -222,7 +222,7 @@ def test_a_personal_model_fits_its_silo_better(how: Any) -> None:
 
 def test_the_larger_lam_the_nearer_to_the_shared_model() -> None:
     table, y, silos = moved_apart()
-    shared = FedAvgClassifier((16,), n_rounds=5).fit(table, y, silos)
+    shared = FedAvgClassifier((16,), n_rounds=5).fit(table, y, silos=silos)
     silo = Silo("c", table[silos == "c"], y[silos == "c"])
     far = [np.linalg.norm(shared.personalize(silo, Ditto(lam)).params_ - shared.params_) for lam in (0.01, 0.3, 3.0)]
     assert far[0] > far[1] > far[2] > 0
@@ -230,8 +230,8 @@ def test_the_larger_lam_the_nearer_to_the_shared_model() -> None:
 
 def test_fedper_shares_the_body_and_each_silo_trains_its_head() -> None:
     table, y, silos = moved_apart()
-    model = FedAvgClassifier((16,), n_rounds=20, method="fedper").fit(table, y, silos)
-    plain = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos)
+    model = FedAvgClassifier((16,), n_rounds=20, method="fedper").fit(table, y, silos=silos)
+    plain = FedAvgClassifier((16,), n_rounds=20).fit(table, y, silos=silos)
     rounds, others = (own.ledger_.per_round() for own in (model, plain))
     sent = rounds.integers[rounds.kind == "LocalUpdate"].iloc[0]
     assert others.integers[others.kind == "LocalUpdate"].iloc[0] - sent == 17
@@ -248,10 +248,10 @@ def test_fedper_shares_the_body_and_each_silo_trains_its_head() -> None:
 def test_it_is_cloned_pickled_searched_and_put_into_pipelines() -> None:
     model = FedAvgClassifier((8,), n_rounds=5, method=FedProx(0.1), server=FedAdam(0.02), compression=Rounded(10))
     assert clone(model).get_params() == model.get_params()
-    model.fit(X, Y, CLINICS)
+    model.fit(X, Y, silos=CLINICS)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    assert again.partial_fit(X, Y, CLINICS).n_rounds_ == 6
+    assert again.partial_fit(X, Y, silos=CLINICS).n_rounds_ == 6
     with sklearn.config_context(enable_metadata_routing=True):
         estimator = FedAvgClassifier((8,), n_rounds=20).set_fit_request(silos=True)
         pipeline = make_pipeline(MinMaxScaler(), estimator)
@@ -263,7 +263,7 @@ def test_it_is_cloned_pickled_searched_and_put_into_pipelines() -> None:
 
 def test_frames_keep_their_names_and_federations_their_silos() -> None:
     frame = pd.DataFrame(X, columns=[f"c{place}" for place in range(30)])
-    model = FedAvgClassifier((8,), n_rounds=3).fit(frame, Y, CLINICS)
+    model = FedAvgClassifier((8,), n_rounds=3).fit(frame, Y, silos=CLINICS)
     assert model.feature_names_in_.tolist() == list(frame) and model.coefs_[0].shape == (30, 8)
     parts = [Silo(name, frame[name == CLINICS], Y[name == CLINICS], n_jobs=1) for name in np.unique(CLINICS)]
     for mode in ("fused", "faithful"):
@@ -280,8 +280,8 @@ def test_of_one_step_of_all_rows_scaffold_is_federated_averaging_however_silos_c
     table, y = load_diabetes(return_X_y=True)
     silos = np.where(np.arange(len(y)) < 8, "a", "b")
     common: dict[str, Any] = {"n_rounds": 20, "batch_size": None, "weighting": weighting, "hidden_layer_sizes": ()}
-    plain = FedAvgRegressor(**common).fit(table, y, silos)
-    scaffold = FedAvgRegressor(method="scaffold", **common).fit(table, y, silos)
+    plain = FedAvgRegressor(**common).fit(table, y, silos=silos)
+    scaffold = FedAvgRegressor(method="scaffold", **common).fit(table, y, silos=silos)
     np.testing.assert_allclose(scaffold.loss_curve_, plain.loss_curve_, rtol=1e-4)
 
 
@@ -291,8 +291,8 @@ def test_runs_that_follow_each_other_begin_with_new_control_variates() -> None:
     common: dict[str, Any] = {"batch_size": None, "learning_rate": 0.3, "hidden_layer_sizes": ()}
     scaffold, plain = FedAvgRegressor(method="scaffold", **common), FedAvgRegressor(**common)
     for _ in range(30):
-        scaffold.partial_fit(table, y, silos)
-        plain.partial_fit(table, y, silos)
+        scaffold.partial_fit(table, y, silos=silos)
+        plain.partial_fit(table, y, silos=silos)
     assert scaffold.score(table, y) == pytest.approx(plain.score(table, y), abs=1e-3)
 
 
@@ -308,7 +308,7 @@ def test_the_round_that_reaches_the_target_is_kept_whatever_the_patience() -> No
     model = FedAvgClassifier(
         (4,), n_rounds=200, learning_rate=0.02, batch_size=8, eval_metric="error", patience=100, target_score=0.03,
         validation_fraction=0.3,
-    ).fit(X, Y, CLINICS)  # fmt: skip
+    ).fit(X, Y, silos=CLINICS)  # fmt: skip
     assert model.evals_result_["validation_0"]["error"][-1] <= 0.03
     assert model.params_ is model._network.params
 
@@ -321,10 +321,10 @@ def test_rows_of_a_batch_count_what_they_weigh_in_the_silo() -> None:
     weight = np.where(np.arange(400) < 200, 10.0, 1.0)
     for batch, rate in ((1, 0.0005), (4, 0.002), (400, 0.2)):
         model = FedAvgRegressor((), batch_size=batch, n_rounds=60, learning_rate=rate, standardize=False)
-        model.fit_federation(LocalFederation([Silo("a", table, y, weight, n_jobs=1)], n_jobs=1))
+        model.fit_federation(LocalFederation([Silo("a", table, y, sample_weight=weight, n_jobs=1)], n_jobs=1))
         assert model.coefs_[0][0, 0] == pytest.approx(9 / 11, abs=0.06)
     huge = FedAvgClassifier((4,), n_rounds=30)
-    huge.fit_federation(LocalFederation([Silo("a", X, Y, np.full(len(Y), 3e38), n_jobs=1)], n_jobs=1))
+    huge.fit_federation(LocalFederation([Silo("a", X, Y, sample_weight=np.full(len(Y), 3e38), n_jobs=1)], n_jobs=1))
     assert huge.score(X, Y) > 0.9
 
 
@@ -338,10 +338,10 @@ def test_other_methods_and_servers_do_not_go_on_from_where_others_were() -> None
 
 def test_a_personal_model_that_is_trained_again_is_no_personal_one() -> None:
     table, y, silos = moved_apart()
-    model = FedAvgClassifier((8,), n_rounds=3, method="fedper").fit(table, y, silos)
+    model = FedAvgClassifier((8,), n_rounds=3, method="fedper").fit(table, y, silos=silos)
     personal = model.personalize(Silo("a", table[silos == "a"], y[silos == "a"]))
     personal.predict(table)
-    personal.partial_fit(table, y, silos)
+    personal.partial_fit(table, y, silos=silos)
     with pytest.raises(ParameterError, match="predict with what personalize"):
         personal.predict(table)
 
@@ -357,9 +357,9 @@ def test_silos_of_no_weight_train_and_count_nothing() -> None:
     table, y, silos = moved_apart()
     only = np.isin(silos, ["a", "b"])
     model = FedAvgClassifier((8,), n_rounds=5, weighting={"a": 1, "b": 3, "c": 0, "d": 0}, standardize=False)
-    model.fit(table, y, silos)
+    model.fit(table, y, silos=silos)
     other = FedAvgClassifier((8,), n_rounds=5, weighting={"a": 1, "b": 3}, standardize=False)
-    other.fit(table[only], y[only], silos[only])
+    other.fit(table[only], y[only], silos=silos[only])
     np.testing.assert_allclose(model.params_, other.params_, rtol=0, atol=1e-4)
 
 
@@ -371,7 +371,7 @@ def test_equal_silos_count_the_same_however_unequal_their_rows() -> None:
     y = np.where(silos == "a", 1.0, -1.0) + 1e-9 * rng.normal(size=5003)
     model = FedAvgRegressor(
         (), n_rounds=1, batch_size=None, learning_rate=0.5, weighting="equal", standardize=False
-    ).fit(table, y, silos)
+    ).fit(table, y, silos=silos)
     w = FedAvgRegressor((), standardize=False).partial_fit(table, y, n_rounds=0).params_
     each = [w - 0.5 * (w.sum() - own) for own in (1.0, -1.0)]
     np.testing.assert_allclose(model.params_, np.mean(each, axis=0), rtol=0, atol=1e-6)
@@ -379,7 +379,7 @@ def test_equal_silos_count_the_same_however_unequal_their_rows() -> None:
 
 def test_no_silos_scale_leaks_into_another_s() -> None:
     """Columns are scaled by all rows: silos that measure in other units are not made alike."""
-    model = FedAvgClassifier((8,), n_rounds=1).fit(X, Y, CLINICS)
+    model = FedAvgClassifier((8,), n_rounds=1).fit(X, Y, silos=CLINICS)
     pooled = FedAvgClassifier((8,), n_rounds=1).fit(X, Y)
     moments, other = model._network.moments, pooled._network.moments
     assert moments.mean.tobytes() == other.mean.tobytes() and moments.deviation.tobytes() == other.deviation.tobytes()

@@ -67,7 +67,7 @@ class Ground:
 
     def grow(self, rule: SplitRule, max_depth: int, riders: Sequence[Query] = ()) -> tuple[Tree, Listener, list[Any]]:
         """One tree over four silos, by the package."""
-        federation = LocalFederation.from_table(self.X, self.y, self.silos, self.weight, n_jobs=2)
+        federation = LocalFederation.from_table(self.X, self.y, silos=self.silos, sample_weight=self.weight, n_jobs=2)
         channel, cuts = Listener(federation), self.cuts
         objective = "reg:squarederror"
         channel.tell(Begin(objective, None, np.zeros(1, np.float32), cuts.values, cuts.offsets, cuts.missing))
@@ -217,7 +217,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     X = rng.normal(size=(300, 3)).astype(np.float32)
     n_classes = max(outputs, 2)
     y, cuts, silos = np.arange(300) % n_classes, cuts_over(X, 16)[0], np.arange(300) % 3
-    federation = LocalFederation.from_table(X, y, silos)
+    federation = LocalFederation.from_table(X, y, silos=silos)
     channel, margin = Listener(federation), rng.normal(size=outputs).astype(np.float32)
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))

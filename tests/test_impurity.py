@@ -258,7 +258,7 @@ def test_a_tree_of_few_values_is_scikit_learns_own(criterion: str, depth: int, l
     rng = np.random.default_rng(0)
     X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
     y = np.digitize(X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=15, size=1500), [30, 60])
-    own = FedTreeClassifier(criterion=criterion, max_depth=depth, **limits).fit(X, y, rng.integers(0, 5, 1500))
+    own = FedTreeClassifier(criterion=criterion, max_depth=depth, **limits).fit(X, y, silos=rng.integers(0, 5, 1500))
     theirs = DecisionTreeClassifier(criterion=criterion, max_depth=depth, random_state=0, **limits).fit(X, y)
     assert own.get_n_leaves() == theirs.get_n_leaves()
     assert own.predict_proba(X).tolist() == theirs.predict_proba(X).tolist()
@@ -271,7 +271,7 @@ def test_a_regression_tree_of_few_values_is_scikit_learns_own(limits: dict[str, 
     rng = np.random.default_rng(1)
     X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
     y = X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=5, size=1500)
-    own = FedTreeRegressor(max_depth=6, **limits).fit(X, y, rng.integers(0, 5, 1500))
+    own = FedTreeRegressor(max_depth=6, **limits).fit(X, y, silos=rng.integers(0, 5, 1500))
     theirs = DecisionTreeRegressor(max_depth=6, random_state=0, **limits).fit(X, y)
     assert own.get_n_leaves() == theirs.get_n_leaves()
     np.testing.assert_allclose(own.predict(X), theirs.predict(X), rtol=1e-4)
@@ -309,7 +309,7 @@ def test_on_real_silos_we_score_as_scikit_learn_does(kind: str, name: str) -> No
     X, y, silos, train = getattr(data, name)()
     filled = X.fillna(-1)  # scikit-learn's AdaBoost takes none that are missing
     own, theirs = (make(6) for make in PAIRS[kind])
-    own.fit(filled[train], y[train], silos[train])
+    own.fit(filled[train], y[train], silos=silos[train])
     theirs.fit(filled[train], y[train])
     scores = [accuracy_score(y[~train], model.predict(filled[~train])) for model in (own, theirs)]
     assert scores[0] == pytest.approx(scores[1], abs=0.005)
@@ -324,7 +324,7 @@ def test_over_four_hospitals_we_score_as_scikit_learn_does(kind: str) -> None:
         X, y, silos, train = data.heart_disease_4hospitals(fold)
         filled = X.fillna(-1)
         own, theirs = (make(6) for make in PAIRS[kind])
-        own.fit(filled[train], y[train], silos[train])
+        own.fit(filled[train], y[train], silos=silos[train])
         theirs.fit(filled[train], y[train])
         scores.append([model.score(filled[~train], y[~train]) for model in (own, theirs)])
     mean = np.mean(scores, axis=0)
@@ -334,7 +334,7 @@ def test_over_four_hospitals_we_score_as_scikit_learn_does(kind: str) -> None:
 @pytest.mark.slow_without_jit
 def test_a_forest_of_diamonds_scores_as_scikit_learns() -> None:
     X, y, silos, train = data.diamonds()
-    own = FedForestRegressor(20, max_features=4, oob_score=True).fit(X[train], y[train], silos[train])
+    own = FedForestRegressor(20, max_features=4, oob_score=True).fit(X[train], y[train], silos=silos[train])
     theirs = RandomForestRegressor(20, max_depth=10, max_features=4, random_state=0, n_jobs=2).fit(X[train], y[train])
     assert own.score(X[~train], y[~train]) == pytest.approx(theirs.score(X[~train], y[~train]), abs=0.005)
     assert own.oob_score_ == pytest.approx(own.score(X[~train], y[~train]), abs=0.01)

@@ -67,7 +67,7 @@ def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> N
 @examples(30)
 @given(problem=problems(categories=True))
 def test_silo_ids_beside_the_rows_give_the_pooled_model(problem: Problem) -> None:
-    model = problem.estimator().fit(problem.table(), problem.y, problem.silo, problem.weight)
+    model = problem.estimator().fit(problem.table(), problem.y, silos=problem.silo, sample_weight=problem.weight)
     assert model_bytes(model) == problem.pooled()
 
 
@@ -100,7 +100,7 @@ def test_a_silo_that_gives_no_weights_counts_each_row_as_one() -> None:
     rng = np.random.default_rng(0)
     X, y, weight = rng.normal(size=(60, 2)), rng.integers(0, 2, 60), np.repeat([1.0, 2.0], 30)
     pooled = FedGBTClassifier(3, max_depth=3).fit(X, y, sample_weight=weight)
-    silos = Silo("plain", X[:30], y[:30]), Silo("weighted", X[30:], y[30:], weight[30:])
+    silos = Silo("plain", X[:30], y[:30]), Silo("weighted", X[30:], y[30:], sample_weight=weight[30:])
     for mode in ("fused", "faithful"):
         model = FedGBTClassifier(3, max_depth=3).fit_federation(LocalFederation(silos, mode))
         assert model_bytes(model) == model_bytes(pooled)

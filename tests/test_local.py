@@ -30,7 +30,7 @@ def silos(sizes: list[int] = SIZES, text: bool = True, seed: int = 0) -> list[Si
         X = rng.normal(size=(n, 3)).round(1)
         X[rng.random((n, 3)) < 0.2] = np.nan
         y = np.resize(["ill", "well"], n) if text else rng.normal(size=n)
-        parts.append(Silo(f"silo {k}", X, y if n else [], rng.random(n) + 0.5, n_jobs=1))
+        parts.append(Silo(f"silo {k}", X, y if n else [], sample_weight=rng.random(n) + 0.5, n_jobs=1))
     return parts
 
 
@@ -196,7 +196,9 @@ def test_a_table_with_silo_ids_is_those_silos(shuffle: bool, mode: str) -> None:
     parts = [part for part in silos() if part.table.n_rows]
     X, y, weight, ids = pooled(parts)
     rows = np.random.default_rng(1).permutation(len(y)) if shuffle else np.arange(len(y))
-    federation = LocalFederation.from_table(X[rows], y[rows], ids[rows], weight[rows], mode=mode, n_jobs=1)
+    federation = LocalFederation.from_table(
+        X[rows], y[rows], silos=ids[rows], sample_weight=weight[rows], mode=mode, n_jobs=1
+    )
     assert list(federation.names) == [part.name for part in parts]
     channels = [PlainChannel(f) for f in (federation, LocalFederation(parts, n_jobs=1))]
     for cohort in (np.arange(5), np.array([1, 3])):
@@ -221,15 +223,15 @@ def test_a_table_with_silo_ids_is_those_silos(shuffle: bool, mode: str) -> None:
     ids=str,
 )
 def test_silo_ids_of_each_kind(ids: Any, names: list[str]) -> None:
-    federation = LocalFederation.from_table(np.zeros((4, 1)), np.zeros(4), ids)
+    federation = LocalFederation.from_table(np.zeros((4, 1)), np.zeros(4), silos=ids)
     assert list(federation.names) == names
     assert federation.table.n_rows == 4
 
 
 def test_a_table_in_order_is_not_copied() -> None:
     X = np.zeros((4, 2), np.float32)
-    assert LocalFederation.from_table(X, np.zeros(4), [1, 1, 2, 2]).table.order is None
-    shuffled = LocalFederation.from_table(X, np.zeros(4), [2, 1, 2, 1])
+    assert LocalFederation.from_table(X, np.zeros(4), silos=[1, 1, 2, 2]).table.order is None
+    shuffled = LocalFederation.from_table(X, np.zeros(4), silos=[2, 1, 2, 1])
     assert shuffled.table.order is not None and shuffled.table.order.tolist() == [1, 3, 0, 2]
     assert shuffled.table.X is X
 

@@ -30,7 +30,7 @@ SEED, ROUNDS = 5, 3
 
 def networks(method: AnyMethod) -> list[NDArray[np.float32]]:
     settings = Settings(MODEL, 3, targets=0, rounds=ROUNDS, work=WORK, method=method, seed=SEED, standardize=False)
-    seen, _ = trained(LocalFederation.from_table(X, Y, WHOSE), settings)
+    seen, _ = trained(LocalFederation.from_table(X, Y, silos=WHOSE), settings)
     return [network.params for network in seen.networks]
 
 

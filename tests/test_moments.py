@@ -25,7 +25,7 @@ def test_they_are_those_of_all_rows_and_of_every_partition(seed: int, silos: int
     found = []
     for whose in (None, rng.integers(0, silos, 60)):
         for mode in ("fused", "faithful"):
-            federation = LocalFederation.from_table(X, y, whose, mode=mode)
+            federation = LocalFederation.from_table(X, y, silos=whose, mode=mode)
             channel = PlainChannel(federation)
             everyone = np.arange(len(federation.names))
             found.append(learn_moments(channel, everyone, 60, 3, targets))

@@ -128,16 +128,17 @@ def table() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_forests_do_not_depend_on_parts_or_threads(monkeypatch: pytest.MonkeyPatch, most: int, n_jobs: int) -> None:
     X, y, silos = table()
-    expected = FedForestClassifier(5, n_jobs=2, random_state=0).fit(X, y, silos)
+    expected = FedForestClassifier(5, n_jobs=2, random_state=0).fit(X, y, silos=silos)
     monkeypatch.setattr(node_sums, "MOST_INTEGERS", most)
-    model = FedForestClassifier(5, n_jobs=n_jobs, random_state=0).fit(X, y, silos)
+    model = FedForestClassifier(5, n_jobs=n_jobs, random_state=0).fit(X, y, silos=silos)
     assert model.predict_proba(X).tobytes() == expected.predict_proba(X).tobytes()
     assert model.ledger_.bytes_up == expected.ledger_.bytes_up
     assert model.ledger_.bytes_down == expected.ledger_.bytes_down
 
 
 def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    federation = LocalFederation.from_table(*table())
+    X, y, silos = table()
+    federation = LocalFederation.from_table(X, y, silos=silos)
     find = node_growth.NodeGrowth._find
 
     def broken(self: node_growth.NodeGrowth, parts: Any) -> Any:
@@ -155,9 +156,10 @@ def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch:
 
 
 def test_silos_elsewhere_answer_in_one_part() -> None:
+    X, y, silos = table()
     answers = []
     for mode in ("fused", "faithful"):
-        channel = PlainChannel(LocalFederation.from_table(*table(), mode=mode))
+        channel = PlainChannel(LocalFederation.from_table(X, y, silos=silos, mode=mode))
         with closing(channel.parts(Counts(6), np.arange(3))) as parts:
             (only,) = parts
         answers.append((only.tolist(), channel.ledger.bytes_up, channel.ledger.bytes_down, channel.ledger.rounds))

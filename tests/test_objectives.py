@@ -50,7 +50,7 @@ def both(
 ) -> tuple[Floats, Floats, Watched]:
     """Margins of ours over five silos, and of XGBoost's hist with our bins and our start."""
     params = {"max_depth": 5, "learning_rate": 0.2, **params}
-    federation = Watched(LocalFederation.from_table(X, y, np.arange(len(y)) % 5, weight))
+    federation = Watched(LocalFederation.from_table(X, y, silos=np.arange(len(y)) % 5, sample_weight=weight))
     model = estimator(objective, n_estimators=trees, **params).fit_federation(federation)
     assert federation.log is not None
     (begin,) = (fact for fact in federation.log.facts if isinstance(fact, Begin))
@@ -223,7 +223,9 @@ def test_a_quantile_by_counting_is_that_of_the_sorted_values(
         np.float32
     )
     weight = rng.integers(1, 5, rows) if whole else None
-    federation = Watched(LocalFederation.from_table(np.zeros((rows, 1)), y, np.arange(rows) % n_silos, weight))
+    federation = Watched(
+        LocalFederation.from_table(np.zeros((rows, 1)), y, silos=np.arange(rows) % n_silos, sample_weight=weight)
+    )
     FedGBTRegressor(1, objective="reg:quantileerror", quantile_alpha=alpha).fit_federation(federation)
     assert federation.log is not None
     (begin,) = (fact for fact in federation.log.facts if isinstance(fact, Begin))
@@ -290,11 +292,14 @@ def test_a_function_trains_as_it_does_in_xgboost(function: Any, objective: str, 
     classifies = bool(CLASSES[objective])
     params = {"n_estimators": 10, "max_depth": 4, "objective": function}
     kind, other = (FedGBTClassifier, xgboost.XGBClassifier) if classifies else (FedGBTRegressor, xgboost.XGBRegressor)
-    model, theirs = kind(**params).fit(X, y, np.arange(1000) % 3, own), other(**params).fit(X, y, sample_weight=own)
+    model, theirs = (
+        kind(**params).fit(X, y, silos=np.arange(1000) % 3, sample_weight=own),
+        other(**params).fit(X, y, sample_weight=own),
+    )
     same = theirs.get_booster().predict(xgboost.DMatrix(X), output_margin=True).reshape(1000, -1).T
     off = np.abs(margins(model, X) - same) > 1e-3
     assert off.mean() < 0.02
-    faithful = LocalFederation.from_table(X, y, np.arange(1000) % 3, own, mode="faithful")
+    faithful = LocalFederation.from_table(X, y, silos=np.arange(1000) % 3, sample_weight=own, mode="faithful")
     assert model_bytes(kind(**params).fit_federation(faithful)) == model_bytes(model) == model_bytes(
         kind(**params).fit(X, y, sample_weight=own)
     )  # fmt: skip

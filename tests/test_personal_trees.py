@@ -37,7 +37,7 @@ def halves() -> tuple[Silo, Any, Any]:
 
 @pytest.mark.parametrize("how", [None, MoreTrees(20), OwnLeaves()], ids=repr)
 def test_a_personal_model_fits_its_silo_better_and_the_shared_one_stays(how: Any) -> None:
-    shared = FedGBTRegressor(20, max_depth=4).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(20, max_depth=4).fit(X, Y, silos=SILOS)
     before = bytes(shared.booster_.save_raw())
     silo, table, y = halves()
     personal = shared.personalize(silo, how)
@@ -47,7 +47,7 @@ def test_a_personal_model_fits_its_silo_better_and_the_shared_one_stays(how: Any
 
 
 def test_more_trees_are_those_of_xgboost_that_goes_on() -> None:
-    shared = FedGBTRegressor(5, max_depth=3, n_jobs=1).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(5, max_depth=3, n_jobs=1).fit(X, Y, silos=SILOS)
     silo, table, _ = halves()
     personal = shared.personalize(silo, MoreTrees(4))
     assert personal.booster_.num_boosted_rounds() == 9
@@ -59,7 +59,7 @@ def test_more_trees_are_those_of_xgboost_that_goes_on() -> None:
 
 
 def test_own_leaves_keep_the_splits() -> None:
-    shared = FedGBTRegressor(5, max_depth=3).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(5, max_depth=3).fit(X, Y, silos=SILOS)
     personal = shared.personalize(halves()[0], OwnLeaves())
     columns = ["Tree", "Node", "Feature", "Split", "Yes", "No"]
     one, other = (model.booster_.trees_to_dataframe()[columns[:3] + columns[4:]] for model in (shared, personal))
@@ -69,7 +69,7 @@ def test_own_leaves_keep_the_splits() -> None:
 def test_of_classes_and_saved(tmp_path: Any) -> None:
     table, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
-    shared = FedGBTClassifier(3, max_depth=2).fit(table, names, np.arange(150) % 3)
+    shared = FedGBTClassifier(3, max_depth=2).fit(table, names, silos=np.arange(150) % 3)
     personal = shared.personalize(Silo("a", table[50:], names[50:]), MoreTrees(3))
     assert personal.classes_.tolist() == shared.classes_.tolist() and personal.score(table[50:], names[50:]) > 0.95
     personal.save_model(tmp_path / "own.json")
@@ -78,7 +78,7 @@ def test_of_classes_and_saved(tmp_path: Any) -> None:
 
 
 def test_more_trees_follow_the_best_round() -> None:
-    shared = FedGBTRegressor(60, validation_fraction=0.3, early_stopping_rounds=2).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(60, validation_fraction=0.3, early_stopping_rounds=2).fit(X, Y, silos=SILOS)
     silo = halves()[0]
     own = shared.personalize(silo, MoreTrees(20))
     assert own.booster_.num_boosted_rounds() == shared.best_iteration + 1 + 20
@@ -94,10 +94,10 @@ def test_a_ranker_learns_from_its_queries() -> None:
     rows = rng.normal(size=(300, 4)).astype(np.float32)
     qid, weight = np.repeat(np.arange(60), 5), rng.integers(1, 4, 60).astype(np.float32)
     y = np.clip(np.round(rows[:, 0] + 1.5), 0, 3)
-    shared = FedGBTRanker(5).fit(rows, y, qid % 3, qid=qid)
+    shared = FedGBTRanker(5).fit(rows, y, silos=qid % 3, qid=qid)
     mine = qid % 3 == 1
     each = np.unique(qid[mine])
-    own = shared.personalize(Silo("1", rows[mine], y[mine], weight[each], qid=qid[mine]), MoreTrees(4))
+    own = shared.personalize(Silo("1", rows[mine], y[mine], sample_weight=weight[each], qid=qid[mine]), MoreTrees(4))
     matrix = xgboost.DMatrix(rows[mine], y[mine], qid=qid[mine], weight=weight[each])
     params = {"objective": "rank:ndcg", "max_depth": 6, "learning_rate": 0.3, "tree_method": "hist"}
     expected = xgboost.train(params, matrix, 4, xgb_model=shared.booster_.copy())
@@ -108,7 +108,7 @@ def test_margins_to_start_from_and_constraints_hold_for_personal_trees_too() -> 
     silo, start = halves()[0], 5 * Y[: len(halves()[0].table.y)]
     table = silo.table
     shared = FedGBTRegressor(2, monotone_constraints=np.array([1, 0, 0, 0]), interaction_constraints=[[0, 1]])
-    shared.fit(X, Y, SILOS)
+    shared.fit(X, Y, silos=SILOS)
     plain, other = (
         shared.personalize(Silo("a", table.X, table.y, base_margin=margin), MoreTrees(5)) for margin in (None, start)
     )
@@ -119,16 +119,16 @@ def test_margins_to_start_from_and_constraints_hold_for_personal_trees_too() -> 
 
 
 def test_what_has_no_personal_model_says_so() -> None:
-    shared = FedGBTRegressor(2, objective=lambda y, margin: (margin - y, np.ones(len(y)))).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(2, objective=lambda y, margin: (margin - y, np.ones(len(y)))).fit(X, Y, silos=SILOS)
     with pytest.raises(ParameterError, match="models whose objective is a function are not made personal"):
         shared.personalize(halves()[0])
-    times = FedGBTRegressor(2, objective="survival:aft").fit(X, np.stack([Y - Y.min() + 1] * 2, axis=1), SILOS)
+    times = FedGBTRegressor(2, objective="survival:aft").fit(X, np.stack([Y - Y.min() + 1] * 2, axis=1), silos=SILOS)
     with pytest.raises(ParameterError, match="models whose objective is survival:aft are not made personal"):
         times.personalize(halves()[0])
 
 
 def test_wrong_silos_are_refused() -> None:
-    shared = FedGBTRegressor(2).fit(X, Y, SILOS)
+    shared = FedGBTRegressor(2).fit(X, Y, silos=SILOS)
     with pytest.raises(SchemaError, match="3 columns, not 4"):
         shared.personalize(Silo("a", X[:, :3], Y))
     with pytest.raises(DataError, match="silo 'a' holds no row to learn from"):
@@ -145,6 +145,6 @@ def test_wrong_silos_are_refused() -> None:
         shared.personalize(halves()[0], MoreTrees)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="give a MoreTrees or an OwnLeaves"):
         shared.personalize(halves()[0], FineTuning())  # type: ignore[arg-type]
-    classes = FedGBTClassifier(2).fit(X, Y > 0, SILOS)
+    classes = FedGBTClassifier(2).fit(X, Y > 0, silos=SILOS)
     with pytest.raises(DataError, match="label 2 is none of the agreed ones"):
         classes.personalize(Silo("a", X[:3], [0, 1, 2]))

@@ -18,6 +18,7 @@ from fedtrees.errors import unknown_value
 
 # What users may rely on; a name that comes or goes is a change for the CHANGELOG.
 PUBLIC = [
+    "ArgumentError",
     "Availability",
     "BySize",
     "DataError",

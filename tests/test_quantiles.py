@@ -44,7 +44,7 @@ def test_trees_and_scores_are_xgboost_s(weighted: bool) -> None:
         "quantile_alpha": np.array(ALPHAS), "min_child_weight": 5,
     }  # fmt: skip
     given: dict[str, Any] = {"sample_weight": weight[train] if weighted else None, "eval_set": [(X[test], y[test])]}
-    ours = FedGBTRegressor(**params).fit(X[train], y[train], np.arange(600) % 4, **given)
+    ours = FedGBTRegressor(**params).fit(X[train], y[train], silos=np.arange(600) % 4, **given)
     theirs = xgboost.XGBRegressor(**params, tree_method="hist").fit(X[train], y[train], **given, verbose=False)
     assert ours.predict(X).shape == (900, 3)
     if not weighted:  # XGBoost interpolates no weighted quantile, and takes a weight for no row

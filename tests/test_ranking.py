@@ -172,7 +172,7 @@ def test_trees_and_scores_are_xgboost_s(objective: str, params: dict[str, Any], 
     }  # fmt: skip
     held_out: dict[str, Any] = {"eval_set": [(X, y)], "eval_qid": [qid]}
     weights = {"sample_weight": weight, "sample_weight_eval_set": None if weight is None else [weight]}
-    ours = FedGBTRanker(**common).fit(X, y, qid % 4, qid=qid, **held_out, **weights)
+    ours = FedGBTRanker(**common).fit(X, y, silos=qid % 4, qid=qid, **held_out, **weights)
     theirs = xgboost.XGBRanker(**common, tree_method="hist")
     theirs.fit(X, y, qid=qid, **held_out, **weights, verbose=False)
     assert same_trees(ours.booster_, theirs.get_booster()) > 50
@@ -193,7 +193,7 @@ def test_web_searches_are_ranked_as_well_as_by_pooled_xgboost(objective: str, pa
     params: dict[str, Any] = {
         "n_estimators": 40, "learning_rate": 0.1, "max_depth": 5, "objective": objective, "n_jobs": 2, **pairs,
     }  # fmt: skip
-    ours = FedGBTRanker(**params, random_state=0).fit(X, y, qid % 7, qid=qid)
+    ours = FedGBTRanker(**params, random_state=0).fit(X, y, silos=qid % 7, qid=qid)
     theirs = xgboost.XGBRanker(**params, tree_method="hist", random_state=0).fit(X, y, qid=qid)
     scores = [mean_ndcg(y_test, model.predict(X_test), qid_test, 10) for model in (ours, theirs)]
     assert scores[0] > scores[1] - 0.005
@@ -241,12 +241,15 @@ def test_whoever_holds_a_query_the_model_is_the_pooled_one(
     pooled = estimator.fit(X, y, qid=qid, sample_weight=weights(qid)).booster_.save_raw()
     moved = np.argsort(rng.integers(12, size=12)[qid], kind="stable")  # queries in another order, and with gaps
     ids = qid[moved]
-    again = estimator.fit(X[moved], y[moved], holder[ids], weights(ids), qid=ids)
+    again = estimator.fit(X[moved], y[moved], silos=holder[ids], sample_weight=weights(ids), qid=ids)
     assert again.booster_.save_raw() == pooled
     sent = []
     for mode in ("fused", "faithful"):
         own = [holder[qid] == k for k in range(n_silos)]
-        silos = [Silo(f"{k}", X[o], y[o] if o.any() else [], weights(qid[o]), qid=qid[o]) for k, o in enumerate(own)]
+        silos = [
+            Silo(f"{k}", X[o], y[o] if o.any() else [], sample_weight=weights(qid[o]), qid=qid[o])
+            for k, o in enumerate(own)
+        ]
         federation = Watched(LocalFederation(silos, mode=mode))
         model = estimator.fit_federation(federation)
         assert model.booster_.save_raw() == pooled
@@ -324,7 +327,7 @@ X, Y, Q = searches(30, 4)
 HALF = np.arange(30) < 15
 WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "a query in two silos": (
-        lambda: FedGBTRanker(1).fit(X, Y, np.where(np.arange(30) % 2, "a", "b"), qid=Q),
+        lambda: FedGBTRanker(1).fit(X, Y, silos=np.where(np.arange(30) % 2, "a", "b"), qid=Q),
         DataError,
         "qid .* has rows in silo 'a' and in silo 'b'; a query lives inside one silo",
     ),

@@ -53,7 +53,7 @@ def refinements(X: NDArray[np.float32], max_bin: int) -> Iterator[Buckets]:
 
 def cuts_over(X: NDArray[np.float32], max_bin: int, silos: NDArray[np.int64] | None = None) -> tuple[Cuts, int]:
     """The cuts that a federation agrees on, and the rounds it took after the first."""
-    federation = LocalFederation.from_table(X, np.zeros(len(X)), silos)
+    federation = LocalFederation.from_table(X, np.zeros(len(X)), silos=silos)
     channel, everyone = PlainChannel(federation), np.arange(len(federation.names))
     summary: Summary = channel.total(Counts(X.shape[1]), everyone)
     return global_cuts(channel, everyone, summary, max_bin), channel.ledger.rounds - 1

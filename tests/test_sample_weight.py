@@ -85,7 +85,7 @@ def test_whole_weights_that_are_not_are_refused() -> None:
 
 def test_a_silo_of_rows_without_weight_is_an_empty_one() -> None:
     X, y = np.arange(40.0)[:, None], np.arange(40) // 20
-    full, nobody = Silo("full", X, y), Silo("nobody", X + 100, y, np.zeros(40))
+    full, nobody = Silo("full", X, y), Silo("nobody", X + 100, y, sample_weight=np.zeros(40))
     both = FedGBTClassifier(2, max_depth=1).fit_federation(LocalFederation([full, nobody]))
     alone = FedGBTClassifier(2, max_depth=1).fit(X, y)
     assert both.booster_.save_raw("ubj") == alone.booster_.save_raw("ubj")

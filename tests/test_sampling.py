@@ -81,7 +81,9 @@ def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> N
     pooled = problem.pooled()
     assert problem.federated() == pooled
     ids = model_bytes(
-        problem.estimator().fit(problem.table(), problem.y, problem.silo, problem.weight, row_id=problem.row_id)
+        problem.estimator().fit(
+            problem.table(), problem.y, silos=problem.silo, sample_weight=problem.weight, row_id=problem.row_id
+        )
     )
     assert ids == pooled
 
@@ -158,14 +160,16 @@ def test_as_many_features_are_drawn_as_xgboost_would(n: int, share: float, count
 
 def test_a_tree_of_some_features_is_that_of_a_table_of_these() -> None:
     X, y, weight = few_values(500, features=8)
-    model = FedGBTRegressor(3, max_depth=4, colsample_bytree=0.5, random_state=5, n_jobs=1).fit(X, y, None, weight)
+    model = FedGBTRegressor(3, max_depth=4, colsample_bytree=0.5, random_state=5, n_jobs=1).fit(
+        X, y, sample_weight=weight
+    )
     grown = tables_of(model.booster_)
     margin = np.full(len(y), y.astype(np.float32) @ weight / weight.sum())
     for round in range(3):
         kept = Columns(8, 5, bytree=0.5).of_tree(round, 0).tree
         assert set(grown.feature[(grown.tree == round) & (grown.feature >= 0)]) <= set(kept.tolist())
         if round == 0:
-            alone = FedGBTRegressor(1, max_depth=4, n_jobs=1).fit(X[:, kept], y, None, weight).booster_
+            alone = FedGBTRegressor(1, max_depth=4, n_jobs=1).fit(X[:, kept], y, sample_weight=weight).booster_
             other = tables_of(alone)
             other["feature"] = np.where(other.feature >= 0, kept[other.feature], -1)
             assert_frame_equal(grown[grown.tree == 0], other)
@@ -188,7 +192,9 @@ def test_every_node_asks_for_a_feature_of_its_own_draw(policy: dict[str, Any]) -
     X, y, weight = few_values(600, features=10)
     share = {"bytree": 0.8, "bylevel": 0.5, "bynode": 0.5}
     params = {f"colsample_{name}": value for name, value in share.items()} | {"num_parallel_tree": 2} | policy
-    model = FedGBTRegressor(3, random_state=2, n_jobs=1, **params).fit(X, y, np.arange(len(y)) % 3, weight)
+    model = FedGBTRegressor(3, random_state=2, n_jobs=1, **params).fit(
+        X, y, silos=np.arange(len(y)) % 3, sample_weight=weight
+    )
     nodes = 0
     for number, tree in tables_of(model.booster_).groupby("tree"):
         drawn = Columns(10, 2, **share).of_tree(int(number) // 2, int(number) % 2)
@@ -212,7 +218,7 @@ def test_what_is_not_drawn_is_not_sent(params: dict[str, Any], most: float) -> N
     X, y = rng.normal(size=(3000, 40)).astype(np.float32), rng.normal(size=3000)
 
     def asked(**params: Any) -> pd.DataFrame:
-        model = FedGBTRegressor(3, n_jobs=1, **{"max_depth": 4} | params).fit(X, y, np.arange(3000) % 3)
+        model = FedGBTRegressor(3, n_jobs=1, **{"max_depth": 4} | params).fit(X, y, silos=np.arange(3000) % 3)
         rounds = model.ledger_.per_round()
         return rounds[rounds["kind"].str.contains("Histograms")]
 
@@ -274,7 +280,7 @@ def test_a_row_is_drawn_by_its_id_alone() -> None:
     def fit(row_id: Any, silos: Any, order: Any = slice(None), **params: Any) -> bytes:
         params = {"subsample": 0.5, "n_jobs": 1} | params
         model = FedGBTRegressor(2, **params).fit(
-            X[order], y[order], silos, row_id=None if row_id is None else row_id[order]
+            X[order], y[order], silos=silos, row_id=None if row_id is None else row_id[order]
         )
         return model_bytes(model)
 
@@ -350,10 +356,10 @@ def test_weights_of_zero_take_their_ids_along() -> None:
     X, y, weight = rng.normal(size=(300, 2)), rng.normal(size=300), rng.integers(0, 3, 300).astype(float)
     kept, ids = weight > 0, rng.permutation(300)
     params = {"subsample": 0.5, "n_jobs": 1}
-    whole = FedGBTRegressor(2, **params).fit(X, y, np.arange(300) % 3, weight, row_id=ids)
-    part = FedGBTRegressor(2, **params).fit(X[kept], y[kept], None, weight[kept], row_id=ids[kept])
+    whole = FedGBTRegressor(2, **params).fit(X, y, silos=np.arange(300) % 3, sample_weight=weight, row_id=ids)
+    part = FedGBTRegressor(2, **params).fit(X[kept], y[kept], sample_weight=weight[kept], row_id=ids[kept])
     assert model_bytes(whole) == model_bytes(part)
-    silos = [Silo(str(k), X[k::3], y[k::3], weight[k::3], row_id=ids[k::3], n_jobs=1) for k in range(3)]
+    silos = [Silo(str(k), X[k::3], y[k::3], sample_weight=weight[k::3], row_id=ids[k::3], n_jobs=1) for k in range(3)]
     for mode in ("fused", "faithful"):
         model = FedGBTRegressor(2, **params).fit_federation(LocalFederation(silos, mode))
         assert model_bytes(model) == model_bytes(whole)
@@ -366,7 +372,7 @@ def test_trees_of_drawn_rows_score_as_xgboosts_do() -> None:
     params: dict[str, Any] = {"n_estimators": 40, "learning_rate": 0.1, "max_depth": 4, "subsample": 0.5, "n_jobs": 1}
     params |= {"colsample_bytree": 0.8, "colsample_bynode": 0.8}
     train = np.arange(len(y)) % 2 == 0
-    ours = FedGBTRegressor(**params).fit(X[train], y[train], None, weight[train])
+    ours = FedGBTRegressor(**params).fit(X[train], y[train], sample_weight=weight[train])
     theirs = xgboost.XGBRegressor(**params).fit(X[train], y[train], sample_weight=weight[train])
     own, other = (model.score(X[~train], y[~train]) for model in (ours, theirs))
     assert own > 0.3 and own == pytest.approx(other, abs=0.02)

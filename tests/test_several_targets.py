@@ -26,7 +26,7 @@ def silos_of(problem: Problem, y: np.ndarray[Any, Any]) -> list[Silo]:
     return [
         Silo(
             f"silo {k}", problem.table(own), y[own] if own.any() or k % 2 else [],
-            None if problem.weight is None else problem.weight[own], n_jobs=1,
+            sample_weight=None if problem.weight is None else problem.weight[own], n_jobs=1,
         )
         for k in range(problem.n_silos)
         for own in [problem.silo == k]
@@ -64,7 +64,7 @@ def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_trainin
 def test_predictions_and_scores_are_xgboosts(weight: Any) -> None:
     weights = None if weight is None else [weight]
     options: dict[str, Any] = {"sample_weight": weight, "eval_set": [(X, Y)], "sample_weight_eval_set": weights}
-    ours = FedGBTRegressor(**SMALL).fit(X, Y, np.arange(300) % 3, **options)
+    ours = FedGBTRegressor(**SMALL).fit(X, Y, silos=np.arange(300) % 3, **options)
     theirs = xgboost.XGBRegressor(**SMALL, tree_method="hist").fit(X, Y, **options, verbose=False)
     counts = slice(None) if weight is None else weight > 0  # cut points lie between rows that count
     np.testing.assert_allclose(ours.predict(X)[counts], theirs.predict(X)[counts], atol=1e-4)

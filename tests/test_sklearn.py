@@ -68,9 +68,9 @@ class Seen(FedGBTClassifier):
 
     notes: list[dict[str, Any]] = []  # noqa: RUF012 - one list for all clones, to be read after a search
 
-    def fit(self, X: Any, y: Any, silos: Any = None, sample_weight: Any = None) -> Seen:  # type: ignore[override]
+    def fit(self, X: Any, y: Any, *, silos: Any = None, sample_weight: Any = None) -> Seen:  # type: ignore[override]
         self.notes.append({"rows": len(X), "silos": silos, "sample_weight": sample_weight})
-        super().fit(X, y, silos, sample_weight)
+        super().fit(X, y, silos=silos, sample_weight=sample_weight)
         return self
 
 
@@ -163,7 +163,7 @@ def test_parameters_are_read_set_and_cloned(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_clone_is_not_fitted(kind: type) -> None:
-    fitted = kind(**SMALL).fit(X, Y, SILOS)
+    fitted = kind(**SMALL).fit(X, Y, silos=SILOS)
     with pytest.raises(NotFittedError):
         clone(fitted).predict(X)
 
@@ -171,7 +171,7 @@ def test_a_clone_is_not_fitted(kind: type) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_pickle_and_joblib_bring_everything_back(kind: type, tmp_path: Path) -> None:
     frame = pd.DataFrame(X, columns=list("abcd"))
-    model = kind(**SMALL).fit(frame, Y, SILOS, eval_set=[(frame, Y)])
+    model = kind(**SMALL).fit(frame, Y, silos=SILOS, eval_set=[(frame, Y)])
     joblib.dump(model, tmp_path / "model.joblib")
     for back in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
         assert back.predict(frame).tobytes() == model.predict(frame).tobytes()

@@ -85,20 +85,20 @@ def test_held_out_rows_have_the_column_too() -> None:
     test, _, whose = rows(1)
     model = FedGBTRegressor(8, split_on_silo=True, max_depth=4, eval_metric="rmse")
     truth = rows(1)[1]
-    model.fit(X, y, silos, eval_set=[(test, truth)], eval_silos=[whose])
+    model.fit(X, y, silos=silos, eval_set=[(test, truth)], eval_silos=[whose])
     rmse = np.sqrt(np.mean((model.predict(test, silos=whose) - truth) ** 2))
     assert model.evals_result()["validation_0"]["rmse"][-1] == pytest.approx(rmse, rel=1e-5)
     drawn = {
         split: FedGBTRegressor(8, split_on_silo=split, validation_fraction=0.3, early_stopping_rounds=2, max_depth=4)
         for split in (False, True)
     }
-    scores = {split: model.fit(X, y, silos).best_score for split, model in drawn.items()}
+    scores = {split: model.fit(X, y, silos=silos).best_score for split, model in drawn.items()}
     assert scores[True] < 0.8 * scores[False]
 
 
 def test_plain_xgboost_predicts_the_same_from_the_file(tmp_path: Path) -> None:
     X, y, silos = rows()
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
     model.save_model(tmp_path / "model.json")
     plain = xgboost.Booster(model_file=str(tmp_path / "model.json"))
     expected = plain.predict(xgboost.DMatrix(with_column(X, silos), enable_categorical=True))
@@ -113,8 +113,8 @@ def test_plain_xgboost_predicts_the_same_from_the_file(tmp_path: Path) -> None:
 
 def test_arrays_have_silos_too() -> None:
     X, y, silos = rows()
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X.to_numpy(), y, silos)
-    named = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X.to_numpy(), y, silos=silos)
+    named = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
     assert model.predict(X.to_numpy(), silos=silos).tolist() == named.predict(X, silos=silos).tolist()
     assert model.feature_importances_.tolist() == named.feature_importances_.tolist()
     assert model.apply(X.to_numpy(), silos=silos).tolist() == named.apply(X, silos=silos).tolist()
@@ -123,7 +123,7 @@ def test_arrays_have_silos_too() -> None:
 def test_categories_of_the_table_may_stay_numbers() -> None:
     X, y, silos = rows()
     X["ward"] = pd.Categorical(np.random.default_rng(3).choice(list("abc"), len(X)))
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
     assert model.booster_.feature_types == ["float"] * 4 + ["c"]
     assert np.isfinite(model.predict(X, silos=silos)).all()
 
@@ -142,36 +142,36 @@ def test_names_that_plain_xgboost_cannot_tell_apart_are_warned_of() -> None:
     odd = np.array(["ü1", "ü2", "ü3", "ü4"])[np.unique(silos, return_inverse=True)[1]]
     model = FedGBTRegressor(4, split_on_silo=True)
     with pytest.warns(UserWarning, match="column 'silo': of its categories beyond ASCII"):
-        model.fit(X, y, odd)
+        model.fit(X, y, silos=odd)
     assert (
         model.predict(X, silos=odd).tolist()
-        == FedGBTRegressor(4, split_on_silo=True).fit(X, y, silos).predict(X, silos=silos).tolist()
+        == FedGBTRegressor(4, split_on_silo=True).fit(X, y, silos=silos).predict(X, silos=silos).tolist()
     )
 
 
 def test_one_number_is_the_silo_of_all_rows() -> None:
     X, y, silos = rows()
     numbers = np.unique(silos, return_inverse=True)[1]
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, numbers)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=numbers)
     assert model.predict(X, silos=2).tolist() == model.predict(X, silos=np.full(len(y), 2)).tolist()
     assert model.predict(X, silos=np.nan).tolist() == model.predict(X).tolist() != model.predict(X, silos=2).tolist()
 
 
 def test_a_personal_copy_takes_all_rows_for_its_silos(tmp_path: Path) -> None:
     X, y, silos = rows()
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
     own = model.personalize(Silo("ucla", X[:1], y[:1]))
     assert own.predict(X).tolist() == model.predict(X, silos="ucla").tolist()
     assert own.predict(X).tolist() != model.predict(X).tolist()
     assert own.predict(X, silos=silos).tolist() == model.predict(X, silos=silos).tolist()
     own.save_model(tmp_path / "own.ubj")
     assert FedGBTRegressor().load_model(tmp_path / "own.ubj").predict(X).tolist() == own.predict(X).tolist()
-    assert own.fit(X, y, silos).predict(X).tolist() == model.predict(X).tolist()
+    assert own.fit(X, y, silos=silos).predict(X).tolist() == model.predict(X).tolist()
 
 
 def test_rows_of_no_known_silo_go_the_default_way() -> None:
     X, y, silos = rows()
-    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos)
+    model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
     unknown = model.predict(X)
     assert model.predict(X, silos=[None] * len(X)).tolist() == unknown.tolist()
     some = np.where(silos == "oslo", None, silos)
@@ -186,7 +186,7 @@ def test_the_column_follows_the_rows_wherever_they_lie() -> None:
     X, y, silos = rows()
     weight = np.ones(len(X))
     weight[::3] = 0  # which are left out of the table's order
-    table = LocalFederation.from_table(X, y, silos, weight).table
+    table = LocalFederation.from_table(X, y, silos=silos, sample_weight=weight).table
     column = with_silo_column(table, sorted(SIZES)).X[table.order, -1]
     expected = np.array([sorted(SIZES).index(own) for own in silos], np.float32)[table.order]
     assert column.tolist() == expected.tolist()
@@ -202,7 +202,7 @@ def test_codes() -> None:
     some = codes_of_silos(pd.Series(["a", None], dtype="string"), ["a"], 2)
     assert some[0] == 0 and np.isnan(some[1])
     days = pd.Series(pd.to_datetime(["2020-01-01", "2021-02-03"]))
-    federation = LocalFederation.from_table(np.zeros((2, 1)), [0, 1], days)
+    federation = LocalFederation.from_table(np.zeros((2, 1)), [0, 1], silos=days)
     assert codes_of_silos(days, federation.names, 2).tolist() == [0, 1]
 
 
@@ -210,22 +210,22 @@ X, Y, SILOS = rows()
 MODEL = FedGBTRegressor(2, split_on_silo=True)
 WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "no switch": (
-        lambda: FedGBTRegressor(split_on_silo="yes").fit(X, Y, SILOS),
+        lambda: FedGBTRegressor(split_on_silo="yes").fit(X, Y, silos=SILOS),
         ParameterError,
         "split_on_silo='yes': give True or False",
     ),
     "a column of that name": (
-        lambda: MODEL.fit(X.assign(silo=1), Y, SILOS),
+        lambda: MODEL.fit(X.assign(silo=1), Y, silos=SILOS),
         DataError,
         "X has a column 'silo' of its own; rename it",
     ),
     "a model to go on from": (
-        lambda: MODEL.fit(X, Y, SILOS, xgb_model=MODEL.booster_),
+        lambda: MODEL.fit(X, Y, silos=SILOS, xgb_model=MODEL.booster_),
         DataError,
         "cannot go on from an earlier model",
     ),
     "another mode": (
-        lambda: FedGBTRegressor(split_on_silo=True, mode="bagging").fit(X, Y, SILOS),
+        lambda: FedGBTRegressor(split_on_silo=True, mode="bagging").fit(X, Y, silos=SILOS),
         ParameterError,
         "mode='bagging' does not go with split_on_silo",
     ),
@@ -239,13 +239,13 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "one number": (lambda: MODEL.predict(X, silos=3), DataError, "silos: '3' was not there in training"),
     "held-out rows of nobody": (
-        lambda: MODEL.fit(X, Y, SILOS, eval_set=[(X, Y)]),
+        lambda: MODEL.fit(X, Y, silos=SILOS, eval_set=[(X, Y)]),
         ParameterError,
         "eval_silos: trees with split_on_silo ask whose the rows of eval_set are; say it",
     ),
     "too few ids": (lambda: MODEL.predict(X, silos=SILOS[:5]), DataError, "silos: 5 ids for 447 rows"),
     "silos of a model that tells none apart": (
-        lambda: FedGBTRegressor(2).fit(X, Y, SILOS).predict(X, silos=SILOS),
+        lambda: FedGBTRegressor(2).fit(X, Y, silos=SILOS).predict(X, silos=SILOS),
         ParameterError,
         "the model was trained without split_on_silo",
     ),
@@ -270,7 +270,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
 @pytest.mark.parametrize("case", sorted(WRONG))
 def test_what_is_wrong_is_said(case: str) -> None:
     call, kind, message = WRONG[case]
-    MODEL.fit(X, Y, SILOS)
+    MODEL.fit(X, Y, silos=SILOS)
     with pytest.raises(kind) as caught:
         call()
     assert message in str(caught.value)

@@ -116,7 +116,9 @@ def test_trees_and_scores_are_xgboost_s(kind: str, weighted: bool) -> None:
         "eval_metric": ["interval-regression-accuracy", "aft-nloglik"],
     }  # fmt: skip
     model = FedGBTRegressor(6, max_bin=512, **params)
-    model.fit(X, y, np.arange(len(X)) % 3, weight, eval_set=[(X, y)], sample_weight_eval_set=[weight])
+    model.fit(
+        X, y, silos=np.arange(len(X)) % 3, sample_weight=weight, eval_set=[(X, y)], sample_weight_eval_set=[weight]
+    )
     scores: dict[str, Any] = {}
     matrix = their_matrix(X, y, weight)
     theirs = xgboost.train(
@@ -220,7 +222,7 @@ def test_gradients_are_the_slopes_of_the_partial_likelihood(seed: int, n: int, t
     rng = np.random.default_rng(seed)
     weight = rng.integers(1, 4, n).astype(np.float32) if whole else rng.uniform(0.5, 2, n).astype(np.float32)
     start = rng.normal(size=n).astype(np.float32)
-    silo = Silo("a", X, y, weight, base_margin=start, n_jobs=1)
+    silo = Silo("a", X, y, sample_weight=weight, base_margin=start, n_jobs=1)
     federation = Watched(LocalFederation([silo], mode="faithful"))
     FedGBTRegressor(1, objective=COX, max_depth=1, n_jobs=1).fit_federation(federation)
     g, h = (own[0].copy() for own in silo.state.statistics)
@@ -241,7 +243,7 @@ def test_with_as_many_bins_as_times_trees_and_scores_are_xgboost_s() -> None:
     X, y = deaths(900)
     assert len(np.unique(np.abs(y))) == 900
     params: dict[str, Any] = {"objective": COX, "max_depth": 3, "max_bin": 512}
-    model = FedGBTRegressor(6, **params).fit(X, y, np.arange(900) % 4, eval_set=[(X, y)])
+    model = FedGBTRegressor(6, **params).fit(X, y, silos=np.arange(900) % 4, eval_set=[(X, y)])
     matrix, scores = xgboost.QuantileDMatrix(X, y, max_bin=512), {}
     theirs = xgboost.train(
         {"tree_method": "hist", **params}, matrix, 6, evals=[(matrix, "t")], evals_result=scores, verbose_eval=False
@@ -284,7 +286,13 @@ def test_risk_sets_run_over_silos(
     pooled = estimator.fit(X, y, sample_weight=weight, row_id=ids).booster_.save_raw()
     for mode in ("fused", "faithful"):
         silos = [
-            Silo(f"{k}", X[own], y[own] if own.any() else [], None if weight is None else weight[own], row_id=ids[own])
+            Silo(
+                f"{k}",
+                X[own],
+                y[own] if own.any() else [],
+                sample_weight=None if weight is None else weight[own],
+                row_id=ids[own],
+            )
             for k, own in enumerate(silo == k for k in range(n_silos))
         ]
         federation = Watched(LocalFederation(silos, mode=mode))
@@ -304,7 +312,7 @@ def test_risk_sets_run_over_silos(
 def test_a_cohort_that_sees_no_event_learns_nothing() -> None:
     X, y = deaths(60)
     y[:] = np.where(np.arange(60) < 30, np.abs(y), -np.abs(y))  # one silo has all the events
-    model = FedGBTRegressor(6, objective=COX, sampling=1, random_state=1).fit(X, y, np.arange(60) // 30)
+    model = FedGBTRegressor(6, objective=COX, sampling=1, random_state=1).fit(X, y, silos=np.arange(60) // 30)
     sizes = [len(tree["left_children"]) for tree in trees_of(model.booster_)]
     assert 1 in sizes and max(sizes) > 1
 

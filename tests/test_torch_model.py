@@ -73,10 +73,10 @@ def test_convolutions_learn_digits_and_neither_threads_nor_messages_change_a_bit
     X, y = load_digits(return_X_y=True)
     silos = np.arange(len(y)) % 10
     common = {"model": TorchModel(convolutions), "n_rounds": 8, "batch_size": 16, "learning_rate": 0.2, "sampling": 0.5}
-    one, two = (FedAvgClassifier(n_jobs=n, **common).fit(X / 16, y, silos) for n in (1, 2))
+    one, two = (FedAvgClassifier(n_jobs=n, **common).fit(X / 16, y, silos=silos) for n in (1, 2))
     assert one.params_.tobytes() == two.params_.tobytes() and one.score(X / 16, y) > 0.9
     state = torch.random.get_rng_state()
-    FedAvgClassifier(n_jobs=1, **common).fit(X / 16, y, silos)
+    FedAvgClassifier(n_jobs=1, **common).fit(X / 16, y, silos=silos)
     assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is nobody's
     again = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(again.predict(X / 16), one.predict(X / 16))
@@ -89,7 +89,7 @@ def test_regression_of_two_targets() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(300, 4))
     y = np.stack([100 + 10 * X[:, 0], -3 * X[:, 1]], axis=1)
-    model = FedAvgRegressor(model=TorchModel(mlp), n_rounds=60).fit(X, y, np.arange(300) % 3)
+    model = FedAvgRegressor(model=TorchModel(mlp), n_rounds=60).fit(X, y, silos=np.arange(300) % 3)
     assert model.score(X, y) > 0.95
 
 

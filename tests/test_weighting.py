@@ -20,7 +20,12 @@ each_silo = st.lists(st.integers(0, 1000), min_size=1, max_size=6).filter(any)
 def silos(rows: list[int], scale: bool = False) -> list[Silo]:
     rng = np.random.default_rng(0)
     return [
-        Silo(chr(97 + k), rng.normal(size=(n, 2)), rng.normal(size=n), np.full(n, 1.0 + k) if scale else None)
+        Silo(
+            chr(97 + k),
+            rng.normal(size=(n, 2)),
+            rng.normal(size=n),
+            sample_weight=np.full(n, 1.0 + k) if scale else None,
+        )
         for k, n in enumerate(rows)
     ]
 

@@ -31,7 +31,7 @@ def pair(target: str, **options: Any) -> tuple[Any, Any]:
     if target == "numbers":
         ours, theirs = FedGBTRegressor, xgboost.XGBRegressor
     y = TARGETS[target]
-    return ours(**SMALL).fit(X, y, silo_of, **options), theirs(**SMALL, tree_method="hist").fit(X, y, **options)
+    return ours(**SMALL).fit(X, y, silos=silo_of, **options), theirs(**SMALL, tree_method="hist").fit(X, y, **options)
 
 
 @pytest.fixture(scope="module", params=list(TARGETS))
@@ -170,7 +170,8 @@ def test_any_partition_with_margins_gives_the_pooled_model_whose_margins_are_tho
     )
     silos = [
         Silo(
-            str(k), X[silo_of == k], y[silo_of == k], weight[silo_of == k], base_margin=margin[silo_of == k],
+            str(k), X[silo_of == k], y[silo_of == k],
+            sample_weight=weight[silo_of == k], base_margin=margin[silo_of == k],
             eval_set=[(X[:50], y[:50], None, margin[:50])] if k == 1 else [(X[:0], y[:0])],
         )
         for k in range(3)

@@ -53,7 +53,7 @@ def trained(
         del params["base_score"]
     model = (FedGBTClassifier if classifies else FedGBTRegressor)(rounds, max_bin=512, n_jobs=1, **params)
     silos = np.arange(len(y)) % 3
-    ours = model.fit(X, y, silos, weight).booster_
+    ours = model.fit(X, y, silos=silos, sample_weight=weight).booster_
     categorical = params.pop("enable_categorical", False)
     matrix = xgboost.QuantileDMatrix(X, y, weight=weight, max_bin=512, enable_categorical=categorical)
     if params.get("objective") == "multi:softprob":

@@ -68,7 +68,7 @@ def measure(family: Family, size: int, of: Reference, silos: Array) -> dict[str,
     """Train and score."""
     X, y, _, train = of
     started = perf_counter()
-    model = family.make(size).fit(X[train], y[train], silos[train], row_id=np.flatnonzero(train))
+    model = family.make(size).fit(X[train], y[train], silos=silos[train], row_id=np.flatnonzero(train))
     seconds = perf_counter() - started
     p = model.predict_proba(X[~train])[:, 1]
     ledger = model.ledger_
@@ -143,13 +143,13 @@ def print_seconds(rows: int, trees: int, repeats: int) -> None:
     """How long forests take on two threads: of the depth that is ours by default, and of any."""
     X, y = collisions(rows)
     silos = np.arange(rows) % 10
-    FedForestClassifier(2, max_depth=2, n_jobs=2).fit(X[:500], y[:500], silos[:500])  # compile
+    FedForestClassifier(2, max_depth=2, n_jobs=2).fit(X[:500], y[:500], silos=silos[:500])  # compile
     print(f"\nForests of {trees} trees, {rows:,} rows x 28, two threads; medians of {repeats} turn(s).\n")
     print("| max_depth | fedtrees, ten silos: s | scikit-learn, pooled: s | ratio |\n|---|---|---|---|")
     for depth in (10, None):
         turns = []
         for _ in range(repeats):
-            own = seconds(lambda d=depth: FedForestClassifier(trees, max_depth=d, n_jobs=2).fit(X, y, silos))
+            own = seconds(lambda d=depth: FedForestClassifier(trees, max_depth=d, n_jobs=2).fit(X, y, silos=silos))
             pooled = RandomForestClassifier(trees, max_depth=depth, n_jobs=2, random_state=0)
             turns.append((own, seconds(lambda pooled=pooled: pooled.fit(X, y))))
         own, theirs = (median(part) for part in zip(*turns, strict=True))

@@ -72,7 +72,7 @@ def estimator(rounds: int, **params: Any) -> FedAvgClassifier:
 
 def errors(data: Images, silos: Array, model: FedAvgClassifier) -> list[float]:
     """The share of test images that are mistaken, after each round."""
-    model.fit(data.X, data.y, silos, eval_set=[(data.X_test, data.y_test)])
+    model.fit(data.X, data.y, silos=silos, eval_set=[(data.X_test, data.y_test)])
     return model.evals_result_["validation_0"]["merror"]
 
 
@@ -154,7 +154,7 @@ def ours(data: Images, silos: Array, rounds: int, n_jobs: int | None, drawn: int
         return 1.0
 
     model = estimator(rounds, schedule=schedule, sampling=FixedNumber(drawn), eval_metric=None, n_jobs=n_jobs)
-    model.fit(data.X, data.y, silos)
+    model.fit(data.X, data.y, silos=silos)
     return statistics.median(np.diff(list(rates.values()))[1:])
 
 

@@ -111,7 +111,7 @@ def score(table: Reference, own: Any, theirs: Any, seed: int) -> tuple[float, fl
     """Both scores on the rows held out."""
     X, y, silos, train = table
     filled = X.fillna(-1)
-    own.set_params(random_state=seed).fit(filled[train], y[train], silos[train])
+    own.set_params(random_state=seed).fit(filled[train], y[train], silos=silos[train])
     theirs.set_params(random_state=seed).fit(filled[train], y[train])
     return own.score(filled[~train], y[~train]), theirs.score(filled[~train], y[~train])
 

@@ -243,7 +243,7 @@ def run(case: Case, trees: int) -> Row:
 
 def _why(case: Case, X: Any, y: Array, silos: Array, train: Array, test: Array, params: dict[str, Any]) -> str:
     """What XGBoost scores with our cut points, and with more and fewer of its own."""
-    federation = LocalFederation.from_table(X.iloc[train], y[train], silos[train])
+    federation = LocalFederation.from_table(X.iloc[train], y[train], silos=silos[train])
     FedGBTRegressor(**params).fit_federation(federation)
     begin = federation._fused.state.begin
     cuts, values = Cuts(begin.values, begin.offsets, begin.missing), X.to_numpy(np.float32)
@@ -270,8 +270,8 @@ def _why(case: Case, X: Any, y: Array, silos: Array, train: Array, test: Array, 
 
 def _fit(model: Any, X: Any, y: Array, silos: Array | None) -> Any:
     if isinstance(model, FedGBTRanker):
-        return model.fit(X, y[:, 0], silos, qid=y[:, 1].astype(int))
-    return model.fit(X, y, silos)
+        return model.fit(X, y[:, 0], silos=silos, qid=y[:, 1].astype(int))
+    return model.fit(X, y, silos=silos)
 
 
 def _libraries(objective: str) -> tuple[Any, Callable[[dict[str, Any], Any, Array], Any]]:
@@ -331,7 +331,7 @@ def areas() -> Iterator[str]:
             X, y, silos, train = table()
         except Absent:
             continue
-        model = FedGBTClassifier(50, learning_rate=0.1).fit(X[train], y[train], silos[train])
+        model = FedGBTClassifier(50, learning_rate=0.1).fit(X[train], y[train], silos=silos[train])
         margin = model.predict(X[~train], output_margin=True)
         total = metric.ask(Rows("binary:logistic", margin[None], y[~train].astype(np.float32), None, 0))
         exact = metrics.roc_auc_score(y[~train], margin)

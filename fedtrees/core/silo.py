@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.disclosure import disclosed, withhold_rare
 from fedtrees.core.features import read_features
@@ -80,11 +81,13 @@ class Silo:
 
     most_integers = 1 << 28  # an answer of more is refused: a question of a few bytes must not take all memory
 
+    @by_name
     def __init__(
         self,
         name: str,
         X: Any,
         y: ArrayLike,
+        *,
         sample_weight: ArrayLike | None = None,
         n_jobs: int | None = None,
         eval_set: Sequence[tuple[Any, ...]] = (),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.features import read_features
 from fedtrees.core.rng import stream
 from fedtrees.datasets.dealing import codes_of, has_fractions, read_column
@@ -94,7 +95,8 @@ class PartitionDescription:
         return "<p>" + "<br>".join(self.sentences()) + "</p>\n" + table
 
 
-def describe_partition(silos: ArrayLike, y: ArrayLike, X: Any = None) -> PartitionDescription:
+@by_name
+def describe_partition(y: ArrayLike, *, silos: ArrayLike, X: Any = None) -> PartitionDescription:
     """Measure how unlike the silos of a partition are.
 
     The table has, for each silo:
@@ -113,10 +115,10 @@ def describe_partition(silos: ArrayLike, y: ArrayLike, X: Any = None) -> Partiti
 
     Parameters
     ----------
-    silos : array-like (rows,)
-        Whose each row is.
     y : array-like (rows,)
         Classes, or numbers: those with a fraction somewhere.
+    silos : array-like (rows,)
+        Whose each row is.
     X : DataFrame or array-like (rows, features), optional
 
     Returns
@@ -134,7 +136,7 @@ def describe_partition(silos: ArrayLike, y: ArrayLike, X: Any = None) -> Partiti
     >>> import numpy as np
     >>> from fedtrees.datasets import partition_classes
     >>> y = np.repeat(["cat", "dog", "owl"], 200)
-    >>> print(describe_partition(partition_classes(y, silos=3, classes=2), y))
+    >>> print(describe_partition(y, silos=partition_classes(y, silos=3, classes=2)))
     3 silos, 600 rows: 200 to 200 a silo, the median 200; Gini 0.000, as even as 3.0 equal silos.
     Label divergence 0.437, and 0.023 by chance (Jensen-Shannon distance from all rows, 0 to 1).
     <BLANKLINE>

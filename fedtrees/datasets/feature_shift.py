@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.features import read_features
 from fedtrees.core.frames import as_pandas, is_frame
 from fedtrees.core.rng import stream
@@ -20,8 +21,10 @@ from fedtrees.errors import ParameterError
 __all__ = ["shift_features"]
 
 
+@by_name
 def shift_features(
     X: Any,
+    *,
     silos: ArrayLike,
     rotation: float = 0.0,
     scale: float = 0.0,
@@ -75,7 +78,7 @@ def shift_features(
     --------
     >>> import numpy as np
     >>> X = np.arange(8.0).reshape(8, 1)
-    >>> shift_features(X, ["a", "b"] * 4, offset=1.0).ravel().round(1)
+    >>> shift_features(X, silos=["a", "b"] * 4, offset=1.0).ravel().round(1)
     array([-0.9, -2. ,  1.1, -0. ,  3.1,  2. ,  5.1,  4. ], dtype=float32)
     """
     sizes = _Sizes(

@@ -112,7 +112,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> model = FedAdaBoostClassifier(20).fit(X, y, np.arange(len(y)) % 3)
+    >>> model = FedAdaBoostClassifier(20).fit(X, y, silos=np.arange(len(y)) % 3)
     >>> model.score(X, y) > 0.95
     True
     """
@@ -186,7 +186,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
     --------
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> FedAdaBoostRegressor(20).fit(X, y, X[:, 1] > 0).score(X, y) > 0.5
+    >>> FedAdaBoostRegressor(20).fit(X, y, silos=X[:, 1] > 0).score(X, y) > 0.5
     True
     """
 

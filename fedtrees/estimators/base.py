@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.silo import Silo
 from fedtrees.core.silo_column import codes_of_silos, schema_with_silos
@@ -169,13 +170,14 @@ class FedGBT(HoldsBooster):
 
     # -- fitting --------------------------------------------------------------------------------------------
 
+    @by_name
     def fit(
         self,
         X: Any,
         y: ArrayLike,
+        *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        *,
         base_margin: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
@@ -244,7 +246,7 @@ class FedGBT(HoldsBooster):
         columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
         sets = [with_columns(*own) for own in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
-            X, column_of(y), silos, sample_weight, eval_set=sets,
+            X, column_of(y), silos=silos, sample_weight=sample_weight, eval_set=sets,
             missing=self.missing, n_jobs=self.n_jobs, **options,
         )  # fmt: skip
         try:

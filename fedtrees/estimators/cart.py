@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Channel, Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.ledger import Ledger
@@ -85,13 +86,14 @@ class FedCart(ReadsRows):
     _fitted = "model_"
     _random_thresholds: ClassVar[bool] = False
 
+    @by_name
     def fit(
         self,
         X: Any,
         y: ArrayLike,
+        *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        *,
         row_id: ArrayLike | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
@@ -126,7 +128,13 @@ class FedCart(ReadsRows):
         """
         check_cart_parameters(self)
         federation = LocalFederation.from_table(
-            X, column_of(y), silos, sample_weight, missing=self.missing, n_jobs=self.n_jobs, row_id=row_id
+            X,
+            column_of(y),
+            silos=silos,
+            sample_weight=sample_weight,
+            missing=self.missing,
+            n_jobs=self.n_jobs,
+            row_id=row_id,
         )
         try:
             return self.fit_federation(federation)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.columns import Classifies
@@ -181,15 +182,16 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
+    @by_name
     def partial_fit(
         self,
         X: Any,
         y: ArrayLike,
+        *,
         silos: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         n_rounds: int = 1,
-        *,
-        sample_weight: ArrayLike | None = None,
     ) -> FedAvgClassifier:
         """Go on for some rounds, from what was learnt before.
 
@@ -255,14 +257,15 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
                 raise DataError(f"row {row}: the prediction is too large for float32, far from the rows trained on.")
         return margin[:, 0] if margin.shape[1] == 1 else margin.astype(np.float64)
 
+    @by_name
     def partial_fit(
         self,
         X: Any,
         y: ArrayLike,
-        silos: ArrayLike | None = None,
-        n_rounds: int = 1,
         *,
+        silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        n_rounds: int = 1,
     ) -> FedAvgRegressor:
         """Go on for some rounds, from what was learnt before. See `FedAvgClassifier.partial_fit`."""
         self._go_on(X, y, silos, sample_weight, None, n_rounds)

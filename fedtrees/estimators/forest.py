@@ -183,7 +183,7 @@ class FedForestClassifier(CartClassifier, _Forest):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> model = FedForestClassifier(20, max_depth=5, oob_score=True).fit(X, y, np.arange(len(y)) % 3)
+    >>> model = FedForestClassifier(20, max_depth=5, oob_score=True).fit(X, y, silos=np.arange(len(y)) % 3)
     >>> model.oob_score_ > 0.9, len(model.estimators_)
     (True, 20)
     """
@@ -199,7 +199,7 @@ class FedForestRegressor(CartRegressor, _Forest):
     --------
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = FedForestRegressor(20, max_depth=4, max_features=3).fit(X, y, X[:, 1] > 0)
+    >>> model = FedForestRegressor(20, max_depth=4, max_features=3).fit(X, y, silos=X[:, 1] > 0)
     >>> model.score(X, y) > 0.5
     True
     """
@@ -218,7 +218,7 @@ class FedExtraTreesClassifier(CartClassifier, _Forest):
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> FedExtraTreesClassifier(20, max_depth=6).fit(X, y, np.arange(len(y)) % 3).score(X, y) > 0.9
+    >>> FedExtraTreesClassifier(20, max_depth=6).fit(X, y, silos=np.arange(len(y)) % 3).score(X, y) > 0.9
     True
     """
 
@@ -234,7 +234,7 @@ class FedExtraTreesRegressor(CartRegressor, _Forest):
     --------
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> FedExtraTreesRegressor(20, max_depth=5).fit(X, y, X[:, 1] > 0).score(X, y) > 0.5
+    >>> FedExtraTreesRegressor(20, max_depth=5).fit(X, y, silos=X[:, 1] > 0).score(X, y) > 0.5
     True
     """
 

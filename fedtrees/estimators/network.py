@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.numbers import is_whole
@@ -113,12 +114,13 @@ class FedAvgEstimator(KnowsColumns):
 
     # -- fitting --------------------------------------------------------------------------------------------
 
+    @by_name
     def fit(
         self,
         X: Any,
         y: ArrayLike,
-        silos: ArrayLike | None = None,
         *,
+        silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
@@ -184,7 +186,13 @@ class FedAvgEstimator(KnowsColumns):
     ) -> LocalFederation:
         X, target = dense(X), column_of(y)
         federation = LocalFederation.from_table(
-            X, target, silos, sample_weight, eval_set=eval_set, eval_silos=eval_silos, n_jobs=self.n_jobs
+            X,
+            target,
+            silos=silos,
+            sample_weight=sample_weight,
+            eval_set=eval_set,
+            eval_silos=eval_silos,
+            n_jobs=self.n_jobs,
         )
         if not hasattr(self, "_network") or not self.warm_start:
             refuse_lost(X, federation.table.schema.names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.queries import side_by_side
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.target import plain_array
@@ -66,13 +67,14 @@ class FedGBTRanker(FedGBT):
         objective = self._objective_named("rank:ndcg")
         return loss_named(objective, self._loss_params(objective), self._classifies)
 
+    @by_name
     def fit(
         self,
         X: Any,
         y: ArrayLike,
+        *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        *,
         qid: ArrayLike | None = None,
         base_margin: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Call, PartedReply, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
@@ -72,13 +73,14 @@ class LocalFederation:
         self._open(table, held_out, mode, n_jobs, silos)
 
     @classmethod
+    @by_name
     def from_table(
         cls,
         X: Any,
         y: ArrayLike,
+        *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        *,
         eval_set: Sequence[tuple[Any, ...]] = (),
         eval_silos: Sequence[ArrayLike | None] | None = None,
         base_margin: ArrayLike | None = None,

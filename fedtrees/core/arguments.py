@@ -1,0 +1,77 @@
+"""Arguments of public functions: arrays that must not be mixed up go by name, and names are spelt right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ParamSpec, TypeVar
+
+from fedtrees.errors import ArgumentError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function with a clear error for arguments by place that go by name, and for names that it does not have.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     @by_name
+    ...     def fit(self, X, y, *, silos=None, sample_weight=None):
+    ...         return self
+    >>> Model().fit([[0.0]], [1], [2.0])
+    Traceback (most recent call last):
+    fedtrees.errors.ArgumentError: Model.fit takes X and y by place and all else by name: silos=..., sample_weight=...
+    >>> Model().fit([[0.0]], [1], sample_weights=[2.0])
+    Traceback (most recent call last):
+    fedtrees.errors.ArgumentError: Model.fit has no 'sample_weights': did you mean 'sample_weight'?
+    """
+    parameters = list(signature(function).parameters.values())
+    placed = [own.name for own in parameters if own.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    named = [own.name for own in parameters if own.kind is Parameter.KEYWORD_ONLY]
+    known = frozenset(placed + named)
+    bound = placed[:1] in (["self"], ["cls"])
+
+    @wraps(function)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if len(args) > len(placed) or not kwargs.keys() <= known:
+            who = _called(function, args[0] if bound else None)
+            if len(args) > len(placed):
+                raise ArgumentError(
+                    f"{who} takes {_listed(placed[bound:])} by place and all else by name: "
+                    + ", ".join(f"{name}=..." for name in named)
+                )
+            raise unknown_argument(who, next(name for name in kwargs if name not in known), known - {"self", "cls"})
+        return function(*args, **kwargs)
+
+    return called
+
+
+def unknown_argument(who: str, name: str, known: Iterable[str]) -> ArgumentError:
+    """The error for an argument that there is not; it names the nearest.
+
+    Examples
+    --------
+    >>> print(unknown_argument("FedGBTClassifier", "max_dept", ["max_depth", "max_bin"]))
+    FedGBTClassifier has no 'max_dept': did you mean 'max_depth'?
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else f". Known: {', '.join(names)}."
+    return ArgumentError(f"{who} has no {name!r}{hint}")
+
+
+def _called(function: Callable[..., Any], owner: Any) -> str:
+    """A function as its caller wrote it: of an object, or a class, of a subclass where that is what they have."""
+    if owner is None:
+        return function.__name__
+    kind = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    return kind if function.__name__ == "__init__" else f"{kind}.{function.__name__}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
