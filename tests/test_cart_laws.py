@@ -260,7 +260,7 @@ X[rng.random(X.shape) < 0.1] = np.nan
 label, silos, number = rng.integers(0, 3, 60), np.arange(60) % 3, rng.normal(size=60)
 for kind in (FedForestClassifier, FedExtraTreesClassifier, FedAdaBoostClassifier, FedAdaBoostRegressor):
     y = number if kind is FedAdaBoostRegressor else label
-    model = kind(3, max_depth=3, max_bin=20).fit(X, y, silos)
+    model = kind(3, max_depth=3, max_bin=20).fit(X, y, silos=silos)
     for tree in model.estimators_:
         state = tree.tree_.__getstate__()
         print(hashlib.sha256(state["nodes"].tobytes() + state["values"].tobytes()).hexdigest())

@@ -337,7 +337,7 @@ params = {"n_estimators": 3, "max_depth": 3, "max_bin": 20}
 for y in (label, label > 0, label + X[:, 0]):
     kind = FedGBTRegressor if y.dtype.kind == "f" else FedGBTClassifier
     kept = ~np.isnan(y)
-    model = kind(**params).fit(X[kept], y[kept], silos[kept])
+    model = kind(**params).fit(X[kept], y[kept], silos=silos[kept])
     print(hashlib.sha256(model.booster_.save_raw("json")).hexdigest())
 """
 
