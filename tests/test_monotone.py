@@ -116,7 +116,9 @@ def test_leaves_that_are_quantiles_keep_to_it_and_to_the_margins_of_training(
     alpha = {"quantile_alpha": [0.1, 0.5, 0.9] if several else 0.3} if objective == "reg:quantileerror" else {}
     weight = np.random.default_rng(seed).uniform(0.1, 9, ROWS).astype(np.float32) if weighted else None
     model = estimator(objective, **{"n_estimators": 3, "max_depth": depth} | alpha | way)
-    federation = Watched(LocalFederation.from_table(frame, y, np.arange(ROWS) % SILOS, weight, mode=mode))
+    federation = Watched(
+        LocalFederation.from_table(frame, y, silos=np.arange(ROWS) % SILOS, sample_weight=weight, mode=mode)
+    )
     booster = model.fit_federation(federation).booster_
     assert falls(booster, frame) == 0
     assert booster.save_raw("ubj") == estimator(**model.get_params()).fit(
