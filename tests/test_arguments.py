@@ -43,7 +43,7 @@ def test_fit_has_the_places_of_xgboosts() -> None:
 CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "partial_fit": (
         lambda: FedAvgClassifier().partial_fit(X, Y, WEIGHT),
-        "FedAvgClassifier.partial_fit takes X and y by place and all else by name: silos=..., classes=",
+        "FedAvgClassifier.partial_fit takes X and y by place and all else by name: silos=",
     ),
     "Silo": (lambda: Silo("a", X, Y, WEIGHT), "Silo takes name, X and y by place and all else by name: sample_weight="),
     "from_table": (
