@@ -63,7 +63,7 @@ def test_columns_of_any_size_have_the_moments_that_scikit_learn_gives_them(size:
         "of many sizes": 10.0 ** rng.uniform(-4.5, 4.5, 200),
     }[weights]  # fmt: skip
     weight = None if weight is None else weight.astype(np.float32)
-    federation = LocalFederation.from_table(X, y, np.arange(200) % 3, sample_weight=weight)
+    federation = LocalFederation.from_table(X, y, silos=np.arange(200) % 3, sample_weight=weight)
     found = learn_moments(PlainChannel(federation), np.arange(3), 200, 2, 1)
     power = np.exp2(-np.floor(np.log2(float(abs(X).max()))))
     columns = np.column_stack([X, y]).astype(np.float64) * power
@@ -77,7 +77,9 @@ def test_a_row_of_a_whole_weight_is_as_many_rows_to_the_bit() -> None:
     X, repeats = rng.normal(size=(50, 3)).astype(np.float32) * [1, 1e-30, 1e30], rng.integers(1, 40, 50)
     found = []
     for own, weight in ((X, repeats), (X.repeat(repeats, axis=0), None)):
-        federation = LocalFederation.from_table(own, np.zeros(len(own)), np.arange(len(own)) % 2, sample_weight=weight)
+        federation = LocalFederation.from_table(
+            own, np.zeros(len(own)), silos=np.arange(len(own)) % 2, sample_weight=weight
+        )
         found.append(learn_moments(PlainChannel(federation), np.arange(2), len(own), 3, 0))
     assert found[0].mean.tobytes() == found[1].mean.tobytes()
     assert found[0].deviation.tobytes() == found[1].deviation.tobytes()
