@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.absent import all_absent, apart_from_absent
 from fedtrees.core.column_kinds import all_of, no_numbers_in
 from fedtrees.core.frames import as_pandas, is_frame, other_count, read_frame
 from fedtrees.core.rounding import as_float32
-from fedtrees.core.table import Schema
+from fedtrees.core.table import DENSE, SPARSE, Schema
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, DataTypeError
 
@@ -30,14 +32,14 @@ def read_features(
     silos: NDArray[Any] | None = None,
     missing: float = math.nan,
     own_codes: bool = False,
+    absent: float = math.nan,
 ) -> tuple[NDArray[np.float32], Schema]:
     """Read features from a DataFrame, a sparse matrix or an array.
 
     Parameters
     ----------
     X : DataFrame, sparse matrix or array-like (rows, features)
-        Numbers, booleans, or categories, which are read as their codes. Of a sparse matrix, what it does not hold is
-        missing and not 0, as XGBoost has it.
+        Numbers, booleans, or categories, which are read as their codes.
     where : str
         Named in errors, for example ``"silo 'mayo': "``.
     known : Schema, optional
@@ -48,6 +50,9 @@ def read_features(
         The number that stands for a missing value; NaN is missing whatever it says.
     own_codes : bool, default False
         Whether codes count a frame's own categories, which are then those of the schema returned, and not ``known``'s.
+    absent : float, default NaN
+        What entries are that a sparse matrix does not hold: NaN, which a training may yet take as 0, see `core.absent`,
+        or 0.
 
     Returns
     -------
@@ -60,10 +65,13 @@ def read_features(
     SchemaError
         If the columns are not those of ``known``, or some row has a category that is not.
     """
+    sparse = hasattr(X, "tocsr") and hasattr(X, "nnz")
     if is_frame(X):
         values, schema = read_frame(as_pandas(X, where), where, known, own_codes)
-    elif hasattr(X, "tocsr") and hasattr(X, "nnz"):
-        values, schema = _read_sparse(X, where, known)
+    elif sparse:
+        values, schema = _read_sparse(X, where, known, zero=absent == 0)
+        if missing == 0:  # so that absent entries are missing, whatever a training takes them as
+            values[np.isnan(values)] = np.nan
     else:
         values, schema = _read_array(X, where, known)
     if silos is not None and len(silos) != len(values):
@@ -72,7 +80,8 @@ def read_features(
         numbers = np.array([kind == "number" for kind in schema.kinds], bool)
         values = np.where(numbers & (values == np.float32(missing)), np.float32(np.nan), values)
     _refuse_infinite(values, schema, where, silos)
-    return values, schema
+    holds_all = not sparse or X.nnz == values.size
+    return values, msgspec.structs.replace(schema, formats={DENSE if holds_all else SPARSE: ""})
 
 
 def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
@@ -101,8 +110,8 @@ def _no_other(X: Any, where: str) -> Any:
     return X
 
 
-def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
-    """What a sparse matrix holds, the rest missing: in float32 from the start, in the order that it is stored in."""
+def _read_sparse(X: Any, where: str, known: Schema | None, zero: bool) -> tuple[NDArray[np.float32], Schema]:
+    """What a sparse matrix holds, the rest absent, or 0: in float32 from the start, in the order it is stored in."""
     if X.ndim != 2 or X.dtype.kind not in "buif":
         kind = "Complex data not supported: X" if X.dtype.kind == "c" else "X"
         raise DataError(f"{where}{kind} is a sparse matrix of {X.ndim} dimensions and {X.dtype}; give real numbers.")
@@ -112,10 +121,11 @@ def _read_sparse(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.f
     if not stored.has_canonical_format:  # what stands twice is summed, as everywhere
         stored = stored.copy()
         stored.sum_duplicates()
-    values = np.full(X.shape, np.nan, np.float32, order="F" if by_column else "C")
+    order: Literal["C", "F"] = "F" if by_column else "C"
+    values = np.zeros(X.shape, np.float32, order) if zero else all_absent(X.shape, order)
     major = np.repeat(np.arange(len(stored.indptr) - 1), np.diff(stored.indptr))
     at = (stored.indices, major) if by_column else (major, stored.indices)
-    values[at] = as_float32(stored.data)
+    values[at] = apart_from_absent(as_float32(stored.data))
     _refuse_no_codes(values, schema, where)
     return values, schema
 

@@ -16,7 +16,7 @@ from fedtrees.errors import ProtocolError
 _KINDS: dict[str, type[Record]] = {}
 # where records live: a silo in a process of its own has imported none of them when it is first asked
 _HOMES = (
-    "fedtrees.bagging.facts", "fedtrees.bagging.questions",
+    "fedtrees.bagging.facts", "fedtrees.bagging.questions", "fedtrees.core.absent",
     "fedtrees.core.holdout", "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting",
     "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.scores",
     "fedtrees.neural.training", "fedtrees.neural.update",

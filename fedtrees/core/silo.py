@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.absent import take_absent_as
 from fedtrees.core.arguments import by_name
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.disclosure import disclosed, withhold_rare
@@ -21,7 +22,7 @@ from fedtrees.core.queries import of_queries, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.row_ids import read_row_ids
-from fedtrees.core.table import Schema, Table, of_rows, read_weight, with_kinds_of
+from fedtrees.core.table import SPARSE, Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
@@ -141,6 +142,7 @@ class Silo:
         self._weights = table.weight
         self.counting: CountWeights | None = None  # None: every row counts 1
         self.inherited: Any = None  # the earlier model that the run goes on from
+        self._absent_is_zero = False  # whether the tables have the absent entries of sparse rows as 0
         self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
 
@@ -148,6 +150,13 @@ class Silo:
     def name(self) -> str:
         """The silo's name; of a table of several, the first one's."""
         return self.table.names[0]
+
+    def as_read(self) -> tuple[Table, list[Table]]:
+        """The tables as they were read, for what is no run: a run that made other numbers of them starts again."""
+        with self._turns:
+            if self._absent_is_zero:
+                self.forget()
+            return self.read
 
     # -- what queries see -----------------------------------------------------------------------------------
 
@@ -168,6 +177,13 @@ class Silo:
         first = np.concatenate(([True], ~joins)) if len(cohort) else np.zeros(0, bool)
         last = np.concatenate((~joins, [True])) if len(cohort) else np.zeros(0, bool)
         self.ranges = np.stack([starts[first], ends[last]], axis=1)
+
+    def take_absent_as(self, *, zero: bool) -> None:
+        """Take the entries that sparse rows do not hold as 0, or as missing, for the rest of the run."""
+        self._absent_is_zero = zero
+        for table in (self.read[0], *self.read[1]):
+            if SPARSE in table.schema.formats:
+                take_absent_as(table.X, zero=zero)
 
     def hold_out(self, which: NDArray[np.bool_]) -> None:
         """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
@@ -281,6 +297,8 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
+        if self._absent_is_zero:
+            self.take_absent_as(zero=False)
         if self.table is not self.read[0]:
             self.table, self.held_out = self.read[0], list(self.read[1])
             self._find_ranges()

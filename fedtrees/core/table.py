@@ -19,6 +19,7 @@ from fedtrees.core.target import is_text, plain_array
 from fedtrees.errors import DataError, SchemaError
 
 MISSING = "missing"  # the kind of a column without any value
+SPARSE, DENSE = "sparse", "dense"
 
 
 class Schema(Record, frozen=True, eq=False):
@@ -40,6 +41,9 @@ class Schema(Record, frozen=True, eq=False):
         Columns of y; 0 where there is no row to tell.
     widths : dict of str to int
         Bits of the whole numbers that are a column's categories, where these are not 64: XGBoost tells them apart.
+    formats : dict of str to str
+        Whether rows came as a ``"sparse"`` matrix that does not hold all entries or as a ``"dense"`` one, and the first
+        silo whose did, the name of which is empty until silos are compared. Tables of both have both.
     """
 
     names: list[str]
@@ -49,6 +53,7 @@ class Schema(Record, frozen=True, eq=False):
     labels: list[Any] | None = None
     targets: int = 1
     widths: dict[str, int] = msgspec.field(default_factory=dict)
+    formats: dict[str, str] = msgspec.field(default_factory=lambda: {DENSE: ""})
 
     @property
     def labelled(self) -> bool:
@@ -217,8 +222,8 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
         for name in split
     }
     labels = None if first.labels is None else _all_labels(schemas)
-    widths = _all_widths([schema for _, schema in schemas], split)
-    return Schema(first.names, kinds, categories, first.named, labels, _all_targets(schemas), widths)
+    widths, formats = _all_widths([schema for _, schema in schemas], split), _all_formats(schemas)
+    return Schema(first.names, kinds, categories, first.named, labels, _all_targets(schemas), widths, formats)
 
 
 def _all_kinds(names: Sequence[str], schemas: Sequence[tuple[str, Schema]]) -> list[str]:
@@ -247,6 +252,29 @@ def _all_widths(schemas: Sequence[Schema], split: Sequence[str]) -> dict[str, in
     """The widths that silos share; 64 bits, of which none is written, where they differ."""
     told = {name: {schema.widths.get(name, 64) for schema in schemas if schema.categories.get(name)} for name in split}
     return {name: own.pop() for name, own in told.items() if len(own) == 1 and own != {64}}
+
+
+def _all_formats(schemas: Sequence[tuple[str, Schema]]) -> dict[str, str]:
+    """The formats of silos that hold rows, and the first silo of each."""
+    formats: dict[str, str] = {}
+    for silo, schema in schemas:
+        for kind, holder in schema.formats.items() if schema.targets else ():
+            formats.setdefault(kind, holder or silo)
+    return formats or {DENSE: ""}
+
+
+def refuse_mixed_formats(schema: Schema, where: str = "") -> None:
+    """Refuse the rows of sparse and of dense silos together, for whom absent entries are missing.
+
+    Raises
+    ------
+    SchemaError
+    """
+    if len(schema.formats) > 1:
+        raise SchemaError(
+            f"{where}silo {schema.formats[SPARSE]!r}, unlike silo {schema.formats[DENSE]!r}: rows are a sparse matrix, "
+            "and what it does not hold is missing, not 0. Give all rows in one form: X.toarray() where it is 0."
+        )
 
 
 def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:

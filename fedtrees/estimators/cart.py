@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Channel, Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import Schema
+from fedtrees.core.table import SPARSE, Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node
 from fedtrees.estimators.columns import Classifies, column_of, schema_of
@@ -84,6 +85,7 @@ class FedCart(ReadsRows):
         self.verbose = verbose
 
     _fitted = "model_"
+    _absent = 0.0
     _random_thresholds: ClassVar[bool] = False
 
     @by_name
@@ -104,8 +106,8 @@ class FedCart(ReadsRows):
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
-            Numbers, booleans or categories, which are split by their codes' order. Missing is NaN, and of a sparse
-            matrix what it does not hold, as for XGBoost; scikit-learn would read 0, so give ``model_`` dense rows.
+            Numbers, booleans or categories, which are split by their codes' order. Missing is NaN; what a sparse matrix
+            does not hold is 0, as in scikit-learn. Rows are kept as a float32 table, whatever form they come in.
         y : array-like (rows,)
             Labels, or numbers, which are read as float32.
         silos : array-like (rows,), optional
@@ -160,11 +162,13 @@ class FedCart(ReadsRows):
             See `fit`.
         """
         check_cart_parameters(self)
-        schema = schema_of(federation, labels=self._classifies)
+        schema = schema_of(federation, labels=self._classifies, absent=self._absent)
         if self._classifies:
             check_labels(schema.labels)
         seed = seed_of(self.random_state)
         channel = PlainChannel(federation, seed)
+        if SPARSE in schema.formats:
+            channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:
             self._know(schema)
             self._grow(channel, len(federation.names), schema, seed, threads)

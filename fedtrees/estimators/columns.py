@@ -6,7 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from fedtrees.core.channel import Federation
 from fedtrees.core.features import read_features
 from fedtrees.core.frames import is_frame
 from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import Schema, agree
+from fedtrees.core.table import DENSE, Schema, agree, refuse_mixed_formats
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 
@@ -30,9 +30,10 @@ class KnowsColumns(BaseEstimator):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     _schema: Schema
+    _absent: ClassVar[float] = math.nan  # what entries are that a sparse matrix does not hold
 
     def _know(self, schema: Schema) -> None:
-        self._schema = schema
+        self._schema = msgspec.structs.replace(schema, formats={DENSE: ""})  # no part of a model
         self.n_features_in_ = len(schema.names)
         if schema.named:
             self.feature_names_in_ = np.array(schema.names, dtype=object)
@@ -41,7 +42,7 @@ class KnowsColumns(BaseEstimator):
 
     def _read_known(self, X: Any, validate_features: bool = True, missing: float = math.nan) -> NDArray[np.float32]:
         known = self._schema if validate_features else msgspec.structs.replace(self._schema, named=False)
-        values, _ = read_features(X, known=known, missing=missing)
+        values, _ = read_features(X, known=known, missing=missing, absent=self._absent)
         if validate_features:
             self._warn_of_names(X)
         if len(values) == 0:
@@ -67,20 +68,32 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def schema_of(federation: Federation, labels: bool) -> Schema:
+def schema_of(federation: Federation, labels: bool, absent: float = math.nan) -> Schema:
     """The schema that a federation's silos share.
+
+    Parameters
+    ----------
+    federation : Federation
+    labels : bool
+        Whether to ask for the class labels.
+    absent : float, default NaN
+        What entries are to the estimator that a sparse matrix does not hold: missing, or 0.
 
     Raises
     ------
     ParameterError
         For what is no federation.
     SchemaError
-        Naming silo and column.
+        Naming silo and column, or a silo of sparse and one of dense rows, where a number that the one leaves out would
+        be missing and the same one of the other 0.
     """
     if isinstance(federation, type) or not hasattr(federation, "schemas"):
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
-    return agree(federation.schemas(labels=labels))
+    schema = agree(federation.schemas(labels=labels))
+    if math.isnan(absent):
+        refuse_mixed_formats(schema)
+    return schema
 
 
 class Classifies(ClassifierMixin):

@@ -31,7 +31,7 @@ IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 _ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
-_OURS |= {"mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical"}
+_OURS |= {"mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical", "min_bin_rows"}
 
 
 class HoldsBooster(ReadsRows):
@@ -335,7 +335,7 @@ def describe(
     grid: Grid | None = None,
 ) -> None:  # fmt: skip
     """Write into a model what fedtrees needs to know of it when it is read back."""
-    columns = {name: getattr(schema, name) for name in Schema.__struct_fields__}
+    columns = {name: getattr(schema, name) for name in Schema.__struct_fields__ if name != "formats"}
     about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
     if split_on_silo:
         about["split_on_silo"] = True

@@ -370,7 +370,7 @@ class FedAvgEstimator(KnowsColumns):
         if not silo.table.n_rows:
             raise DataError(f"silo {silo.name!r} holds no row to learn from.")
         model, moments = self._model, self._network.moments
-        fresh = Silo.of_table(silo.read[0], silo.threads)
+        fresh = Silo.of_table(silo.as_read()[0], silo.threads)
         begin = StartTraining(model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
         refuse_missing(fresh.table)
         rows = Training(fresh, begin).rows(fresh.table, 0)

@@ -96,7 +96,7 @@ def personal_booster(
         raise ParameterError(f"how={how!r}: give a MoreTrees or an OwnLeaves.")
     if schema.categories:
         raise DataError("personalize: models of categories are not made personal; train with numbers.")
-    table = silo.read[0]
+    table = silo.as_read()[0]
     if not table.n_rows:
         raise DataError(f"silo {silo.name!r} holds no row to learn from.")
     y = numbers_of(table) if schema.labels is None else places_of(table, schema.labels)

@@ -16,7 +16,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table, with_kinds_of
+from fedtrees.core.table import Schema, Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table
@@ -69,6 +69,8 @@ class LocalFederation:
                 f"silos have different numbers of evaluation sets: {sets}; give empty ones where need be."
             )
         held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(sets[names[0]])]
+        for place, own in enumerate(held_out):
+            refuse_mixed_formats(own.schema, f"eval_set {place}: ")
         table = join_tables([own for own, _ in read.values()], [silo.schema(labels=False) for silo in silos])
         self._open(table, held_out, mode, n_jobs, silos)
 

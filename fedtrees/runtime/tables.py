@@ -10,12 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.absent import apart_from_absent, take_absent_as
 from fedtrees.core.features import read_features
 from fedtrees.core.queries import of_queries, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
 from fedtrees.core.silo_column import read_silos
 from fedtrees.core.table import (
+    SPARSE,
     Schema,
     Table,
     agree,
@@ -51,6 +53,7 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     y = _join_whole(targets) if whole else np.concatenate(targets)
     aligned = [recoded(table, schema.categories) for table in tables]
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in aligned])
+    _keep_absent_apart(features, tables, starts)
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
@@ -58,6 +61,17 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     return Table(
         schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries
     )
+
+
+def _keep_absent_apart(X: NDArray[np.float32], tables: Sequence[Table], starts: NDArray[np.int64]) -> None:
+    """Give absent entries, whatever a run has made of them, their bits, and no others; see `core.absent`."""
+    if any(SPARSE in table.schema.formats for table in tables):
+        for table, first, end in zip(tables, starts[:-1], starts[1:], strict=True):
+            rows = X[first:end]
+            if SPARSE in table.schema.formats:
+                take_absent_as(rows, zero=False)
+            else:
+                rows[:] = apart_from_absent(rows)
 
 
 def told(table: Table) -> Schema:
