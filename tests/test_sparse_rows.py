@@ -20,6 +20,7 @@ from strategies import examples
 from fedtrees import (
     FedAdaBoostClassifier,
     FedAdaBoostRegressor,
+    FedAvgClassifier,
     FedExtraTreesClassifier,
     FedExtraTreesRegressor,
     FedForestClassifier,
@@ -160,6 +161,20 @@ def test_boosting_refuses_sparse_silos_beside_dense_ones() -> None:
     silos = [*silos_of(sparse, y, "s"), Silo("none", np.zeros((0, 6)), np.zeros(0, int))]
     new(BOOSTED).fit_federation(LocalFederation(silos))
     new(BOOSTED).fit_federation(LocalFederation([Silo("full", full, y[:50]), Silo("dense", full.toarray(), y[:50])]))
+
+
+def test_networks_take_sparse_and_dense_silos_together() -> None:
+    sparse, dense, y = table()
+    plain = FedAvgClassifier([4], n_rounds=2, random_state=0).fit_federation(LocalFederation(silos_of(sparse, y, "dd")))
+    for which in ("ss", "sd"):
+        silos = silos_of(sparse, y, which)
+        bits = silos[0].table.X.tobytes()
+        for mode in ("fused", "faithful"):
+            model = FedAvgClassifier([4], n_rounds=2, random_state=0).fit_federation(LocalFederation(silos, mode=mode))
+            assert model.predict_proba(dense).tolist() == plain.predict_proba(dense).tolist()
+        own = model.personalize(silos[0]).predict_proba(dense)
+        assert own.tolist() == plain.personalize(silos_of(sparse, y, "dd")[0]).predict_proba(dense).tolist()
+        assert silos[0].as_read()[0].X.tobytes() == bits
 
 
 def test_where_zero_is_missing_absent_entries_are() -> None:

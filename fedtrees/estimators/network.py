@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
 from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, agree
+from fedtrees.core.table import SPARSE, Schema, agree
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.columns import KnowsColumns, column_of, one_a_set, schema_of, with_columns
@@ -176,7 +177,7 @@ class FedAvgEstimator(KnowsColumns):
     def fit_federation(self, federation: Federation) -> Self:
         """Train over the silos of a federation, wherever they are. See `fit`."""
         check_parameters(self)
-        schema = schema_of(federation, labels=self._classifies)
+        schema = schema_of(federation, labels=self._classifies, absent=0)
         earlier = getattr(self, "_network", None) if self.warm_start else None
         self._train(federation, schema, self.n_rounds, earlier)
         return self
@@ -212,7 +213,7 @@ class FedAvgEstimator(KnowsColumns):
             known = known_classes(classes, known)
         federation = self._federation(X, y, silos, sample_weight)
         try:
-            schema = schema_of(federation, labels=self._classifies)
+            schema = schema_of(federation, labels=self._classifies, absent=0)
             if known is not None:
                 schema = msgspec.structs.replace(schema, labels=within(schema.labels or [], known))
             self._train(federation, schema, rounds, earlier)
@@ -230,6 +231,8 @@ class FedAvgEstimator(KnowsColumns):
             self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed, "network")
+        if SPARSE in schema.formats:
+            channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
             losses: list[float] = []
             scores: dict[str, dict[str, list[float]]] = {}
@@ -371,12 +374,14 @@ class FedAvgEstimator(KnowsColumns):
             raise DataError(f"silo {silo.name!r} holds no row to learn from.")
         model, moments = self._model, self._network.moments
         fresh = Silo.of_table(silo.as_read()[0], silo.threads)
+        fresh.take_absent_as(zero=True)
         begin = StartTraining(model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
         refuse_missing(fresh.table)
         rows = Training(fresh, begin).rows(fresh.table, 0)
         with OneBlasThread():
             rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)
             own = how.own(model, self.params_, rows, settings.work, rng)
+        fresh.forget()
         personal = copy(self)
         personal.params_, personal.personal_ = own, True
         personal._show_layers(model)
