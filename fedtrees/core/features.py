@@ -80,8 +80,8 @@ def read_features(
         numbers = np.array([kind == "number" for kind in schema.kinds], bool)
         values = np.where(numbers & (values == np.float32(missing)), np.float32(np.nan), values)
     _refuse_infinite(values, schema, where, silos)
-    holds_all = not sparse or X.nnz == values.size
-    return values, msgspec.structs.replace(schema, formats={DENSE if holds_all else SPARSE: ""})
+    formats = {DENSE if not sparse or X.nnz == values.size else SPARSE: ""}
+    return values, schema if schema.formats == formats else msgspec.structs.replace(schema, formats=formats)
 
 
 def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
