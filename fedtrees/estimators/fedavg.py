@@ -122,9 +122,9 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     ``best_validation_score_`` are in ``evals_result_``, by ``eval_metric``. Silos descend by plain steps (``solver``
     is "sgd" without ``momentum`` and ``nesterovs_momentum``); momentum, ``beta_1``, ``beta_2`` and ``epsilon`` are
     those of the ``server``. Rows are always shuffled (``shuffle``) before an epoch. ``max_fun`` is L-BFGS's, which
-    there is none of. ``t_`` counts rows seen, which silos keep to themselves; ``n_iter_`` counts rounds.
-    ``predict_proba`` of several labels a row is not there. ``standardize=True`` scales columns, which is left to a
-    pipeline there.
+    there is none of. ``t_`` counts rows seen, which silos keep to themselves; ``n_iter_`` counts rounds. A
+    classifier's ``loss`` is the cross entropy always, of one label a row. ``standardize=True`` scales columns, which
+    is left to a pipeline there.
 
     Examples
     --------

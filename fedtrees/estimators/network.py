@@ -195,10 +195,13 @@ class FedAvgEstimator(KnowsColumns):
             eval_silos=eval_silos,
             n_jobs=self.n_jobs,
         )
-        if not hasattr(self, "_network") or not self.warm_start:
+        try:
             refuse_lost(X, federation.table.schema.names)
             if not self._classifies:
                 refuse_lost(target.reshape(len(target), -1), ["y"] * target.size)
+        except DataError:
+            federation.close()
+            raise
         return federation
 
     def _go_on(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
+from fedtrees.core.features import as_pandas, is_frame
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 
 MOST_LOST = 0.05  # of a column's spread, by reading it as float32
+FEWEST = 8
 
 
 def dense(own: Any) -> Any:
@@ -31,13 +33,12 @@ def refuse_lost(X: Any, names: Sequence[str]) -> None:
     DataError
         Naming the first.
     """
-    values = np.asarray(X)
-    if values.dtype.kind not in "iuf" or values.dtype.itemsize < 4 or len(values) < 2:
-        return  # a frame of several kinds, or nothing to lose
-    for name, column in zip(names, values.T, strict=False):
+    for name, column in zip(names, _columns(X), strict=False):
+        if column.dtype.kind not in "iuf" or len(column) < FEWEST:
+            continue  # nothing to lose, or rows that might be alike by chance
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused elsewhere
             lost = (column - column.astype(np.float32)).astype(np.float64)
-            spread = float(column.std(dtype=np.float64)) if lost.any() else 0.0
+            spread = float((column - column[0]).std(dtype=np.float64)) if lost.any() else 0.0
         if 0 < spread < math.inf:
             scale = np.abs(lost).max()  # whose square might be too small for float64
             if scale * math.sqrt(np.mean((lost / scale) ** 2)) > MOST_LOST * spread:
@@ -45,6 +46,13 @@ def refuse_lost(X: Any, names: Sequence[str]) -> None:
                     f"{name}: its numbers differ by {spread:g} around {column.mean():g}, which float32 is too coarse "
                     "for; take their mean away and scale them, as sklearn.preprocessing.StandardScaler does."
                 )
+
+
+def _columns(X: Any) -> Iterator[NDArray[Any]]:
+    if is_frame(X):
+        frame = as_pandas(X, "")
+        return (np.asarray(frame.iloc[:, place]) for place in range(frame.shape[1]))
+    return iter(np.asarray(X).T)
 
 
 def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:
@@ -55,8 +63,11 @@ def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:
     ParameterError
         If they are no classes, or others than those of the first call.
     """
+    array = plain_array(given, "classes")
+    if array.ndim != 1 or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise ParameterError(f"classes={given!r}: give a list of labels, none of which is missing.")
     try:
-        classes = unique_labels(plain_array(given, "classes")).tolist()
+        classes = unique_labels(array).tolist()
     except (ValueError, TypeError) as error:
         raise ParameterError(f"classes={given!r}: {error}") from error
     if known is not None and classes != known:
