@@ -45,15 +45,17 @@ def as_torch(model: Perceptron, params: Any) -> Any:
     return np.concatenate([part.T.ravel() for pair in model.layers(params) for part in pair])
 
 
-@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror", "count:poisson"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_gradients_are_the_perceptron_s(objective: str, weighted: bool) -> None:
     rng = np.random.default_rng(0)
-    outputs = {"binary:logistic": 1, "multi:softprob": 3, "reg:squarederror": 2}[objective]
+    outputs = {"binary:logistic": 1, "multi:softprob": 3}.get(objective, 2)
     own, theirs = Perceptron([4, 6, outputs], objective), TorchModel(mlp).for_task(4, outputs, objective)
     X, weight = rng.normal(size=(9, 4)).astype(np.float32), rng.uniform(0.5, 2, 9).astype(np.float32)
     y: Any = rng.normal(size=(9, 2)).astype(np.float32)
-    if objective != "reg:squarederror":
+    if objective == "count:poisson":
+        y = rng.poisson(1.0, (9, 2)).astype(np.float32)
+    elif objective != "reg:squarederror":
         y = rng.integers(0, max(2, outputs), 9)
     params = own.initial(rng)
     moved = as_torch(own, params)

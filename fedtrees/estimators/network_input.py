@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
-from fedtrees.core.features import as_pandas, is_frame
+from fedtrees.core.frames import as_pandas, is_frame
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 

@@ -153,6 +153,8 @@ def schedule_of(estimator: Any) -> Schedule:
         case "constant":
             return Constant()
         case "exponential":
+            if decay == 1:
+                raise ParameterError("decay=1 leaves an exponential schedule no rate after a round; give less than 1.")
             return Exponential(1 - float(decay))
         case "inverse":
             return Inverse(float(decay))

@@ -220,15 +220,18 @@ class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
         own = job.memory.recall(len(job.params))
-        drift = job.shared - own
+        drift, gradients = job.shared - own, np.zeros_like(job.params)
 
         def correct(params: Floats, gradient: Floats) -> None:
+            np.add(gradients, gradient, out=gradients)
             gradient += drift
 
         trained = job.train(correct)
         moved = trained.params - job.params
-        change = -job.shared - moved / np.float32(trained.steps * job.work.learning_rate)
-        job.memory.keep(own + change)
+        # option II's c_i - c + (x - y_i) / (K rate) is the mean of the gradients, which no rounding of y_i touches
+        new = gradients / np.float32(trained.steps)
+        change = new - own
+        job.memory.keep(new)
         return np.concatenate([moved, change]), trained.loss
 
     def combine(self, round: Round) -> tuple[Mean, Floats]:
@@ -299,9 +302,10 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
         loss = max(job.rows.loss(job.model, job.params) / unit, 1e-10)  # as the authors' own code has it
         trained = job.train()
         moved = (trained.params - job.params).astype(np.float64)
-        lipschitz = 1 / job.work.learning_rate
-        length = float(moved @ moved)
-        mass = loss**self.q + self.q * loss ** (self.q - 1) * lipschitz * length / unit
+        length = float(moved @ moved)  # the paper's squared gradient by its L is this, by the learning rate
+        mass = loss**self.q
+        if length:
+            mass += self.q * loss ** (self.q - 1) * length / (job.work.learning_rate * unit)
         return np.append(moved * loss**self.q, mass), trained.loss
 
     def combine(self, round: Round) -> tuple[Mean, Floats]:
