@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -76,10 +77,11 @@ def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
         params["n_estimators"] = draw(st.integers(1, 4))
     if kind == "forest":
         params["oob_score"] = draw(st.booleans())
-        params["max_samples"] = draw(st.sampled_from([None, 0.3, len(problem.y) // 2 or None]))
+        params["max_samples"] = draw(st.sampled_from([None, 0.3, 2.5, len(problem.y) // 2 or None]))
     if classifies and kind != "boost":
         first = np.unique(problem.y)[0]
-        params["class_weight"] = draw(st.sampled_from([None, "balanced", {first: 0.25}, {first: 30.0}]))
+        words = ["balanced"] if kind == "tree" else ["balanced", "balanced_subsample"]
+        params["class_weight"] = draw(st.sampled_from([None, *words, {first: 0.25}, {first: 30.0}]))
     return replace(problem, row_id=np.arange(len(problem.y))), KINDS[kind][not classifies](**params)
 
 
@@ -95,6 +97,7 @@ def nodes_of(model: Any) -> bytes:
 def trained(estimator: Any, problem: Problem, federation: Any = None, **params: Any) -> bytes:
     """The model over a federation, by default one silo that holds everything; an error is one under all of them."""
     model = estimator.__class__(**estimator.get_params() | params)
+    warnings.filterwarnings("ignore", "Some inputs do not have OOB scores")
     try:
         if federation is None:
             model.fit(problem.X, problem.y, sample_weight=problem.weight, row_id=problem.row_id)
@@ -236,7 +239,8 @@ def test_a_score_out_of_the_bag_is_that_of_rows_that_trees_left_out(kind: Any) -
     ids = np.arange(300)
     y = problem.y if kind is FedForestClassifier else problem.X[:, 1].round(2) + 7
     y = np.nan_to_num(y, nan=1.0)
-    model = kind(6, max_depth=4, oob_score=True, random_state=3).fit(problem.X, y, silos=problem.silo, row_id=ids)
+    with pytest.warns(UserWarning, match="Some inputs do not have OOB scores"):
+        model = kind(6, max_depth=4, oob_score=True, random_state=3).fit(problem.X, y, silos=problem.silo, row_id=ids)
     said, times = np.zeros(300), np.zeros(300)
     for number, tree in enumerate(model.estimators_):
         drawn = drawn_times(ids.astype(np.uint64), number, 3)

@@ -31,6 +31,7 @@ from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.node_histogram import NodeHistograms
 from fedtrees.trees.out_of_bag import OutOfBag
+from fedtrees.trees.row_draws import RowDraws
 from fedtrees.trees.tree_errors import TreeErrors
 
 STUMP = Growing([0, -1, -1], [1, 0, 0], [True, False, False], [1, -1, -1])
@@ -152,22 +153,53 @@ def test_damaged_questions_are_refused_or_answered_whole(data: st.DataObject) ->
     assert np.concatenate([part.copy() for part in question.ask_in_parts(silo)]).tolist() == answer.tolist()
 
 
+def left_out_question(**other: Any) -> OutOfBag:
+    fields: dict[str, Any] = {
+        "rows": ROWS, "labels": CLASSES, "draws": [RowDraws(1, 0, 0, 1.0)], "ends": np.array([3]),
+        "feature": np.int32([0, -1, -1]), "threshold": np.array([0.5, -2, -2]), "missing_left": np.array([True] * 3),
+        "left": np.int32([1, -1, -1]), "right": np.int32([2, -1, -1]), "values": np.eye(3), "centre": np.zeros(0),
+    }  # fmt: skip
+    return OutOfBag(**fields | other)
+
+
 def test_questions_before_the_cut_points_are_refused() -> None:
-    for question in (forest_question(), error_question(), OutOfBag(ROWS, CLASSES, np.zeros((3, 3), np.float32))):
+    for question in (forest_question(), error_question()):
         with pytest.raises(ProtocolError):
             question.ask(a_silo_of())
 
 
-def test_rows_out_of_the_bag_need_a_bag() -> None:
-    silo = a_silo_of(classes(), STUMP.fact())
-    with pytest.raises(ProtocolError, match="no forest that draws rows"):
-        OutOfBag(ROWS, CLASSES, np.zeros((3, 3), np.float32)).ask(silo)
-    silo = a_silo_of(classes(bootstrap=True), STUMP.fact())
-    with pytest.raises(ProtocolError, match="other trees than were grown"):
-        OutOfBag(ROWS, CLASSES, np.zeros((4, 3), np.float32)).ask(silo)
-    n, right = OutOfBag(ROWS, CLASSES, np.eye(3, dtype=np.float32)).ask(silo).tolist()
-    assert 0 < n < ROWS and 0 <= right <= n
-    assert OutOfBag(ROWS, CLASSES, np.eye(3, dtype=np.float32)).read(np.array([0, 0])) is None
+NOT_LEFT_OUT: list[dict[str, Any]] = [
+    {"draws": [RowDraws(2, 0, 0, 1.0)]},
+    {"draws": []},
+    {"draws": [RowDraws(1, 0, 0, 17.0)]},
+    {"draws": [RowDraws(1, 0, 0, 0.0)]},
+    {"draws": [RowDraws(1, 0, 0, 1.0, np.ones(2))]},
+    {"draws": [RowDraws(1, 0, 0, 1.0, np.array([1.0, np.nan, 1.0]))]},
+    {"ends": np.array([2])},
+    {"ends": np.zeros(0, np.int64)},
+    {"feature": np.int32([FEATURES, -1, -1])},
+    {"left": np.int32([0, -1, -1])},  # its own child
+    {"right": np.int32([3, -1, -1])},
+    {"left": np.int32([-1, -1, -1])},
+    {"values": np.eye(3)[:2]},
+    {"values": np.ones((3, 2))},
+    {"threshold": np.zeros(2)},
+]
+
+
+@pytest.mark.parametrize("wrong", NOT_LEFT_OUT, ids=lambda wrong: "+".join(wrong))
+def test_rows_left_out_need_whole_trees_and_draws(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        left_out_question(**wrong).ask(a_silo_of(classes()))
+
+
+def test_rows_left_out_are_counted() -> None:
+    silo, question = a_silo_of(classes()), left_out_question()
+    n, right = question.ask(silo).tolist()
+    assert 0 < n < ROWS and 0 <= right <= n and question.read(np.array([0, 0])) == (None, 0)
+    copy: Any = decode(encode(question), Query)
+    assert copy.ask(silo).tolist() == [n, right] and question.read(np.array([n, right])) == (right / n, n)
+    assert question.ask(a_silo_of()).tolist() == [n, right]  # no memory of a training is needed
 
 
 def test_errors_of_a_tree_need_its_values_and_steps_their_loss() -> None:

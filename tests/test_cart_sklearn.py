@@ -207,6 +207,7 @@ def test_shares_are_shares_whatever_type_they_have(share: Any) -> None:
         assert leaves[0] == leaves[1] < 12
 
 
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 @pytest.mark.parametrize("scale", [1 / 300, 1.0, 1e9])
 def test_shares_and_scores_out_of_the_bag_do_not_depend_on_the_unit_of_weights(scale: float) -> None:
     weight = np.full(300, scale)
@@ -221,6 +222,7 @@ def test_shares_and_scores_out_of_the_bag_do_not_depend_on_the_unit_of_weights(s
     assert forests[0].oob_score_ == pytest.approx(forests[1].oob_score_, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_pruned_forests_are_scored_out_of_the_bag_as_they_predict() -> None:
     """One tree leaves out the same rows however it is pruned: down to a leaf, it says the commonest class."""
     free, pruned, bare = (

@@ -139,7 +139,9 @@ class FedCart(ReadsRows):
             row_id=row_id,
         )
         try:
-            return self.fit_federation(federation)
+            self.fit_federation(federation)
+            self._keep_rows(federation)
+            return self
         finally:
             federation.close()
 
@@ -170,6 +172,7 @@ class FedCart(ReadsRows):
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:
+            self._go_on(schema)
             self._know(schema)
             self._grow(channel, len(federation.names), schema, seed, threads)
         self.ledger_ = channel.ledger
@@ -192,10 +195,12 @@ class FedCart(ReadsRows):
                 lambda margin: margin.astype(np.float32), _Shown(shown),
             )  # fmt: skip
         self._hold(ensemble, schema)
-        self._after(channel, n_silos, ensemble, schema)
 
-    def _after(self, channel: Channel, n_silos: int, ensemble: Ensemble, schema: Schema) -> None:
-        """What is asked once the trees have grown."""
+    def _go_on(self, schema: Schema) -> None:
+        """Refuse columns and labels that are not those of trees that stay."""
+
+    def _keep_rows(self, federation: LocalFederation) -> None:
+        """Keep what is known of rows where all of them are in this process."""
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         raise NotImplementedError

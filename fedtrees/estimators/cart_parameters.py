@@ -17,10 +17,12 @@ from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
+from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.boost import Settings
 from fedtrees.trees.columns import Columns, Thresholds
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import Loss
+from fedtrees.trees.row_draws import MOST_SHARE
 
 _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error",)
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
@@ -60,16 +62,15 @@ def check_cart_parameters(estimator: Any) -> None:
             _check_rows(name, given[name], least)
     if "max_features" in given:
         features_a_node(given["max_features"], 1)
-    for name in ("bootstrap", "oob_score"):
+    for name in ("bootstrap", "warm_start"):
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
-    check_class_weight(given.get("class_weight"))
-    if given.get("max_samples") is not None:
-        _check_rows("max_samples", given["max_samples"], 1)
-        if not given["bootstrap"]:
-            raise ParameterError(f"max_samples={given['max_samples']!r}: no tree draws rows without bootstrap=True.")
-    if given.get("oob_score") and not given.get("bootstrap"):
-        raise ParameterError("oob_score=True: no tree leaves a row out without bootstrap=True.")
+    check_class_weight(given.get("class_weight"), forest="bootstrap" in given)
+    if "bootstrap" in given:
+        _check_bag(given)
+    if given.get("warm_start") and len(getattr(estimator, "model_", ())) > given["n_estimators"]:
+        grown = f"len(estimators_)={len(estimator.model_)} when warm_start=True"
+        raise ParameterError(f"n_estimators={given['n_estimators']} must be larger or equal to {grown}.")
     check_missing(estimator.missing)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
     check_seed(estimator.random_state)
@@ -80,12 +81,41 @@ def _check_rows(name: str, own: Any, least: int) -> None:
         raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
 
 
-def check_class_weight(given: Any) -> None:
+def _check_bag(given: Mapping[str, Any]) -> None:
+    """Refuse what trees of a forest cannot draw, or be scored by."""
+    samples, score = given["max_samples"], given["oob_score"]
+    if samples is not None and not (is_whole(samples, 1) or (is_number(samples, 0, MOST_SHARE) and samples > 0)):
+        most = f"a share above 0 and up to {MOST_SHARE}"
+        raise ParameterError(f"max_samples={samples!r}: give a whole number from 1, or {most}.")
+    if samples is not None and not given["bootstrap"]:
+        raise ParameterError(f"max_samples={samples!r}: no tree draws rows without bootstrap=True.")
+    if not callable(score) and not isinstance(score, bool | np.bool_):
+        raise ParameterError(f"oob_score={score!r}: give True, False, or a function of y_true and y_pred.")
+    if score and not given["bootstrap"]:
+        raise ParameterError(f"oob_score={score!r}: no tree leaves a row out without bootstrap=True.")
+    if callable(score):
+        _try_score(score)
+
+
+def _try_score(score: Any) -> None:
+    """Refuse a function of all rows together before anything is trained."""
+    two = np.arange(2)
+    try:
+        given = np.shape(score(two, two))
+    except Exception:  # it may well need more than two rows of nothing: then it is told of those there are
+        return
+    if given != two.shape:
+        numbers_of_rows("oob_score", getattr(score, "__name__", type(score).__name__), score, two, two)
+
+
+def check_class_weight(given: Any, forest: bool = False) -> None:
     """Refuse what is no weighting of classes, with a `ParameterError`."""
-    if given is None or (isinstance(given, str) and given == "balanced"):
+    words = ("balanced", "balanced_subsample") if forest else ("balanced",)
+    if given is None or (isinstance(given, str) and given in words):
         return
     if not isinstance(given, Mapping):
-        raise ParameterError(f"class_weight={given!r}: give 'balanced', a weight for each label in a dict, or None.")
+        named = ", ".join(map(repr, words))
+        raise ParameterError(f"class_weight={given!r}: give {named}, a weight for each label in a dict, or None.")
     for label, weight in given.items():
         if not is_number(weight, 1 / MOST_CLASS_WEIGHT, MOST_CLASS_WEIGHT):
             raise ParameterError(
@@ -94,8 +124,12 @@ def check_class_weight(given: Any) -> None:
             )
 
 
-def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
+def class_weights(
+    given: Any, labels: Sequence[Any], draws: bool = False
+) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
     """What each label weighs: 1 where a dict does not say.
+
+    draws: whether trees draw rows; where they have all of them, a tree's own weights are those of all
 
     Raises
     ------
@@ -105,7 +139,7 @@ def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Lite
     if given is None:
         return None
     if isinstance(given, str):
-        return "balanced"
+        return "balanced_subsample" if draws and given == "balanced_subsample" else "balanced"
     unknown = [label for label in given if label not in labels]
     if unknown:
         raise ParameterError(f"class_weight names {unknown[0]!r}, which y does not hold. Labels: {list(labels)}.")
@@ -168,7 +202,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     rule = Impurity(
         given.get("criterion", "gini" if estimator._classifies else "squared_error"),
         len(schema.labels) if schema.labels else 2,
-        class_weight=class_weights(given.get("class_weight"), schema.labels or ()),
+        class_weight=class_weights(given.get("class_weight"), schema.labels or (), bool(given.get("bootstrap"))),
         **least,
     )
     leaves = int(given.get("max_leaf_nodes") or 0)

@@ -96,6 +96,27 @@ def schema_of(federation: Federation, labels: bool, absent: float = math.nan) ->
     return schema
 
 
+def refuse_other_columns(schema: Schema, known: Schema) -> None:
+    """Refuse columns and labels that are not those of the training that is gone on from.
+
+    Raises
+    ------
+    DataError
+    SchemaError
+    """
+    n, before = len(schema.names), len(known.names)
+    if n != before:
+        raise DataError(f"X has {n} features, but the earlier training, which is gone on from, had {before}.")
+    agree([("the earlier training", known), ("now", schema)])
+    for name, vocabulary in known.categories.items():
+        if schema.categories[name] != vocabulary:
+            given = f"column {name!r} has the categories {schema.categories[name]}"
+            raise DataError(f"{given}, and the earlier training, which is gone on from, had {vocabulary}.")
+    if schema.labels != known.labels:
+        given = f"y holds the classes {schema.labels}"
+        raise DataError(f"{given}, and the earlier training, which is gone on from, had {known.labels}.")
+
+
 class Classifies(ClassifierMixin):
     """A classifier that scores the labels of its training, and no others."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,21 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Channel
+from fedtrees.core.cohort import as_sampler
 from fedtrees.core.table import Schema
+from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
+from fedtrees.estimators.columns import refuse_other_columns, warn_caller
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.estimators.ensemble import FedEnsemble
-from fedtrees.queries.counts import Counts, WholeWeights
+from fedtrees.estimators.left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_bag, places_in
+from fedtrees.queries.counts import Counts
+from fedtrees.queries.custom_metric import register_metric
+from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings
-from fedtrees.trees.out_of_bag import OutOfBag
-from fedtrees.trees.pruning import said_by
 
 
 class _Forest(FedEnsemble):
@@ -42,7 +48,8 @@ class _Forest(FedEnsemble):
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
-        oob_score: bool = False,
+        oob_score: bool | Callable[[Any, Any], Any] = False,
+        warm_start: bool = False,
         max_samples: float | None = None,
         class_weight: Any = None,
         ccp_alpha: float = 0.0,
@@ -69,18 +76,58 @@ class _Forest(FedEnsemble):
         self.max_samples = max_samples
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
+        self.warm_start = warm_start
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
+    _rows_of: dict[int, RowsHere]  # of the stages that grew from rows in this process
+    _stages: list[Stage]
+
+    # -- fitting --------------------------------------------------------------------------------------------
+
+    @property
+    def _earlier(self) -> tuple[list[Any], list[Stage]]:
+        """The trees that stay, and how they grew."""
+        stay = self.warm_start and hasattr(self, "model_")
+        return (list(self.model_.estimators_), self._stages) if stay else ([], [])
+
+    def _go_on(self, schema: Schema) -> None:
+        if self._earlier[0]:
+            refuse_other_columns(schema, self._schema)
+        if self.warm_start and getattr(self, "class_weight", None) in ("balanced", "balanced_subsample"):
+            warn_caller(
+                f"class_weight={self.class_weight!r} with warm_start weighs classes by the rows of each fit; where "
+                "these are not all there are, give the weights as a dict."
+            )
+
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
-        return super()._settings(schema, seed, parallel=int(self.n_estimators), **others)
+        trees, stages = self._earlier
+        more = int(self.n_estimators) - len(trees)
+        return super()._settings(schema, seed, parallel=more, rounds_before=len(stages), **others)
+
+    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+        trees, stages = self._earlier
+        self.__dict__.pop("_cohort", None)
+        if int(self.n_estimators) > len(trees):
+            sampler = as_sampler(self.sampling, channel.ledger.names)
+            self._cohort = sampler.draw(n_silos, seed, len(stages))
+            super()._grow(channel, n_silos, schema, seed, threads)
+            self.__dict__.pop("oob_score_", None)
+        else:
+            warn_caller("Warm-start fitting without increasing n_estimators does not fit new trees.")
+        if not self.oob_score:
+            self.__dict__.pop("oob_score_", None)
+        elif not hasattr(self, "oob_score_"):
+            self._score_left_out(channel, n_silos, schema)
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classifies = isinstance(self, CartClassifier)
         places = np.arange(len(schema.labels or ()), dtype=np.float64) if classifies else None
-        trees = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.trees]
+        new = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.trees]
+        kept, stages = self._earlier
+        trees = kept + new
         if self._random_thresholds:
             kind = ExtraTreesClassifier if classifies else ExtraTreesRegressor
         else:
@@ -95,28 +142,68 @@ class _Forest(FedEnsemble):
             model.classes_, model.n_classes_ = np.asarray(schema.labels), len(schema.labels or ())
         if schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
-        self.model_ = model
+        self.model_, self._stages = model, [*stages, Stage(len(new), ensemble.draws)]
+        self._rows_of = {place: own for place, own in getattr(self, "_rows_of", {}).items() if place < len(stages)}
+        self.__dict__.pop("_left_out", None)
 
-    def _after(self, channel: Channel, n_silos: int, ensemble: Ensemble, schema: Schema) -> None:
+    # -- rows left out --------------------------------------------------------------------------------------
+
+    def _score_left_out(self, channel: Channel, n_silos: int, schema: Schema) -> None:
         """Learn the score of rows that trees left out, in two rounds."""
-        self.__dict__.pop("oob_score_", None)
-        if not self.oob_score:
-            return
         everyone = np.arange(n_silos)
         rows = channel.total(Counts(len(schema.names)), everyone).rows
-        # the silos know the trees as they grew: below a split that was taken back, nodes say what it does
-        values = np.concatenate(
-            [
-                own.tree_.value[said_by(tree, float(self.ccp_alpha), self._weight_of(tree)), 0, :]
-                for tree, own in zip(ensemble.trees, self.model_.estimators_, strict=True)
-            ]
-        )
-        exponent = 0
-        if schema.labels is None:
-            target = channel.total(WholeWeights(rows, None), everyone).target_exponent
-            exponent = max(target, math.frexp(float(np.abs(values).max()))[1])
-        question = OutOfBag(rows, schema.labels, values.astype(np.float32), exponent)
-        self.oob_score_ = channel.total(question, everyone)
+        metric = register_metric(self.oob_score) if callable(self.oob_score) else ""
+        question = out_of_bag(self.model_.estimators_, self._stages, rows, schema.labels, metric)
+        self.oob_score_: float | None
+        self.oob_score_, scored = (None, 0) if question is None else channel.total(question, everyone)
+        if scored < rows:
+            warn_caller(
+                "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
+                "reliable OOB estimates."
+            )
+
+    def _keep_rows(self, federation: LocalFederation) -> None:
+        silo, labels, last = federation.together, self._schema.labels, len(self._stages) - 1
+        if silo is None:
+            return
+        silo.ask_only(None)
+        cohort = self.__dict__.pop("_cohort", None)
+        if cohort is not None:  # else no tree grew
+            self._rows_of[last] = RowsHere.of(silo.table, silo.targets(labels), cohort, self._stages[last])
+        question = out_of_bag(self.model_.estimators_, self._stages, silo.table.n_rows, labels, "")
+        if self.oob_score and question is not None:
+            predicted, _ = question.predictions(silo)
+            self._left_out: NDArray[np.float64] = np.zeros((len(silo.table.X), predicted.shape[1]))
+            self._left_out[places_in(silo.table)] = predicted
+
+    @property
+    def estimators_samples_(self) -> list[NDArray[np.int64]]:
+        """The places in X of the rows that each tree drew, as often as it drew them, ascending: int64 (draws,).
+
+        Raises
+        ------
+        AttributeError
+            Where the trees grew in a federation, and after a model was read from a file.
+        """
+        check_is_fitted(self, "model_")
+        rows = getattr(self, "_rows_of", {})
+        if len(rows) < len(self._stages):
+            raise AttributeError(f"estimators_samples_ {NO_ROWS_HERE}")
+        return [own for place, stage in enumerate(self._stages) for own in rows[place].drawn(stage)]
+
+    def _of_rows_left_out(self, name: str) -> NDArray[np.float64]:
+        check_is_fitted(self, "model_")
+        if not self.oob_score:
+            raise AttributeError(f"{name} is there after oob_score=True.")
+        if not hasattr(self, "_left_out"):
+            raise AttributeError(f"{name} {NO_ROWS_HERE}")
+        return self._left_out
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: own for name, own in state.items() if name not in ("_rows_of", "_left_out", "_cohort")}
+
+    # -- the fitted object ----------------------------------------------------------------------------------
 
     @property
     def n_outputs_(self) -> int:
@@ -135,7 +222,38 @@ class _Forest(FedEnsemble):
         return self.model_.decision_path(rows)
 
 
-class FedForestClassifier(CartClassifier, _Forest):
+class _ForestClassifier(CartClassifier, _Forest):
+    """What forests of classes share."""
+
+    @property
+    def oob_decision_function_(self) -> NDArray[np.float64]:
+        """Each class's probability by the trees that left a row out, 0 where none did: float64 (rows, classes).
+
+        Raises
+        ------
+        AttributeError
+            See ``estimators_samples_``.
+        """
+        return self._of_rows_left_out("oob_decision_function_")
+
+
+class _ForestRegressor(CartRegressor, _Forest):
+    """What forests of numbers share."""
+
+    @property
+    def oob_prediction_(self) -> NDArray[np.float64]:
+        """What the trees predict that left a row out, 0 where none did: float64 (rows,).
+
+        Raises
+        ------
+        AttributeError
+            See ``estimators_samples_``.
+        """
+        numbers = self._of_rows_left_out("oob_prediction_")
+        return numbers[:, 0] if self.n_outputs_ == 1 else numbers
+
+
+class FedForestClassifier(_ForestClassifier):
     """A random forest grown over silos that send only the classes' weights in bins.
 
     All trees grow together, level by level: a forest takes as many messages as its deepest tree has levels, and a few
@@ -157,12 +275,17 @@ class FedForestClassifier(CartClassifier, _Forest):
         Features that a node may ask for.
     bootstrap : bool, default True
         Whether trees draw rows; else all have all of them.
-    oob_score : bool, default False
-        Whether to score the forest on the rows that its trees left out, in one or two messages more.
+    oob_score : bool or callable, default False
+        Whether to score the forest on the rows that its trees left out, in two messages more. A function of y_true and
+        y_pred, as scikit-learn calls it (of classes, their places in ``classes_``), returns a number for each row,
+        and the score is their mean: rows stay in their silos, so no function can see all of them at once.
+    warm_start : bool, default False
+        Whether another fit keeps the trees and adds those that ``n_estimators`` is more; it may be of other rows.
     max_samples : float or int, optional
-        The share of the rows that a tree draws, above 0 and up to 1, or how many; None is as many as there are.
-    class_weight : dict of label to float, "balanced" or None, default None
-        Where trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others
+        The share of the rows that a tree draws, above 0 and up to 16, or how many; None is as many as there are.
+    class_weight : dict of label to float, "balanced", "balanced_subsample" or None, default None
+        "balanced_subsample" makes all classes as heavy in each tree, by the rows that it drew. Of the others: where
+        trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others
         in the ratio of the weights, up to 4 times in the mean; what is beyond that they weigh. Where trees have all
         rows, see `FedTreeClassifier`.
     max_bin : int, default 128
@@ -175,7 +298,11 @@ class FedForestClassifier(CartClassifier, _Forest):
     model_ : sklearn.ensemble.RandomForestClassifier
     estimators_ : list of sklearn.tree.DecisionTreeClassifier
     oob_score_ : float
-        The accuracy on rows left out, where ``oob_score`` asks for it; None where there were none.
+        The accuracy on rows left out, where ``oob_score`` asks for it; None where there were none. A row that no tree
+        left out is passed over, with scikit-learn's warning.
+    oob_decision_function_ : float64 (rows, classes)
+    estimators_samples_ : list of int64 (draws,)
+        Where ``fit`` had all rows; neither is written into files.
     classes_, feature_importances_, ledger_
         See `FedTreeClassifier`.
 
@@ -189,7 +316,7 @@ class FedForestClassifier(CartClassifier, _Forest):
     """
 
 
-class FedForestRegressor(CartRegressor, _Forest):
+class FedForestRegressor(_ForestRegressor):
     """A random forest of regression trees; see `FedForestClassifier`, whose parameters and attributes it has.
 
     ``max_features`` is all of them by default, as scikit-learn has it, and ``oob_score_`` is the coefficient of
@@ -207,7 +334,7 @@ class FedForestRegressor(CartRegressor, _Forest):
     __init__ = with_defaults(_Forest.__init__, without=("class_weight",), criterion="squared_error", max_features=1.0)
 
 
-class FedExtraTreesClassifier(CartClassifier, _Forest):
+class FedExtraTreesClassifier(_ForestClassifier):
     """Extremely randomised trees: a node tries one threshold of each of its features; Geurts et al. (2006).
 
     The threshold is the end of the bin in which a number falls that is drawn between the node's values. See
@@ -227,7 +354,7 @@ class FedExtraTreesClassifier(CartClassifier, _Forest):
     __init__ = with_defaults(_Forest.__init__, bootstrap=False)
 
 
-class FedExtraTreesRegressor(CartRegressor, _Forest):
+class FedExtraTreesRegressor(_ForestRegressor):
     """Extremely randomised regression trees; see `FedExtraTreesClassifier` and `FedForestRegressor`.
 
     Examples

@@ -34,19 +34,46 @@ class CustomMetric(Metric):
         n = len(rows.y)
         if not n:
             return np.zeros(self.size(), np.int64)
-        values = np.asarray(self.function(rows.y, _predictions(rows)))
-        if values.shape != (n,):
-            given = "one number" if values.ndim == 0 else f"an array of the shape {values.shape}"
-            raise ParameterError(
-                f"eval_metric: {self.name} gave {given} for {n} rows. Silos add up what rows come to: return a number "
-                "for each row, and the metric is their weighted mean."
-            )
+        values = numbers_of_rows("eval_metric", self.name, self.function, rows.y, _predictions(rows))
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the mean with it
-            return weighted_sums(values.astype(np.float32), rows.weight)
+            return weighted_sums(values, rows.weight)
 
     def read(self, total: Vector) -> float:
         """See `Metric`."""
         return mean_of_sums(total)
+
+
+def numbers_of_rows(parameter: str, name: str, function: Function, y: Any, predicted: Any) -> NDArray[np.float32]:
+    """The number that a function returns for each row, float32 (rows,).
+
+    Raises
+    ------
+    ParameterError
+        If it returns anything else.
+    """
+    values, n = np.asarray(function(y, predicted)), len(y)
+    if values.shape != (n,):
+        given = "one number" if values.ndim == 0 else f"an array of the shape {values.shape}"
+        raise ParameterError(
+            f"{parameter}: {name} gave {given} for {n} rows. Silos add up what rows come to: return a number "
+            "for each row, and the score is their mean."
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the mean with it
+        return values.astype(np.float32)
+
+
+def function_named(name: str) -> Function:
+    """The function that is registered under a name in this process.
+
+    Raises
+    ------
+    ParameterError
+        If none is.
+    """
+    known = CUSTOM.get(name)
+    if not isinstance(known, CustomMetric):
+        raise ParameterError(f"{name!r} is no function that is registered here; see `register_metric`.")
+    return known.function
 
 
 def _predictions(rows: Rows) -> NDArray[np.float32]:

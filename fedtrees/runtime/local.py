@@ -208,6 +208,11 @@ class LocalFederation:
             return int(sizes[0])
         return Grouped(sizes, self._size_of if len(cohort) == len(self.names) else self._size_of[cohort])
 
+    @property
+    def together(self) -> Silo | None:
+        """What answers for all silos at once; None in the faithful mode, where each does for itself."""
+        return self._fused if self.mode == "fused" else None
+
     def close(self) -> None:
         """Let the threads go."""
         self.threads.close()

@@ -34,6 +34,7 @@ from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
+from fedtrees.trees.row_draws import MOST_SHARE, RowDraws
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import Rule, SplitRule
 from fedtrees.trees.tree import Cuts, Tree
@@ -101,6 +102,8 @@ class Ensemble:
         Categories that counted as one while the trees grew.
     grid : Grid, optional
         What a training that goes on needs to be the same as one that did not end; see `grids.Grids`.
+    draws : RowDraws, optional
+        How the first round's trees drew rows, where they drew any several times.
     """
 
     trees: list[Tree]
@@ -109,6 +112,7 @@ class Ensemble:
     parallel: int = 1
     rare: RareCategories | None = None
     grid: Grid | None = None
+    draws: RowDraws | None = None
 
     def apart(self) -> list[Tree]:
         """The trees for rows whose categories are all told apart."""
@@ -163,7 +167,7 @@ def boost(
     everyone = np.arange(n_silos)
     start = _start(channel, everyone, n_features, labels, settings, threads, storable)
     plan, grids, trees = start.plan, start.grids, list[Tree]()
-    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare)
+    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, start.draws)
     for round in range(settings.n_estimators):
         rule = _rule_of(start.rule, observer, round)
         if rule is None:
@@ -219,6 +223,7 @@ class _Start:
     evaluation: Evaluation
     base_margin: NDArray[np.float32]
     rare: RareCategories | None
+    draws: RowDraws | None
 
 
 def _start(
@@ -272,15 +277,23 @@ def _start(
     gradients, grid = summary.rows * plan.outputs, settings.grid_before
     grids = Grids(loss, *weights.exponents, gradients, weights.rows, hazards, weights.whole, grid)
     quantile = _leaf_quantile(weights, loss, plan.outputs)
-    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare)
+    drawn = begin.draws() if settings.bootstrap else None
+    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare, drawn)
 
 
 def _share_drawn(subsample: float | int, rows: int) -> float:
-    """The share of rows that a tree draws."""
+    """The share of rows that a tree draws.
+
+    Raises
+    ------
+    DataError
+        If they are too many.
+    """
     if not isinstance(subsample, int):
         return subsample
-    if subsample > rows:
-        raise DataError(f"trees cannot draw {subsample} rows each: there are {rows}. Give fewer, or a share.")
+    if subsample > MOST_SHARE * rows:
+        most = f"{MOST_SHARE} times the rows, of which there are {rows}"
+        raise DataError(f"trees cannot draw {subsample} rows each: at the most {most}. Give fewer, or a share.")
     return subsample / rows
 
 

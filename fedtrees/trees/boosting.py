@@ -21,6 +21,7 @@ from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
 from fedtrees.trees.margins import first_margin
 from fedtrees.trees.risk import bins_of
+from fedtrees.trees.row_draws import keys_of
 from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
@@ -390,13 +391,10 @@ class Boosting:
             self._drawn_times[tree] = self.draw_rows(silo, tree, once, parts=[silo.ranges]).astype(np.uint8)
         return self._drawn_times[tree]
 
-    def draw_rows(
-        self, silo: Silo, tree: int, words: Vector, round: int | None = None, parts: list[Ranges] | None = None
-    ) -> Vector:
-        """The words of rows as often as a round's tree draws them, 0 for others: int64 (rows,)."""
-        round = self.begin.rounds_before + (len(self.forest) if round is None else round)
+    def draw_rows(self, silo: Silo, tree: int, words: Vector, parts: list[Ranges] | None = None) -> Vector:
+        """The words of rows as often as the growing round's tree draws them, 0 for others: int64 (rows,)."""
+        keys = keys_of(self.begin.seed, tree, self.begin.rounds_before + len(self.forest))
         out = np.zeros(len(words), np.int64)
-        keys = stream(self.begin.seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
         def draw(piece: Ranges) -> None:
             draw_kernels.draw(words, self._ids, piece, keys, self.shares, self._drawn_as, out)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+LEFT_OUT_ROWS = 256  # walked through a tree before the next one: their features stay in the cache
+
 
 @njit(nogil=True, cache=True)
 def _mixed(words):
@@ -66,3 +68,36 @@ def draw_columns(chance, tried, drawn):
                 own[place] = own[place - 1]
                 place -= 1
             own[place] = f
+
+
+@njit(nogil=True, cache=True)
+def add_left_out(
+    X, order, ids, kind, keys, drawn, ranges, starts, feature, threshold, missing_left, left, right, values, sums, times
+):
+    """Add up what trees predict of the rows that they did not draw.
+
+    X: float32 (rows, features), order: uint32 (rows,) or (0,) IN; where a row stands in X, itself when empty
+    ids: uint64 (rows,), kind: uint16 (rows,) IN; as in `draw`
+    keys: uint64 (trees, 2), drawn: uint64 (trees, kinds) IN; of 2 ** 53, how many rows a tree draws once or more
+    ranges: int64 (ranges, 2), starts: int64 (trees,) IN; where a tree's nodes start
+    feature, threshold, missing_left, left, right: (nodes,), values: float64 (nodes, any) IN; see `out_of_bag.OutOfBag`
+    sums: float64 (rows, any), times: int64 (rows,) IN OUT
+    """
+    for r in range(ranges.shape[0]):
+        for block in range(ranges[r, 0], ranges[r, 1], LEFT_OUT_ROWS):
+            end = min(block + LEFT_OUT_ROWS, ranges[r, 1])
+            own = ids[block:end]
+            for tree in range(starts.shape[0]):
+                chance = _mixed(_mixed(own ^ keys[tree, 0]) + keys[tree, 1]) >> np.uint64(11)
+                start = starts[tree]
+                for i in range(block, end):
+                    if chance[i - block] < drawn[tree, kind[i]]:
+                        continue
+                    row, at = order[i] if order.shape[0] else i, start
+                    while feature[at] >= 0:
+                        x = X[row, feature[at]]
+                        to_left = missing_left[at] if np.isnan(x) else np.float64(x) <= threshold[at]
+                        at = start + (left[at] if to_left else right[at])
+                    times[i] += 1
+                    for k in range(values.shape[1]):
+                        sums[i, k] += values[at, k]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
-from fedtrees.core.row_ids import MOST_DRAWS, poisson_shares
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
+from fedtrees.trees.row_draws import RowDraws
 from fedtrees.trees.tree import Cuts, Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
@@ -88,12 +88,14 @@ class Begin(Fact, frozen=True, eq=False):
     class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
     rounds_before: int = 0
 
+    def draws(self) -> RowDraws:
+        """How the first round's trees draw rows, with ``bootstrap``."""
+        return RowDraws(self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws)
+
     def shares(self) -> NDArray[np.uint64]:
         """What rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
         if self.bootstrap:
-            means = self.subsample * self.class_draws if len(self.class_draws) else np.array([self.subsample])
-            most = 8 if means.max() <= 1 else 20  # once in a million draws it would be more
-            return np.stack([poisson_shares(mean, most) for mean in means.tolist()])
+            return self.draws().shares()
         return np.array([[self.subsample * 2.0**53] if self.subsample < 1 else []], np.uint64)
 
     def apply(self, silo: Silo) -> None:
@@ -111,11 +113,9 @@ class Begin(Fact, frozen=True, eq=False):
             raise ProtocolError(
                 f"margins of {len(self.base_margin)} outputs are not those of {self.objective} of {given}"
             )
-        if self.parallel < 1 or not 0 < self.subsample <= 1:
-            raise ProtocolError(f"{self.parallel} trees a round, of a share of {self.subsample} of the rows")
-        means, most = self.subsample * self.class_draws, MOST_DRAWS * (1 + 1e-9)  # for what a product rounds
-        if len(means) and not (self.bootstrap and len(means) == n_labels and ((means > 0) & (means <= most)).all()):
-            raise ProtocolError(f"rows of {n_labels} classes are drawn as those of {len(means)}, or too often")
+        self.draws().check(n_labels)
+        if not self.bootstrap and (self.subsample > 1 or len(self.class_draws)):
+            raise ProtocolError("rows are drawn several times, or by class, and without bootstrap")
         silo.state = Boosting(silo, self, cuts)
 
 

@@ -36,9 +36,10 @@ class Impurity:
     min_weight_fraction_leaf : float
         A share of the tree's weight.
     min_impurity_decrease : float
-    class_weight : tuple of float, "balanced" or None
+    class_weight : tuple of float, "balanced", "balanced_subsample" or None
         What each class's rows count for where impurities are told, but not where rows are counted. "balanced" are
-        weights that make all classes as heavy, once the rule is `knowing` how heavy they are; None is 1 of each.
+        weights that make all classes as heavy, once the rule is `knowing` how heavy they are; "balanced_subsample"
+        make them so in each tree, by the sums of its root; None is 1 of each.
     prior : tuple of float, optional
         Each class's share of all weight: what a tree says that has no rows.
     """
@@ -49,7 +50,7 @@ class Impurity:
     min_samples_leaf: float = 1
     min_weight_fraction_leaf: float = 0.0
     min_impurity_decrease: float = 0.0
-    class_weight: tuple[float, ...] | Literal["balanced"] | None = None
+    class_weight: tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None = None
     prior: tuple[float, ...] | None = None
     learning_rate: float = 1.0
 
@@ -63,21 +64,28 @@ class Impurity:
         """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
         if self.criterion == "squared_error":
             return self
-        rule = self
-        if self.class_weight == "balanced":
-            there = sums > 0
-            weights = np.where(there, sums.sum() / (len(sums) * np.where(there, sums, 1.0)), 1.0)
-            rule = replace(self, class_weight=tuple(weights.tolist()))
-        heavy = sums * rule._class_weights()
+        balanced = self._balanced(sums) if isinstance(self.class_weight, str) else self
+        heavy = sums * balanced._class_weights()
+        rule = self if self.class_weight == "balanced_subsample" else balanced
         return replace(rule, prior=tuple((heavy / heavy.sum()).tolist()))
+
+    def _balanced(self, sums: NDArray[np.float64]) -> Self:
+        """The rule whose weights make classes of these sums as heavy."""
+        there = sums > 0
+        weights = np.where(there, sums.sum() / (max(1, there.sum()) * np.where(there, sums, 1.0)), 1.0)
+        return replace(self, class_weight=tuple(weights.tolist()))
+
+    def _of_tree(self, root: Vector, units: Units) -> Self:
+        """The rule of one tree whose weights are its own, given the sums of its root."""
+        return self._balanced(root * self._units(units))
 
     def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
         """See `Rule`: heavy classes' rows are drawn oftener, up to `MOST_DRAWS` times in the mean; the rest weighs."""
-        if self.class_weight is None:
+        if self.class_weight in (None, "balanced_subsample"):
             return self, np.zeros(0)
         weights = self._class_weights()
         weights = weights * (sums.sum() / (sums @ weights))  # as many rows as without weights
-        draws = np.minimum(weights, MOST_DRAWS / share)
+        draws = np.minimum(weights, MOST_DRAWS * max(1.0, share) / share)
         rest = weights / draws
         return replace(self, class_weight=tuple(rest.tolist()) if (rest != 1).any() else None), draws
 
@@ -86,8 +94,9 @@ class Impurity:
         return np.where(np.arange(self.statistics) % 2 == 0, units.g, units.h)
 
     def _class_weights(self) -> NDArray[np.float64]:
-        assert self.class_weight != "balanced"
-        return np.ones(self.statistics) if self.class_weight is None else np.array(self.class_weight)
+        if self.class_weight is None or isinstance(self.class_weight, str):  # which only nodes make weights of
+            return np.ones(self.statistics)
+        return np.array(self.class_weight)
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """How many rows the nodes have, each as often as it weighs, float64 (nodes,)."""
@@ -108,6 +117,8 @@ class Impurity:
         """
         limits, cuts, nodes = plain.limits, plain.cuts, len(totals)
         roots = np.zeros_like(totals) if limits.roots is None else limits.roots
+        if self.class_weight == "balanced_subsample" and nodes:
+            return self._splits_by_tree(histograms, places, totals, plain, roots)
         rows, weight = self.mass(roots, plain.units), self._together(self.kept(roots, plain.units))
         units, least = self._units(plain.units) * self._class_weights(), self.min_weight_fraction_leaf * weight
         least_rows = _least(self.min_samples_leaf, 1, rows)
@@ -138,6 +149,18 @@ class Impurity:
         feature[small | (gain < self.min_impurity_decrease * weight)] = -1
         return Splits(feature, split, default_left, gain, left, totals - left, {})
 
+    def _splits_by_tree(
+        self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds, roots: Vector
+    ) -> Splits:
+        """The best splits of nodes whose trees have weights of their own: nodes of one stand side by side."""
+        borders = np.flatnonzero((roots[1:] != roots[:-1]).any(axis=1)) + 1
+        parts = []
+        for first, last in zip([0, *borders], [*borders, len(totals)], strict=True):
+            own = slice(int(first), int(last))
+            rule, grounds = self._of_tree(roots[first], plain.units), replace(plain, limits=plain.limits.of(own))
+            parts.append(rule.splits(histograms, places[own], totals[own], grounds))
+        return Splits.joined(parts)
+
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
         """What nodes say: the place of the heaviest class, the first of equals, or the mean of the targets."""
         real = self.kept(sums, units)
@@ -148,8 +171,12 @@ class Impurity:
         return means
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """The sums as real numbers, classes by their weights, float64 (nodes, statistics); of no rows, the prior."""
-        real: NDArray[np.float64] = sums * (self._units(units) * self._class_weights())
+        """The sums as real numbers, classes by their weights, float64 (nodes, statistics); of no rows, the prior.
+
+        The nodes are those of one tree, the root in front, where weights are each tree's own.
+        """
+        rule = self._of_tree(sums[0], units) if self.class_weight == "balanced_subsample" else self
+        real: NDArray[np.float64] = sums * (self._units(units) * rule._class_weights())
         return real if self.prior is None else np.where(sums.any(axis=1, keepdims=True), real, self.prior)
 
 

@@ -1,4 +1,4 @@
-"""What a forest says of the rows that its trees did not draw: a score without a held-out set, by sums."""
+"""What a forest predicts of the rows that its trees did not draw: a score without a held-out set, by sums."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector, quantise, restore, step_bits
+from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import kernels
+from fedtrees.queries.custom_metric import function_named, numbers_of_rows
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
+from fedtrees.trees import draw_kernels
+from fedtrees.trees.row_draws import RowDraws
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
-    from fedtrees.trees.boosting import Boosting
 
-Ranges = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 
 class OutOfBag(Query, frozen=True, eq=False):
-    """How well the trees of the last round say the targets of the rows that they did not draw.
+    """How well trees predict the targets of the rows that they did not draw.
 
-    Each row is said the mean of what those trees say that did not draw it; rows that all trees drew are left out.
+    Each row is predicted by the mean of those trees that did not draw it, as scikit-learn has it: added up in the order
+    of the trees, and the first of classes that share the largest. Rows that all trees drew are left out.
 
     Parameters
     ----------
@@ -31,80 +34,132 @@ class OutOfBag(Query, frozen=True, eq=False):
         Rows of the federation.
     labels : list, optional
         None for a regression.
-    values : float32 (nodes, classes) or (nodes, 1)
-        What nodes say, tree after tree: shares of classes, or a number.
-    exponent : int
-        Of a regression, no target and no value is above ``2 ** exponent``.
+    draws : list of RowDraws
+        Of the trees, in their order.
+    ends : int64 (trees,)
+        Where each tree's nodes end; their arrays stand end to end.
+    feature : int32 (nodes,)
+        The feature that a node asks for, below 0 at a leaf.
+    threshold : float64 (nodes,)
+        Rows up to it go left.
+    missing_left : bool (nodes,)
+    left, right : int32 (nodes,)
+        Children, numbered within their tree.
+    values : float64 (nodes, classes) or (nodes, targets)
+        What nodes predict: shares of classes, or numbers.
+    centre, exponent
+        Of a regression, targets are measured from ``centre``, float64 (targets,), in units of ``2 ** exponent``.
+    metric : str, default ""
+        The name of a function that returns a number for each row, in place of accuracy or R2; see
+        `queries.custom_metric.register_metric`.
     """
 
     dimensions: ClassVar[dict[str, int | None]] = {"values": 2}
 
     rows: int
     labels: list[Any] | None
-    values: NDArray[np.float32]
+    draws: list[RowDraws]
+    ends: NDArray[np.int64]
+    feature: NDArray[np.int32]
+    threshold: Doubles
+    missing_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    values: Doubles
+    centre: Doubles
     exponent: int = 0
+    metric: str = ""
 
     @property
-    def _grid(self) -> tuple[int, int]:
-        return 2 * self.exponent + 2, step_bits(self.rows)
+    def _sums(self) -> int:
+        """Exact sums of float32 numbers that are asked for."""
+        return 1 if self.metric else 0 if self.labels is not None else 3 * len(self.centre)
 
     def size(self) -> int:
         """See `Query`."""
-        return 2 if self.labels is not None else 4
+        return 1 + (self.labels is not None and not self.metric) + self._sums * N_PLACES
 
     def bound(self) -> int:
         """See `Query`."""
-        return self.rows if self.labels is not None else self.rows << self._grid[1]
+        return bound_of_sums(self.rows) if self._sums else self.rows
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        state: Boosting | None = silo.state
-        if state is None or not state.forest or not state.begin.bootstrap:
-            raise ProtocolError("rows out of the bag were asked for of no forest that draws rows")
-        said, times = self._said(silo, state)
-        left_out = times > 0
-        rows = silo.rows_asked()
+        predicted, times = self.predictions(silo)
         there = np.zeros(len(times), bool)
-        there[rows] = left_out[rows]
-        said, y = said[there] / times[there, None], state.target[there].astype(np.float64)
+        rows = silo.rows_asked()
+        there[rows] = times[rows] > 0
+        predicted, y = predicted[there], silo.targets(self.labels)[there]
+        n = len(y)
+        if self.metric:
+            function = function_named(self.metric)
+            given = (
+                (y, predicted.reshape(y.shape)) if self.labels is None else (y.astype(int), predicted.argmax(axis=1))
+            )
+            numbers = numbers_of_rows("oob_score", self.metric, function, *given) if n else np.zeros(0, np.float32)
+            return np.append(np.int64(n), sums_by_power(numbers))
         if self.labels is not None:
-            return np.array([len(y), np.count_nonzero(said.argmax(axis=1) == y)], np.int64)
-        halves = np.ldexp(y, self.exponent + 2)  # a target on the grid of squares
-        parts = (halves, y * y, (y - said[:, 0]) ** 2)
-        return np.array([len(y), *(quantise(part, *self._grid).sum() for part in parts)], np.int64)
+            return np.array([n, np.count_nonzero(predicted.argmax(axis=1) == y)], np.int64)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the score none
+            far = np.ldexp(y.reshape(n, len(self.centre)).astype(np.float64) - self.centre, -self.exponent)
+            off = np.ldexp(y.reshape(n, len(self.centre)) - predicted, -self.exponent)
+            parts = [own.T.astype(np.float32) for own in (far, far * far, off * off)]
+        return np.concatenate([[n], *(sums_by_power(own) for part in parts for own in part)]).astype(np.int64)
 
-    def _said(self, silo: Silo, state: Boosting) -> tuple[NDArray[np.float64], Vector]:
-        """The sums of what trees say of rows that they did not draw, and how many these are."""
-        shapes, _ = state.forest[-1]
-        rows, ends = len(state.target), np.cumsum([len(shape.feature) for shape in shapes])
-        if len(self.values) != ends[-1]:
-            raise ProtocolError("values of other trees than were grown")
-        said, times = np.zeros((rows, self.values.shape[1])), np.zeros(rows, np.int64)
-        cut = pieces(silo.ranges, silo.threads.n)
-        for tree, (shape, values) in enumerate(zip(shapes, np.split(self.values, ends[:-1]), strict=True)):
-            drawn = state.draw_rows(silo, tree, np.ones(rows, np.int64), len(state.forest) - 1)
-            node, sink = np.zeros(rows, np.uint32), np.zeros(rows, np.float32)
-            walk, levels, nothing = shape.walk(state.bins), shape.levels_below(None), np.zeros(len(values), np.float32)
+    def predictions(self, silo: Silo) -> tuple[Doubles, Vector]:
+        """The mean of what trees predict of rows that they did not draw, 0 without any, and how many they are.
 
-            def reach(
-                piece: Ranges, node: Any = node, walk: Any = walk, levels: int = levels, nothing: Any = nothing,
-                sink: Any = sink,
-            ) -> None:  # fmt: skip
-                kernels.add_leaves(state.bins, node, piece, levels, walk, nothing, sink)
+        float64 (rows, classes or targets), int64 (rows,)
+        """
+        table, outputs = silo.table, self.values.shape[1]
+        self._check(table.n_features)
+        rows = table.n_rows
+        sums, times = np.zeros((rows, outputs)), np.zeros(rows, np.int64)
+        if not rows:
+            return sums, times
+        ids, order = table.row_ids(), np.zeros(0, np.uint32) if table.order is None else table.order
+        keys = np.stack([own.keys(tree) for own in self.draws for tree in range(own.trees)])
+        kinds = len(self.labels or ()) or 1
+        kind = silo.targets(self.labels).astype(np.uint16) if kinds > 1 else np.zeros(rows, np.uint16)
+        drawn = [np.broadcast_to(own.shares()[:, 0], kinds) for own in self.draws for _ in range(own.trees)]
+        starts = np.append(0, self.ends[:-1]).astype(np.int64)
 
-            silo.threads.map(reach, cut)
-            (out,) = np.nonzero(drawn == 0)
-            said[out] += values[node[out]]
-            times[out] += 1
-        return said, times
+        def add(piece: NDArray[np.int64]) -> None:
+            draw_kernels.add_left_out(
+                table.X, order, ids, kind, keys, np.stack(drawn), piece, starts, self.feature, self.threshold,
+                self.missing_left, self.left, self.right, self.values, sums, times,
+            )  # fmt: skip
 
-    def read(self, total: Vector) -> float | None:
-        """The accuracy, or the coefficient of determination; None where every tree drew every row."""
+        silo.threads.map(add, pieces(silo.ranges, silo.threads.n))
+        return sums / np.maximum(times, 1)[:, None], times
+
+    def _check(self, n_features: int) -> None:
+        """Refuse what are no trees over so many features, or none that drew their rows: kernels trust them."""
+        arrays = (self.threshold, self.missing_left, self.left, self.right, self.values)
+        sizes = np.diff(self.ends, prepend=0)
+        nodes = len(self.feature)
+        whole = (sizes > 0).all() and int(sizes.sum()) == nodes and all(len(own) == nodes for own in arrays)
+        classes = self.labels is None or self.values.shape[1] == len(self.labels)
+        if not whole or not classes or sum(own.trees for own in self.draws) != len(self.ends) or not len(self.ends):
+            raise ProtocolError("rows out of the bag were asked for of trees whose arrays have other lengths")
+        for own in self.draws:
+            own.check(len(self.labels or ()))
+        inner = self.feature >= 0
+        here, end = np.arange(nodes) - np.repeat(self.ends - sizes, sizes), np.repeat(sizes, sizes)
+        lost = any(((own <= here) | (own >= end))[inner].any() for own in (self.left, self.right))  # nor any circle
+        if lost or (self.feature >= n_features).any():
+            raise ProtocolError("rows out of the bag were asked for of trees with a feature or child that there is not")
+
+    def read(self, total: Vector) -> tuple[float | None, int]:
+        """The score, None without any row or spread, and how many rows some tree left out."""
         n = int(total[0])
         if not n:
-            return None
+            return None, 0
+        sums = [restore_sum(own) for own in total[len(total) - self._sums * N_PLACES :].reshape(-1, N_PLACES)]
+        if self.metric:
+            return sums[0] / n, n
         if self.labels is not None:
-            return int(total[1]) / n
-        sums, squares, errors = (restore(own, *self._grid) for own in total[1:])
-        spread = squares - (sums / 2.0 ** (self.exponent + 2)) ** 2 / n
-        return 1 - errors / spread if spread > 0 else None
+            return int(total[1]) / n, n
+        far, squares, errors = np.array(sums).reshape(3, -1)
+        spread = squares - far**2 / n
+        return (float(np.mean(1 - errors / spread)) if (spread > 0).all() else None), n

@@ -25,17 +25,6 @@ def pruned(tree: Tree, alpha: float, mass: float) -> Tree:
     return _kept(tree, _splits_kept(tree, alpha, mass))
 
 
-def said_by(tree: Tree, alpha: float, mass: float) -> NDArray[np.int64]:
-    """The node of `pruned` that speaks for each of the tree's own, int64 (nodes,): itself, or the leaf above it."""
-    inner = _splits_kept(tree, alpha, mass)
-    there = _there(tree, inner)
-    place, speaker = np.cumsum(there) - 1, np.arange(tree.n_nodes)
-    for node in np.flatnonzero((tree.feature != LEAF) & ~inner).tolist():  # children stand further on
-        speaker[tree.left[node] : tree.left[node] + 2] = speaker[node]
-    said: NDArray[np.int64] = place[speaker]
-    return said
-
-
 def _splits_kept(tree: Tree, alpha: float, mass: float) -> NDArray[np.bool_]:
     """Which nodes are still split, bool (nodes,)."""
     inner: NDArray[np.bool_] = tree.feature != LEAF

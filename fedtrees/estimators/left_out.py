@@ -1,0 +1,122 @@
+"""The rows that a forest's trees drew, and those that they left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.cohort import Cohort
+from fedtrees.core.row_ids import RowIds
+from fedtrees.core.table import Table
+from fedtrees.trees import draw_kernels
+from fedtrees.trees.out_of_bag import OutOfBag
+from fedtrees.trees.row_draws import RowDraws
+
+NO_ROWS_HERE = (
+    "is known where fit(X, y) had all rows: in a federation they stay in their silos, "
+    "and no file of a model contains anything of them."
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Trees that grew together.
+
+    Attributes
+    ----------
+    trees : int
+    draws : RowDraws, optional
+        None where each tree has all rows.
+    """
+
+    trees: int
+    draws: RowDraws | None
+
+
+@dataclass(frozen=True, eq=False)
+class RowsHere:
+    """What draws depend on, of the rows that a stage's trees grew from.
+
+    Attributes
+    ----------
+    ids : uint64 (rows,)
+    kind : uint16 (rows,) or (0,)
+        The place of each row's class, where rows of some are drawn oftener.
+    place : int64 (rows,)
+        Where each row stands in X.
+    there : bool (rows,)
+        Whether its silo took part.
+    """
+
+    ids: RowIds
+    kind: NDArray[np.uint16]
+    place: NDArray[np.int64]
+    there: NDArray[np.bool_]
+
+    @staticmethod
+    def of(table: Table, target: NDArray[np.float32], cohort: Cohort, stage: Stage) -> RowsHere:
+        """Keep what there is to know of a table."""
+        there = np.repeat(np.isin(np.arange(len(table.names)), cohort), np.diff(table.starts))
+        by_class = stage.draws is not None and len(stage.draws.class_draws) > 0
+        ids = np.zeros(0, np.uint64) if stage.draws is None else table.row_ids()
+        return RowsHere(ids, (target if by_class else target[:0]).astype(np.uint16), places_in(table), there)
+
+    def drawn(self, stage: Stage) -> Iterator[NDArray[np.int64]]:
+        """The places of the rows that each tree drew, as often as it did: int64 (draws,), ascending."""
+        if stage.draws is None:
+            yield from [np.sort(self.place[self.there])] * stage.trees
+            return
+        once, everything, shares = (
+            np.ones(len(self.ids), np.int64),
+            np.array([[0, len(self.ids)]]),
+            stage.draws.shares(),
+        )
+        for tree in range(stage.trees):
+            times = np.zeros(len(self.ids), np.int64)
+            draw_kernels.draw(once, self.ids, everything, stage.draws.keys(tree), shares, self.kind, times)
+            yield np.sort(np.repeat(self.place, np.where(self.there, times, 0)))
+
+
+def places_in(table: Table) -> NDArray[np.int64]:
+    """Where a table's rows stand in X, int64 (rows,)."""
+    return np.arange(table.n_rows) if table.order is None else table.order.astype(np.int64)
+
+
+def out_of_bag(
+    trees: Sequence[Any], stages: Sequence[Stage], rows: int, labels: list[Any] | None, metric: str
+) -> OutOfBag | None:
+    """The question for the score of rows that fitted trees left out; None where each has all rows."""
+    ends = np.cumsum([stage.trees for stage in stages]).tolist()
+    draws = [stage.draws for stage in stages if stage.draws is not None]
+    asked = [
+        tree.tree_
+        for stage, end in zip(stages, ends, strict=True)
+        if stage.draws is not None
+        for tree in trees[end - stage.trees : end]
+    ]
+    if not asked:
+        return None
+    values = np.concatenate([own.value.reshape(own.node_count, -1) for own in asked])
+    centre = np.zeros(0) if labels is not None else np.mean([own.value[0].ravel() for own in asked], axis=0)
+    farthest = 0.0 if labels is not None else float(np.abs(values - centre).max())
+    left = np.concatenate([own.children_left for own in asked])
+    return OutOfBag(
+        rows=rows,
+        labels=labels,
+        draws=draws,
+        ends=np.cumsum([own.node_count for own in asked], dtype=np.int64),
+        feature=np.where(left < 0, -1, np.concatenate([own.feature for own in asked])).astype(np.int32),
+        threshold=np.concatenate([own.threshold for own in asked]),
+        missing_left=np.concatenate([own.missing_go_to_left for own in asked]).astype(bool),
+        left=left.astype(np.int32),
+        right=np.concatenate([own.children_right for own in asked]).astype(np.int32),
+        values=values,
+        centre=centre,
+        exponent=math.frexp(farthest)[1] if farthest else 0,
+        metric=metric,
+    )

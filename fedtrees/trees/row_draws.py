@@ -1,0 +1,78 @@
+"""How the trees of a forest draw their rows: each row's draws follow from its id, the tree and the seed alone."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.record import Record
+from fedtrees.core.rng import stream
+from fedtrees.core.row_ids import MOST_DRAWS, poisson_shares
+from fedtrees.errors import ProtocolError
+
+MOST_SHARE = 16  # of the rows, that a tree draws
+
+
+class RowDraws(Record, frozen=True, eq=False):
+    """The draws of trees that grew together: each row as often as a Poisson variable says.
+
+    Parameters
+    ----------
+    trees : int
+        How many trees drew so.
+    seed, round : int
+        Of the streams, one for each tree.
+    share : float
+        The mean of that variable: what share of the rows a tree draws.
+    class_draws : float64 (classes,) or (0,)
+        What the mean is multiplied by for the rows of each class; 1 where empty.
+    """
+
+    trees: int
+    seed: int
+    round: int
+    share: float
+    class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
+
+    def shares(self) -> NDArray[np.uint64]:
+        """What rows are drawn by, see `draw_kernels.draw`: uint64 (classes or 1, times)."""
+        means = self.share * self.class_draws if len(self.class_draws) else np.array([self.share])
+        return np.stack([poisson_shares(mean, most_draws(float(means.max()))) for mean in means.tolist()])
+
+    def keys(self, tree: int) -> NDArray[np.uint64]:
+        """See `keys_of`."""
+        return keys_of(self.seed, tree, self.round)
+
+    def check(self, n_labels: int) -> None:
+        """Refuse draws that are none, or too many: kernels trust them.
+
+        Raises
+        ------
+        ProtocolError
+        """
+        if self.trees < 1 or not 0 < self.share <= MOST_SHARE:
+            raise ProtocolError(f"{self.trees} trees a round, of a share of {self.share} of the rows")
+        means, most = self.share * self.class_draws, MOST_DRAWS * max(1.0, self.share) * (1 + 1e-9)  # products round
+        if len(means) and not (len(means) == n_labels and ((means > 0) & (means <= most)).all()):
+            raise ProtocolError(f"rows of {n_labels} classes are drawn as those of {len(means)}, or too often")
+
+
+def keys_of(seed: int, tree: int, round: int) -> NDArray[np.uint64]:
+    """What a tree draws its rows by, uint64 (2,)."""
+    return stream(seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
+
+
+def most_draws(mean: float) -> int:
+    """How often a row is drawn at the most: once in a million draws it would be more.
+
+    Examples
+    --------
+    >>> [most_draws(mean) for mean in (1.0, 4.0, 16.0)]
+    [8, 20, 46]
+    """
+    if mean <= 1:
+        return 8
+    return 20 if mean <= MOST_DRAWS * (1 + 1e-9) else math.ceil(mean + 6 * math.sqrt(mean) + 6)
