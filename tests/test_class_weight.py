@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.class_weight import compute_sample_weight
 from test_boosting import BEGIN, a_silo
 from test_cart_questions import a_silo_of, classes
 
@@ -146,6 +147,66 @@ def test_a_number_of_rows_is_the_share_that_it_is() -> None:
         for one, other in zip(share.estimators_, number.estimators_, strict=True):
             assert one.tree_.value.tobytes() == other.tree_.value.tobytes()
             assert 80 < one.tree_.n_node_samples[0] < 170
+
+
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+@pytest.mark.parametrize("more", [{}, {"min_weight_fraction_leaf": 0.05}, {"max_leaf_nodes": 6}, {"max_samples": 1.7}])
+def test_classes_that_each_trees_own_rows_balance_are_scikit_learns(criterion: str, more: dict[str, Any]) -> None:
+    """A tree of scikit-learn, given the rows that ours drew, weighed as `RandomForestClassifier` weighs them."""
+    X, y, silos = patients(800)
+    given: dict[str, Any] = {"criterion": criterion, "max_depth": 3, "max_features": None}
+    given |= {name: own for name, own in more.items() if name != "max_samples"}
+    forest = FedForestClassifier(4, class_weight="balanced_subsample", max_samples=more.get("max_samples"), **given)
+    forest.fit(X, y, silos=silos)
+    for own, drawn in zip(forest, forest.estimators_samples_, strict=True):
+        weight = np.bincount(drawn, minlength=len(y)) * compute_sample_weight("balanced", y, indices=drawn)
+        theirs = DecisionTreeClassifier(random_state=0, **given).fit(X, y, sample_weight=weight)
+        assert own.tree_.node_count == theirs.tree_.node_count
+        rows = X[drawn]  # a gap that no drawn row is in may be cut elsewhere
+        alike = np.abs(own.predict_proba(rows) - theirs.predict_proba(rows)).max(axis=1) < 1e-9
+        assert alike.mean() > 0.95  # of splits that save the same, scikit-learn takes any
+        for name in ("weighted_n_node_samples", "impurity"):
+            ours, others = (getattr(tree.tree_, name)[0] for tree in (own, theirs))
+            assert ours == pytest.approx(others, rel=1e-9)
+        assert own.tree_.n_node_samples[0] == len(drawn)
+
+
+def test_where_trees_have_all_rows_their_own_balance_is_that_of_all() -> None:
+    X, y, silos = patients(300)
+    one, other = (
+        FedExtraTreesClassifier(4, class_weight=own).fit(X, y, silos=silos).predict_proba(X).tobytes()
+        for own in ("balanced", "balanced_subsample")
+    )
+    assert one == other
+    with pytest.raises(ParameterError, match="give 'balanced', a weight for each label in a dict, or None"):
+        FedTreeClassifier(class_weight="balanced_subsample").fit(X, y)
+
+
+@pytest.mark.parametrize("share", [1.5, 4.0, 9.0, 16.0])
+def test_trees_may_draw_more_rows_than_there_are(share: float) -> None:
+    """As scikit-learn's, whose max_samples has no upper end: so many draws in the mean, of each row by Poisson."""
+    X, y, silos = patients(600)
+    theirs = RandomForestClassifier(20, max_samples=share, random_state=0).fit(X, y)
+    assert len(theirs.estimators_samples_[0]) == int(share * 600)
+    forest = FedForestClassifier(20, max_depth=3, max_samples=share).fit(X, y, silos=silos)
+    drawn = np.array([len(own) for own in forest.estimators_samples_])
+    assert drawn.mean() == pytest.approx(share * 600, rel=0.02)
+    assert drawn.std() == pytest.approx(np.sqrt(share * 600), rel=0.7)
+    assert drawn.tolist() == [tree.tree_.n_node_samples[0] for tree in forest]
+    times = np.bincount(np.concatenate(forest.estimators_samples_), minlength=600)
+    assert times.var() == pytest.approx(20 * share, rel=0.25)
+    whole = FedForestClassifier(20, max_depth=3, max_samples=int(share * 600)).fit(X, y, silos=silos)
+    assert whole.predict_proba(X).tobytes() == forest.predict_proba(X).tobytes()
+    numbers = FedForestRegressor(3, max_samples=share, max_features=2).fit(X, X[:, 0], sample_weight=np.full(600, 16.0))
+    assert [tree.tree_.weighted_n_node_samples[0] for tree in numbers] == [
+        16 * len(r) for r in numbers.estimators_samples_
+    ]
+    heavy = FedForestClassifier(20, max_depth=2, max_samples=share, class_weight={"odd": 40.0}).fit(X, y, silos=silos)
+    odd = np.mean([(y[own] == "odd").sum() for own in heavy.estimators_samples_])
+    assert odd == pytest.approx(4 * share * (y == "odd").sum(), rel=0.1)  # up to four times as often, and weighing more
+    assert np.mean([tree.tree_.value[0, 0, 1] for tree in heavy]) == pytest.approx(
+        40 * (y == "odd").sum() / (40 * (y == "odd").sum() + (y != "odd").sum()), abs=0.02
+    )
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
