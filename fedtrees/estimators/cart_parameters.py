@@ -124,12 +124,8 @@ def check_class_weight(given: Any, forest: bool = False) -> None:
             )
 
 
-def class_weights(
-    given: Any, labels: Sequence[Any], draws: bool = False
-) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
+def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
     """What each label weighs: 1 where a dict does not say.
-
-    draws: whether trees draw rows; where they have all of them, a tree's own weights are those of all
 
     Raises
     ------
@@ -139,11 +135,20 @@ def class_weights(
     if given is None:
         return None
     if isinstance(given, str):
-        return "balanced_subsample" if draws and given == "balanced_subsample" else "balanced"
+        return "balanced"
     unknown = [label for label in given if label not in labels]
     if unknown:
         raise ParameterError(f"class_weight names {unknown[0]!r}, which y does not hold. Labels: {list(labels)}.")
     return tuple(float(given.get(label, 1.0)) for label in labels)
+
+
+def _weights_of_classes(
+    given: Mapping[str, Any], labels: Sequence[Any]
+) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
+    """What each label weighs in trees; where these have all rows, what balances their own rows balances all."""
+    weights = given.get("class_weight")
+    by_tree = given.get("bootstrap") and isinstance(weights, str) and weights == "balanced_subsample"
+    return "balanced_subsample" if by_tree else class_weights(weights, labels)
 
 
 def _is_share(own: object) -> bool:
@@ -202,7 +207,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     rule = Impurity(
         given.get("criterion", "gini" if estimator._classifies else "squared_error"),
         len(schema.labels) if schema.labels else 2,
-        class_weight=class_weights(given.get("class_weight"), schema.labels or (), bool(given.get("bootstrap"))),
+        class_weight=_weights_of_classes(given, schema.labels or ()),
         **least,
     )
     leaves = int(given.get("max_leaf_nodes") or 0)

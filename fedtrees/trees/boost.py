@@ -167,7 +167,7 @@ def boost(
     everyone = np.arange(n_silos)
     start = _start(channel, everyone, n_features, labels, settings, threads, storable)
     plan, grids, trees = start.plan, start.grids, list[Tree]()
-    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, start.draws)
+    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, draws=start.draws)
     for round in range(settings.n_estimators):
         rule = _rule_of(start.rule, observer, round)
         if rule is None:
