@@ -70,6 +70,10 @@ class LargestLoss(Query, frozen=True, eq=False):
             raise DivergenceError(
                 f"silo {silo.table.names[place]!r}: the loss is no longer finite; lower learning_rate."
             )
+        return self._of(loss)
+
+    @staticmethod
+    def _of(loss: float) -> int:
         step = math.ceil(STEPS * math.log2(loss)) if loss > 0 else LOWEST
         return min(max(step, LOWEST), HIGHEST) - LOWEST
 
