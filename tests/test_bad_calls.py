@@ -204,11 +204,6 @@ SILENT: dict[str, Call] = {
         DataError,
         "base_margin holds <U1; give numbers",
     ),
-    "labels in two columns of numbers": (
-        lambda: FedGBTClassifier().fit(GOOD.X, np.zeros((6, 2))),
-        DataError,
-        "silo 'all': y has 2 columns; a classifier needs one label a row",
-    ),
     "a model to go on from that is none": (
         lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, xgb_model=object()),
         ParameterError,
@@ -284,6 +279,11 @@ COUNTED: dict[str, Call] = {
         over_two("faithful", FedGBTRegressor(n_jobs=1), NOBODY),
         DataError,
         r"Found array with 0 sample\(s\) .* no silo holds any row",
+    ),
+    "labels in two columns of numbers": (
+        lambda: FedGBTClassifier().fit(GOOD.X, np.full((6, 2), 2.0)),
+        DataError,
+        "silo 'all': y, row 0: neither 0 nor 1; of several labels a row, each is a column of 0 and 1",
     ),
     "one class that counts": (
         lambda: fit(["a", "b"] * 3, weighting={"a": 1, "b": 0}),

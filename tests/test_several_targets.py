@@ -97,8 +97,8 @@ def test_a_file_brings_it_back_and_training_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(DataError, match="y has 2 columns; a classifier needs one label a row"):
-        FedGBTClassifier(**SMALL).fit(X, (Y[:, :2] > 0).astype(int))
+    with pytest.raises(DataError, match="neither 0 nor 1; of several labels a row"):
+        FedGBTClassifier(**SMALL).fit(X, 2 * (Y[:, :2] > 0))
     with pytest.raises(DataError, match="y, row 7: NaN, infinity or None"):
         FedGBTRegressor(**SMALL).fit(X, np.where(np.arange(300)[:, None] == 7, np.nan, Y))
     with pytest.raises(DataError, match=r"y has the shape \(300, 2, 2\) and X has 300 rows"):

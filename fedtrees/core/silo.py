@@ -43,7 +43,7 @@ class Silo:
     X : DataFrame or array-like (rows, features)
         Numbers, booleans, or pandas categories, whose names the server learns. Missing is NaN.
     y : array-like (rows,) or (rows, targets)
-        Class labels, or numbers; of a regression, several columns are several targets.
+        Class labels, or numbers; several columns are several targets, or labels of 0 and 1.
     sample_weight : array-like (rows,), optional
         At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
     n_jobs : int, optional
@@ -280,7 +280,8 @@ class Silo:
         own = disclosed(self.read[0].schema, [self.read[0], *self.read[1]]) if self._one_owner else self.read[0].schema
         if labels and own.labels is not None:
             return own
-        present = labels_of(self.read[0]) if labels else own.labels
+        one = self.read[0].y.ndim == 1  # several columns are several labels, which are numbers
+        present = labels_of(self.read[0]) if labels and one else own.labels
         return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ class Schema(Record, frozen=True, eq=False):
     named : bool
         Whether the names are the table's own labels; an array's columns are called f0, f1, ...
     labels : list, optional
-        The class labels that occur, sorted; asked for when training a classifier only.
+        The class labels that occur, sorted; asked for when training a classifier only, and None where y has several
+        columns.
     targets : int
         Columns of y; 0 where there is no row to tell.
     widths : dict of str to int
@@ -221,9 +222,10 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
         name: agreed_vocabulary(name, [(silo, schema.categories.get(name, [])) for silo, schema in schemas])
         for name in split
     }
-    labels = None if first.labels is None else _all_labels(schemas)
+    targets = _all_targets(schemas)
+    labels = None if first.labels is None or targets > 1 else _all_labels(schemas)
     widths, formats = _all_widths([schema for _, schema in schemas], split), _all_formats(schemas)
-    return Schema(first.names, kinds, categories, first.named, labels, _all_targets(schemas), widths, formats)
+    return Schema(first.names, kinds, categories, first.named, labels, targets, widths, formats)
 
 
 def _all_kinds(names: Sequence[str], schemas: Sequence[tuple[str, Schema]]) -> list[str]:

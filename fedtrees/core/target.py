@@ -72,7 +72,7 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
         If it is not one value a row, or several numbers.
     """
     target = plain_array(y, f"{where}y")
-    several = target.ndim == 2 and len(target) == n_rows and target.shape[1] > 1 and target.dtype.kind in "iuf"
+    several = target.ndim == 2 and len(target) == n_rows and target.shape[1] > 1 and target.dtype.kind in "biuf"
     if target.shape != (n_rows,) and not several:
         raise DataError(f"{where}y has the shape {target.shape} and X has {n_rows} rows.")
     if target.dtype.kind not in "biufUO":

@@ -277,7 +277,7 @@ class FedGBT(HoldsBooster):
             See `fit`.
         """
         check_parameters(self)
-        schema = schema_of(federation, labels=self._classifies)
+        schema = schema_of(federation, labels=self._classifies, several=True)
         loss = self._loss(schema.labels)
         if self.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))

@@ -68,7 +68,7 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def schema_of(federation: Federation, labels: bool, absent: float = math.nan) -> Schema:
+def schema_of(federation: Federation, labels: bool, absent: float = math.nan, several: bool = False) -> Schema:
     """The schema that a federation's silos share.
 
     Parameters
@@ -78,6 +78,8 @@ def schema_of(federation: Federation, labels: bool, absent: float = math.nan) ->
         Whether to ask for the class labels.
     absent : float, default NaN
         What entries are to the estimator that a sparse matrix does not hold: missing, or 0.
+    several : bool, default False
+        Whether rows may have several labels; the schema's are None then.
 
     Raises
     ------
@@ -86,13 +88,19 @@ def schema_of(federation: Federation, labels: bool, absent: float = math.nan) ->
     SchemaError
         Naming silo and column, or a silo of sparse and one of dense rows, where a number that the one leaves out would
         be missing and the same one of the other 0.
+    DataError
+        If y has several columns where there is to be one.
     """
     if isinstance(federation, type) or not hasattr(federation, "schemas"):
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
-    schema = agree(federation.schemas(labels=labels))
+    schemas = federation.schemas(labels=labels)
+    schema = agree(schemas)
     if math.isnan(absent):
         refuse_mixed_formats(schema)
+    if labels and schema.labels is None and not several:
+        silo = next(name for name, own in schemas if own.targets > 1)
+        raise DataError(f"silo {silo!r}: y has {schema.targets} columns; a classifier needs one label a row.")
     return schema
 
 

@@ -15,7 +15,7 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import refuse_unseen
 from fedtrees.estimators.reads import check_labels
-from fedtrees.trees.losses import Loss, loss_named
+from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -26,7 +26,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
 
     The model is one ensemble that equals the one trained on the pooled rows, bit for bit, and it is an XGBoost model.
     Losses: ``binary:logistic`` of two classes, ``multi:softprob`` of more, as Chen and Guestrin (2016) have them;
-    ``binary:logitraw``, ``binary:hinge`` and ``multi:softmax``, too.
+    ``binary:logitraw``, ``binary:hinge`` and ``multi:softmax``, too. Where y has several columns of 0 and 1, each is a
+    label that a row has or has not, with a tree a round, as in XGBoost.
 
     Parameters
     ----------
@@ -160,21 +161,30 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     __metadata_request__predict_proba: ClassVar[dict[str, bool]] = {"silos": False}
 
     def _loss(self, labels: list[Any] | None) -> Loss:
+        if labels is None:  # several a row
+            return self._loss_of_columns()
         labels = check_labels(labels)
         objective = self._objective_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
         if objective.startswith("binary:") and len(labels) > 2:
             raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")
         return loss_named(objective, self._loss_params(objective), self._classifies)
 
+    def _loss_of_columns(self) -> Loss:
+        objective = self._objective_named("binary:logistic")
+        if objective not in BY_COLUMN:
+            raise ParameterError(f"objective={objective!r} is for one label a row, and y has several columns.")
+        return loss_named(objective, self._loss_params(objective), by_column=True)
+
     @property
     def classes_(self) -> NDArray[Any]:
-        """The class labels, sorted."""
+        """The class labels, sorted; of several labels a row, 0 and 1."""
         check_is_fitted(self, "booster_")
         return np.asarray(self._labels)
 
     def _hold(self, booster: Any, schema: Schema, split_on_silo: bool = False) -> None:
         super()._hold(booster, schema, split_on_silo)
-        self._labels = schema.labels or []
+        self._several = schema.labels is None  # labels a row
+        self._labels = [0, 1] if schema.labels is None else schema.labels
 
     @property
     def n_classes_(self) -> int:
@@ -192,7 +202,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     ) -> NDArray[np.float32]:
         """Each class's probability, float32 (rows, classes). See `predict` for the parameters.
 
-        Of ``binary:hinge``, 1 for the class it predicts.
+        Of ``binary:hinge``, 1 for the class it predicts. Of several labels a row, each label's: (rows, labels).
         """
         check_is_fitted(self, "booster_")
         # the Boosters of these predict a class, and a margin
@@ -204,7 +214,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             return shares
         if self._objective == "binary:logitraw":
             second = (1 / (1 + np.exp(-second.astype(np.float64)))).astype(np.float32)
-        return second if second.ndim == 2 else np.stack([1 - second, second], axis=1)
+        return second if self._several or second.ndim == 2 else np.stack([1 - second, second], axis=1)
 
     def predict(
         self,
@@ -216,7 +226,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         validate_features: bool = True,
         silos: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """The likeliest class of each row.
+        """The likeliest class of each row; of several labels a row, whether each is likelier than not: (rows, labels).
 
         Parameters
         ----------
@@ -235,20 +245,21 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         """
         if output_margin:
             return self._predict(X, base_margin, iteration_range, validate_features, True, silos)
-        likeliest = self.predict_proba(
+        shares = self.predict_proba(
             X,
             base_margin=base_margin,
             iteration_range=iteration_range,
             validate_features=validate_features,
             silos=silos,
-        ).argmax(axis=1)
+        )
+        likeliest = (shares > 0.5).astype(np.int64) if self._several else shares.argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
     ) -> float:
-        """The accuracy; see `predict` for ``silos``.
+        """The accuracy, of several labels a row the share of rows with all of them right; see `predict` for ``silos``.
 
         Raises
         ------
@@ -258,6 +269,11 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         check_is_fitted(self, "booster_")
         refuse_unseen(y, self.classes_)
         return float(accuracy_score(y, self.predict(X, silos=silos), sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 class FedGBTRegressor(RegressorMixin, FedGBT):

@@ -364,7 +364,7 @@ def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
     labels = None
     config = json.loads(booster.save_config())["learner"]["learner_model_param"]
     if classifies:
-        labels = list(range(max(2, int(config["num_class"]))))
+        labels = list(range(max(2, int(config["num_class"])))) if int(config["num_target"]) < 2 else None
     known = {name: own for name, own in zip(names, vocabularies_of(booster), strict=True) if own}
     kinds = ["category" if name in known else "number" for name in names]  # codes without names are numbers in X
     return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))

@@ -128,6 +128,9 @@ def _vocabulary(estimator: Any, schema: Schema) -> Vocabulary | None:
 def _metrics_of(estimator: Any, loss: Loss, targets: int) -> list[str]:
     names = metric_names(estimator.eval_metric) or [loss.metric()]
     several = loss.outputs(0, targets) > targets and not estimator._classifies
+    areas = [name for name in names if name.startswith("auc")] if estimator._classifies and targets > 1 else []
+    if areas:
+        raise ParameterError(f"eval_metric={areas[0]!r} is for one label a row; of several, score by logloss or error.")
     for name in names:
         # of several quantiles, one says little by itself
         if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):

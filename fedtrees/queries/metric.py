@@ -52,6 +52,9 @@ class Rows:
     def prediction(self) -> Floats:
         """What XGBoost predicts from the margins of one output, float32 (rows,)."""
         out: Floats = self.margin[0].copy()
+        if self.objective == "binary:hinge":
+            out[:] = out > 0
+            return out
         if self.objective not in _LOGISTIC + _EXPONENTIAL:
             return out
         transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential

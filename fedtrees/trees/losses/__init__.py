@@ -12,6 +12,7 @@ from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.custom import custom_named, register_objective
+from fedtrees.trees.losses.labels import HingeLabels, Labels, RawLabels
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
@@ -25,11 +26,15 @@ _KINDS: tuple[type[Loss], ...] = (
     RankMap, ProportionalHazards,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
+# of objectives of two classes, what they are where y has several columns
+BY_COLUMN: dict[str, type[Loss]] = {kind.name: kind for kind in (Labels, RawLabels, HingeLabels)}
 # what rows carry where trees grow by impurity; no objective of XGBoost's
 TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Squares, Samme, AdaBoostR2)}
 
 
-def loss_named(name: str, params: Mapping[str, Any] | None = None, classification: bool = False) -> Loss:
+def loss_named(
+    name: str, params: Mapping[str, Any] | None = None, classification: bool = False, by_column: bool = False
+) -> Loss:
     """The loss of an XGBoost objective's name.
 
     Parameters
@@ -39,6 +44,8 @@ def loss_named(name: str, params: Mapping[str, Any] | None = None, classificatio
         The objective's own parameters; XGBoost's defaults stand for others.
     classification : bool, default False
         Which of the functions registered under this name is meant, if any is; see `register_objective`.
+    by_column : bool, default False
+        Whether an objective of two classes is meant for each of several columns of y.
 
     Raises
     ------
@@ -50,7 +57,7 @@ def loss_named(name: str, params: Mapping[str, Any] | None = None, classificatio
         if custom is not None:
             return custom
         raise unknown_value("objective", name, LOSSES)
-    kind, given = LOSSES[name], dict(params or {})
+    kind, given = (BY_COLUMN if by_column else LOSSES).get(name, LOSSES[name]), dict(params or {})
     own = [field.name for field in fields(kind)]
     for parameter in given:
         if parameter not in own:
@@ -69,7 +76,7 @@ def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None)
     if objective in TABLES and not params:
         return TABLES[objective]()
     try:
-        return loss_named(objective, params, classification=labels is not None)
+        return loss_named(objective, params, classification=labels is not None, by_column=labels is None)
     except ParameterError as error:
         raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
@@ -80,6 +87,7 @@ def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
 
 
 __all__ = [
+    "BY_COLUMN",
     "LOSSES",
     "TABLES",
     "Bounds",

@@ -48,10 +48,14 @@ class Logistic(Loss):
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
+        return self.of_sides(sums[:1], sums[1:])
+
+    def of_sides(self, first: Doubles, second: Doubles) -> Doubles:
+        """Where margins start, from the weights of the first class and of the second, float64 (outputs,) each."""
         if self.scale_pos_weight == 1:
-            return self.of_share(sums[1:] / sums.sum())
-        more = self.scale_pos_weight * sums[1:]
-        step: Doubles = 2 * (more - sums[:1]) / (more + sums[:1])  # XGBoost then takes a Newton step from 0
+            return self.of_share(second / (first + second))
+        more = self.scale_pos_weight * second
+        step: Doubles = 2 * (more - first) / (more + first)  # XGBoost then takes a Newton step from 0
         return step
 
     def of_share(self, share: Doubles) -> Doubles:
@@ -119,7 +123,11 @@ class Hinge(Loss):
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
-        return (sums[1:] > sums[:1]).astype(np.float64)
+        return self.of_sides(sums[:1], sums[1:])
+
+    def of_sides(self, first: Doubles, second: Doubles) -> Doubles:
+        """See `Logistic`."""
+        return (second > first).astype(np.float64)
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""

@@ -1,0 +1,59 @@
+"""Losses of several labels a row: each a column of 0 and 1, with an output and a tree a round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedtrees.core.table import Table
+from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows, column_of
+from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw
+
+if TYPE_CHECKING:
+    _Base = Logistic
+else:
+    _Base = Loss
+
+SMALLEST_SHARE = 1e-6  # XGBoost's limit, where all rows of a column are of one class
+
+
+class _ByColumn(_Base):
+    """What a loss of two classes becomes where each column of y holds its own two."""
+
+    classification = False  # y is read as numbers
+
+    def check(self, table: Table, y: Floats) -> None:
+        """See `Loss`."""
+        check_rows(table, (y != 0) & (y != 1), "neither 0 nor 1; of several labels a row, each is a column of 0 and 1")
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`."""
+        second = np.clip(sums[1:] / sums[:1], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        return self.of_sides(1 - second, second)
+
+    def weighted(self, weight: Floats, y: Floats) -> Floats:
+        """See `Loss`; a row weighs differently in each column, see `statistics`."""
+        return weight
+
+    def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
+        """See `Loss`."""
+        for k in range(len(margin)):
+            one, target = slice(k, k + 1), column_of(y, k)
+            super().statistics(margin[one], target, super().weighted(weight, target), ranges, g[one], h[one])
+
+
+@dataclass(frozen=True)
+class Labels(_ByColumn, Logistic):
+    """``binary:logistic`` of several columns."""
+
+
+@dataclass(frozen=True)
+class RawLabels(_ByColumn, LogitRaw):
+    """``binary:logitraw`` of several columns."""
+
+
+@dataclass(frozen=True)
+class HingeLabels(_ByColumn, Hinge):
+    """``binary:hinge`` of several columns."""
