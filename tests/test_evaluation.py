@@ -25,7 +25,7 @@ from fedtrees import (
 )
 from fedtrees.core.rng import stream
 from fedtrees.queries.custom_metric import register_metric
-from fedtrees.queries.evaluation import HeldOut
+from fedtrees.queries.scores import HeldOut
 from fedtrees.trees.evaluation import ForestScores
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4

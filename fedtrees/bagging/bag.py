@@ -142,7 +142,14 @@ def bag(
     base_margin = storable(start_margin(channel, everyone, weights, labels, settings)[0])
     outputs = len(base_margin)
     evaluation = Evaluation.prepare(
-        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, JoinedScores
+        channel,
+        everyone,
+        settings.eval_names,
+        settings.eval_metrics,
+        labels,
+        outputs,
+        JoinedScores,
+        str(params["objective"]),
     )
     channel.tell(GrowAlone(labels, base_margin, params, settings.seed))
     joining = Joining(n_features, base_margin)

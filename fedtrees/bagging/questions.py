@@ -13,8 +13,8 @@ from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector
 from fedtrees.core.table import Table, of_rows
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.evaluation import Scores
 from fedtrees.queries.metric import Rows
+from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo

@@ -140,6 +140,9 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         The model's ``base_score``.
     evals_result_ : dict of str to dict of str to list of float
         Each evaluation set's metrics, round by round, where there are any.
+    evals_uncertainty_ : dict of str to dict of str to list of float
+        By how much each of these may be off. ``auc`` and ``aucpr`` of sets of more than 4096 rows are read from
+        histograms of scores, and are certain to 1e-4 at least; smaller sets' are exact, and so are all other metrics.
     best_iteration, best_score : int and float
         The best round, where `early_stopping_rounds` sought it.
 

@@ -39,6 +39,7 @@ class HoldsBooster(ReadsRows):
 
     booster_: xgboost.Booster
     evals_result_: dict[str, dict[str, list[float]]]
+    evals_uncertainty_: dict[str, dict[str, list[float]]]
 
     # parameters of the constructor that are needed here
     n_estimators: int
@@ -64,10 +65,10 @@ class HoldsBooster(ReadsRows):
 
     def _note(self, monitor: Monitor | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
-        for name in ("evals_result_", "best_iteration", "best_score"):
+        for name in ("evals_result_", "evals_uncertainty_", "best_iteration", "best_score"):
             self.__dict__.pop(name, None)
         if monitor is not None and monitor.history:
-            self.evals_result_ = monitor.history
+            self.evals_result_, self.evals_uncertainty_ = monitor.history, monitor.uncertainty
         if monitor is not None and self.early_stopping_rounds is not None:
             best, score = monitor.model.before + (monitor.best_iteration or 0), monitor.best_score
             self.booster_.set_attr(best_iteration=str(best), best_score=str(score))

@@ -33,6 +33,8 @@ class Monitor:
     ----------
     history : dict of str to dict of str to list of float
         Each set's metrics, round by round.
+    uncertainty : dict of str to dict of str to list of float
+        By how much each may be off.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Monitor:
         model: GrowingModel,
     ):
         self.history: dict[str, dict[str, list[float]]] = {}
+        self.uncertainty: dict[str, dict[str, list[float]]] = {}
         self.model = model
         self.callbacks = Callbacks(callbacks, model, self.history)
         self._shown = shown
@@ -59,8 +62,9 @@ class Monitor:
         """See `trees.boost.Observer`."""
         self._shown(round)
         for name, metrics in scores.items():
-            for metric, value in metrics.items():
-                self.history.setdefault(name, {}).setdefault(metric, []).append(value)
+            for metric, score in metrics.items():
+                self.history.setdefault(name, {}).setdefault(metric, []).append(score.value)
+                self.uncertainty.setdefault(name, {}).setdefault(metric, []).append(score.uncertainty)
         ended = self.callbacks.after(round, ensemble)
         return (bool(scores) and self._best.is_past(round, *_last(scores))) or ended
 
@@ -78,4 +82,4 @@ class Monitor:
 def _last(scores: Scored) -> tuple[float, str]:
     """The last metric of the last evaluation set, and the set's name."""
     name, metrics = list(scores.items())[-1]
-    return list(metrics.values())[-1], name
+    return list(metrics.values())[-1].value, name

@@ -238,10 +238,11 @@ class FedAvgEstimator(KnowsColumns):
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
             losses: list[float] = []
-            scores: dict[str, dict[str, list[float]]] = {}
+            before: list[dict[str, dict[str, list[float]]]] = [{}, {}]
             if earlier is not None:
-                losses, scores = self.loss_curve_, getattr(self, "evals_result_", {})
-            watch = Watch(settings, self.patience, self.target_score, shown, losses, scores)
+                losses = self.loss_curve_
+                before = [getattr(self, name, {}) for name in ("evals_result_", "evals_uncertainty_")]
+            watch = Watch(settings, self.patience, self.target_score, shown, losses, *before)
             try:
                 average(channel, len(federation.names), schema.labels, settings, watch, earlier)
             finally:
@@ -284,10 +285,10 @@ class FedAvgEstimator(KnowsColumns):
         seen = [loss for loss in watch.losses if not math.isnan(loss)]
         self.loss_, self.best_loss_ = (seen[-1], min(seen)) if seen else (math.nan, math.nan)
         self.out_activation_ = OUTPUTS[settings.model.objective]
-        for own in ("evals_result_", "personal_"):
+        for own in ("evals_result_", "evals_uncertainty_", "personal_"):
             self.__dict__.pop(own, None)
         if watch.history:
-            self.evals_result_ = watch.history
+            self.evals_result_, self.evals_uncertainty_ = watch.history, watch.uncertainty
         self._show_layers(settings.model)
 
     def _show_layers(self, model: AnyModel) -> None:

@@ -231,7 +231,7 @@ def settings_of(
         raise ParameterError("target_score needs an eval_set, in fit or in each Silo, or a validation_fraction.")
     metrics = metric_names(estimator.eval_metric) or [metric_of(model.objective)]
     for name in metrics:
-        if not metric_named(name).fits(model.objective):
+        if not metric_named(name, model.objective).fits(model.objective):
             raise ParameterError(f"eval_metric={name!r} says nothing of what {model.objective} predicts.")
     size = estimator.batch_size
     return Settings(

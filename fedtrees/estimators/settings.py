@@ -133,6 +133,6 @@ def _metrics_of(estimator: Any, loss: Loss, targets: int) -> list[str]:
         raise ParameterError(f"eval_metric={areas[0]!r} is for one label a row; of several, score by logloss or error.")
     for name in names:
         # of several quantiles, one says little by itself
-        if not metric_named(name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
+        if not metric_named(name, loss.name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
             raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
     return names

@@ -29,22 +29,28 @@ class Watch:
         Of rounds before.
     scores : dict of str to dict of str to list of float
         Of rounds before; NaN stands for those that a set or a metric was not there in.
+    uncertainty : dict of str to dict of str to list of float
+        Of these.
     """
 
     def __init__(
         self, settings: Settings, patience: int | None, target: float | None, shown: Callable[[int], object],
         losses: list[float], scores: dict[str, dict[str, list[float]]],
+        uncertainty: dict[str, dict[str, list[float]]],
     ):  # fmt: skip
         self.network: Network | None = None
         self.best_network: Network | None = None
         self.losses = list(losses)
-        self.history: dict[str, dict[str, list[float]]] = {
-            name: {
-                metric: list(scores.get(name, {}).get(metric, [np.nan] * len(losses)))
-                for metric in settings.eval_metrics
+        self.history, self.uncertainty = (
+            {
+                name: {
+                    metric: list(before.get(name, {}).get(metric, [np.nan] * len(losses)))
+                    for metric in settings.eval_metrics
+                }
+                for name in settings.eval_names
             }
-            for name in settings.eval_names
-        }
+            for before in (scores, uncertainty)
+        )
         last = metric_named(settings.eval_metrics[-1])
         self._maximise = last.maximise and bool(settings.eval_names)
         self._patience, self._target, self._shown = patience, target, shown
@@ -62,8 +68,9 @@ class Watch:
         self.losses.append(loss)
         name, score = "training", loss
         for name, metrics in scores.items():
-            for metric, score in metrics.items():
+            for metric, (score, uncertainty) in metrics.items():
                 self.history[name][metric].append(score)
+                self.uncertainty[name][metric].append(uncertainty)
         if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
             self.best_network = network
             return True

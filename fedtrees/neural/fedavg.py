@@ -208,8 +208,10 @@ def _start(
     network = replace(network, shared=settings.method.start(settings.model))
     moments = network.moments
     channel.tell(StartTraining(settings.model, labels, settings.seed, moments.mean, moments.deviation))
+    objective = settings.model.objective
+    outputs = len(labels or ()) if objective.startswith("multi:") else max(1, settings.targets)
     evaluation = Evaluation.prepare(
-        channel, everyone, settings.eval_names, settings.eval_metrics, labels, max(1, settings.targets), NetworkScores
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, NetworkScores, objective
     )
     unit = _unit(channel, everyone, summary.rows, settings)
     channel.tell(unit)

@@ -13,8 +13,8 @@ from fedtrees.core.target import numbers_of, places_of
 from fedtrees.errors import ProtocolError
 from fedtrees.neural.model import Floats
 from fedtrees.neural.training import Training
-from fedtrees.queries.evaluation import Scores
 from fedtrees.queries.metric import Rows
+from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo

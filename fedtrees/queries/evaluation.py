@@ -3,168 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
-from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of, places_of
-from fedtrees.errors import DataError, ProtocolError
-from fedtrees.queries.metric import Metric, Rows
-from fedtrees.queries.metrics import metric_named
+from fedtrees.errors import DataError
+from fedtrees.queries.areas import AreaRead
+from fedtrees.queries.score_edges import BUCKETS, Frequencies, edges_like, finer_edges, first_edges, ties_of
+from fedtrees.queries.score_histogram import ScoreHistogram
+from fedtrees.queries.scores import HeldOut, Scores
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
     from fedtrees.core.cohort import Cohort
-    from fedtrees.core.silo import Silo
+
+Steps = Sequence[Sequence[Frequencies]]  # of each output, by what its margins moved: in one step after the other
+
+MOST_UNCERTAIN = 1e-4  # that an area may be
+EXACT_ROWS = 4096  # of sets so large, areas are exact
+ROOM = 1 << 14  # new edges of a question that refines, or four times as many of a small set, whose answers are short
 
 
-Scored = dict[str, dict[str, float]]  # metric by name, of each evaluation set by name
+class Score(NamedTuple):
+    """A metric, and by how much it may be off: only areas of large sets are."""
+
+    value: float
+    uncertainty: float = 0.0
 
 
-class HeldOut(Query, frozen=True, eq=False):
-    """How many rows each evaluation set has, and the exponents that bound their weights.
-
-    Parameters
-    ----------
-    sets : int
-    labels : list, optional
-        The class labels; None for targets that are numbers.
-    most_rows : int
-        More rows than any federation has.
-    """
-
-    sets: int
-    labels: list[Any] | None
-    most_rows: int = 2**40
-
-    def size(self) -> int:
-        """See `Query`."""
-        return self.sets * (1 + N_EXPONENTS)
-
-    def bound(self) -> int:
-        """See `Query`."""
-        return self.most_rows
-
-    def lowest(self) -> int:
-        """See `Query`."""
-        return 0
-
-    def ask(self, silo: Silo) -> Vector:
-        """See `Query`."""
-        tables = held_out(silo, self.sets)
-        parts = []
-        for table in tables:
-            # others are refused
-            numbers_of(table, silo.open_above) if self.labels is None else places_of(table, self.labels)
-            rows = _asked(silo, table)
-            weight = np.ones(1, np.float32) if table.weight is None else table.weight[rows]
-            counts = exponent_counts(weight) * (len(rows) if table.weight is None else 1)
-            parts += [np.array([len(rows)]), counts]
-        return np.concatenate([np.zeros(0, np.int64), *parts])
-
-    def read(self, total: Vector) -> list[tuple[int, int]]:
-        """Rows and weight exponent of each set."""
-        return [(int(own[0]), largest_exponent(own[1:])) for own in total.reshape(self.sets, -1)]
+Scored = dict[str, dict[str, Score]]  # metric by name, of each evaluation set by name
 
 
-class Scores(Query, frozen=True, eq=False):
-    """Metrics of the model so far on one evaluation set; a kind of model says what its rows are.
-
-    Parameters
-    ----------
-    place : int
-        Which set.
-    sets : int
-        How many there are.
-    metrics : list of str
-    rows : int
-        Of the set, in all silos.
-    weight_exponent : int
-    """
-
-    place: int
-    sets: int
-    metrics: list[str]
-    rows: int
-    weight_exponent: int
-
-    def _metrics(self) -> list[Metric]:
-        return [metric_named(name) for name in self.metrics]
-
-    def size(self) -> int:
-        """See `Query`."""
-        return sum(metric.size() for metric in self._metrics())
-
-    def touches(self) -> int:
-        """See `Query`."""
-        return sum(metric.touches() for metric in self._metrics())
-
-    def bound(self) -> int:
-        """See `Query`."""
-        return max(metric.bound(self.rows) for metric in self._metrics())
-
-    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
-        """The rows of the silos that are asked, with the model's margins.
-
-        Parameters
-        ----------
-        silo : Silo
-        table : Table
-            The evaluation set.
-        asked : int64 (rows,)
-            Its rows that are asked for.
-
-        Raises
-        ------
-        ProtocolError
-            If there is no model yet, or the metrics say nothing of it.
-        """
-        raise NotImplementedError
-
-    def check_metrics(self, objective: str) -> None:
-        """Raise a `ProtocolError` where a metric says nothing of what the objective predicts."""
-        if not all(metric.fits(objective) for metric in self._metrics()):
-            raise ProtocolError(f"{self.metrics} are not all metrics of {objective}")
-
-    def ask(self, silo: Silo) -> Vector:
-        """See `Query`."""
-        tables = held_out(silo, self.sets)
-        if not 0 <= self.place < self.sets:
-            raise ProtocolError("scores were asked for of a set that there is not")
-        table = tables[self.place]
-        rows = self.rows_of(silo, table, _asked(silo, table))
-        return np.concatenate([metric.ask(rows) for metric in self._metrics()])
-
-    def read(self, total: Vector) -> list[float]:
-        """Each metric."""
-        metrics = self._metrics()
-        ends = np.cumsum([metric.size() for metric in metrics])
-        return [metric.read(own) for metric, own in zip(metrics, np.split(total, ends[:-1]), strict=True)]
-
-
-def held_out(silo: Silo, sets: int) -> Sequence[Table]:
-    """A silo's evaluation sets, which must be as many as are asked for."""
-    if len(silo.held_out) != sets:
-        raise ProtocolError(f"silo {silo.name!r} holds {len(silo.held_out)} evaluation sets, and {sets} were asked for")
-    return silo.held_out
-
-
-def _asked(silo: Silo, table: Table) -> NDArray[np.int64]:
-    """The rows of a table that belong to the silos that are asked."""
-    starts, silos = table.starts, silo.silos_asked
-    if len(silos) == len(table.names):
-        return np.arange(table.n_rows)
-    return np.concatenate([np.arange(starts[k], starts[k + 1]) for k in silos] or [np.zeros(0, np.int64)])
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Evaluation:
-    """What to score after each round, and by which metrics.
+    """What to score after each round, and by which metrics; it remembers where the last round's scores lay.
 
     Attributes
     ----------
@@ -173,11 +48,23 @@ class Evaluation:
     metrics : list of str
     questions : sequence of Scores
         One a set.
+    curves : int
+        Histograms of scores that areas are read from, of each set.
+    known : list of (list of ScoreHistogram or None)
+        The last round's, of each set.
+    foreseen : list of (Frequencies or None)
+        Scores that this round's rows are likely to have, of each set.
+    start : Frequencies, optional
+        Where most rows' margins start.
     """
 
     names: Sequence[str]
     metrics: list[str]
     questions: Sequence[Scores]
+    curves: int = 0
+    known: list[list[ScoreHistogram] | None] = field(default_factory=list)
+    foreseen: list[Frequencies | None] = field(default_factory=list)
+    start: Frequencies | None = None
 
     @staticmethod
     def prepare(
@@ -188,25 +75,121 @@ class Evaluation:
         labels: list[Any] | None,
         outputs: int = 1,
         kind: type[Scores] = Scores,
+        objective: str = "",
     ) -> Evaluation:
         """Learn how large the sets are, in one round, and whether their targets are what is trained for."""
         sizes = channel.total(HeldOut(len(names), labels), everyone) if names else []
-        for name, (rows, _) in zip(names, sizes, strict=True):
-            if not rows:
+        for name, size in zip(names, sizes, strict=True):
+            if not size.rows:
                 raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
         questions = [
-            kind(place, len(names), list(metrics), rows * outputs, exponent)
-            for place, (rows, exponent) in enumerate(sizes)
-        ]
-        return Evaluation(names, list(metrics), questions)
+            kind(
+                place, len(names), list(metrics), size.rows * outputs, size.weight_exponent,
+                size.weight_bits(size.rows * outputs), objective,
+            )
+            for place, size in enumerate(sizes)
+        ]  # fmt: skip
+        curves = outputs if objective.startswith("multi:") else 1
+        n, ranked = len(questions), bool(questions) and bool(questions[0].areas())
+        return Evaluation(names, list(metrics), questions, curves if ranked else 0, [None] * n, [None] * n)
 
     def score(
-        self, channel: Channel, everyone: Cohort, of: Callable[[Scores], Scores] = lambda question: question
+        self,
+        channel: Channel,
+        everyone: Cohort,
+        of: Callable[[Scores], Scores] = lambda question: question,
+        steps: Steps | None = None,
     ) -> Scored:
-        """Each metric of each set, of the model so far, in one round; ``of`` may write the model into a question."""
+        """Each metric of each set, of the model so far: in one round, and more where areas are not certain enough.
+
+        Parameters
+        ----------
+        channel : Channel
+        everyone : cohort
+        of : callable, optional
+            May write the model into a question.
+        steps : sequence of sequences of Frequencies, optional
+            By what the last round moved margins, of each output; None where it may be anything.
+        """
         if not self.questions:
             return {}
-        answers = channel.totals([of(question) for question in self.questions], everyone)
-        return {
-            name: dict(zip(self.metrics, scores, strict=True)) for name, scores in zip(self.names, answers, strict=True)
-        }
+        asked = [of(question.over(edges)) for question, edges in zip(self.questions, self._edges(steps), strict=True)]
+        answers = channel.totals(asked, everyone)
+        self.known = [histograms or None for _, histograms in answers]
+        areas = self._certain_areas(channel, everyone, of) if self.curves else [{} for _ in answers]
+        scored: Scored = {}
+        for name, (values, _), read in zip(self.names, answers, areas, strict=True):
+            scores = {metric: Score(value) for metric, value in values.items()}
+            scores |= {metric: Score(area.value, area.uncertainty) for metric, area in read.items()}
+            scored[name] = {metric: scores[metric] for metric in self.metrics}
+        return scored
+
+    def _edges(self, steps: Steps | None) -> list[list[NDArray[np.int64]]]:
+        """The edges to ask with, of each histogram of each set."""
+        if self.curves != 1:
+            steps = None  # probabilities of several classes do not move by a tree's leaves
+        buckets = min(BUCKETS, 2 * BUCKETS // max(2, self.curves))
+        edges: list[list[NDArray[np.int64]]] = []
+        for place, (question, known) in enumerate(zip(self.questions, self.known, strict=True)):
+            before = self.start if known is None else ties_of(known[0])
+            foreseen = None if steps is None or before is None else before.moved(steps[0])
+            self.foreseen[place] = foreseen
+            if known is None:
+                edges.append([first_edges(foreseen)] * self.curves)
+                continue
+            most, top_heavy = min(buckets, 16 * question.rows), "aucpr" in self.metrics
+            edges.append([edges_like(own, most, foreseen, top_heavy) for own in known])
+        return edges
+
+    def _certain_areas(
+        self, channel: Channel, everyone: Cohort, of: Callable[[Scores], Scores]
+    ) -> list[dict[str, AreaRead]]:
+        """The areas of each set, after as many rounds as make them certain enough."""
+        while True:
+            read = [self._read(place) for place in range(len(self.questions))]
+            doubtful = [place for place, areas in enumerate(read) if not self._certain(place, areas)]
+            if not doubtful:
+                return read
+            cuts = [self._cuts(place, read[place]) for place in doubtful]
+            questions = [
+                of(msgspec.structs.replace(self.questions[place], metrics=list(read[place])).over(edges))
+                for place, (_, edges) in zip(doubtful, cuts, strict=True)
+            ]
+            answers = channel.totals(questions, everyone)
+            for place, (which, _), (_, finer) in zip(doubtful, cuts, answers, strict=True):
+                known = self.known[place]
+                assert known is not None
+                self.known[place] = [own.refined(*how) for own, *how in zip(known, which, finer, strict=True)]
+
+    def _read(self, place: int) -> dict[str, AreaRead]:
+        known = self.known[place]
+        assert known is not None
+        return {name: area.read_histograms(known) for name, area in self.questions[place].areas().items()}
+
+    def _limit(self, place: int) -> float:
+        return 0.0 if self.questions[place].rows <= EXACT_ROWS * self.curves else MOST_UNCERTAIN
+
+    def _certain(self, place: int, areas: dict[str, AreaRead]) -> bool:
+        return all(area.uncertainty <= self._limit(place) for area in areas.values())
+
+    def _cuts(self, place: int, areas: dict[str, AreaRead]) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.int64]]]:
+        """Which buckets of each histogram to refine, and the edges to do so."""
+        known = self.known[place]
+        assert known is not None
+        doubts = [np.max([area.doubts[k] for area in areas.values()], axis=0) for k in range(len(known))]
+        foreseen = self.foreseen[place]
+        flat, limit = np.concatenate(doubts), self._limit(place)
+        room = ROOM if limit else 4 * ROOM
+        order = np.argsort(-flat, kind="stable")
+        rest = flat.sum() - np.cumsum(flat[order])
+        n = 1 + int(np.count_nonzero(rest > limit / 2))
+        n = min(n, int(np.count_nonzero(flat)), room // 2)
+        chosen = np.zeros(len(flat), bool)
+        chosen[order[:n]] = True
+        need = np.sqrt(flat[chosen]).sum()
+        which = np.split(chosen, np.cumsum([len(doubt) for doubt in doubts])[:-1])
+        edges = [
+            finer_edges(histogram, doubt, refined, int(room * np.sqrt(doubt[refined]).sum() / need), foreseen)
+            for histogram, doubt, refined in zip(known, doubts, which, strict=True)
+        ]
+        return which, edges

@@ -51,6 +51,9 @@ class Rows:
 
     def prediction(self) -> Floats:
         """What XGBoost predicts from the margins of one output, float32 (rows,)."""
+        if self.objective == "binary:hinge":
+            decided: Floats = (self.margin[0] > 0).astype(np.float32)
+            return decided
         out: Floats = self.margin[0].copy()
         if self.objective == "binary:hinge":
             out[:] = out > 0
@@ -59,6 +62,19 @@ class Rows:
             return out
         transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential
         transform(self.margin[0], out)
+        return out
+
+    def scores(self) -> Floats:
+        """What areas rank rows by: of several classes, a score of each; else that of the second, float32 (.., rows).
+
+        Margins rank as probabilities do, and tell those apart that float32 does not.
+        """
+        if self.objective == "binary:hinge":
+            return self.prediction()[None]
+        if not self.objective.startswith("multi:"):
+            return self.margin[:1]
+        out = np.empty_like(self.margin)
+        kernels.odds_of_classes(self.margin, out)
         return out
 
 

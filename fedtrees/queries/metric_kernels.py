@@ -7,6 +7,7 @@ from numba import njit
 
 from fedtrees.core.distributions import distribution
 from fedtrees.core.elementary import exp, log, log_gamma
+from fedtrees.queries.kernels import key_of
 
 # XGBoost's: nothing is taken for less
 SMALLEST = 1e-16  # of probabilities
@@ -120,17 +121,54 @@ def add_classes(margin, y, loss, wrong):
 
 
 @njit(nogil=True, cache=True)
-def add_scores(margin, y, weight, lowest, per_unit, out):
-    """Add up the weights of both classes by buckets of the margin.
+def add_scores(bits, positive, weight, edges, first, shift, start, stop, out):
+    """Add up the weights of both classes by buckets of the score's key.
 
-    margin, y: float32 (rows,), weight: int64 (rows,) or (1,) IN
-    lowest, per_unit: float IN; where the buckets start, and how many there are to a unit of margin
-    out: int64 (2, buckets) OUT, added to; what lies beyond the ends is in the first and the last
+    bits: uint32 (rows,) IN; the scores' bits, none of them NaN
+    positive: bool (rows,) IN
+    weight: int64 (rows,) or (1,) IN
+    edges: int64 (buckets,) IN; the first key of each bucket, ascending, the first one 0
+    first: int64 (slots + 1,) IN; the bucket in which each slot of upper bits starts, and the last bucket
+    shift: uint32 IN; a key's slot is what is left of it after this shift
+    start, stop: rows to walk IN
+    out: int64 (2, buckets) OUT, added to; the positive rows come first
     """
-    step, last = np.int64(weight.shape[0] > 1), np.float64(out.shape[1] - 1)
-    for i in range(margin.shape[0]):
-        bucket = min(max(np.floor((np.float64(margin[i]) - lowest) * per_unit), 0.0), last)
-        out[np.int64(y[i]), np.int64(bucket)] += weight[i * step]
+    step = np.int64(weight.shape[0] > 1)
+    for i in range(start, stop):
+        key = np.int64(key_of(bits[i]))
+        slot = key >> np.int64(shift)
+        low, high = first[slot], first[slot + 1]
+        while low < high:  # the last edge at or below the key
+            middle = (low + high + 1) >> 1
+            if edges[middle] <= key:
+                low = middle
+            else:
+                high = middle - 1
+        out[np.int64(not positive[i]), low] += weight[i * step]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def odds_of_classes(margin, out):
+    """Compute a score of each class that ranks rows as its probability does, also where that is nearly 1.
+
+    It is the probability p up to a half, and 1 / (4 (1 - p)) above: float32 tells probabilities near 0 apart, not
+    those near 1.
+
+    margin: float32 (classes, rows) IN
+    out: float32 (classes, rows) OUT
+    """
+    for i in range(margin.shape[1]):
+        top, rest = 0, 0.0
+        for k in range(1, margin.shape[0]):
+            if margin[k, i] > margin[top, i]:
+                top = k
+        for k in range(margin.shape[0]):
+            if k != top:
+                rest += exp(np.float64(margin[k, i]) - np.float64(margin[top, i]))
+        for k in range(margin.shape[0]):
+            out[k, i] = np.float32(exp(np.float64(margin[k, i]) - np.float64(margin[top, i])) / (1.0 + rest))
+        if rest < 1.0:
+            out[top, i] = np.float32((1.0 + rest) / (4.0 * rest))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -197,6 +235,26 @@ def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
             out[q] = total / min(hits, np.float64(top)) if hits > 0.0 else nothing
         else:
             out[q] = at_top / min(top, n)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_pairs_in_order(margin, y, starts, out):
+    """Compute the share of each query's pairs that margins rank as relevances do, ties counting half.
+
+    Of two rows of one relevance, the first should be ranked above the other: XGBoost counts all pairs.
+
+    margin, y: float32 (rows,) IN
+    starts: int64 (queries + 1,) IN
+    out: float32 (queries,) OUT; 0 of a query without pairs
+    """
+    for q in range(out.shape[0]):
+        score, relevance = margin[starts[q] : starts[q + 1]], y[starts[q] : starts[q + 1]]
+        n, twice = score.shape[0], 0
+        for i in range(n):
+            for j in range(i + 1, n):
+                high, low = (i, j) if relevance[i] >= relevance[j] else (j, i)
+                twice += 2 * (score[high] > score[low]) + (score[high] == score[low])
+        out[q] = np.float32(twice / (n * (n - 1.0))) if n > 1 else np.float32(0)
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")

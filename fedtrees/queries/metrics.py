@@ -1,7 +1,7 @@
 """Metrics by sums: what each silo adds, as integers, and what the total says.
 
 Row losses are rounded to float32 and added up exactly (see `queries.sums`), so a metric is the same number for every
-partition of the rows. The area under a curve is read off histograms of scores; its error has a bound, which is known.
+partition of the rows. For areas under curves see `queries.areas`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector, quantise
+from fedtrees.core.ring import Vector
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
-from fedtrees.queries.ranking_metrics import rank_metric_named
+from fedtrees.queries.ranking_metrics import RANK_AREAS, rank_metric_named
 from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy, PartialLikelihood
 
 
@@ -115,83 +115,6 @@ class MeanOfClasses(Metric):
         return mean_of_sums(total)
 
 
-@dataclass(frozen=True)
-class Area(Metric):
-    """``auc`` and ``aucpr`` of two classes, from histograms of the margin over both.
-
-    The buckets are 1/4096 wide, from -8 to 8. Rows of both classes in one bucket count as ties: an area under the ROC
-    curve is off by half their share of all pairs at the most, which `uncertainty` gives.
-    """
-
-    name: str
-    maximise = True
-    buckets = 1 << 16
-    per_unit = 4096.0
-    weight_bits = 20
-
-    def fits(self, objective: str) -> bool:
-        """See `Metric`."""
-        return objective.startswith("binary:")
-
-    def touches(self) -> int:
-        """See `Metric`."""
-        return 1
-
-    def size(self) -> int:
-        """See `Metric`."""
-        return 2 * self.buckets
-
-    def bound(self, rows: int) -> int:
-        """See `Metric`."""
-        return rows << self.weight_bits
-
-    def ask(self, rows: Rows) -> Vector:
-        """See `Metric`."""
-        weight = np.ones(1, np.float32) if rows.weight is None else rows.weight
-        out = np.zeros((2, self.buckets), np.int64)
-        lowest = -self.buckets / self.per_unit / 2
-        each = quantise(weight, rows.weight_exponent, self.weight_bits)
-        kernels.add_scores(rows.margin[0], rows.y, each, lowest, self.per_unit, out)
-        return out.reshape(-1)
-
-    def read(self, total: Vector) -> float:
-        """See `Metric`; NaN where there is one class only."""
-        negative, positive = total.reshape(2, -1)[:, ::-1].astype(np.float64)  # from the highest score down
-        if not negative.sum() or not positive.sum():
-            return math.nan
-        if self.name == "auc":
-            above = np.cumsum(positive) - positive / 2
-            return float(negative @ above / (negative.sum() * positive.sum()))
-        return area_under_precision(np.cumsum(positive), np.cumsum(negative))
-
-    def uncertainty(self, total: Vector) -> float:
-        """By how much an ``auc`` can be off, as scores that share a bucket count as equal.
-
-        Scores that are equal cannot be told from those that only share a bucket, so the bound counts them, too.
-        """
-        negative, positive = total.reshape(2, -1).astype(np.float64)
-        return float(negative @ positive / (2 * negative.sum() * positive.sum()))
-
-
-def area_under_precision(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """The area under precision over recall, by the interpolation of Davis and Goadrich (2006), as XGBoost has it.
-
-    positive, negative: float64 (buckets,); how many score at least so high, ascending.
-    """
-    before_p, before_n = np.append(0, positive[:-1]), np.append(0, negative[:-1])
-    gained, lost, whole = positive - before_p, negative - before_n, positive[-1]
-    moved = gained > 0
-    gained, lost, before_p, before_n = gained[moved], lost[moved], before_p[moved], before_n[moved]
-    # between two points false positives grow by h for each true one: precision is x / (x + b + h (x - a))
-    h = lost / gained
-    a, b, c = before_p / whole, (before_p + gained) / whole, before_n - h * before_p
-    with np.errstate(divide="ignore", invalid="ignore"):
-        k = c / (whole * (1 + h))
-        curved = (b - a - k * (np.log(b + k) - np.log(a + k))) / (1 + h)
-    area = np.where(c == 0, (b - a) / (1 + h), curved)
-    return float(area.sum())
-
-
 _SIMPLE: tuple[Metric, ...] = (
     MeanOfRows("logloss", kernels.LOGLOSS),
     MeanOfRows("error", kernels.ERROR, 0.5),
@@ -242,8 +165,10 @@ def metric_of(objective: str) -> str:
     return _OF_OBJECTIVE.get(objective, "rmse")
 
 
-def metric_named(name: str) -> Metric:
+def metric_named(name: str, objective: str = "") -> Metric:
     """The metric of an XGBoost name, ``error@0.3`` and ``tweedie-nloglik@1.2`` included.
+
+    Some names mean another thing for rankings.
 
     Raises
     ------
@@ -254,6 +179,8 @@ def metric_named(name: str) -> Metric:
         raise ParameterError(f"eval_metric={name!r}: give the name of a metric, or several.")
     if name in CUSTOM:
         return CUSTOM[name]
+    if objective.startswith("rank:") and name in RANK_AREAS:
+        return RANK_AREAS[name]
     if name in METRICS:
         return METRICS[name]
     ranking = rank_metric_named(name)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from fedtrees.core.ring import Vector
-from fedtrees.errors import ParameterError
+from fedtrees.errors import DataError, ParameterError
 from fedtrees.queries import metric_kernels as kernels
+from fedtrees.queries.areas import area_under_precision
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.score_histogram import ScoreHistogram
 
 KINDS = {"ndcg": kernels.NDCG, "map": kernels.AVERAGE_PRECISION, "pre": kernels.PRECISION}
 ALL_RANKS = 2**31 - 1
@@ -52,6 +55,49 @@ class RankMetric(Metric):
     def read(self, total: Vector) -> float:
         """See `Metric`."""
         return mean_of_sums(total)
+
+
+@dataclass(frozen=True)
+class RankArea(Metric):
+    """``auc`` and ``aucpr`` of rankings, the mean over queries that have any, as XGBoost has them.
+
+    The area under the ROC curve is the share of a query's pairs that are ranked as their relevances are; of pairs of
+    one relevance, the row that stands first should come first. A query of fewer than three rows has none. The area
+    under precision is of relevances of 0 and 1; a query has none where they are all equal.
+    """
+
+    name: str
+    maximise = True
+
+    def fits(self, objective: str) -> bool:
+        """See `Metric`."""
+        return objective.startswith("rank:")
+
+    def ask(self, rows: Rows) -> Vector:
+        """See `Metric`."""
+        if rows.queries is None or not len(rows.y):
+            return np.zeros(self.size(), np.int64)
+        if self.name == "aucpr" and (rows.y > 1).any():
+            raise DataError("eval_metric='aucpr' of a ranking is of relevances of 0 and 1, and there are others.")
+        starts = rows.queries
+        kept = np.ones(len(starts) - 1, bool) if rows.weight is None else rows.weight[starts[:-1]] > 0
+        out = np.empty(len(kept), np.float32)
+        if self.name == "auc":
+            kernels.add_pairs_in_order(rows.margin[0], rows.y, starts, out)
+            kept &= np.diff(starts) >= 3
+        else:
+            for query, (start, end) in enumerate(pairwise(starts.tolist())):
+                histogram = ScoreHistogram.of_rows(rows.margin[0, start:end], rows.y[start:end] > 0)
+                out[query] = area_under_precision(histogram)[0] if histogram.has_both else 0
+                kept[query] &= histogram.has_both
+        return weighted_sums(out[kept], None)
+
+    def read(self, total: Vector) -> float:
+        """See `Metric`."""
+        return mean_of_sums(total)
+
+
+RANK_AREAS = {name: RankArea(name) for name in ("auc", "aucpr")}
 
 
 def rank_metric_named(name: str) -> RankMetric | None:

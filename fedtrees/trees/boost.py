@@ -19,6 +19,7 @@ from fedtrees.queries.counts import LabelSums
 from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.queries.row_weights import Weights, learn_weights, summarise
+from fedtrees.queries.score_edges import Frequencies
 from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.binning import category_cuts, global_cuts
 from fedtrees.trees.columns import Columns, Thresholds
@@ -37,7 +38,7 @@ from fedtrees.trees.risk import Hazards
 from fedtrees.trees.row_draws import MOST_SHARE, RowDraws
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import Rule, SplitRule
-from fedtrees.trees.tree import Cuts, Tree
+from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -198,12 +199,24 @@ def boost(
         if settings.reweigher is not None and settings.reweigher.done:
             break
         ensemble = replace(ensemble, grid=grids.next)
-        scores = start.evaluation.score(channel, everyone)
+        moves = _moves(grown, settings.parallel) if start.evaluation.curves else None
+        scores = start.evaluation.score(channel, everyone, steps=moves)
         if observer and observer.after(round, scores, ensemble):
             break
     if settings.reweigher is not None and not trees:
         raise DataError("no silo that holds rows took part in any round; sample more of them, or more rounds.")
     return ensemble
+
+
+def _moves(grown: Sequence[Tree], parallel: int) -> list[list[Frequencies]]:
+    """By what a round's trees move the margins of each output: their leaves' values, and the shares of rows there."""
+    moves = []
+    for tree in grown:
+        leaf = tree.feature == LEAF
+        mass = float(tree.cover[leaf].sum())
+        shares = tree.cover[leaf] / mass if 0 < mass < np.inf else np.full(np.count_nonzero(leaf), 1.0)
+        moves.append(Frequencies(tree.value[leaf].astype(np.float32), shares))
+    return [moves[first : first + parallel] for first in range(0, len(moves), parallel)]
 
 
 def _rule_of(rule: Rule, observer: Observer | None, round: int) -> Rule | None:
@@ -255,12 +268,14 @@ def _start(
         cuts, rare = category_cuts(channel, everyone, cuts, summary, categories, least)
     outputs = loss.outputs(len(labels or ()), settings.targets)
     evaluation = Evaluation.prepare(
-        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores
+        channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores, loss.name
     )
     intercept, sums = start_margin(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
         channel.tell(settings.inherited)
+    else:
+        evaluation.start = Frequencies(base_margin[:1], np.ones(1))
     rule, share, draws = settings.rule.knowing(sums), _share_drawn(settings.subsample, summary.rows), np.zeros(0)
     if settings.bootstrap:
         rule, draws = rule.drawing(share, sums)

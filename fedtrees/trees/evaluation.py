@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.table import Table
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.evaluation import Scores
 from fedtrees.queries.metric import Rows
+from fedtrees.queries.scores import Scores
 from fedtrees.trees.risk import bins_of
 
 if TYPE_CHECKING:

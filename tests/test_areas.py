@@ -1,0 +1,441 @@
+"""Areas under curves: XGBoost's own numbers, as certain as they say, wherever scores lie and whoever holds them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from strategies import examples
+
+from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, FedGBTRanker, LocalFederation
+from fedtrees.core.channel import PlainChannel
+from fedtrees.core.rng import stream
+from fedtrees.core.table import Table
+from fedtrees.core.target import places_of
+from fedtrees.core.threads import Threads
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.areas import Area, area_under_precision, area_under_roc
+from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN, Evaluation, Score
+from fedtrees.queries.metric import Rows
+from fedtrees.queries.metrics import metric_named
+from fedtrees.queries.score_edges import Frequencies, edges_like, finer_edges, first_edges, ties_of
+from fedtrees.queries.score_histogram import KEYS, ScoreHistogram, count_scores, keys_of
+from fedtrees.queries.scores import Scores
+
+Floats = NDArray[np.float32]
+OBJECTIVES = {1: "binary:logistic", 3: "multi:softprob", 4: "multi:softprob"}
+
+
+class ColumnScores(Scores, frozen=True, eq=False):
+    """Metrics of a model whose margins are the columns of X."""
+
+    def rows_of(self, silo: Any, table: Table, asked: NDArray[np.int64]) -> Rows:
+        self.check_metrics(self.objective)
+        labels = [0, 1] if table.n_features == 1 else list(range(table.n_features))
+        target, weight = places_of(table, labels)[asked], None if table.weight is None else table.weight[asked]
+        order = asked if table.order is None else table.order[asked]
+        margin = np.ascontiguousarray(np.asarray(table.X, np.float32)[order].T)
+        return Rows(self.objective, margin, target, weight, self.weight_exponent)
+
+
+def by_silos(
+    margin: Floats, y: NDArray[Any], weight: Any = None, silos: Any = None, mode: str = "fused"
+) -> tuple[dict[str, Score], Any]:
+    """Both areas of rows that silos hold, and the ledger."""
+    columns = margin[:, None] if margin.ndim == 1 else margin
+    outputs = columns.shape[1]
+    given = (columns, y) if weight is None else (columns, y, weight)
+    silos = np.zeros(len(y), int) if silos is None else silos
+    federation = LocalFederation.from_table(
+        columns, y, silos, eval_set=[given], eval_silos=[silos], n_jobs=1, mode=mode
+    )
+    channel, everyone = PlainChannel(federation), np.arange(len(federation.names))
+    labels = [0, 1] if outputs == 1 else list(range(outputs))
+    evaluation = Evaluation.prepare(
+        channel, everyone, ["set"], ["auc", "aucpr"], labels, outputs, ColumnScores, OBJECTIVES[outputs]
+    )
+    return evaluation.score(channel, everyone)["set"], channel.ledger
+
+
+def by_xgboost(
+    margin: Floats, y: NDArray[Any], name: str, weight: Any = None, objective: str = "", **more: Any
+) -> float:
+    outputs = 1 if margin.ndim == 1 else margin.shape[1]
+    # of raw margins: probabilities near 1 are equal in float32
+    params = {"objective": objective or ("binary:logitraw" if outputs == 1 else "multi:softprob"), "eval_metric": name}
+    params |= {"base_score": 0.5, "disable_default_eval_metric": 1} | ({"num_class": outputs} if outputs > 1 else {})
+    data = xgboost.DMatrix(np.zeros((len(y), 1)), y, weight=weight, base_margin=margin, **more)
+    return float(re.findall(r":(\S+)", xgboost.train(params, data, 0).eval(data))[-1])
+
+
+def exactly(margin: Floats, y: NDArray[Any], weight: NDArray[np.int64] | None = None) -> ScoreHistogram:
+    """The histogram with a bucket for each score."""
+    keys = np.unique(keys_of(margin))
+    edges = np.unique(np.concatenate([[0], keys, keys + 1]))
+    each = np.ones(1, np.int64) if weight is None else weight
+    total = count_scores(margin, y == 1, each, edges, Threads(1)).reshape(2, -1)
+    return ScoreHistogram(edges, total[0], total[1])
+
+
+def rows(n: int, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
+    rng = stream(seed, "scores")
+    margin = rng.normal(size=n).astype(np.float32)
+    return margin, (margin + 2 * rng.normal(size=n) > 0.5).astype(np.int64)
+
+
+# -- histograms -------------------------------------------------------------------------------------------
+
+scores = st.one_of(
+    st.floats(width=32, allow_nan=False), st.sampled_from([0.0, -0.0, 1.5, -1.5, math.inf, -math.inf, 1e-45])
+)
+
+
+@given(st.lists(st.tuples(scores, st.booleans(), st.integers(0, 9)), max_size=40), st.lists(st.integers(1, KEYS - 1)))
+def test_a_histogram_is_the_naive_one_whatever_the_parts(given: list[Any], more: list[int]) -> None:
+    score = np.array([row[0] for row in given], np.float32)
+    positive = np.array([row[1] for row in given], bool)
+    weight = np.array([row[2] for row in given], np.int64)
+    edges = np.unique(np.array([0, *more, *keys_of(score[::3])], np.int64))
+    total = count_scores(score, positive, weight, edges, Threads(2)).reshape(2, -1)
+    naive = np.zeros_like(total)
+    for key, is_positive, count in zip(keys_of(score), positive, weight, strict=True):
+        naive[0 if is_positive else 1, max(b for b, edge in enumerate(edges) if edge <= key)] += count
+    assert total.tolist() == naive.tolist()
+    parts = [count_scores(score[k::2], positive[k::2], weight[k::2], edges, Threads(1)) for k in range(2)]
+    assert (parts[0] + parts[1]).tolist() == total.reshape(-1).tolist()
+
+
+def test_keys_sort_as_scores_do_and_zeros_are_equal() -> None:
+    ascending = np.array([-np.inf, -1e30, -1, -1e-45, 0, 1e-45, 1, 1e30, np.inf], np.float32)
+    assert (np.diff(keys_of(ascending)) > 0).all()
+    assert keys_of(np.array([-0.0], np.float32)) == keys_of(np.array([0.0], np.float32))
+
+
+def test_finer_edges_are_within_the_buckets_that_they_cut() -> None:
+    margin, y = rows(300)
+    edges = first_edges(None)
+    total = count_scores(margin, y == 1, np.ones(1, np.int64), edges, Threads(1)).reshape(2, -1)
+    coarse = ScoreHistogram(edges, total[0], total[1])
+    doubts = area_under_roc(coarse)[1]
+    which = doubts > np.median(doubts[doubts > 0])
+    finer = finer_edges(coarse, doubts, which, 500, None)
+    total = count_scores(margin, y == 1, np.ones(1, np.int64), finer, Threads(1)).reshape(2, -1)
+    refined = coarse.refined(which, ScoreHistogram(finer, total[0], total[1]))
+    assert (np.diff(refined.edges) > 0).all() and refined.edges[0] == 0
+    assert refined.positive.sum() == y.sum() and refined.negative.sum() == (1 - y).sum()
+    assert set(edges) <= set(refined.edges) and len(refined.edges) > len(edges) + 400
+    assert area_under_roc(refined)[1].sum() < doubts.sum() / 2
+
+
+@pytest.mark.parametrize("top_heavy", [False, True])
+def test_edges_follow_the_scores(top_heavy: bool) -> None:
+    margin, y = rows(20_000)
+    edges = edges_like(exactly(margin, y), 1024, None, top_heavy)
+    total = count_scores(margin, y == 1, np.ones(1, np.int64), edges, Threads(1)).reshape(2, -1)
+    histogram = ScoreHistogram(edges, total[0], total[1])
+    assert 1024 <= len(edges) <= 1024 + 514
+    assert histogram.shares().max() <= 2 / 1024 * (2.2 if top_heavy else 1.1)
+    of_precision = area_under_precision(histogram)[1].sum()
+    assert of_precision < (1.0e-3 if top_heavy else 2.5e-3)
+
+
+def test_scores_that_many_rows_will_have_get_a_bucket_by_themselves() -> None:
+    margin = np.float32([0.5] * 6 + [1.25] * 3 + [2.0])
+    ties = ties_of(exactly(margin, np.arange(10) % 2))
+    assert sorted(ties.values.tolist()) == [0.5, 1.25, 2.0]
+    step = Frequencies(np.float32([0.1, -0.3]), np.array([0.25, 0.75]))
+    moved = ties.moved([step, step])
+    once = np.float32(ties.values[:, None] + step.values).ravel()
+    twice = np.float32(once[:, None] + step.values).ravel().tolist()
+    assert set(moved.values.tolist()) == set(twice) and moved.shares.sum() == pytest.approx(1)
+    edges = set(first_edges(moved).tolist())
+    for key in keys_of(moved.values).tolist():
+        assert {key, key + 1} <= edges
+
+
+# -- areas ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_areas_of_two_classes_are_xgboost_s(weighted: bool, ties: bool) -> None:
+    margin, y = rows(700)
+    margin = margin.round(1) if ties else margin
+    weight = stream(0, "weights").integers(0, 9, 700) if weighted else None
+    histogram = exactly(margin, y, weight)
+    for name, area_of in (("auc", area_under_roc), ("aucpr", area_under_precision)):
+        area, doubts = area_of(histogram)
+        assert area == pytest.approx(by_xgboost(margin, y, name, weight), rel=1e-6) and not doubts.any()
+
+
+@examples(60)
+@given(st.data())
+def test_no_order_within_buckets_moves_an_area_by_more_than_it_says(data: st.DataObject) -> None:
+    n, kinds = data.draw(st.integers(2, 40)), data.draw(st.integers(1, 40))
+    margin = np.array(data.draw(st.lists(st.integers(0, kinds), min_size=n, max_size=n)), np.float32) + 1
+    y = np.array(data.draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
+    y[:2] = 0, 1
+    weight = np.array(data.draw(st.lists(st.integers(1, 1000), min_size=n, max_size=n)), np.int64)
+    exact = exactly(margin, y, weight)
+    inner = st.integers(1, int(exact.edges[-1]) + 1)
+    edges = np.unique(
+        np.array([0, *data.draw(st.lists(inner, max_size=8)), *data.draw(st.permutations(exact.edges))[:5]])
+    )
+    total = count_scores(margin, y == 1, weight, edges, Threads(1)).reshape(2, -1)
+    coarse = ScoreHistogram(edges, total[0], total[1])
+    for area_of in (area_under_roc, area_under_precision):
+        (right, none), (area, doubts) = area_of(exact), area_of(coarse)
+        assert abs(area - right) <= doubts.sum() + 1e-12 and not none.any() and (doubts >= 0).all()
+
+
+def test_one_class_has_no_area() -> None:
+    for name in ("auc", "aucpr"):
+        read = Area(name).read_histograms([exactly(np.float32([1, 2, 3]), np.ones(3))])
+        assert math.isnan(read.value) and read.uncertainty == 0
+
+
+# -- over silos -------------------------------------------------------------------------------------------
+
+RANGES = {
+    "as they are": lambda m: m,
+    "close together": lambda m: m * np.float32(1e-30),
+    "far apart": lambda m: m * np.float32(1e30),
+    "subnormal": lambda m: m * np.float32(1e-39),
+    "far below 0": lambda m: m - np.float32(9000),
+    "far above 0": lambda m: m + np.float32(3e5),
+    "of 33 values": lambda m: m.round(1).clip(-1.6, 1.6),
+    "equal": lambda m: np.zeros_like(m),
+    "zeros of either sign": lambda m: np.copysign(np.float32(0), m),
+    "mostly one": lambda m: np.where(m > 1, m, np.float32(-7)),
+}
+
+
+@pytest.mark.parametrize("n", [400, EXACT_ROWS + 8000])
+@pytest.mark.parametrize("kind", RANGES)
+def test_areas_are_right_wherever_scores_lie(kind: str, n: int) -> None:
+    margin, y = rows(n)
+    margin = RANGES[kind](margin)
+    found, _ = by_silos(margin, y, silos=np.arange(n) % 3)
+    assert found["auc"].value == pytest.approx(roc_auc_score(y, margin), abs=found["auc"].uncertainty + 1e-12)
+    if np.abs(margin).max() < 1e20:
+        right = by_xgboost(margin, y, "aucpr")
+        assert found["aucpr"].value == pytest.approx(right, abs=found["aucpr"].uncertainty + 1e-7)
+    for score in found.values():
+        assert score.uncertainty <= (MOST_UNCERTAIN if n > EXACT_ROWS else 0)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_areas_are_right_of_weights_that_span_orders(exact: bool) -> None:
+    n = 900 if exact else EXACT_ROWS + 4000
+    margin, y = rows(n)
+    weight = (10.0 ** stream(3, "weights").uniform(-5, 4, n)).astype(np.float32)
+    found, _ = by_silos(margin, y, weight)
+    right = roc_auc_score(y, margin, sample_weight=weight.astype(np.float64))
+    assert found["auc"].value == pytest.approx(right, abs=found["auc"].uncertainty + 1e-9)
+    assert found["aucpr"].value == pytest.approx(
+        by_xgboost(margin, y, "aucpr", weight), abs=found["aucpr"].uncertainty + 1e-6
+    )
+
+
+@pytest.mark.parametrize("positives", [1, 4])
+def test_areas_of_rare_classes_are_right(positives: int) -> None:
+    n, rng = 30_000, stream(positives, "rare")
+    margin = (rng.normal(size=n) - 9.5).astype(np.float32)
+    y = np.zeros(n, int)
+    y[rng.choice(n, positives, replace=False)] = 1
+    margin[y == 1] += 1
+    found, _ = by_silos(margin, y)
+    assert found["auc"].value == pytest.approx(roc_auc_score(y, margin), abs=found["auc"].uncertainty + 1e-12)
+    assert found["aucpr"].value == pytest.approx(by_xgboost(margin, y, "aucpr"), abs=found["aucpr"].uncertainty + 1e-7)
+    assert max(score.uncertainty for score in found.values()) <= MOST_UNCERTAIN
+
+
+@pytest.mark.parametrize("outputs", [3, 4])
+@pytest.mark.parametrize("n", [300, 4 * EXACT_ROWS])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_areas_of_several_classes_are_xgboost_s(outputs: int, n: int, weighted: bool) -> None:
+    rng = stream(outputs, "classes")
+    y = np.minimum(rng.integers(0, 2 * outputs, n), outputs - 1)  # the last one is frequent
+    margin = (rng.normal(size=(n, outputs)) + 0.7 * np.eye(outputs)[y]).astype(np.float32)
+    weight = rng.integers(1, 5, n).astype(np.float32) if weighted else None
+    found, _ = by_silos(margin, y, weight, np.arange(n) % 2)
+    for name, score in found.items():
+        right = by_xgboost(margin, y, name, weight)
+        assert score.value == pytest.approx(right, abs=score.uncertainty + 3e-6)
+        assert score.uncertainty <= (MOST_UNCERTAIN if n > EXACT_ROWS else 0)
+
+
+def test_a_class_that_lacks_leaves_no_area_as_in_xgboost() -> None:
+    margin, y = stream(0, "classes").normal(size=(50, 3)).astype(np.float32), np.arange(50) % 2
+    found, _ = by_silos(margin, y)
+    assert all(math.isnan(score.value) and not score.uncertainty for score in found.values())
+    with xgboost.config_context(verbosity=0):
+        assert math.isnan(by_xgboost(margin, y, "auc")) and math.isnan(by_xgboost(margin, y, "aucpr"))
+
+
+def test_probabilities_that_float32_does_not_tell_apart_are_ranked() -> None:
+    margin, y = rows(500)
+    three = np.stack([margin + 30, np.zeros(500), np.zeros(500)], axis=1).astype(np.float32)
+    three[:6, 1:] = np.array([[40, 0], [0, 40]] * 3)
+    labels = np.where(y == 1, 0, 1 + np.arange(500) % 2)
+    labels[:6] = 1 + np.arange(6) % 2
+    first = Rows("multi:softprob", np.ascontiguousarray(three.T), labels.astype(np.float32), None, 0).scores()[0]
+    assert (
+        np.argsort(first, kind="stable").tolist()
+        == np.argsort(three[:, 0].astype(np.float64) - np.logaddexp(three[:, 1], three[:, 2]), kind="stable").tolist()
+    )
+
+
+@examples(10)
+@given(st.integers(0, 1000), st.booleans(), st.sampled_from([1, 3]))
+def test_neither_silos_nor_mode_change_an_area_or_the_ledger(seed: int, weighted: bool, outputs: int) -> None:
+    rng, n = stream(seed, "partition"), 250
+    y = rng.integers(0, max(2, outputs), n)
+    margin = rng.normal(size=(n, outputs)).astype(np.float32).round(rng.integers(1, 4))
+    weight = rng.random(n).astype(np.float32) if weighted else None
+    silos = rng.integers(0, 3, n)
+    silos[:3] = range(3)
+    pooled, _ = by_silos(margin, y, weight)
+    fused, one = by_silos(margin, y, weight, silos)
+    faithful, other = by_silos(margin, y, weight, silos, "faithful")
+    assert str(pooled) == str(fused) == str(faithful)
+    assert one.per_round().to_dict() == other.per_round().to_dict()
+    assert one.per_silo().to_dict() == other.per_silo().to_dict()
+
+
+@pytest.mark.parametrize(
+    "edges", [[], [np.array([5, 9])], [np.array([0, 9, 9])], [np.array([0, 9, 4])], [np.array([0]), np.array([0])]]
+)
+def test_buckets_that_are_none_are_refused(edges: list[Any]) -> None:
+    federation = LocalFederation.from_table(np.ones((4, 1)), [0, 1, 0, 1], eval_set=[(np.ones((2, 1)), [0, 1])])
+    question = ColumnScores(0, 1, ["auc"], 2, 0, objective="binary:logistic").over(edges)
+    with pytest.raises(ProtocolError, match="scores were asked for in buckets that are none"):
+        PlainChannel(federation).total(question, np.arange(1))
+    other = ColumnScores(0, 1, ["auc"], 2, 0, objective="reg:squarederror")
+    with pytest.raises(ProtocolError, match="not all metrics of reg:squarederror"):
+        PlainChannel(federation).total(other, np.arange(1))
+
+
+# -- of estimators ----------------------------------------------------------------------------------------
+
+
+def rare(n: int, share: float) -> tuple[Floats, NDArray[np.int64]]:
+    rng = stream(0, "rare events")
+    X = rng.normal(size=(n, 3)).astype(np.float32)
+    return X, (rng.random(n) < 1 / (1 + np.exp(-(np.log(share) - 1 + 1.5 * X[:, 0])))).astype(int)
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("share", [2e-3, 0.3])
+def test_boosting_of_rare_events_follows_the_right_area(share: float) -> None:
+    X, y = rare(60_000, share)
+    half = len(y) // 2
+    model = FedGBTClassifier(30, max_depth=4, eval_metric=["aucpr", "auc"], early_stopping_rounds=4, n_jobs=1)
+    model.fit(X[:half], y[:half], np.arange(half) % 3, eval_set=[(X[half:], y[half:])])
+    said, off = model.evals_result_["validation_0"]["auc"], model.evals_uncertainty_["validation_0"]["auc"]
+    ends = [(0, round + 1) for round in range(len(said))]
+    right = [
+        roc_auc_score(y[half:], model.booster_.inplace_predict(X[half:], iteration_range=end, predict_type="margin"))
+        for end in ends
+    ]
+    np.testing.assert_array_less(np.abs(np.array(said) - right), np.array(off) + 1e-12)
+    assert max(off) <= MOST_UNCERTAIN and max(right) - right[model.best_iteration] <= 2 * max(off)
+    assert len(right) == model.best_iteration + 5 or len(right) == 30
+
+
+@pytest.mark.slow_without_jit
+def test_most_areas_take_one_message_a_round() -> None:
+    X, y = rare(40_000, 0.3)
+    model = FedGBTClassifier(20, max_depth=5, eval_metric="auc", validation_fraction=0.5, n_jobs=1).fit(X, y)
+    kinds = model.ledger_.per_round()["kind"]
+    assert kinds.str.contains("ForestScores").sum() <= 22
+    assert max(model.evals_uncertainty_["validation_0"]["auc"]) <= MOST_UNCERTAIN
+
+
+@pytest.mark.slow_without_jit
+def test_a_network_is_scored_and_stopped_by_the_right_area() -> None:
+    X, y = rare(20_000, 0.01)
+    model = FedAvgClassifier((), n_rounds=8, batch_size=256, eval_metric=["aucpr", "auc"], target_score=0.99, n_jobs=1)
+    model.fit(X[:10_000], y[:10_000], eval_set=[(X[10_000:], y[10_000:])])
+    p = model._margins(X[10_000:])[:, 0]
+    score, off = (result["validation_0"]["auc"][-1] for result in (model.evals_result_, model.evals_uncertainty_))
+    assert score == pytest.approx(roc_auc_score(y[10_000:], p), abs=off + 1e-12) and off <= MOST_UNCERTAIN
+    reached = model.set_params(target_score=score - 0.01).fit(
+        X[:10_000], y[:10_000], eval_set=[(X[10_000:], y[10_000:])]
+    )
+    assert reached.evals_result_["validation_0"]["auc"][-1] >= score - 0.01
+
+
+def test_scores_that_are_sums_are_certain() -> None:
+    X, y = rare(200, 0.3)
+    model = FedGBTClassifier(3, eval_metric=["logloss", "auc"], n_jobs=1).fit(X, y, eval_set=[(X, y)])
+    assert model.evals_uncertainty_ == {"validation_0": {"logloss": [0.0] * 3, "auc": [0.0] * 3}}
+    assert list(model.evals_result_["validation_0"]) == ["logloss", "auc"]
+    assert not hasattr(model.fit(X, y), "evals_uncertainty_")
+
+
+def test_hinge_predicts_one_class_or_the_other_and_that_is_ranked() -> None:
+    X, y = rare(300, 0.3)
+    model = FedGBTClassifier(4, objective="binary:hinge", eval_metric=["auc", "aucpr", "error"], n_jobs=1)
+    model.fit(X, y, eval_set=[(X, y)])
+    margin = model.booster_.inplace_predict(X, predict_type="margin")
+    for name, values in model.evals_result_["validation_0"].items():
+        assert values[-1] == pytest.approx(by_xgboost(margin, y, name, objective="binary:hinge"), rel=1e-6)
+
+
+def test_three_classes_are_stopped_by_their_area() -> None:
+    X, _ = rare(400, 0.3)
+    y = np.digitize(X[:, 0] + stream(1, "noise").normal(size=400), [-0.5, 0.8])
+    model = FedGBTClassifier(60, max_depth=2, eval_metric=["aucpr", "auc"], early_stopping_rounds=3, n_jobs=1)
+    model.fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])])
+    said = model.evals_result_["validation_0"]["auc"]
+    assert model.best_iteration == said.index(max(said)) and len(said) == model.best_iteration + 4
+    p = model.predict_proba(X[200:]).astype(np.float64)
+    right = roc_auc_score(y[200:], p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="weighted")
+    assert max(said) == pytest.approx(right, abs=1e-6)
+
+
+# -- of rankings ------------------------------------------------------------------------------------------
+
+
+def ranked(weighted: bool, most: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], Any]:
+    rng = stream(most, "rankings")
+    sizes = np.array([1, 2, 3, 5, 9, 14, 3, 2, 20])
+    n, group = sizes.sum(), np.repeat(np.arange(len(sizes)), sizes)
+    y = rng.integers(0, most + 1, n)
+    y[group == 4] = 0  # no relevant row
+    return rng.normal(size=n).round(1).astype(np.float32), y, sizes, rng.random(len(sizes)) + 0.5 if weighted else None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "most"), [("auc", 1), ("auc", 4), ("aucpr", 1)])
+def test_areas_of_rankings_are_xgboost_s(name: str, most: int, weighted: bool) -> None:
+    margin, y, sizes, weight = ranked(weighted, most)
+    starts = np.append(0, np.cumsum(sizes))
+    each = None if weight is None else np.repeat(weight, sizes).astype(np.float32)
+    metric = metric_named(name, "rank:ndcg")
+    whole = metric.ask(Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 1, {}, starts))
+    right = by_xgboost(margin, y, name, weight, "rank:ndcg", group=sizes)
+    assert metric.read(whole) == pytest.approx(right, rel=1e-6)
+
+
+def test_a_ranking_is_stopped_by_its_area() -> None:
+    rng = stream(0, "ranking")
+    X, qid = rng.normal(size=(240, 3)), np.arange(240) // 8
+    y = (X[:, 0] + rng.normal(size=240) > 0.3).astype(int)
+    model = FedGBTRanker(40, max_depth=2, eval_metric="auc", early_stopping_rounds=3, n_jobs=1)
+    model.fit(X[:120], y[:120], qid=qid[:120], eval_set=[(X[120:], y[120:])], eval_qid=[qid[120:]])
+    said = model.evals_result_["validation_0"]["auc"]
+    margin = model.predict(X[120:])
+    assert said[model.best_iteration] == max(said)
+    assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
+    with pytest.raises(DataError, match="'aucpr' of a ranking is of relevances of 0 and 1"):
+        FedGBTRanker(2, eval_metric="aucpr").fit(X, y * 2, qid=qid, eval_set=[(X, y * 2)], eval_qid=[qid])
