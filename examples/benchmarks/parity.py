@@ -56,7 +56,7 @@ def rare_events() -> Reference:
     rng = stream(0, "rare events")
     X = pd.DataFrame(rng.normal(size=(200_000, 3)).astype(np.float32), columns=list("abc"))
     y = rng.random(len(X)) < 1 / (1 + np.exp(-(np.log(1e-4) - 1 + 1.5 * X.a)))
-    return X, y.to_numpy().astype(int), rng.integers(0, 12, len(X)), rng.random(len(X)) < 0.5
+    return Reference(X, y.to_numpy().astype(int), rng.integers(12, size=len(X)).astype(str), rng.random(len(X)) < 0.5)
 
 
 def claims() -> Reference:
