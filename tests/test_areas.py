@@ -55,7 +55,7 @@ def by_silos(
     given = (columns, y) if weight is None else (columns, y, weight)
     silos = np.zeros(len(y), int) if silos is None else silos
     federation = LocalFederation.from_table(
-        columns, y, silos, eval_set=[given], eval_silos=[silos], n_jobs=1, mode=mode
+        columns, y, silos=silos, eval_set=[given], eval_silos=[silos], n_jobs=1, mode=mode
     )
     channel, everyone = PlainChannel(federation), np.arange(len(federation.names))
     labels = [0, 1] if outputs == 1 else list(range(outputs))
@@ -339,7 +339,7 @@ def test_boosting_of_rare_events_follows_the_right_area(share: float) -> None:
     X, y = rare(60_000, share)
     half = len(y) // 2
     model = FedGBTClassifier(30, max_depth=4, eval_metric=["aucpr", "auc"], early_stopping_rounds=4, n_jobs=1)
-    model.fit(X[:half], y[:half], np.arange(half) % 3, eval_set=[(X[half:], y[half:])])
+    model.fit(X[:half], y[:half], silos=np.arange(half) % 3, eval_set=[(X[half:], y[half:])])
     said, off = model.evals_result_["validation_0"]["auc"], model.evals_uncertainty_["validation_0"]["auc"]
     ends = [(0, round + 1) for round in range(len(said))]
     right = [
