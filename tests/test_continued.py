@@ -201,6 +201,92 @@ def test_a_margin_that_is_given_comes_before_the_earlier_trees() -> None:
     np.testing.assert_allclose(own.predict(X, base_margin=margin), other.predict(X, base_margin=margin), atol=2e-5)
 
 
+# -- categories ---------------------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(X, columns=list("abcd"))
+FRAME["kind"] = pd.Categorical(np.take(list("qwertyuiop"), RNG.integers(0, 10, 300)))
+FRAME["dose"] = pd.Categorical(RNG.choice([30, 10, 20], 300))
+FRAME.loc[::17, "kind"] = None
+EFFECT = SIGNAL + RNG.normal(size=10)[FRAME["kind"].cat.codes] + FRAME["dose"].astype(float).to_numpy() / 20
+OPTIONS: dict[str, Any] = {**SMALL, "enable_categorical": True, "max_cat_to_onehot": 4}
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_models_of_categories_go_on_in_any_partition(mode: str) -> None:
+    whole = FedGBTRegressor(**OPTIONS | {"n_estimators": 6}).fit(FRAME, EFFECT)
+    half = FedGBTRegressor(**OPTIONS).fit(FRAME, EFFECT, silos=SILO)
+    silos = [Silo(f"silo {k}", FRAME[k == SILO], EFFECT[k == SILO], n_jobs=1) for k in range(3)]
+    federation = Watched(LocalFederation(silos, mode=mode))
+    rest = FedGBTRegressor(**OPTIONS).fit_federation(federation, xgb_model=half)
+    assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
+    assert any(tree["categories"] for tree in tables(half))
+    assert federation.log is not None
+    silo = federation.inner._fused if mode == "fused" else silos[1]
+    bring_up_to_date(silo, federation.log)
+    rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
+    assert silo.state.margin.tobytes() == margins(rest, rows).tobytes()
+
+
+def tables(model: Any) -> list[dict[str, Any]]:
+    booster = json.loads(model.booster_.save_raw("json"))["learner"]["gradient_booster"]["model"]
+    return list(booster["trees"])
+
+
+@pytest.mark.parametrize("onehot", [1, 100])
+def test_xgboost_goes_on_with_categories_to_the_same_predictions(onehot: int) -> None:
+    options = {**OPTIONS, "max_cat_to_onehot": onehot}
+    before = xgboost.XGBRegressor(**options, tree_method="hist").fit(FRAME, EFFECT)
+    own = FedGBTRegressor(**options).fit(FRAME, EFFECT, silos=SILO, xgb_model=before)
+    other = xgboost.XGBRegressor(**options, tree_method="hist").fit(FRAME, EFFECT, xgb_model=before.get_booster())
+    np.testing.assert_allclose(own.predict(FRAME), other.predict(FRAME), atol=2e-4)
+    assert own.predict(FRAME, iteration_range=(0, 3)).tobytes() == before.predict(FRAME).tobytes()
+
+
+def test_new_categories_follow_those_of_the_earlier_model_whose_predictions_stay() -> None:
+    early, late = FRAME["kind"].isin(list("wert")), FRAME["kind"].isin(list("rtyuiopq"))
+    first, then = FRAME[early].copy(), FRAME[late].copy()
+    for frame in (first, then):
+        frame["kind"] = frame["kind"].cat.remove_unused_categories()
+    half = FedGBTRegressor(**OPTIONS).fit(first, EFFECT[early])
+    rest = FedGBTRegressor(**OPTIONS).fit(then, EFFECT[late], silos=np.arange(len(then)) % 2, xgb_model=half)
+    assert rest._schema.categories["kind"] == [*"ertw", *"iopquy"]  # "w" is in the model only
+    assert rest.predict(first, iteration_range=(0, 3)).tobytes() == half.predict(first).tobytes()
+    both = FRAME[early | late]
+    assert np.isfinite(rest.predict(both)).all()
+    by_name = rest.booster_.predict(xgboost.DMatrix(then, enable_categorical=True))
+    np.testing.assert_allclose(rest.predict(then), by_name, rtol=1e-6)
+
+
+def test_models_that_tell_silos_apart_go_on() -> None:
+    names = np.take(["a", "b", "c"], SILO)
+    options = {**OPTIONS, "split_on_silo": True}
+    y = EFFECT + 2 * SILO
+    whole = FedGBTRegressor(**options | {"n_estimators": 6}).fit(FRAME, y, silos=names)
+    half = FedGBTRegressor(**options).fit(FRAME, y, silos=names)
+    rest = FedGBTRegressor(**options).fit(FRAME, y, silos=names, xgb_model=half)
+    assert rest.booster_.save_raw("ubj") == whole.booster_.save_raw("ubj")
+    other = FedGBTRegressor(**options).fit(FRAME, y, silos=np.where(names == "a", "new", names), xgb_model=half)
+    assert other._silos == ["a", "b", "c", "new"] and np.isfinite(other.predict(FRAME, silos="new")).all()
+
+
+def test_categories_that_no_code_can_be_found_for_are_refused_by_name() -> None:
+    half = FedGBTRegressor(**OPTIONS).fit(FRAME, EFFECT)
+    numbers = FRAME.assign(kind=np.arange(300.0))
+    texts = FRAME.assign(dose=FRAME["dose"].astype(str).astype("category"))
+    matrix = xgboost.DMatrix(
+        np.column_stack([X, np.arange(300) % 3, np.arange(300) % 2]), EFFECT, feature_types=["float"] * 4 + ["c", "c"]
+    )
+    codes = xgboost.train({"max_depth": 3}, matrix, 2)
+    for model, frame, text in (
+        (half, numbers, "to the model, column 'kind' holds categories, and here it holds numbers"),
+        (FedGBTRegressor(**OPTIONS).fit(numbers, EFFECT), FRAME, "column 'kind' holds numbers, and here it holds cat"),
+        (half, texts, "the categories of column 'dose' are numbers, and here they are not"),
+        (codes, FRAME, "the model has codes of column 'kind', and no names of its categories"),
+    ):
+        with pytest.raises(DataError, match=text):
+            FedGBTRegressor(**OPTIONS).fit(frame, EFFECT, xgb_model=model)
+
+
 # -- what cannot be gone on from ----------------------------------------------------------------------------
 
 
@@ -219,7 +305,7 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (FedGBTClassifier(**SMALL).fit(X[:, :3], y), "a model of 3 features, and X has 4"),
         (FedGBTClassifier(**SMALL).fit(X, texts), "a model of the classes .'no', 'yes'., and y holds .0, 1."),
         (dart, "a model of 'dart'; only one of 'gbtree' can be continued"),
-        (trained, "a model of categorical splits"),
+        (trained, "to the model, column 'f0' holds categories, and here it holds numbers"),
     ]
     for model, text in wrong:
         with pytest.raises(DataError, match=f"^xgb_model: {text}"):
@@ -256,7 +342,18 @@ def test_a_silo_refuses_trees_that_would_lead_it_elsewhere() -> None:
     margin = np.zeros((1, 2), np.float32)
     told().add_to(margin, silo.table, silo.threads)
     assert margin.tolist() == [[1, 2]]
+    sets = {"by_category": np.array([0]), "categories": np.int32([0]), "category_ends": np.array([1])}
+    told(**sets).apply(silo)
     for other in (
+        sets | {"by_category": np.array([1])},
+        sets | {"by_category": np.array([3])},
+        sets | {"by_category": np.array([-1])},
+        sets | {"categories": np.int32([-1])},
+        sets | {"categories": np.int32([0xFFFF])},
+        sets | {"category_ends": np.array([2])},
+        sets | {"category_ends": np.array([0, 1])},
+        {"left": np.int32([0, -1, -1]), "right": np.int32([0, -1, -1])},
+        {"output": np.int32([-1])},
         {"features": 3},
         {"feature": np.int32([2, -1, -1])},
         {"left": np.int32([0, -1, -1])},

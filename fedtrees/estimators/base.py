@@ -16,10 +16,11 @@ from fedtrees.core.silo import Silo
 from fedtrees.core.silo_column import codes_of_silos, schema_with_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, ParameterError
+from fedtrees.errors import ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
-from fedtrees.estimators.model import HoldsBooster, describe, go_on_from, note_own_silo
+from fedtrees.estimators.earlier_model import go_on_from
+from fedtrees.estimators.model import HoldsBooster, describe, note_own_silo
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
@@ -281,10 +282,10 @@ class FedGBT(HoldsBooster):
         loss = self._loss(schema.labels)
         if self.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))
-        if xgb_model is not None and schema.categories and (self.enable_categorical or self.split_on_silo):
-            raise DataError("xgb_model: training that splits by categories cannot go on from an earlier model.")
         check_mode(self, loss.name, xgb_model is not None)
-        earlier = None if xgb_model is None else go_on_from(xgb_model, schema, loss)
+        earlier = None
+        if xgb_model is not None:
+            earlier, schema = go_on_from(xgb_model, schema, loss)
         settings = settings_of(self, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed)

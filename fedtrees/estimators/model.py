@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,15 +19,14 @@ from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.reads import ReadsRows
 from fedtrees.export.categories import vocabularies_of
-from fedtrees.export.continued import Continued
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.losses import Loss, Params
+from fedtrees.trees.losses import Params
 
 if TYPE_CHECKING:
     import xgboost
 
 IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
-_ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
+ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
 _OURS |= {"mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical", "min_bin_rows"}
@@ -236,7 +234,7 @@ class HoldsBooster(ReadsRows):
         if not objective.startswith(self._loads):
             raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
         try:
-            about = json.loads(booster.attr(_ATTRIBUTE) or "null")
+            about = json.loads(booster.attr(ATTRIBUTE) or "null")
             schema = schema_of(booster, about, self._classifies)
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}: what fedtrees wrote into it of its columns is damaged: {error}") from error
@@ -267,58 +265,6 @@ def read_booster(path: str | Path) -> xgboost.Booster:
         raise DataError(f"{path}: not a model that XGBoost can read.") from error
 
 
-def go_on_from(given: Any, schema: Schema, loss: Loss) -> Continued:
-    """The model that a training goes on from.
-
-    Parameters
-    ----------
-    given : xgboost.Booster, fitted estimator or path
-    schema : Schema
-        The columns of the rows to train on.
-    loss : Loss
-
-    Raises
-    ------
-    DataError
-        If the model is of other columns, classes or another objective.
-    ParameterError
-        For what is no model.
-    FileNotFoundError
-    """
-    import xgboost
-
-    if isinstance(given, str | Path):
-        given = read_booster(given)
-    elif hasattr(given, "get_booster"):
-        given = given.get_booster()
-    if not isinstance(given, xgboost.Booster):
-        raise ParameterError(f"xgb_model: give a Booster, a fitted estimator or a path, not {type(given).__name__}.")
-    earlier = Continued.read(given)
-    outputs = loss.outputs(len(schema.labels or ()), schema.targets)
-    if earlier.objective != loss.exported_as(outputs):
-        raise DataError(f"xgb_model: a model of {earlier.objective!r}, and this training is of {loss.name!r}.")
-    if earlier.trees.outputs != outputs:
-        raise DataError(f"xgb_model: a model of {earlier.trees.outputs} outputs, and this training has {outputs}.")
-    if earlier.trees.features != len(schema.names):
-        raise DataError(f"xgb_model: a model of {earlier.trees.features} features, and X has {len(schema.names)}.")
-    if schema.named and given.feature_names is not None and given.feature_names != schema.names:
-        raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
-    about = json.loads(given.attr(_ATTRIBUTE) or "{}").get("schema", {})
-    if about.get("labels", schema.labels) != schema.labels:
-        raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
-    for name, known in about.get("categories", {}).items():
-        if known != schema.categories.get(name, known):
-            raise DataError(f"xgb_model: a model to which the codes of column {name!r} are of other categories.")
-    return replace(earlier, grid=_grid_of(given))
-
-
-def _grid_of(booster: xgboost.Booster) -> Grid | None:
-    """The grid that a model's training would have gone on with, where it is noted."""
-    noted = json.loads(booster.attr(_ATTRIBUTE) or "{}").get("grid")
-    whole = isinstance(noted, list) and len(noted) == len(Grid._fields) and all(type(own) is int for own in noted)
-    return Grid(*noted) if whole else None
-
-
 def booster_kind(booster: xgboost.Booster) -> str:
     """What a model is made of: ``gbtree``, ``gblinear`` or ``dart``."""
     name: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
@@ -342,13 +288,13 @@ def describe(
         about["split_on_silo"] = True
     if grid is not None:
         about["grid"] = list(grid)
-    booster.set_attr(**{_ATTRIBUTE: json.dumps(about)})
+    booster.set_attr(**{ATTRIBUTE: json.dumps(about)})
 
 
 def note_own_silo(booster: xgboost.Booster, silo: str) -> None:
     """Write into a model of several silos whose all its rows are."""
-    about = json.loads(booster.attr(_ATTRIBUTE) or "{}")
-    booster.set_attr(**{_ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
+    about = json.loads(booster.attr(ATTRIBUTE) or "{}")
+    booster.set_attr(**{ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
 
 
 def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:

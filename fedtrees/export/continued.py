@@ -43,7 +43,7 @@ class Continued:
         Raises
         ------
         DataError
-            For a booster of other than plain trees, and for categorical splits.
+            For a booster of other than plain trees.
         """
         model: dict[str, Any] = json.loads(booster.save_raw("json"))
         learner = model["learner"]
@@ -51,8 +51,6 @@ class Continued:
         if kind != "gbtree":
             raise DataError(f"xgb_model: a model of {kind!r}; only one of 'gbtree' can be continued.")
         forest = learner["gradient_booster"]["model"]
-        if any(any(tree["split_type"]) for tree in forest["trees"]):
-            raise DataError("xgb_model: a model of categorical splits, which fedtrees does not make.")
         if any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in forest["trees"]):
             raise DataError("xgb_model: a model whose leaves hold vectors, which fedtrees does not make.")
         if not forest["trees"]:
@@ -112,6 +110,7 @@ def _stump(tree: dict[str, Any]) -> dict[str, Any]:
     """A tree of one leaf that says 0, in the form of another."""
     nodes = int(tree["tree_param"]["num_nodes"])
     blank: dict[str, Any] = {"left_children": [-1], "right_children": [-1], "parents": [2**31 - 1]}
+    blank |= {name: [] for name in tree if name.startswith("categories")}
     for name, column in tree.items():
         if isinstance(column, list) and len(column) == nodes:
             blank.setdefault(name, [type(column[0])()])  # a float stays one: XGBoost insists
@@ -136,4 +135,17 @@ def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.fl
         default_left=column("default_left", np.bool_),
         left=left,
         right=column("right_children", np.int32),
+        **_sets(trees),
     )
+
+
+def _sets(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+    """The categories that go right, of the nodes of all trees that ask for them; see `Inherited`."""
+    nodes, sets, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
+    for tree in trees:
+        nodes.append(first + np.array(tree["categories_nodes"], np.int64))
+        for start, size in zip(tree["categories_segments"], tree["categories_sizes"], strict=True):
+            sets.append(np.array(tree["categories"][start : start + size], np.int32))
+        first += len(tree["left_children"])
+    ends = np.cumsum([len(own) for own in sets[1:]], dtype=np.int64)
+    return {"by_category": np.concatenate(nodes), "categories": np.concatenate(sets), "category_ends": ends}

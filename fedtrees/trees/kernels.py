@@ -330,7 +330,9 @@ def repeat(words, counts, ranges):
 
 
 @njit(nogil=True, cache=True)
-def add_inherited(X, order, ranges, starts, output, feature, value, default_left, left, right, margin):
+def add_inherited(
+    X, order, ranges, starts, output, feature, value, default_left, left, right, set_of, goes_right, margin
+):  # fmt: skip
     """Walk rows through trees over values, and add what their leaves say.
 
     X: float32 (rows, features) IN
@@ -338,6 +340,8 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
     ranges: int64 (ranges, 2) IN
     starts, output: (trees,) IN; where a tree's nodes start, and whose margin it adds to
     feature, value, default_left, left, right: (nodes,) IN; see `trees.inherited.Inherited`
+    set_of: int64 (nodes,) or (0,) IN; the row of ``goes_right`` of a node that asks for categories, else -1
+    goes_right: bool (sets, categories) IN; a category beyond is in no set, as in XGBoost
     margin: float32 (outputs, rows) IN OUT
     """
     for r in range(ranges.shape[0]):
@@ -348,6 +352,12 @@ def add_inherited(X, order, ranges, starts, output, feature, value, default_left
                 at = start
                 while feature[at] >= 0:
                     x = X[row, feature[at]]
-                    to_left = default_left[at] if np.isnan(x) else x < value[at]
+                    if np.isnan(x):
+                        to_left = default_left[at]
+                    elif set_of.shape[0] and set_of[at] >= 0:
+                        inside = x >= 0 and x < goes_right.shape[1]
+                        to_left = not (inside and goes_right[set_of[at], np.int64(x)])
+                    else:
+                        to_left = x < value[at]
                     at = start + (left[at] if to_left else right[at])
                 margin[output[tree], i] += value[at]

@@ -1,0 +1,106 @@
+"""The model that a training goes on from: whether it fits the columns, and by which codes their categories go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import xgboost
+
+from fedtrees.core.table import Schema
+from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.model import ATTRIBUTE, read_booster
+from fedtrees.export.categories import vocabularies_of
+from fedtrees.export.continued import Continued
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses import Loss
+
+
+def go_on_from(given: Any, schema: Schema, loss: Loss) -> tuple[Continued, Schema]:
+    """The model that a training goes on from, and the columns with categories in the order of its codes.
+
+    Categories that the model does not have follow those that it has.
+
+    Parameters
+    ----------
+    given : xgboost.Booster, fitted estimator or path
+    schema : Schema
+        The columns of the rows to train on.
+    loss : Loss
+
+    Raises
+    ------
+    DataError
+        If the model is of other columns, categories, classes or another objective.
+    ParameterError
+        For what is no model.
+    FileNotFoundError
+    """
+    if isinstance(given, str | Path):
+        given = read_booster(given)
+    elif hasattr(given, "get_booster"):
+        given = given.get_booster()
+    if not isinstance(given, xgboost.Booster):
+        raise ParameterError(f"xgb_model: give a Booster, a fitted estimator or a path, not {type(given).__name__}.")
+    earlier = Continued.read(given)
+    outputs = loss.outputs(len(schema.labels or ()), schema.targets)
+    if earlier.objective != loss.exported_as(outputs):
+        raise DataError(f"xgb_model: a model of {earlier.objective!r}, and this training is of {loss.name!r}.")
+    if earlier.trees.outputs != outputs:
+        raise DataError(f"xgb_model: a model of {earlier.trees.outputs} outputs, and this training has {outputs}.")
+    if earlier.trees.features != len(schema.names):
+        raise DataError(f"xgb_model: a model of {earlier.trees.features} features, and X has {len(schema.names)}.")
+    if schema.named and given.feature_names is not None and given.feature_names != schema.names:
+        raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
+    about = _about(given).get("schema", {})
+    if about.get("labels", schema.labels) != schema.labels:
+        raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
+    categories = _aligned(schema, _vocabularies_of(given, schema, about))
+    return replace(earlier, grid=_grid_of(given)), msgspec.structs.replace(schema, categories=categories)
+
+
+def _about(booster: xgboost.Booster) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(booster.attr(ATTRIBUTE) or "{}")
+    return about
+
+
+def _vocabularies_of(booster: xgboost.Booster, schema: Schema, about: dict[str, Any]) -> list[list[Any] | None]:
+    """The vocabulary of each of the model's columns; None of numbers, and empty of codes that came without one."""
+    if about:
+        return [about["categories"].get(name) for name in about["names"]]
+    kinds = booster.feature_types or ["float"] * len(schema.names)
+    each = zip(kinds, vocabularies_of(booster), strict=True)
+    return [vocabulary if kind == "c" else None for kind, vocabulary in each]
+
+
+def _aligned(schema: Schema, earlier: list[list[Any] | None]) -> dict[str, list[Any]]:
+    """The vocabularies of a training whose codes go on from an earlier model's."""
+    aligned = {}
+    for name, known in zip(schema.names, earlier, strict=True):
+        now = schema.categories.get(name)
+        if (known is None) != (now is None):
+            kinds = ("numbers", "categories") if known is None else ("categories", "numbers")
+            raise DataError(f"xgb_model: to the model, column {name!r} holds {kinds[0]}, and here it holds {kinds[1]}.")
+        if known is None or now is None:
+            continue
+        if not known:
+            raise DataError(f"xgb_model: the model has codes of column {name!r}, and no names of its categories.")
+        texts, were = (isinstance(own[0], str) if own else None for own in (now, known))
+        if texts is not None and texts != were:
+            kind = "texts" if were else "numbers"
+            raise DataError(
+                f"xgb_model: to the model, the categories of column {name!r} are {kind}, and here they are not."
+            )
+        there = set(known)
+        aligned[name] = [*known, *(category for category in now if category not in there)]
+    return aligned
+
+
+def _grid_of(booster: xgboost.Booster) -> Grid | None:
+    """The grid that a model's training would have gone on with, where it is noted."""
+    noted = _about(booster).get("grid")
+    whole = isinstance(noted, list) and len(noted) == len(Grid._fields) and all(type(own) is int for own in noted)
+    return Grid(*noted) if isinstance(noted, list) and whole else None
