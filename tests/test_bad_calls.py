@@ -238,7 +238,7 @@ SILENT: dict[str, Call] = {
     "too few silos": (lambda: fit(["a"] * 5), DataError, r"silos has the shape \(5,\) and X has 6 rows; give one id"),
     "too many silos": (lambda: fit(["a"] * 7), DataError, r"silos has the shape \(7,\) and X has 6 rows"),
     "silos in two columns": (lambda: fit([["a", "b"]] * 6), DataError, r"silos has the shape \(6, 2\); give one id a"),
-    "one silo for all": (lambda: fit("a"), DataError, r"silos has the shape \(\); give one id a row"),
+    "one silo for all": (lambda: fit("a"), DataError, r"silos='a': give one id a row, .*, X\['a'\]"),
     "ragged silos": (lambda: fit([["a"], ["b", "c"]]), DataError, "silos is not an array"),
     "too few silos, and infinity": (
         lambda: fit(["a"], part=column("age", at(AGE, 4, INF))),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.silo_ids import places_of_ids, read_some_silos
 from fedtrees.core.table import Schema, Table
-from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError
 
 COLUMN = "silo"
@@ -55,39 +53,6 @@ def schema_without_silos(schema: Schema) -> Schema:
     return msgspec.structs.replace(schema, names=schema.names[:-1], kinds=schema.kinds[:-1], categories=categories)
 
 
-def read_silos(silos: ArrayLike, whole: bool = True) -> NDArray[Any]:
-    """Read silo ids, one a row, as something that sorts.
-
-    Parameters
-    ----------
-    silos : array-like (rows,)
-    whole : bool, default True
-        Whether every row needs one; else those without are None.
-
-    Raises
-    ------
-    DataError
-    """
-    import pandas as pd
-
-    ids = plain_array(silos, "silos")
-    if ids.ndim != 1:
-        raise DataError(f"silos has the shape {ids.shape}; give one id a row.")
-    missing = np.asarray(pd.isna(ids))
-    if missing.any() and whole:
-        raise DataError(f"silos is missing (NaN or None) in row {int(np.argmax(missing))}; every row needs a silo.")
-    if not whole:
-        named = np.empty(len(ids), object)
-        named[:] = [None if lost else own for own, lost in zip(ids, missing, strict=True)]
-        return named
-    if ids.dtype.kind != "O":
-        return ids
-    texts = ids.astype(str)
-    if len(pd.unique(ids)) > len(pd.unique(pd.Series(texts, dtype=object))):
-        raise DataError("silos holds ids that differ and read the same, such as 1 and '1'; make them all texts.")
-    return texts
-
-
 def codes_of_silos(given: ArrayLike | None, silos: Sequence[str], n_rows: int) -> NDArray[np.float32]:
     """What the column holds of rows of these silos, float32 (rows,).
 
@@ -106,22 +71,14 @@ def codes_of_silos(given: ArrayLike | None, silos: Sequence[str], n_rows: int) -
     """
     if given is None:
         return np.full(n_rows, np.nan, np.float32)
-    ids = read_silos(np.full(n_rows, given, object) if np.isscalar(given) else given, whole=False)
-    if len(ids) != n_rows:
-        raise DataError(f"silos: {len(ids)} ids for {n_rows} rows.")
-    code = {name: place for place, name in enumerate(silos)}
-    own = {each: _place(each, code) for each in set(ids)}
-    unknown = sorted(str(each) for each, place in own.items() if place is None)
+    ids, there = read_some_silos(np.full(n_rows, given, object) if np.isscalar(given) else given)
+    if len(there) != n_rows:
+        raise DataError(f"silos: {len(there)} ids for {n_rows} rows.")
+    places = places_of_ids(ids, silos)
+    unknown = sorted({str(each) for each in ids[places < 0]})
     if unknown:
         known = ", ".join(map(repr, list(silos)[:5])) + (", ..." if len(silos) > 5 else "")
         raise DataError(f"silos: {unknown[0]!r} was not there in training ({known}); give None of such rows.")
-    return np.array([own[each] for each in ids], np.float32)
-
-
-def _place(silo: Any, code: dict[str, int]) -> float | None:
-    """The code of a silo; None of a stranger."""
-    if silo is None:
-        return math.nan
-    if isinstance(silo, float) and silo.is_integer() and str(silo) not in code:
-        silo = int(silo)  # pandas makes floats of whole numbers where some are missing
-    return code.get(str(silo))
+    column = np.full(n_rows, np.nan, np.float32)
+    column[there] = places
+    return column

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.categories import agreed_vocabulary
 from fedtrees.core.column_names import are_numbers_from_0, difference
+from fedtrees.core.labels import joined_labels
 from fedtrees.core.record import Record
 from fedtrees.core.rounding import as_float32
 from fedtrees.core.row_ids import RowIds, placed_row_ids
-from fedtrees.core.target import is_text, plain_array
+from fedtrees.core.target import plain_array, refuse_mixed_targets
 from fedtrees.errors import DataError, SchemaError
 
 MISSING = "missing"  # the kind of a column without any value
@@ -89,6 +90,8 @@ class Table:
         What names a row wherever it lies; None where its place in its silo does.
     queries : uint64 (rows,) or None
         What names the query that a row is ranked in; rows of one stand side by side.
+    given : whole numbers (rows,) or None
+        Where each row stood in what its owner gave, for errors; None where ``order`` and ``origins`` say it.
     """
 
     schema: Schema
@@ -102,6 +105,7 @@ class Table:
     margin: NDArray[np.float32] | None = None
     ids: RowIds | None = None
     queries: RowIds | None = None
+    given: NDArray[np.integer] | None = None
 
     def query_starts(self) -> NDArray[np.int64]:
         """Where each query's rows start, and where all end, int64 (queries + 1,); without queries, a silo is one."""
@@ -124,7 +128,7 @@ class Table:
         # a row keeps its name: its place among the others is no longer the one it had
         return replace(
             self, y=self.y[rows], weight=weight, starts=starts, order=order, margin=margin, ids=self.row_ids()[rows],
-            queries=of_rows(self.queries, rows),
+            queries=of_rows(self.queries, rows), given=of_rows(self.given, rows),
         )  # fmt: skip
 
     @property
@@ -141,6 +145,34 @@ class Table:
     def n_targets(self) -> int:
         """Columns of y; 0 where there is no row to tell."""
         return int(self.y.shape[1]) if self.y.ndim == 2 else min(1, len(self.y))
+
+    def row_as_given(self, row: int) -> int:
+        """Where a row stood in what its owner gave."""
+        if self.given is not None:
+            return int(self.given[row])
+        given = row if self.order is None else int(self.order[row])
+        if self.origins is not None:
+            given -= int(self.origins[np.searchsorted(self.starts, row, side="right") - 1])
+        return given
+
+    def rows_as_given(self, place: int) -> NDArray[np.int64]:
+        """Where each of a silo's rows stood in what its owner gave, int64 (rows of the silo,)."""
+        rows = np.arange(self.starts[place], self.starts[place + 1])
+        if self.given is not None:
+            return self.given[rows].astype(np.int64)
+        return (rows if self.order is None else self.order[rows].astype(np.int64)) - (
+            0 if self.origins is None else self.origins[place]
+        )
+
+    def of_silo(self, place: int) -> Table:
+        """The targets of one of its silos, for reading these by themselves; X stays where it is."""
+        rows = slice(int(self.starts[place]), int(self.starts[place + 1]))
+        starts = np.array([0, rows.stop - rows.start], np.int64)
+        order = np.arange(rows.start, rows.stop, dtype=np.uint32) if self.order is None else self.order[rows]
+        return Table(
+            self.schema, self.X, self.y[rows], None, [self.names[place]], starts, order,
+            given=self.rows_as_given(place),
+        )  # fmt: skip
 
     def silo_of(self, row: int) -> str:
         """The silo that holds a row."""
@@ -288,15 +320,6 @@ def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:
 
 
 def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:
-    own = [(silo, np.array(schema.labels)) for silo, schema in schemas if schema.labels]
+    own = [(silo, schema.labels) for silo, schema in schemas if schema.labels]
     refuse_mixed_targets(own)
-    return [label.item() for label in np.unique(np.concatenate([labels for _, labels in own]))] if own else []
-
-
-def refuse_mixed_targets(targets: Sequence[tuple[str, NDArray[Any]]]) -> None:
-    """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
-    kinds = [(silo, "texts" if is_text(y) else "numbers") for silo, y in targets if len(y)]
-    for silo, kind in kinds:
-        first_silo, first = kinds[0]
-        if kind != first:
-            raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: y holds {kind}, not {first}.")
+    return joined_labels(own)

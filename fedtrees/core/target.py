@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.column_kinds import is_missing
+from fedtrees.core.labels import MixedLabels, is_label, joined_labels, label_array, places_among
 from fedtrees.core.rounding import as_float32
-from fedtrees.errors import DataError
+from fedtrees.core.texts import odd_text
+from fedtrees.errors import DataError, SchemaError
 
 if TYPE_CHECKING:
     from fedtrees.core.table import Table
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     """An array of labels or ids as they were given.
 
-    NumPy would write a number, NaN or None that stands in a list of texts as a text: such lists stay objects.
+    NumPy would write a number, NaN or None that stands in a list of texts as a text, and make floats of whole numbers
+    that float64 does not tell apart: such lists stay objects.
 
     Raises
     ------
@@ -33,9 +37,17 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     """
     try:
         array = np.asarray(values)
-        if array.dtype.kind in "US" and not hasattr(values, "dtype"):
-            objects = np.asarray(values, dtype=object)
-            return array if all(isinstance(value, str) for value in objects.flat) else objects
+        if array.dtype.kind == "T":  # NumPy's texts of any length
+            return array.astype(object)
+        if array.dtype.kind not in "USf" or hasattr(values, "dtype"):
+            return array
+        objects = (
+            np.asarray(values, dtype=object) if array.dtype.kind != "f" or isinstance(values, list | tuple) else array
+        )
+        if array.dtype.kind in "US":  # NUL at the end, too, is lost in an array of texts
+            return array if all(isinstance(value, str) and value[-1:] != "\0" for value in objects.flat) else objects
+        if array.dtype.kind == "f" and any(type(value) is int and abs(value) > 2**53 for value in objects.flat):
+            return objects
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} is not an array: {error}") from error
     return array
@@ -77,12 +89,27 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
         raise DataError(f"{where}y has the shape {target.shape} and X has {n_rows} rows.")
     if target.dtype.kind not in "biufUO":
         raise DataError(f"{where}y holds {target.dtype}; make it text, numbers or booleans.")
+    if target.dtype.kind == "f" and target.dtype.itemsize > 8:
+        return target.astype(np.float64)  # wider ones do not travel
     return target
 
 
-def is_text(target: NDArray[Any]) -> bool:
-    """Whether labels are texts; of mixed ones, whether the first is."""
-    return target.dtype.kind == "U" or (target.dtype.kind == "O" and isinstance(target.flat[0], str))
+def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
+    """Whether labels are texts or numbers; of mixed ones, what the first is that is there."""
+    if isinstance(target, np.ndarray) and target.dtype.kind != "O":
+        return ("texts" if target.dtype.kind == "U" else "numbers") if len(target) else None
+    values = target.flat if isinstance(target, np.ndarray) else target
+    first = next((value for value in values if not is_missing(value)), None)
+    return None if first is None else "texts" if isinstance(first, str) else "numbers"
+
+
+def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Any] | NDArray[Any]]]) -> None:
+    """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
+    kinds = [(silo, kind) for silo, kind in ((silo, _kind(y)) for silo, y in targets) if kind is not None]
+    for silo, kind in kinds:
+        first_silo, first = kinds[0]
+        if kind != first:
+            raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: y holds {kind}, not {first}.")
 
 
 def labels_of(table: Table) -> list[Any]:
@@ -93,15 +120,29 @@ def labels_of(table: Table) -> list[Any]:
     DataError
         For labels that are missing, infinite, of mixed kinds, or fractions.
     """
-    y = _comparable(table)
-    labels = np.unique(y)
-    if y.dtype.kind == "f" and (labels != np.floor(labels)).any():
-        row = int(np.argmax(y != np.floor(y)))
-        raise DataError(
-            f"{_place(table, row)}Unknown label type: y is continuous, it holds fractions such as {y[row]}; a "
-            "classifier needs classes."
-        )
-    return [value.item() for value in labels]
+
+    def read(table: Table) -> list[Any]:
+        y = _comparable(table)
+        labels = np.unique(y)
+        if y.dtype.kind == "f" and (labels != np.floor(labels)).any():
+            row = int(np.argmax(y != np.floor(y)))
+            raise DataError(
+                f"{_place(table, row)}Unknown label type: y is continuous, it holds fractions such as {y[row]}; a "
+                "classifier needs classes."
+            )
+        for label in labels if y.dtype.kind == "U" else ():
+            odd = odd_text(str(label))
+            if odd is not None:
+                raise DataError(f"{_place(table, int(np.argmax(y == label)))}{_odd_label(str(label), odd)}")
+        found: list[Any] = labels.tolist()
+        return found
+
+    try:
+        return read(table)
+    except DataError:  # as the silos would see it, one by one
+        parts = [(name, read(table.of_silo(place))) for place, name in enumerate(table.names)]
+        refuse_mixed_targets(parts)
+        return joined_labels(parts)
 
 
 def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
@@ -118,20 +159,24 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
     DataError
         For numbers that are missing, infinite or too large for float32, and for anything that is no number.
     """
-    y = table.y
-    missing = _missing(y)
-    if open_above and y.ndim == 2 and y.dtype.kind == "f":
-        missing[:, 1:] &= y[:, 1:] != np.inf
-    _refuse(table, missing, "NaN, infinity or None; every row needs a target")
-    if y.dtype.kind in "UO":
-        _refuse(table, np.array([isinstance(value, str) for value in y], bool), "a text; a regressor needs numbers")
-    try:
-        with np.errstate(over="ignore"):  # too large becomes infinite, and is refused as such
-            targets = y.astype(np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
-    _refuse(table, np.isinf(targets) & ~np.isinf(y.astype(np.float64)), "too large for float32; scale the target")
-    return np.asfortranarray(targets)
+
+    def read(table: Table) -> NDArray[np.float32]:
+        y = table.y
+        missing = _missing(y)
+        if open_above and y.ndim == 2 and y.dtype.kind == "f":
+            missing[:, 1:] &= y[:, 1:] != np.inf
+        _refuse(table, missing, "NaN, infinity or None; every row needs a target")
+        if y.dtype.kind in "UO":
+            _refuse(table, _are(y, str), "a text; a regressor needs numbers")
+        try:
+            targets = as_float32(y)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
+        infinite = y == np.inf if y.dtype.kind == "f" else np.zeros(y.shape, bool)
+        _refuse(table, np.isinf(targets) & ~infinite, "too large for float32; scale the target")
+        return np.asfortranarray(targets)
+
+    return _silo_by_silo(table, read)
 
 
 def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
@@ -142,32 +187,46 @@ def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
     DataError
         For a label that is none of them.
     """
-    y, known = _comparable(table), np.asarray(labels)
-    if not len(y):
-        return np.zeros(0, np.float32)  # of no type to speak of
-    if is_text(y) != is_text(known):
-        raise DataError(f"{_place(table, 0)}label {y[0].item()!r} is none of the agreed ones, {labels}.")
-    codes = np.searchsorted(known, y)
-    codes[codes == len(known)] = 0
-    wrong = known[codes] != y
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{_place(table, row)}label {y[row].item()!r} is none of the agreed ones, {labels}.")
-    return codes.astype(np.float32)
+
+    def read(table: Table) -> NDArray[np.float32]:
+        y = _comparable(table)
+        if not len(y):
+            return np.zeros(0, np.float32)  # of no type to speak of
+        codes = places_among(labels, y)
+        if codes.min() < 0:
+            row = int(np.argmin(codes))
+            raise DataError(f"{_place(table, row)}label {y[row].item()!r} is none of the agreed ones, {labels}.")
+        return codes.astype(np.float32)
+
+    return _silo_by_silo(table, read)
+
+
+T = TypeVar("T")
+
+
+def _silo_by_silo(table: Table, read: Callable[[Table], T]) -> T:
+    """What is read of all silos at once; an error is that of the first silo which is wrong by itself."""
+    try:
+        return read(table)
+    except DataError:
+        for place in range(len(table.names) if len(table.names) > 1 else 0):
+            read(table.of_silo(place))
+        raise
 
 
 def _place(table: Table, row: int) -> str:
     """Where a row of a table stands, for an error: counted as the owner counts."""
-    given = row if table.order is None else int(table.order[row])
-    if table.origins is not None:
-        given -= int(table.origins[np.searchsorted(table.starts, row, side="right") - 1])
-    return f"silo {table.silo_of(row)!r}: y, row {given}: "
+    return f"silo {table.silo_of(row)!r}: y, row {table.row_as_given(row)}: "
 
 
 def _refuse(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong if wrong.ndim == 1 else wrong.any(axis=1)))
         raise DataError(f"{_place(table, row)}{what}.")
+
+
+def _are(y: NDArray[Any], kind: type) -> NDArray[np.bool_]:
+    return np.array([isinstance(value, kind) for value in y.flat], bool).reshape(y.shape)
 
 
 def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
@@ -177,29 +236,37 @@ def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
     elif y.dtype.kind == "O":
         import pandas as pd
 
-        wrong = pd.isna(y) | np.array([isinstance(value, float) and math.isinf(value) for value in y], bool)
+        infinite = [isinstance(value, float | np.floating) and math.isinf(value) for value in y.flat]
+        wrong = pd.isna(y) | np.array(infinite, bool).reshape(y.shape)
     return wrong
 
 
+def _odd_label(label: str, odd: str) -> str:
+    return f"label {label!r} has {odd}, which does not come through; rename it."
+
+
 def _comparable(table: Table) -> NDArray[Any]:
-    """The labels as an array that sorts: numbers or booleans in an object array become what they are."""
+    """The labels as an array that sorts: see `label_array`."""
     y = table.y
     if y.ndim == 2:
         raise DataError(f"silo {table.names[0]!r}: y has {y.shape[1]} columns; a classifier needs one label a row.")
     _refuse(table, _missing(y), "NaN, infinity or None; every row needs a label")
-    if y.dtype.kind != "O" or not len(y):
-        return y
-    text = np.array([isinstance(value, str) for value in y], bool)
-    kinds = ("a text", "not a text") if text[0] else ("not a text", "a text")
-    _refuse(table, text != text[0], f"a label that is {kinds[1]} where the first of all is {kinds[0]}")
-    if text[0]:
-        return y.astype(str)
-    odd = np.array([not isinstance(value, Real | np.bool_) for value in y], bool)
-    _refuse(table, odd, "a label that is neither a text, a number nor a boolean")
-    plain = np.array(y.tolist())
-    if plain.dtype.kind == "O":
-        raise DataError(f"silo {table.names[0]!r}: y holds whole numbers beyond 64 bits; make them texts.")
-    return plain
+    if y.dtype.kind == "O" and len(y):
+        text = _are(y, str)
+        kinds = ("a text", "not a text") if text[0] else ("not a text", "a text")
+        _refuse(table, text != text[0], f"a label that is {kinds[1]} where the first of all is {kinds[0]}")
+        if text[0]:
+            lost = next((label for label in set(y.tolist()) if label.endswith("\0")), None)  # NumPy cuts these off
+            if lost is not None:
+                row = int(np.argmax([label.endswith("\0") for label in y.tolist()]))
+                raise DataError(f"{_place(table, row)}{_odd_label(y[row], 'a NUL character')}")
+        else:
+            odd = np.array([not is_label(value) for value in y], bool)
+            _refuse(table, odd, "a label that is neither a text, a number nor a boolean; make it text")
+    try:
+        return label_array(y)
+    except MixedLabels as error:
+        raise DataError(f"silo {table.names[0]!r}: {error}") from error
 
 
 def check_rows(table: Table, wrong: NDArray[np.bool_], what: str) -> None:

@@ -16,6 +16,7 @@ from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Channel, Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.labels import labels_array
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import SPARSE, Schema
 from fedtrees.core.threads import Threads
@@ -289,7 +290,7 @@ class CartClassifier(Classifies, FedCart):
     def classes_(self) -> NDArray[Any]:
         """The class labels, sorted."""
         check_is_fitted(self, "_schema")
-        return np.asarray(self._schema.labels)
+        return labels_array(self._schema.labels)
 
     @property
     def n_classes_(self) -> int:

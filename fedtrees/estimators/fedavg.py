@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
 from fedtrees.core.arguments import by_name
+from fedtrees.core.labels import labels_array
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.columns import Classifies
@@ -143,7 +144,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
 
     def _know(self, schema: Schema) -> None:
         super()._know(schema)
-        self.classes_ = np.asarray(schema.labels)
+        self.classes_ = labels_array(schema.labels)
 
     def _check(self, schema: Schema) -> None:
         labels = schema.labels

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Channel
 from fedtrees.core.cohort import as_sampler
+from fedtrees.core.labels import labels_array
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
@@ -139,7 +140,7 @@ class _Forest(FedEnsemble):
         model.estimator_, model.estimators_ = clone(trees[0]), trees
         model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
         if classifies:
-            model.classes_, model.n_classes_ = np.asarray(schema.labels), len(schema.labels or ())
+            model.classes_, model.n_classes_ = labels_array(schema.labels), len(schema.labels or ())
         if schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
         self.model_, self._stages = model, [*stages, Stage(len(new), ensemble.draws)]

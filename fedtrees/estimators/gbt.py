@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.labels import labels_array
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
@@ -182,7 +183,7 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
     def classes_(self) -> NDArray[Any]:
         """The class labels, sorted; of several labels a row, 0 and 1."""
         check_is_fitted(self, "booster_")
-        return np.asarray(self._labels)
+        return labels_array(self._labels)
 
     def _hold(self, booster: Any, schema: Schema, split_on_silo: bool = False) -> None:
         super()._hold(booster, schema, split_on_silo)

@@ -15,7 +15,7 @@ from fedtrees.core.features import read_features
 from fedtrees.core.queries import of_queries, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
-from fedtrees.core.silo_column import read_silos
+from fedtrees.core.silo_ids import codes_of_ids, places_of_ids, read_silos
 from fedtrees.core.table import (
     SPARSE,
     Schema,
@@ -23,9 +23,8 @@ from fedtrees.core.table import (
     agree,
     of_rows,
     read_weight,
-    refuse_mixed_targets,
 )
-from fedtrees.core.target import read_margin, read_target
+from fedtrees.core.target import read_margin, read_target, refuse_mixed_targets
 from fedtrees.core.vocabulary import recoded
 from fedtrees.errors import DataError, SchemaError
 
@@ -49,8 +48,7 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     starts = np.concatenate(([0], np.cumsum([table.n_rows for table in tables])))
     # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
     targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
-    whole = all(y.dtype.kind in "iu" for y in targets)  # int64 with uint64 would make floats, too
-    y = _join_whole(targets) if whole else np.concatenate(targets)
+    y = _join_targets(targets)
     aligned = [recoded(table, schema.categories) for table in tables]
     features = np.concatenate([t.X if t.order is None else t.X[t.order] for t in aligned])
     _keep_absent_apart(features, tables, starts)
@@ -129,10 +127,8 @@ def split_table(
     margin, row_ids = read_margin(base_margin, n), read_row_ids(row_id, n)
     codes, names = None, ["all"]
     if ids is not None:
-        import pandas as pd
-
-        codes, found = pd.factorize(ids, sort=True)  # by hashing: ten times as fast as sorting names
-        names = [str(name) for name in found] or names
+        codes, found = codes_of_ids(ids)
+        names = found or names
         if queries is not None and qid is not None:
             refuse_shared(queries, qid, codes, names)
     kept = rows_to_keep(weight, queries, codes)
@@ -156,18 +152,16 @@ def split_held_out(
     DataError, SchemaError
         For other columns, and for silos that the table does not have.
     """
-    import pandas as pd
-
     where = f"eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
-    ids = None if silos is None else read_silos(silos).astype(str)
+    ids = None if silos is None else read_silos(silos)
     values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
     n = len(values)
     target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
     weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
-    codes = np.zeros(n, np.int64) if ids is None else pd.Index(table.names).get_indexer(pd.Index(ids))
-    if (codes < 0).any():
-        stranger = None if ids is None else str(ids[int(np.argmax(codes < 0))])
+    codes = np.zeros(n, np.int64) if ids is None else places_of_ids(ids, table.names)
+    if ids is not None and (codes < 0).any():
+        stranger = str(ids[int(np.argmax(codes < 0))])
         raise DataError(f"{where}silo {stranger!r} holds no rows to train on.")
     if queries is not None and qid is not None:
         refuse_shared(queries, qid, codes, table.names)
@@ -202,21 +196,28 @@ def _sorted(
     return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids, queries=queries)
 
 
-def _join_whole(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Whole numbers of several silos in one type that holds them all."""
-    large = any(len(y) and y.dtype.kind == "u" and y.max() > np.iinfo(np.int64).max for y in targets)
-    if not large:
-        return np.concatenate(targets, dtype=np.int64, casting="unsafe")
-    if any(len(y) and y.min() < 0 for y in targets):
-        raise DataError("y holds numbers below 0 and others beyond 63 bits; make labels texts, or numbers floats.")
-    return np.concatenate(targets, dtype=np.uint64, casting="unsafe")
+def _join_targets(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Targets of several silos, each as it is: what no type of numbers holds stays objects."""
+    kinds = {y.dtype.kind for y in targets}
+    whole = [y for y in targets if y.dtype.kind in "iu" and len(y)]
+    most = max((int(y.max()) for y in whole), default=0)
+    least = min((int(y.min()) for y in whole), default=0)
+    if kinds <= {"i", "u"} and (most <= np.iinfo(np.int64).max or least >= 0):  # together, NumPy makes floats of them
+        dtype = np.int64 if most <= np.iinfo(np.int64).max else np.uint64
+        return np.concatenate(targets, dtype=dtype, casting="unsafe")
+    if kinds <= {"b", "i", "u", "f"} and max(most, -least) > 2**53 and len(kinds) > 1:
+        return np.concatenate([y.astype(object) for y in targets])
+    return np.concatenate(targets)
 
 
 def _narrow(y: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers in as few bytes as they need."""
     if y.dtype.kind not in "iu" or not len(y):
         return y
-    return y.astype(np.result_type(np.min_scalar_type(y.min()), np.min_scalar_type(y.max())))
+    least, most = int(y.min()), int(y.max())
+    kind = "u" if least >= 0 else "i"  # of one sign: of int64 and uint64 NumPy makes floats
+    fits = (np.dtype(f"{kind}{width}") for width in (1, 2, 4, 8))
+    return y.astype(next(own for own in fits if np.iinfo(own).min <= least and most <= np.iinfo(own).max))
 
 
 def part_table(table: Table) -> list[Table]:
@@ -229,7 +230,8 @@ def part_table(table: Table) -> list[Table]:
         margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
         ids, queries = (None if own is None else own[rows] for own in (table.ids, table.queries))
+        given = table.rows_as_given(place)
         parts.append(
-            Table(table.schema, X, table.y[rows], weight, [name], starts, margin=margin, ids=ids, queries=queries)
+            Table(table.schema, X, table.y[rows], weight, [name], starts, None, None, margin, ids, queries, given)
         )
     return parts

@@ -1,0 +1,171 @@
+"""Class labels: texts, whole numbers, numbers or booleans, compared exactly, whoever holds them in whatever type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.errors import DataError, SchemaError
+
+_LARGEST = np.iinfo(np.int64).max
+_EXACT = 2**53  # whole numbers up to it are float64 as they are
+_BEYOND = "make labels texts, or all of them floats"
+
+
+class MixedLabels(DataError):
+    """Labels that no one type holds as they are."""
+
+
+def label_array(values: NDArray[Any]) -> NDArray[Any]:
+    """Labels in the one type that stands for them: bool, int64, uint64, float64 or texts.
+
+    Booleans among numbers are 0 and 1, and whole numbers among floats are floats. Minus 0 is 0.
+
+    Raises
+    ------
+    MixedLabels
+        For whole numbers that no such type holds besides the others.
+
+    Examples
+    --------
+    >>> label_array(np.array([3, True], object)), label_array(np.array([2**64 - 1, 0], object)).dtype
+    (array([3, 1]), dtype('uint64'))
+    """
+    kind = values.dtype.kind
+    if kind in "bU":
+        return values
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float64) + 0.0
+    if kind in "iu":
+        return _whole(values)
+    if kind == "O" and len(values) and isinstance(values[0], str):
+        return values.astype(str)
+    return _of_objects(values.tolist())
+
+
+def _whole(values: NDArray[Any]) -> NDArray[Any]:
+    large = values.dtype.kind == "u" and len(values) and values.max() > _LARGEST
+    return values.astype(np.uint64 if large else np.int64, copy=False)
+
+
+def _of_objects(values: list[Any]) -> NDArray[Any]:
+    """Numbers and booleans of Python and NumPy."""
+    if all(isinstance(value, bool | np.bool_) for value in values):
+        return np.array(values, bool)
+    if all(isinstance(value, Integral | np.bool_) for value in values):
+        whole = [int(value) for value in values]
+        least, most = min(whole), max(whole)
+        if most <= _LARGEST and least >= -_LARGEST - 1:
+            return np.array(whole, np.int64)
+        if least < 0 or most > np.iinfo(np.uint64).max:
+            alone = least < -_LARGEST - 1 or most > 2**64 - 1
+            what = "whole numbers beyond 64 bits" if alone else "numbers below 0, and others beyond 63 bits"
+            raise MixedLabels(f"y holds {what}; {_BEYOND}.")
+        return np.array(whole, np.uint64)
+    if any(isinstance(value, Integral) and abs(int(value)) > _EXACT for value in values):
+        raise MixedLabels(f"y holds floats, and whole numbers beyond 2**53, which floats do not tell apart; {_BEYOND}.")
+    return np.array([float(value) for value in values]) + 0.0
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value that is no text can be a label."""
+    return isinstance(value, Real | np.bool_)
+
+
+def labels_array(labels: Sequence[Any] | None) -> NDArray[Any]:
+    """Agreed labels as an array of the one type that holds them."""
+    values = np.empty(len(labels or ()), object)
+    values[:] = list(labels or ())
+    return label_array(values) if len(values) else np.zeros(0, np.int64)
+
+
+def places_among(labels: Sequence[Any], y: NDArray[Any]) -> NDArray[np.int64]:
+    """Each label's place among the agreed ones, which are sorted; -1 of others.
+
+    Parameters
+    ----------
+    labels : sequence
+    y : (rows,)
+        As `label_array` has them.
+
+    Examples
+    --------
+    >>> places_among([0, 2**53, 2**53 + 1], np.array([2**53 + 1, 0], np.uint64))
+    array([2, 0])
+    """
+    known = labels_array(labels)
+    if not len(known) or (known.dtype.kind == "U") != (y.dtype.kind == "U"):
+        return np.full(len(y), -1)
+    same, exact = _as_type(y, known.dtype)
+    codes = np.minimum(np.searchsorted(known, same), len(known) - 1)
+    return np.where(exact & (known[codes] == same), codes, -1)
+
+
+def _as_type(y: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Labels in another type, and which of them are the same there."""
+    if y.dtype.kind == dtype.kind or dtype.kind == "U":
+        return y, np.ones(len(y), bool)
+    if dtype.kind == "b":
+        return y != 0, (y == 0) | (y == 1)
+    if dtype.kind == "f":
+        held = np.ones(len(y), bool)
+        if y.dtype.kind in "iu":
+            held = (y <= _EXACT) & (y >= -_EXACT) if y.dtype.kind == "i" else y <= _EXACT
+        return y.astype(np.float64), held
+    if y.dtype.kind == "f":
+        held = (y == np.floor(y)) & (np.abs(y) <= _EXACT) & ((y >= 0) | (dtype.kind == "i"))
+        return np.where(held, y, 0).astype(dtype), held
+    held = y <= _LARGEST if dtype.kind == "i" else y >= 0
+    return np.where(held, y, 0).astype(dtype), held
+
+
+def joined_labels(parts: Iterable[tuple[str, Sequence[Any]]]) -> list[Any]:
+    """The labels that occur in any silo, sorted, as plain values of one type.
+
+    Parameters
+    ----------
+    parts : iterable of (str, sequence)
+        Each silo's name and its labels, texts everywhere or nowhere.
+
+    Raises
+    ------
+    SchemaError
+        Naming two silos whose labels no one type holds.
+
+    Examples
+    --------
+    >>> joined_labels([("mayo", [False, True]), ("ucla", [2])])
+    [0, 1, 2]
+    """
+    arrays = [(silo, labels_array(labels)) for silo, labels in parts if len(labels)]
+    if not arrays:
+        return []
+    _refuse_beyond(arrays)
+    if len({array.dtype.kind for _, array in arrays}) == 1:
+        every = np.concatenate([array for _, array in arrays])
+    else:
+        every = label_array(np.concatenate([array.astype(object) for _, array in arrays]))
+    labels: list[Any] = np.unique(every).tolist()
+    return labels
+
+
+def _refuse_beyond(arrays: Sequence[tuple[str, NDArray[Any]]]) -> None:
+    """Refuse labels of two silos that no one type holds, naming both."""
+    floats = [silo for silo, array in arrays if array.dtype.kind == "f"]
+    below = [silo for silo, array in arrays if array.dtype.kind == "i" and array.min() < 0]
+    beyond_63 = [silo for silo, array in arrays if array.dtype.kind == "u" and array.max() > _LARGEST]
+    beyond_53 = [
+        silo for silo, array in arrays
+        if array.dtype.kind in "iu" and (int(array.max()) > _EXACT or int(array.min()) < -_EXACT)
+    ]  # fmt: skip
+    for one, two, what in (
+        (below, beyond_63, "numbers below 0, and {} others beyond 63 bits"),
+        (floats, beyond_53, "floats, and {} whole numbers beyond 2**53, which floats do not tell apart"),
+    ):
+        if one and two:
+            raise SchemaError(f"silo {one[0]!r}, unlike silo {two[0]!r}: y holds {what.format('there')}; {_BEYOND}.")
