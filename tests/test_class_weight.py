@@ -239,7 +239,7 @@ def test_more_rows_than_there_are_cannot_be_drawn() -> None:
 
 @pytest.mark.parametrize("kind", [FedTreeRegressor, FedForestRegressor])
 def test_numbers_have_no_classes_to_weigh(kind: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) got an unexpected keyword argument"):
+    with pytest.raises(TypeError, match=f"^{kind.__name__} has no 'class_weight'"):
         kind(class_weight="balanced")
     assert "class_weight" not in kind().get_params()
 

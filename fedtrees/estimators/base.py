@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Federation, PlainChannel
@@ -19,6 +20,7 @@ from fedtrees.core.threads import Threads
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.earlier_model import go_on_from
 from fedtrees.estimators.model import HoldsBooster, describe, note_own_silo
 from fedtrees.estimators.modes import check_mode, grow_by
@@ -27,6 +29,7 @@ from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
 from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import settings_of
+from fedtrees.estimators.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
@@ -36,11 +39,13 @@ from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 
 if TYPE_CHECKING:
     import xgboost
+    from sklearn.utils import Tags
 
 
 class FedGBT(HoldsBooster):
     """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
 
+    @by_xgboosts_names
     def __init__(
         self,
         n_estimators: int = 100,
@@ -142,10 +147,26 @@ class FedGBT(HoldsBooster):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    _other_names = NAMES
     _takes_functions = True  # for objectives
     # silos that are routed go to fit alone, until set_predict_request and its like ask for them elsewhere, too
     __metadata_request__predict: ClassVar[dict[str, bool]] = {"silos": False}
     __metadata_request__score: ClassVar[dict[str, bool]] = {"silos": False}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name."""
+        params: dict[str, Any] = BaseEstimator.get_params(self, deep)  # and not XGBoost's, which adds its own
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, by XGBoost's other names, too.
+
+        Raises
+        ------
+        ArgumentError, ParameterError
+            See `fedtrees.estimators.xgboost_parameters.in_our_names`.
+        """
+        return super().set_params(**in_our_names(params))
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
@@ -186,6 +207,7 @@ class FedGBT(HoldsBooster):
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
         xgb_model: Any = None,
         row_id: ArrayLike | None = None,
+        verbose: int | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -217,6 +239,8 @@ class FedGBT(HoldsBooster):
         row_id : array-like (rows,), optional
             Whole numbers or texts that name the rows, for ``subsample``: with them, the rows that a tree draws do not
             depend on ``silos``. Without, a row is named by its silo and its place there.
+        verbose : bool or int, optional
+            In place of the constructor's.
 
         Returns
         -------
@@ -233,29 +257,38 @@ class FedGBT(HoldsBooster):
             "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
         }  # fmt: skip
         options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id}
-        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, options)
+        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, verbose, options)
 
     def _fit_table(
         self, X: Any, y: Any, silos: Any, sample_weight: Any, eval_set: Any, more: dict[str, Any], xgb_model: Any,
-        options: dict[str, Any],
+        verbose: Any, options: dict[str, Any],
     ) -> Self:  # fmt: skip
         """Train over one table; ``more`` is what evaluation sets have besides (X, y), in the order of `Silo`."""
-        check_parameters(self)
+        asked = self._asked(verbose)
         held_out = list(eval_set or ())
-        if self.split_on_silo and held_out and options["eval_silos"] is None:
+        if asked.split_on_silo and held_out and options["eval_silos"] is None:
             raise ParameterError("eval_silos: trees with split_on_silo ask whose the rows of eval_set are; say it.")
         columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
         sets = [with_columns(*own) for own in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
             X, column_of(y), silos=silos, sample_weight=sample_weight, eval_set=sets,
-            missing=self.missing, n_jobs=self.n_jobs, **options,
+            missing=asked.missing, n_jobs=self.n_jobs, **options,
         )  # fmt: skip
         try:
-            return self.fit_federation(federation, xgb_model=xgb_model)
+            return self.fit_federation(federation, xgb_model=xgb_model, verbose=verbose)
         finally:
             federation.close()
 
-    def fit_federation(self, federation: Federation, *, xgb_model: Any = None) -> Self:
+    def _asked(self, verbose: int | None) -> Self:
+        """A copy with every parameter as it is meant, checked: defaults in place of None."""
+        asked = filled(self)
+        if verbose is not None:
+            asked.verbose = verbose
+        check_parameters(asked)
+        return asked
+
+    @by_name
+    def fit_federation(self, federation: Federation, *, xgb_model: Any = None, verbose: int | None = None) -> Self:
         """Train over the silos of a federation, wherever they are.
 
         Besides integer sums, silos say what their columns are, their categories' names included; see `Schema`.
@@ -265,6 +298,8 @@ class FedGBT(HoldsBooster):
         federation : Federation
         xgb_model : xgboost.Booster, fitted estimator or path, optional
             See `fit`; the silos hear of its trees.
+        verbose : bool or int, optional
+            In place of the constructor's.
 
         Returns
         -------
@@ -277,19 +312,19 @@ class FedGBT(HoldsBooster):
         DataError, ParameterError
             See `fit`.
         """
-        check_parameters(self)
+        asked = self._asked(verbose)
         schema = schema_of(federation, labels=self._classifies, several=True)
         loss = self._loss(schema.labels)
-        if self.split_on_silo:
+        if asked.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))
-        check_mode(self, loss.name, xgb_model is not None)
+        check_mode(asked, loss.name, xgb_model is not None)
         earlier = None
         if xgb_model is not None:
             earlier, schema = go_on_from(xgb_model, schema, loss)
-        settings = settings_of(self, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
+        settings = settings_of(asked, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed)
-        with Threads(self.n_jobs) as threads, progress(self.verbose, settings.n_estimators) as shown:
+        with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators) as shown:
             model = GrowingModel(
                 lambda grown: self._export(grown, schema, loss, earlier),
                 settings.rule.learning_rate,
@@ -299,7 +334,7 @@ class FedGBT(HoldsBooster):
             monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model)
             monitor.callbacks.start()
             ensemble = grow_by(
-                self.mode, channel, list(federation.names), schema, settings, threads,
+                asked.mode, channel, list(federation.names), schema, settings, threads,
                 lambda margin: storable_base_margin(loss.exported_as(len(margin)), margin), monitor,
             )  # fmt: skip
         if not ensemble.trees:
@@ -308,7 +343,7 @@ class FedGBT(HoldsBooster):
         self.ledger_ = channel.ledger
         booster: xgboost.Booster = self._export(ensemble, schema, loss, earlier) if left is model else left
         booster.set_attr(**model.attributes)
-        self._hold(booster, schema, self.split_on_silo)
+        self._hold(booster, schema, asked.split_on_silo)
         self._note(monitor)
         return self
 
@@ -361,11 +396,18 @@ class FedGBT(HoldsBooster):
             raise ParameterError(f"how={how!r}: a model with split_on_silo has the silo's own branches; leave it out.")
         codes_of_silos(silo.name, self._silos or (), 1)  # refuses others
         personal = copy(self)
-        personal.booster_ = self.booster_.copy()
-        personal.booster_.set_param({"nthread": Threads(self.n_jobs).n})
-        note_own_silo(personal.booster_, silo.name)
+        personal._Booster = self.booster_.copy()
+        personal._Booster.set_param({"nthread": Threads(self.n_jobs).n})
+        note_own_silo(personal._Booster, silo.name)
         personal._own_silo = silo.name
         return personal
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # where XGBoost's estimators are a base, too, they have told other things of themselves
+        tags.no_validation = tags.non_deterministic = False
+        tags.input_tags.categorical = False
+        return tags
 
     def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
         objective, categorical = loss.exported_as(len(ensemble.base_margin)), ensemble.cuts.categorical
@@ -386,5 +428,5 @@ class FedGBT(HoldsBooster):
         )
         if earlier is not None:
             booster = earlier.with_new(booster)
-        describe(booster, schema, loss.name, loss.params(), self.split_on_silo, ensemble.grid)
+        describe(booster, schema, loss.name, loss.params(), bool(self.split_on_silo), ensemble.grid)
         return booster

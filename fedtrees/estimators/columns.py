@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Federation
@@ -21,24 +22,36 @@ from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import DENSE, Schema, agree, refuse_mixed_formats
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.named import NamedParameters
 
 
-class KnowsColumns(BaseEstimator):
+class KnowsColumns(NamedParameters):
     """An estimator that reads the columns it was trained on, and no others."""
 
     ledger_: Ledger
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
     _schema: Schema
     _absent: ClassVar[float] = math.nan  # what entries are that a sparse matrix does not hold
 
     def _know(self, schema: Schema) -> None:
         self._schema = msgspec.structs.replace(schema, formats={DENSE: ""})  # no part of a model
-        self.n_features_in_ = len(schema.names)
-        if schema.named:
-            self.feature_names_in_ = np.array(schema.names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns that X has."""
+        return len(self._known_columns("n_features_in_").names)
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """The names of the columns, where they have some."""
+        schema = self._known_columns("feature_names_in_")
+        if not schema.named:
+            raise AttributeError("feature_names_in_: the columns had no names in training.")
+        return np.array(schema.names, dtype=object)
+
+    def _known_columns(self, asked: str) -> Schema:
+        if not hasattr(self, "_schema"):
+            raise NotFittedError(f"{asked}: this {type(self).__name__} is not fitted yet; call fit first.")
+        return self._schema
 
     def _read_known(self, X: Any, validate_features: bool = True, missing: float = math.nan) -> NDArray[np.float32]:
         known = self._schema if validate_features else msgspec.structs.replace(self._schema, named=False)

@@ -1,12 +1,15 @@
-"""Constructors that differ in their defaults alone."""
+"""Defaults of constructors: of those that differ in them alone, and in place of None."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from copy import copy
+from functools import cache, wraps
 from inspect import signature
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
+
+_Estimator = TypeVar("_Estimator")
 
 
 def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **own: Any) -> Callable[..., None]:
@@ -33,6 +36,32 @@ def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **ow
     twin.__qualname__, twin.__annotations__ = init.__qualname__, init.__annotations__
     twin.__kwdefaults__ = {**(init.__kwdefaults__ or {}), **own}
     return _without(twin, without) if without else twin
+
+
+def filled(estimator: _Estimator) -> _Estimator:
+    """A copy with defaults in place of parameters that are None, which XGBoost's estimators have for most.
+
+    Examples
+    --------
+    >>> class Forest:
+    ...     def __init__(self, *, max_depth: int = 6, seed: int | None = None):
+    ...         self.max_depth, self.seed = max_depth, seed
+    >>> vars(filled(Forest(max_depth=None)))
+    {'max_depth': 6, 'seed': None}
+    """
+    twin = copy(estimator)
+    for name, default in _defaults(type(estimator)).items():  # type: ignore[arg-type]
+        if default is not None and getattr(twin, name, default) is None:
+            setattr(twin, name, default)
+    return twin
+
+
+@cache
+def _defaults(kind: type) -> dict[str, Any]:
+    """Those of a class's parameters, and of the classes that it inherits from."""
+    inits = [vars(own)["__init__"] for own in reversed(kind.__mro__[:-1]) if "__init__" in vars(own)]
+    each = [own for init in inits for own in signature(init).parameters.values()]
+    return {own.name: own.default for own in each if own.default is not own.empty}
 
 
 def _without(init: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +14,7 @@ from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.kin import XGBClassifier, XGBRegressor
 from fedtrees.estimators.reads import check_labels
 from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBTClassifier(ClassifierMixin, FedGBT):
+class FedGBTClassifier(FedGBT, XGBClassifier):
     """A classifier of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The model is one ensemble that equals the one trained on the pooled rows, bit for bit, and it is an XGBoost model.
@@ -169,6 +169,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
             return self._loss_of_columns()
         labels = check_labels(labels)
         objective = self._objective_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
+        if objective == "binary:logistic" and len(labels) > 2:
+            objective = "multi:softprob"  # as in XGBoost, whose default it is
         if objective.startswith("binary:") and len(labels) > 2:
             raise ParameterError(f"objective={objective!r} is for two classes and y holds {len(labels)}.")
         return loss_named(objective, self._loss_params(objective), self._classifies)
@@ -280,7 +282,8 @@ class FedGBTClassifier(ClassifierMixin, FedGBT):
         return tags
 
 
-class FedGBTRegressor(RegressorMixin, FedGBT):
+
+class FedGBTRegressor(FedGBT, XGBRegressor):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
     The loss is ``reg:squarederror``, or by ``objective`` one of ``reg:squaredlogerror``, ``reg:pseudohubererror``,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +16,9 @@ from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.monitor import Monitor
+from fedtrees.estimators.parameters import IMPORTANCES, seed_of
 from fedtrees.estimators.reads import ReadsRows
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.trees.grid import Grid
@@ -25,17 +27,16 @@ from fedtrees.trees.losses import Params
 if TYPE_CHECKING:
     import xgboost
 
-IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
-_OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type"}
-_OURS |= {"mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical", "min_bin_rows"}
+_OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type", "validation_fraction"}
+_OURS |= {"min_bin_rows", "mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical"}
 
 
 class HoldsBooster(ReadsRows):
     """An estimator whose model is an `xgboost.Booster`."""
 
-    booster_: xgboost.Booster
+    _Booster: xgboost.Booster  # XGBoost's name
     evals_result_: dict[str, dict[str, list[float]]]
     evals_uncertainty_: dict[str, dict[str, list[float]]]
 
@@ -58,21 +59,18 @@ class HoldsBooster(ReadsRows):
         self._own_silo: str | None = None  # of a personal model, whose rows all are
         self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
-        self.booster_ = booster
+        self._Booster = booster
         self._know(schema_without_silos(schema) if split_on_silo else schema)
 
     def _note(self, monitor: Monitor | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
-        for name in ("evals_result_", "evals_uncertainty_", "best_iteration", "best_score"):
+        for name in ("evals_result_", "evals_uncertainty_"):
             self.__dict__.pop(name, None)
         if monitor is not None and monitor.history:
             self.evals_result_, self.evals_uncertainty_ = monitor.history, monitor.uncertainty
         if monitor is not None and self.early_stopping_rounds is not None:
             best, score = monitor.model.before + (monitor.best_iteration or 0), monitor.best_score
             self.booster_.set_attr(best_iteration=str(best), best_score=str(score))
-        noted = self.booster_.attr("best_iteration")
-        if noted is not None:  # a callback may have sought it, too, or it came with a file
-            self.best_iteration, self.best_score = int(noted), float(self.booster_.attr("best_score") or math.nan)
 
     # -- predicting -----------------------------------------------------------------------------------------
 
@@ -140,6 +138,9 @@ class HoldsBooster(ReadsRows):
 
     # -- looking into the model -----------------------------------------------------------------------------
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_Booster")
+
     def get_booster(self) -> xgboost.Booster:
         """The model, as XGBoost's estimators have it.
 
@@ -147,17 +148,52 @@ class HoldsBooster(ReadsRows):
         ------
         NotFittedError
         """
-        check_is_fitted(self, "booster_")
-        return self.booster_
+        check_is_fitted(self)
+        return self._Booster
+
+    @property
+    def booster_(self) -> xgboost.Booster:
+        """The model; prediction, SHAP and plotting are XGBoost's."""
+        return self.get_booster()
+
+    @property
+    def best_iteration(self) -> int:
+        """The best round, where `early_stopping_rounds` or a callback sought it, or a file says it."""
+        return int(self._best("best_iteration"))
+
+    @property
+    def best_score(self) -> float:
+        """That round's score."""
+        return float(self._best("best_score"))
+
+    def _best(self, name: str) -> str:
+        noted = self.get_booster().attr(name)
+        if noted is None:
+            raise AttributeError(f"{name}: nothing sought the best round; see early_stopping_rounds.")
+        return noted
+
+    @property
+    def coef_(self) -> NDArray[np.float32]:
+        """What linear models have, and trees have not: always an AttributeError, as in XGBoost."""
+        raise AttributeError("coef_: trees have no coefficients; see feature_importances_.")
 
     def get_num_boosting_rounds(self) -> int:
         """Rounds that `fit` grows at the most."""
-        return self.n_estimators
+        return filled(self).n_estimators
 
     def get_xgb_params(self) -> dict[str, Any]:
-        """The parameters that XGBoost's own training knows, by its names; what is None is left to it."""
+        """The parameters of XGBoost's own training, by its names; what is None is left to it, and functions are out.
+
+        A generator as ``random_state`` is the seed that the next `fit` draws from it.
+        """
         params = self.get_params(deep=False)
-        return {name: value for name, value in params.items() if name not in _OURS and value is not None}
+        if params["random_state"] is not None:
+            params["random_state"] = seed_of(deepcopy(params["random_state"]))
+        return {
+            name: value
+            for name, value in params.items()
+            if name not in _OURS and value is not None and not callable(value)
+        }
 
     def evals_result(self) -> dict[str, dict[str, list[float]]]:
         """Each evaluation set's metrics, round by round.

@@ -16,7 +16,6 @@ from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.estimators.callbacks import check_callbacks
-from fedtrees.estimators.model import IMPORTANCES
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import LOSSES
@@ -48,6 +47,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
 }
 _OF_SHARES = ("binary:logistic", "reg:logistic")
 _ABOVE_ZERO = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft")
+IMPORTANCES = ("gain", "weight", "cover", "total_gain", "total_cover")
 MODES = ("histogram", "bagging", "cyclic")
 GROW_POLICIES = ("depthwise", "lossguide")
 

@@ -13,6 +13,7 @@ from fedtrees.core.queries import side_by_side
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.target import plain_array
 from fedtrees.estimators.base import FedGBT
+from fedtrees.estimators.kin import XGBRanker
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import Loss, loss_named
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBTRanker(FedGBT):
+class FedGBTRanker(FedGBT, XGBRanker):
     """A ranker of gradient-boosted trees, trained over silos that send only integer histograms.
 
     LambdaMART, Burges (2010), as XGBoost has it: ``rank:ndcg``, ``rank:pairwise`` or ``rank:map``. Rows are compared
@@ -84,6 +85,7 @@ class FedGBTRanker(FedGBT):
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
         xgb_model: Any = None,
         row_id: ArrayLike | None = None,
+        verbose: int | None = None,
     ) -> Self:
         """Train over the silos of one table, in this process.
 
@@ -100,7 +102,7 @@ class FedGBTRanker(FedGBT):
             Whole numbers or texts that name each row's query, in any order; without, a silo is one query.
         eval_qid : sequence of array-like, optional
             Those of the rows of each evaluation set.
-        base_margin, eval_set, eval_silos, sample_weight_eval_set, base_margin_eval_set, xgb_model, row_id
+        base_margin, eval_set, eval_silos, sample_weight_eval_set, base_margin_eval_set, xgb_model, row_id, verbose
             See `FedGBTClassifier.fit`.
 
         Returns
@@ -119,7 +121,7 @@ class FedGBTRanker(FedGBT):
             "eval_qid": eval_qid,
         }  # fmt: skip
         options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id, "qid": qid}
-        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, options)
+        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, verbose, options)
 
     def predict(
         self,

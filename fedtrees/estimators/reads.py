@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class ReadsRows(KnowsColumns):
 
     def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
         check_is_fitted(self, self._fitted)
-        return self._read_known(X, validate_features, self.missing)
+        return self._read_known(X, validate_features, math.nan if self.missing is None else self.missing)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
