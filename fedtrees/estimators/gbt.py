@@ -282,7 +282,6 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         return tags
 
 
-
 class FedGBTRegressor(FedGBT, XGBRegressor):
     """A regressor of gradient-boosted trees, trained over silos that send only integer histograms.
 
