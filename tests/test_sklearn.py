@@ -157,7 +157,7 @@ def test_parameters_are_read_set_and_cloned(kind: type) -> None:
     twin = clone(estimator)
     assert twin.get_params() == estimator.get_params()  # NaN is itself, though it equals nothing
     assert repr(twin) == repr(estimator) and "max_depth=2" in repr(twin)
-    with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
+    with pytest.raises(ValueError, match="has no 'depth': did you mean 'max_depth'"):
         estimator.set_params(depth=3)
 
 
