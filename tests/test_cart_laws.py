@@ -82,6 +82,11 @@ def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
         first = np.unique(problem.y)[0]
         words = ["balanced"] if kind == "tree" else ["balanced", "balanced_subsample"]
         params["class_weight"] = draw(st.sampled_from([None, *words, {first: 0.25}, {first: 30.0}]))
+    if problem.objective != "multi:softprob" and kind != "boost":
+        directions = st.tuples(*[st.sampled_from([-1, 0, 1])] * problem.X.shape[1])
+        params["monotonic_cst"] = draw(st.none() | directions)
+    if not classifies and kind != "boost" and draw(st.booleans(), label="poisson"):
+        params["criterion"], problem = "poisson", replace(problem, y=np.abs(problem.y))
     return replace(problem, row_id=np.arange(len(problem.y))), KINDS[kind][not classifies](**params)
 
 

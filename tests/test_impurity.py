@@ -28,7 +28,7 @@ from fedtrees import (
 from fedtrees.core.row_ids import poisson_shares
 from fedtrees.core.threads import Threads
 from fedtrees.trees import draw_kernels, kernels, table_kernels
-from fedtrees.trees.impurity import Impurity
+from fedtrees.trees.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.split import Grounds, Limits, Units
 from fedtrees.trees.tree import Cuts
 
@@ -43,6 +43,8 @@ def impurity(criterion: str, sums: list[float]) -> float:
     """Mass times impurity; of squares, without the sum of squares, which no split changes."""
     if criterion == "squared_error":
         return -(sums[0] ** 2) / sums[1]
+    if criterion == "poisson":  # without the sum of y log y
+        return sums[0] * math.log(-sums[0] / sums[1])
     mass = sum(sums)
     if criterion == "gini":
         return mass - sum(own**2 for own in sums) / mass
@@ -50,7 +52,7 @@ def impurity(criterion: str, sums: list[float]) -> float:
 
 
 def mass_of(criterion: str, sums: list[float]) -> float:
-    return sums[1] if criterion == "squared_error" else sum(sums)
+    return sums[1] if criterion in OF_NUMBERS else sum(sums)
 
 
 def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool, list[int]]]:
@@ -68,7 +70,7 @@ def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool
 
 @examples(200)
 @given(
-    seed=seeds, criterion=st.sampled_from(["gini", "entropy", "squared_error"]), leaf=st.sampled_from([1, 3, 0.2]),
+    seed=seeds, criterion=st.sampled_from(["gini", "entropy", *OF_NUMBERS]), leaf=st.sampled_from([1, 3, 0.2]),
     n_jobs=st.integers(1, 2), classes=st.integers(2, 5), weighted=st.booleans(), fraction=st.sampled_from([0.0, 0.15]),
 )  # fmt: skip
 def test_splits_are_those_of_an_exhaustive_search(
@@ -78,10 +80,12 @@ def test_splits_are_those_of_an_exhaustive_search(
     n_values, missing = rng.integers(1, 7, rng.integers(1, 4)), rng.random(3) < 0.5
     missing = missing[: len(n_values)]
     cuts = Cuts(np.arange(n_values.sum(), dtype=np.float32), np.append(0, np.cumsum(n_values)), missing)
-    statistics = 2 if criterion == "squared_error" else classes
+    statistics = 2 if criterion in OF_NUMBERS else classes
     rows = int(rng.integers(1, 30))
     codes = np.stack([rng.integers(0, n, rows) for n in cuts.n_bins], axis=1)
-    each = rng.integers(1, 4, (rows, statistics)) if criterion == "squared_error" else None
+    each = rng.integers(1, 4, (rows, statistics)) if criterion in OF_NUMBERS else None
+    if each is not None and criterion == "poisson":
+        each[:, 0] = -rng.integers(0, 3, rows)
     if each is None:
         each = np.eye(classes, dtype=np.int64)[rng.integers(0, classes, rows)] * 4
     sums = np.zeros((statistics, cuts.total_bins), np.int64)
@@ -89,7 +93,7 @@ def test_splits_are_those_of_an_exhaustive_search(
         for s in range(statistics):
             np.add.at(sums[s], cuts.bin_offsets[f] + codes[:, f], each[:, s])
     total = each.sum(axis=0)
-    weights = rng.choice([0.25, 1.0, 7.0], statistics) if weighted and criterion != "squared_error" else None
+    weights = rng.choice([0.25, 1.0, 7.0], statistics) if weighted and criterion not in OF_NUMBERS else None
     told = None if weights is None else tuple(weights.tolist())
     rule = Impurity(criterion, statistics, 2, leaf, fraction, class_weight=told)
     unit = np.where(np.arange(statistics) % 2 == 0, UNITS.g, UNITS.h)
@@ -104,13 +108,15 @@ def test_splits_are_those_of_an_exhaustive_search(
         parts = [(np.array(own) * real).tolist() for own in (left, total - left)]
         masses = [mass_of(criterion, own) for own in parts]
         counts = [mass_of(criterion, (np.array(own) * unit).tolist()) for own in (left, total - left)]
+        if criterion == "poisson" and max(own[0] for own in parts) >= 0:
+            continue  # nothing ever happens in a child
         if min(masses) > 0 and min(masses) >= fraction * whole and min(counts) >= least:
             before = impurity(criterion, (total * real).tolist())
             gains[f, b, to_left] = before - sum(impurity(criterion, own) for own in parts)
     most = max(gains.values(), default=0.0)
     if splits.feature[0] < 0:
         # a node of several classes is split wherever it can be, as something may be gained below
-        assert not gains if criterion != "squared_error" and np.count_nonzero(total) > 1 else most <= 1e-9 * whole
+        assert not gains if criterion not in OF_NUMBERS and np.count_nonzero(total) > 1 else most <= 1e-9 * whole
         return
     found = int(splits.feature[0]), int(splits.bin[0]), bool(splits.default_left[0])
     assert splits.gain[0] == pytest.approx(most, rel=1e-9, abs=1e-9)

@@ -30,7 +30,7 @@ from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.losses.tables import ClassWeights, Squares
+from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
 from fedtrees.trees.pruning import pruned
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
@@ -182,7 +182,9 @@ class FedCart(ReadsRows):
     # -- what a subclass says -------------------------------------------------------------------------------
 
     def _loss(self) -> Loss:
-        return ClassWeights() if self._classifies else Squares()
+        if self._classifies:
+            return ClassWeights()
+        return Totals() if self.get_params(deep=False).get("criterion") == "poisson" else Squares()
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return cart_settings(self, self._loss(), schema, seed, **others)
@@ -214,7 +216,8 @@ class FedCart(ReadsRows):
         if given.get("ccp_alpha"):
             tree = pruned(tree, float(given["ccp_alpha"]), self._weight_of(tree))
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
-                  "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha")  # fmt: skip
+                  "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha",
+                  "monotonic_cst")  # fmt: skip
         model = to_decision_tree(
             tree,
             ensemble.cuts,

@@ -16,6 +16,7 @@ from fedtrees.core.threads import Threads
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.boost import Settings
@@ -24,7 +25,11 @@ from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.row_draws import MOST_SHARE
 
-_CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error",)
+_CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error", "poisson")
+_WHY_NOT = {
+    "absolute_error": "a median follows from rows, not from sums, which are all that silos send; give 'squared_error'.",
+    "friedman_mse": "it chooses the splits of 'squared_error', and scikit-learn has deprecated it; give that.",
+}
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "max_bin": (True, 2, 65535, True),
@@ -51,6 +56,8 @@ def check_cart_parameters(estimator: Any) -> None:
     given = estimator.get_params(deep=False)
     known = _CLASSES if estimator._classifies else _NUMBERS
     if "criterion" in given and estimator.criterion not in known:
+        if not estimator._classifies and estimator.criterion in _WHY_NOT:
+            raise ParameterError(f"criterion={estimator.criterion!r}: {_WHY_NOT[estimator.criterion]}")
         raise unknown_value("criterion", estimator.criterion, known)
     check_ranges(estimator, {name: own for name, own in _RANGES.items() if name in given})
     for name, least in _LEAST.items():
@@ -65,6 +72,7 @@ def check_cart_parameters(estimator: Any) -> None:
     for name in ("bootstrap", "warm_start"):
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
+    check_directions(given.get("monotonic_cst"))
     check_class_weight(given.get("class_weight"), forest="bootstrap" in given)
     if "bootstrap" in given:
         _check_bag(given)
@@ -221,6 +229,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         weighting=as_weighting(estimator.weighting),
         seed=seed,
         columns=columns,
+        constraints=directions_of(given.get("monotonic_cst"), schema),
         max_leaves=leaves,
         best_first=leaves > 0,
         bootstrap=bool(given.get("bootstrap", False)),

@@ -54,6 +54,7 @@ class _Forest(FedEnsemble):
         max_samples: float | None = None,
         class_weight: Any = None,
         ccp_alpha: float = 0.0,
+        monotonic_cst: Any = None,
         max_bin: int = 128,
         min_bin_rows: int = 1,
         missing: float = math.nan,
@@ -78,6 +79,7 @@ class _Forest(FedEnsemble):
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         self.warm_start = warm_start
+        self.monotonic_cst = monotonic_cst
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
@@ -270,7 +272,7 @@ class FedForestClassifier(_ForestClassifier):
     n_estimators : int, default 100
         Trees.
     criterion, max_depth, min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_leaf_nodes, \
-    min_impurity_decrease, ccp_alpha, missing, sampling, weighting, random_state, n_jobs, verbose
+    min_impurity_decrease, ccp_alpha, monotonic_cst, missing, sampling, weighting, random_state, n_jobs, verbose
         See `FedTreeClassifier`.
     max_features : int, float, {"sqrt", "log2"} or None, default "sqrt"
         Features that a node may ask for.

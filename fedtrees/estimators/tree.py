@@ -27,6 +27,7 @@ class _OneTree(FedCart):
         min_impurity_decrease: float = 0.0,
         class_weight: Any = None,
         ccp_alpha: float = 0.0,
+        monotonic_cst: Any = None,
         max_bin: int = 256,
         min_bin_rows: int = 1,
         missing: float = math.nan,
@@ -46,6 +47,7 @@ class _OneTree(FedCart):
         self.min_impurity_decrease = min_impurity_decrease
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
+        self.monotonic_cst = monotonic_cst
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
@@ -118,6 +120,9 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         heavy, by the rows' weights. It costs no message: silos tell classes apart in any case.
     ccp_alpha : float, default 0.0
         What a leaf costs: splits that save less are taken back, see `fedtrees.trees.pruning`.
+    monotonic_cst : array-like of int (features,) or dict of str to int, optional
+        1 where predictions must not fall with a feature, -1 where they must not rise, 0 where they may do either; of
+        two classes, the probability of the second is meant, and more classes are refused. scikit-learn's meaning.
     max_bin : int, default 256
         Bins of a feature at the most, 2 to 65535, the one for the missing included.
     min_bin_rows : int, default 1
@@ -163,8 +168,12 @@ class FedTreeRegressor(CartRegressor, _OneTree):
     """A regression tree grown over silos that send only sums of targets and of weights in each bin.
 
     ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. Its nodes' impurities are what the splits below them
-    explain: silos do not tell squares of targets. See `FedTreeClassifier` for parameters and attributes; the one
-    criterion is "squared_error".
+    explain: silos do not tell squares of targets. See `FedTreeClassifier` for parameters and attributes.
+
+    Parameters
+    ----------
+    criterion : {"squared_error", "poisson"}, default "squared_error"
+        What splits save: squared error, or half the Poisson deviance, for counts and rates from 0.
 
     Examples
     --------

@@ -91,6 +91,8 @@ def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> N
     rows = np.where(weight.astype(np.float32) == tree.cover, weight, tree.cover)
     nodes["n_node_samples"] = np.rint(np.minimum(rows, 2.0**62)).astype(np.intp)
     nodes["impurity"] = _impurities(tree, values, weight, criterion)
+    if len(tree.bounds):
+        values = _within_bounds(values, tree.bounds, base, criterion)
     n_classes = np.array([1 if criterion is None else values.shape[1]], np.intp)
     native = NativeTree(cuts.n_features, n_classes, 1)
     native.__setstate__(
@@ -114,6 +116,16 @@ def _values(tree: Tree, base: float, criterion: str | None) -> tuple[NDArray[np.
         return mean[:, None], weight
     weight = tree.sums.sum(axis=1)
     return tree.sums / np.where(weight > 0, weight, 1.0)[:, None], weight
+
+
+def _within_bounds(
+    values: NDArray[np.float64], bounds: NDArray[np.float64], base: float, criterion: str | None
+) -> NDArray[np.float64]:
+    """What nodes say where constraints are monotone: of two classes, the share of the second keeps to bounds."""
+    if criterion is None:
+        return np.clip(values, bounds[:, :1] + base, bounds[:, 1:] + base)
+    second = np.clip(values[:, 1:], bounds[:, :1], bounds[:, 1:])
+    return np.concatenate([1 - second, second], axis=1)
 
 
 def _impurities(

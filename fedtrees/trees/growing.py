@@ -11,7 +11,7 @@ from fedtrees.trees.tree import LEAF, Categories, Tree
 
 if TYPE_CHECKING:
     from fedtrees.trees.constraints import Constraints
-    from fedtrees.trees.split import Rule, SplitRule, Splits, Units
+    from fedtrees.trees.split import Rule, Splits, Units
 
 
 def within(values: NDArray[np.float64], kind: type[np.floating]) -> NDArray[np.floating]:
@@ -29,8 +29,8 @@ class GrowingTree:
     sums : int64 (nodes, statistics)
     depth : int32 (nodes,)
         0 at the root.
-    bounds : float32 (nodes, 2)
-        What the weights of a node's children must lie within.
+    bounds : float32 or float64 (nodes, 2)
+        What a node's children must predict, where constraints are monotone.
     parent : int32 (nodes,)
         The root's is itself.
     used : list of frozenset of int
@@ -41,7 +41,7 @@ class GrowingTree:
         1 at the root, 2 p and 2 p + 1 at the children of p: a node's name whatever else has grown.
     """
 
-    def __init__(self, statistics: int = 2) -> None:
+    def __init__(self, statistics: int = 2, kind: type[np.floating] = np.float32) -> None:
         self.feature = np.full(1, LEAF, np.int32)
         self.bin = np.zeros(1, np.int32)
         self.default_left = np.zeros(1, bool)
@@ -50,7 +50,7 @@ class GrowingTree:
         self.sums = np.zeros((1, statistics), np.int64)
         self.depth = np.zeros(1, np.int32)
         self.parent = np.zeros(1, np.int32)
-        self.bounds = np.array([[-np.inf, np.inf]], np.float32)
+        self.bounds = np.array([[-np.inf, np.inf]], kind)
         self.used: list[frozenset[int]] = [frozenset()]
         self.path = [1]
         self.categories: Categories = {}
@@ -74,12 +74,12 @@ class GrowingTree:
         self.parent = np.append(self.parent, np.repeat(nodes, 2))
         return left
 
-    def constrain(self, nodes: NDArray[np.int32], constraints: Constraints, rule: SplitRule, units: Units) -> None:
+    def constrain(self, nodes: NDArray[np.int32], constraints: Constraints, rule: Rule, units: Units) -> None:
         """Hand on to the children of split nodes what they must keep to, as XGBoost does."""
         if constraints.is_monotone:
             own, left = self.bounds[nodes], self.left[nodes]
-            weights = [self.weight(child, own, rule, units) for child in (left, left + 1)]
-            middle = (weights[0] + weights[1]) / np.float32(2)
+            predicted = [rule.predicted(self.sums[child], self.sums[0], units, own) for child in (left, left + 1)]
+            middle = (predicted[0] + predicted[1]) / np.float32(2)
             direction = constraints.direction[self.feature[nodes]]
             low, high = own[:, 0], own[:, 1]
             rises, falls = direction > 0, direction < 0
@@ -94,12 +94,6 @@ class GrowingTree:
         """Name the children of split nodes; see ``path``."""
         for node in nodes.tolist():
             self.path += [2 * self.path[node], 2 * self.path[node] + 1]
-
-    def weight(
-        self, nodes: NDArray[np.int32], bounds: NDArray[np.float32], rule: SplitRule, units: Units
-    ) -> NDArray[np.float32]:
-        """The weights of nodes within bounds."""
-        return rule.weight(self.sums[nodes, 0] * units.g, self.sums[nodes, 1] * units.h, bounds).astype(np.float32)
 
     def kept(self, splits: list[int]) -> GrowingTree:
         """The tree of these splits alone, its nodes in their order; each after its parent's."""
@@ -124,7 +118,12 @@ class GrowingTree:
 
     def finished(self, rule: Rule, units: Units) -> Tree:
         """The tree with the values of its leaves."""
-        bounds = self.bounds[self.parent] if len(self.bounds) == len(self.feature) else None
+        bounds = None
+        if len(self.bounds) == len(self.feature):
+            bounds = self.bounds[self.parent] if rule.bounded_as_parents else self.bounds
         value, h, sums = rule.values(self.sums, units, bounds), rule.mass(self.sums, units), rule.kept(self.sums, units)
         gain, cover = within(self.gain, rule.gains), within(h, np.float32)
-        return Tree(self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories, sums)
+        return Tree(
+            self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories, sums,
+            np.zeros((0, 2)) if bounds is None else bounds.astype(np.float64),
+        )  # fmt: skip

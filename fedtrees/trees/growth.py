@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fedtrees.trees.growing import GrowingTree, within
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
-from fedtrees.trees.split import Grounds, Limits, Units
+from fedtrees.trees.split import Grounds, Limits, SplitRule, Units
 from fedtrees.trees.tree import Tree, flat_categories
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Growth:
     def __init__(self, plan: Plan, exponents: Grid, round: int):
         self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
         self.looked = 0  # how often nodes were looked at
-        self.trees = [GrowingTree(plan.rule.statistics) for _ in range(plan.trees)]
+        self.trees = [GrowingTree(plan.rule.statistics, plan.rule.gains) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
         if plan.columns is not None:
             self.columns = [plan.columns.of_tree(round, number) for number in range(plan.trees)]
@@ -128,18 +129,23 @@ class Growth:
 
     def _limits(self, frontier: Frontier, totals: Vector) -> Limits:
         plan, constraints = self.plan, self.plan.constraints
-        allowed = self._allowed(frontier)
-        if not plan.is_bounded:
+        boosts, monotone = isinstance(plan.rule, SplitRule), constraints is not None and constraints.is_monotone
+        limits = Limits(allowed=self._allowed(frontier))
+        if not boosts or not plan.is_bounded:
             roots = self._sums(frontier.tree, np.zeros_like(frontier.node))
-            return Limits(allowed=allowed, roots=roots, chance=self._chances(len(frontier)))
+            limits = replace(limits, roots=roots, chance=self._chances(len(frontier)))
+        if not plan.is_bounded:
+            return limits
         bounds, above = (np.tile(np.array([[-np.inf, np.inf]]), (len(frontier), 1)) for _ in range(2))
-        if constraints is not None and constraints.is_monotone:
-            for place, (k, node) in enumerate(zip(frontier.tree, frontier.node, strict=True)):
-                tree = self.trees[k]
-                bounds[place], above[place] = tree.bounds[node], tree.bounds[tree.parent[node]]
+        if monotone:
+            bounds = self._of_nodes("bounds", frontier.tree, frontier.node)
+            above = self._of_nodes("bounds", frontier.tree, self._of_nodes("parent", frontier.tree, frontier.node))
+        limits = replace(limits, bounds=bounds, direction=None if constraints is None else constraints.direction)
+        if not boosts:
+            return limits
         # XGBoost compares with what a node saves within its parent's bounds, not its own
         before = plan.newton.objective(totals[:, 0] * self.units.g, totals[:, 1] * self.units.h, above)
-        return Limits(bounds, before, None if constraints is None else constraints.direction, allowed)
+        return replace(limits, before=before)
 
     def _chances(self, nodes: int) -> NDArray[np.float64] | None:
         """Draws of thresholds, float64 (nodes, features); None where all thresholds are tried."""
@@ -213,7 +219,7 @@ class Growth:
             nodes = parents.at.node[own]
             children[own] = tree.split(nodes, parents.splits.take(own))
             if constraints is not None:
-                tree.constrain(nodes, constraints, plan.newton, self.units)
+                tree.constrain(nodes, constraints, plan.rule, self.units)
             if self.columns:
                 tree.name(nodes)
         return children

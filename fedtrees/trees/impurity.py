@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
 from fedtrees.core.row_ids import MOST_DRAWS
+from fedtrees.errors import DataError
 from fedtrees.trees import impurity_kernels
-from fedtrees.trees.impurity_kernels import ENTROPY, GINI, SQUARED
+from fedtrees.trees.impurity_kernels import ENTROPY, GINI, POISSON, SQUARED
 from fedtrees.trees.split import Grounds, Splits, Units
 
-CRITERIA = {"gini": GINI, "entropy": ENTROPY, "log_loss": ENTROPY, "squared_error": SQUARED}
+CRITERIA = {"gini": GINI, "entropy": ENTROPY, "log_loss": ENTROPY, "squared_error": SQUARED, "poisson": POISSON}
+OF_NUMBERS = ("squared_error", "poisson")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Impurity:
 
     Attributes
     ----------
-    criterion : {"gini", "entropy", "log_loss", "squared_error"}
+    criterion : {"gini", "entropy", "log_loss", "squared_error", "poisson"}
     statistics : int
         Sums of a bin: as many as classes, or 2.
     min_samples_split, min_samples_leaf : int or float
@@ -54,6 +56,7 @@ class Impurity:
     prior: tuple[float, ...] | None = None
     learning_rate: float = 1.0
 
+    bounded_as_parents: ClassVar[bool] = False
     gains: ClassVar[type[np.floating]] = np.float64  # of numbers they are squares, which 32 bits may not hold
 
     def shared(self, trees: int) -> Self:
@@ -62,7 +65,9 @@ class Impurity:
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
-        if self.criterion == "squared_error":
+        if self.criterion == "poisson" and not sums[1] > 0:
+            raise DataError("y is 0 in every row; criterion='poisson' needs some row where it is more.")
+        if self.criterion in OF_NUMBERS:
             return self
         balanced = self._balanced(sums) if isinstance(self.class_weight, str) else self
         heavy = sums * balanced._class_weights()
@@ -103,7 +108,7 @@ class Impurity:
         return self._together(sums * self._units(units))
 
     def _together(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
-        mass: NDArray[np.float64] = real[:, 1] if self.criterion == "squared_error" else real.sum(axis=1)
+        mass: NDArray[np.float64] = real[:, 1] if self.criterion in OF_NUMBERS else real.sum(axis=1)
         return mass
 
     def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -135,12 +140,15 @@ class Impurity:
         flat = histograms.reshape(-1)
         chance = np.zeros((0, 0)) if limits.chance is None else limits.chance
         layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.middles, cuts.offsets
+        direction = np.zeros(0, np.int8) if limits.direction is None else limits.direction
+        bounds = np.zeros((0, 2)) if limits.bounds is None else limits.bounds
         step = max(1, -(-nodes // plain.threads.n))
 
         def search(first: int) -> None:
             impurity_kernels.best_splits(
                 CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units, least,
-                counted, least_rows, columns, allowed, chance, gain, feature, split, default_left, left,
+                counted, least_rows, columns, allowed, chance, direction, bounds, gain, feature, split, default_left,
+                left,
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))
@@ -164,11 +172,21 @@ class Impurity:
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
         """What nodes say: the place of the heaviest class, the first of equals, or the mean of the targets."""
         real = self.kept(sums, units)
-        if self.criterion != "squared_error":
+        if self.criterion not in OF_NUMBERS:
             heaviest: NDArray[np.float32] = real.argmax(axis=1).astype(np.float32)
             return heaviest
-        means: NDArray[np.float32] = (-real[:, 0] / np.where(real[:, 1] > 0, real[:, 1], 1.0)).astype(np.float32)
+        means: NDArray[np.float32] = self._predicted(real).astype(np.float32)
         return means
+
+    def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The mean of the targets, or of two classes the share of the second."""
+        return self._predicted(self.kept(np.concatenate([root[None], sums]), units))[1:]
+
+    def _predicted(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
+        mass = self._together(real)
+        of = -real[:, 0] if self.criterion in OF_NUMBERS else real[:, 1]
+        predicted: NDArray[np.float64] = of / np.where(mass > 0, mass, 1.0)
+        return predicted
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """The sums as real numbers, classes by their weights, float64 (nodes, statistics); of no rows, the prior.

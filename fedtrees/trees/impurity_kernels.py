@@ -7,14 +7,14 @@ from numba import njit
 
 from fedtrees.core.elementary import log
 
-GINI, ENTROPY, SQUARED = range(3)
+GINI, ENTROPY, SQUARED, POISSON = range(4)  # of classes, and from SQUARED on, of numbers
 NOISE = 1e-12  # a gain below this share of what it is the difference of is a rounding
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _mass(kind, sums):
     """How heavy a node of these sums is: the classes' weights together, or the second of (sum, weight)."""
-    if kind == SQUARED:
+    if kind >= SQUARED:
         return sums[1]
     total = 0.0
     for own in sums:
@@ -42,6 +42,37 @@ def _purity(kind, sums, mass):
     return value * 1.4426950408889634  # 1 / log(2)
 
 
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _deviance_saved(left, right, left_mass, right_mass):
+    """Half of what a split saves of the Poisson deviance from the means; 0 where a child's targets are all 0.
+
+    Such a child predicts that nothing ever happens, and any row that is not 0 is infinitely unlikely there;
+    scikit-learn refuses it, too.
+    """
+    on_left, on_right = -left[0], -right[0]
+    if on_left <= 0.0 or on_right <= 0.0:
+        return 0.0
+    mean = (on_left + on_right) / (left_mass + right_mass)
+    value = on_left * log(on_left / left_mass / mean) + on_right * log(on_right / right_mass / mean)
+    return value if value > NOISE * (on_left + on_right) else 0.0
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _in_order(kind, left, total, units, direction, low, high):
+    """Whether what children predict keeps to a monotone feature's direction, and to bounds from further up.
+
+    Of two classes it is the share of the second, and of numbers the mean, as it is in scikit-learn.
+    """
+    on_left, on_right = left[1] * units[1], (total[1] - left[1]) * units[1]
+    if kind >= SQUARED:
+        on_left, on_right = -left[0] * units[0] / on_left, -(total[0] - left[0]) * units[0] / on_right
+    else:
+        on_left /= on_left + left[0] * units[0]
+        on_right /= on_right + (total[0] - left[0]) * units[0]
+    inside = low <= on_left <= high and low <= on_right <= high
+    return inside and (on_right - on_left) * direction >= 0.0
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _classes(sums):
     """How many classes have any weight."""
@@ -57,6 +88,8 @@ def _gain_of(kind, left_real, right_real, least, before):
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
     if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
         return -1.0
+    if kind == POISSON:
+        return _deviance_saved(left_real, right_real, left_mass, right_mass)
     both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
     value = both[0] + both[1] - before
     return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
@@ -87,7 +120,7 @@ def _too_few(left, total, counted, least_rows):
 def _more_left(kind, left, total, counted):
     """Whether more rows go left than right; where none of them misses the feature, others that do go with them."""
     balance = 0.0
-    for s in range(1 if kind == SQUARED else 0, left.shape[0]):
+    for s in range(1 if kind >= SQUARED else 0, left.shape[0]):
         balance += (2 * left[s] - total[s]) * counted[s]
     return balance > 0.0
 
@@ -143,23 +176,9 @@ def _only(filled, chance, middles):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _by_feature(
-    kind,
-    own,
-    n,
-    filled,
-    misses,
-    total,
-    units,
-    least,
-    counted,
-    least_rows,
-    before,
-    chance,
-    middles,
-    best,
-    found,
+    kind, own, n, filled, misses, total, units, least, counted, least_rows, before, chance, order, middles, best, found,
     scratch,
-):
+):  # fmt: skip
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
     Of the bins that part the node's rows alike, that is taken in which the middle between the rows' values falls, and
@@ -168,6 +187,7 @@ def _by_feature(
     own: int64 (statistics, bins) IN; the missing, where there are any, at n
     filled: int64 (any,) IN; the bins that rows are in but for the missing, ascending
     chance: float IN; below 0 where every threshold is tried, else which one
+    order: (int, float, float) IN; see `_in_order`, 0 where children may stand in any
     middles: float64 (bins,) IN; of what the feature's bins hold
     found: int64 (2,) OUT; the bin, and whether the missing go left
     Returns the gain; ``best`` where none gains more.
@@ -185,6 +205,8 @@ def _by_feature(
                 continue
             if counted.shape[0] and _too_few(left, total, counted, least_rows):
                 continue
+            if order[0] != 0 and not _in_order(kind, left, total, units, order[0], order[1], order[2]):
+                continue
             value = _gain(kind, left, total, units, least, before, left_real, right_real)
             if value > best:
                 best, best_k, found[1] = value, k, missing_left
@@ -199,14 +221,14 @@ def _by_feature(
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
     kind, histograms, starts, totals, first, last, layout, units, least, counted, least_rows, columns, allowed, chance,
-    gain, feature, split, default_left, left_sums,
+    direction, bounds, gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
 
     Ties go to the lowest feature, then to missing right before missing left, then to the lowest bin; of bins that part
     the node's rows alike, that is taken in which the middle between them falls, as unseen rows may lie there.
 
-    kind: GINI, ENTROPY or SQUARED IN
+    kind: GINI, ENTROPY, SQUARED or POISSON IN
     histograms: int64 (any,), starts: int64 (nodes,) IN; from its start on, a node's (statistics, bins of its features)
     totals: int64 (nodes, statistics) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
@@ -217,6 +239,8 @@ def best_splits(
     least_rows: float64 (nodes,) IN; how many rows each child must have
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
     chance: float64 (nodes, features) IN; see `split.Limits`; no nodes where every threshold is tried
+    direction: int8 (features,) IN; see `split.Limits`; no features where none is monotone
+    bounds: float64 (nodes, 2) IN; what children of a monotone feature may predict
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains, and the
         missing go where more rows do where there are none
     left_sums: int64 (nodes, statistics) OUT
@@ -240,7 +264,7 @@ def best_splits(
         best_at, end, feature[node] = np.int64(0), np.int64(0), -1
         # a node of several classes is split even where nothing is gained yet, as below it something may be; of numbers,
         # nobody knows whether they differ
-        best = -1.0 if kind != SQUARED and _classes(total) > 1 else 0.0
+        best = -1.0 if kind < SQUARED and _classes(total) > 1 else 0.0
         for place in range(n_columns):
             f = columns[node, place] if len(columns) else place
             at, end = end, end + offsets[f + 1] - offsets[f]
@@ -250,9 +274,10 @@ def best_splits(
             misses = has_missing[f] and rows[at + n] != 0
             there = filled[: _list_filled(rows[at : at + n], filled)]
             which = chance[node, f] if len(chance) else -1.0
+            order = (direction[f], bounds[node, 0], bounds[node, 1]) if len(direction) else (np.int8(0), 0.0, 0.0)
             more = _by_feature(
                 kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], before, which,
-                middles[ends[f] : ends[f + 1]], best, found, scratch,
+                order, middles[ends[f] : ends[f + 1]], best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, best_at, feature[node] = more, at, f

@@ -76,6 +76,7 @@ def _kept(tree: Tree, inner: NDArray[np.bool_]) -> Tree:
         tree.cover[there],
         {},
         tree.sums[there],
+        tree.bounds[there] if len(tree.bounds) else tree.bounds,
     )
 
 

@@ -24,7 +24,8 @@ SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
 class Rule(Protocol):
     """What the grower asks a criterion: gains of gradients are one, impurities are others."""
 
-    gains: ClassVar[type[np.floating]]  # what gains are compared and kept as
+    gains: ClassVar[type[np.floating]]  # what gains, and monotone children, are compared and kept as
+    bounded_as_parents: ClassVar[bool]  # whether leaves keep to their parents' bounds only
 
     @property
     def statistics(self) -> int:
@@ -64,6 +65,10 @@ class Rule(Protocol):
         """What nodes of these sums say as leaves."""
         ...
 
+    def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What nodes of these sums, and of one tree, predict, as monotone constraints compare it: (nodes,)."""
+        ...
+
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """What a finished tree keeps of its nodes' sums, in real numbers: float64 (nodes, any)."""
         ...
@@ -100,7 +105,8 @@ class SplitRule:
     max_cat_to_onehot: int = 4
     max_cat_threshold: int = 64
 
-    gains: ClassVar[type[np.floating]] = np.float32  # XGBoost's
+    gains: ClassVar[type[np.floating]] = np.float32  # XGBoost's, as is what follows
+    bounded_as_parents: ClassVar[bool] = True
     statistics: ClassVar[int] = 2
 
     def shared(self, trees: int) -> Self:
@@ -134,6 +140,10 @@ class SplitRule:
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
         """See `leaf`."""
         return self.leaf(sums[:, 0] * units.g, sums[:, 1] * units.h, bounds)
+
+    def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Their weights within bounds."""
+        return self.weight(sums[:, 0] * units.g, sums[:, 1] * units.h, bounds).astype(np.float32)
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """Nothing: values and covers say it all."""

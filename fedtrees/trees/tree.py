@@ -137,6 +137,8 @@ class Tree:
         Of the nodes that ask for a categorical feature, the categories that go right.
     sums : float64 (nodes, statistics)
         Of a tree that is not boosted, what each node's rows come to: classes' weights, or see `trees.impurity`.
+    bounds : float64 (nodes, 2) or (0, 2)
+        Where constraints are monotone, what each node may predict; see `split.Rule.predicted`.
     """
 
     feature: NDArray[np.int32]
@@ -148,6 +150,7 @@ class Tree:
     cover: NDArray[np.float32]
     categories: Categories = field(default_factory=dict)
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    bounds: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def n_nodes(self) -> int:

@@ -18,7 +18,7 @@ from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
-from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme, Squares
+from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme, Squares, Totals
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
@@ -29,7 +29,7 @@ LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 # of objectives of two classes, what they are where y has several columns
 BY_COLUMN: dict[str, type[Loss]] = {kind.name: kind for kind in (Labels, RawLabels, HingeLabels)}
 # what rows carry where trees grow by impurity; no objective of XGBoost's
-TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Squares, Samme, AdaBoostR2)}
+TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Squares, Totals, Samme, AdaBoostR2)}
 
 
 def loss_named(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedtrees.core.table import Table
 from fedtrees.errors import DataError
 from fedtrees.trees import table_kernels
-from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges
+from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 from fedtrees.trees.losses.numbers import SquaredError
 
 MOST_CLASSES = 510  # a row's pair of classes is told by a byte
@@ -20,6 +21,21 @@ class Squares(SquaredError):
 
     name = "tree:squares"
     takes_margins = False
+
+
+@dataclass(frozen=True)
+class Totals(Squares):
+    """``tree:totals``: every bin holds the sums of targets, as they are and none below 0, and of weights."""
+
+    name = "tree:totals"
+
+    def check(self, table: Table, y: Floats) -> None:
+        """See `Loss`."""
+        check_rows(table, y < 0, "a number below 0; criterion='poisson' is for counts and rates")
+
+    def intercept(self, sums: Doubles) -> Doubles:
+        """See `Loss`; a bin whose targets are all 0 must be told from others."""
+        return np.zeros(len(sums) - 1)
 
 
 @dataclass(frozen=True)
