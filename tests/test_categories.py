@@ -279,14 +279,6 @@ def test_what_goes_not_with_categories_is_named() -> None:
         ParameterError, match=r"^monotone_constraints: 'some' is a category, which does not rise or fall"
     ):
         FedGBTRegressor(enable_categorical=True, monotone_constraints={"a": 1, "some": -1}).fit(X, Y)
-    before = FedGBTRegressor(1).fit(X, Y)
-    with pytest.raises(DataError, match=r"^xgb_model: training that splits by categories cannot go on from an earlier"):
-        FedGBTRegressor(1, enable_categorical=True).fit(X, Y, xgb_model=before)
-    renamed = X.assign(some=X["some"].cat.rename_categories(lambda name: f"another {name}"))
-    with pytest.raises(DataError, match=r"^xgb_model: a model to which the codes of column 'some' are of other"):
-        FedGBTRegressor(1).fit(renamed, Y, xgb_model=before)
-    with pytest.raises(DataError, match=r"^xgb_model: a model of categorical splits"):
-        FedGBTRegressor(1).fit(X, Y, xgb_model=MODEL)
 
 
 def test_an_unseen_category_to_score_on_is_named_before_training() -> None:

@@ -220,9 +220,9 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
         "X has a column 'silo' of its own; rename it",
     ),
     "a model to go on from": (
-        lambda: MODEL.fit(X, Y, silos=SILOS, xgb_model=MODEL.booster_),
+        lambda: MODEL.fit(X, Y, silos=SILOS, xgb_model=FedGBTRegressor(1).fit(X, Y)),
         DataError,
-        "cannot go on from an earlier model",
+        "features, and X has",
     ),
     "another mode": (
         lambda: FedGBTRegressor(split_on_silo=True, mode="bagging").fit(X, Y, silos=SILOS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,10 +17,14 @@ from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import refuse_unseen
 from fedtrees.estimators.kin import XGBClassifier, XGBRegressor
 from fedtrees.estimators.reads import check_labels
+from fedtrees.estimators.staged import staged
 from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+
+_BY_MARGIN = ("multi:softmax", "binary:logitraw")  # whose Boosters predict a class, and a margin
 
 
 class FedGBTClassifier(FedGBT, XGBClassifier):
@@ -211,9 +216,11 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         Of ``binary:hinge``, 1 for the class it predicts. Of several labels a row, each label's: (rows, labels).
         """
         check_is_fitted(self, "booster_")
-        # the Boosters of these predict a class, and a margin
-        margin = self._objective in ("multi:softmax", "binary:logitraw")
-        second = self._predict(X, base_margin, iteration_range, validate_features, margin, silos)
+        margin = self._objective in _BY_MARGIN
+        return self._shares(self._predict(X, base_margin, iteration_range, validate_features, margin, silos))
+
+    def _shares(self, second: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Each class's probability, from what the Booster predicts."""
         if self._objective == "multi:softmax":
             power = np.exp(second - second.max(axis=1, keepdims=True))
             shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
@@ -258,9 +265,35 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
             validate_features=validate_features,
             silos=silos,
         )
+        return self._likeliest(shares)
+
+    def _likeliest(self, shares: NDArray[np.float32]) -> NDArray[Any]:
         likeliest = (shares > 0.5).astype(np.int64) if self._several else shares.argmax(axis=1)
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
+
+    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[Any]]:
+        """The likeliest class of each row after each round; see `predict`."""
+        for shares in self.staged_predict_proba(X, silos=silos):
+            yield self._likeliest(shares)
+
+    def staged_predict_proba(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
+        """Each class's probability after each round; see `predict_proba`.
+
+        Examples
+        --------
+        >>> model = FedGBTClassifier(n_estimators=3, max_depth=1).fit([[0.0], [1.0]] * 9, [0, 1] * 9)
+        >>> [round(float(shares[0, 0]), 2) for shares in model.staged_predict_proba([[0.0]])]
+        [0.6, 0.68, 0.74]
+        """
+        check_is_fitted(self, "booster_")
+        for second in staged(self, X, self._objective in _BY_MARGIN, silos):
+            yield self._shares(second)
+
+    def staged_decision_function(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
+        """The margins after each round: float32 (rows,), or (rows, classes) of three and more."""
+        check_is_fitted(self, "booster_")
+        yield from staged(self, X, True, silos)
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
@@ -324,6 +357,12 @@ class FedGBTRegressor(FedGBT, XGBRegressor):
         """
         numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
         return numbers if numbers.ndim == 1 else numbers.astype(np.float64)  # which scikit-learn asks for
+
+    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
+        """The predicted number of each row after each round; see `predict`."""
+        check_is_fitted(self, "booster_")
+        for numbers in staged(self, X, silos=silos):
+            yield numbers if numbers.ndim == 1 else numbers.astype(np.float64)
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None

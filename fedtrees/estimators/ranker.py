@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.queries import side_by_side
@@ -14,6 +15,7 @@ from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.target import plain_array
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.kin import XGBRanker
+from fedtrees.estimators.staged import staged
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import Loss, loss_named
@@ -138,6 +140,11 @@ class FedGBTRanker(FedGBT, XGBRanker):
         See `FedGBTClassifier.predict` for the parameters.
         """
         return self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
+
+    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
+        """The score of each row after each round."""
+        check_is_fitted(self, "booster_")
+        yield from staged(self, X, silos=silos)
 
     def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None, silos: ArrayLike | None = None) -> float:
         """The mean NDCG over queries, of all ranks; of the one query that all rows are where ``qid`` is None.

@@ -1,0 +1,41 @@
+"""Predictions after each round of a boosted model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.estimators.model import HoldsBooster
+
+
+def staged(
+    model: HoldsBooster, X: Any, margin: bool = False, silos: ArrayLike | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """What the Booster of the first round predicts, of the first two, and so on; each tree is walked once or twice.
+
+    Law: the k-th is what `predict` gives for ``iteration_range=(0, k)``, bit for bit: margins are added up in float32,
+    round after round.
+
+    Parameters
+    ----------
+    model : HoldsBooster
+    X : DataFrame, sparse matrix or array-like (rows, features)
+    margin : bool, default False
+        Margins in place of predictions.
+    silos : str or array-like (rows,), optional
+        See `FedGBTClassifier.predict`.
+    """
+    values = model._read_all(X, silos=silos)
+    booster, before = model.get_booster(), None
+    for round in range(booster.num_boosted_rounds()):
+        here: dict[str, Any] = {
+            "iteration_range": (round, round + 1),
+            "base_margin": before,
+            "validate_features": False,
+        }
+        now = booster.inplace_predict(values, predict_type="margin", **here)
+        yield now if margin else booster.inplace_predict(values, predict_type="value", **here)
+        before = now
