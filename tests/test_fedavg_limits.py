@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, ParameterError, Silo
+from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, ParameterError, Silo, UnreliableFederation
 from fedtrees.core.rng import stream
-from fedtrees.neural.compression import Exact, Grid, Rounded, TopK
+from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
@@ -306,6 +306,16 @@ def test_qfedavg_of_any_power_is_its_equation_from_the_first_round_on(q: float, 
     np.testing.assert_allclose(model.params_, w - top / bottom, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_qfedavg_goes_on_where_silos_vanish(mode: str) -> None:
+    """One that was lost while losses were asked for may have a larger one than all that answered."""
+    y = np.where(SILOS == "a", 300.0, 0.0) + X[:, 0]
+    federation = LocalFederation.from_table(X, y, silos=SILOS, mode=mode, n_jobs=1)
+    flaky = UnreliableFederation(federation, rate=0.5, seed=2)
+    model = FedAvgRegressor((), n_rounds=12, method=QFedAvg(12.0), learning_rate=0.01, n_jobs=1).fit_federation(flaky)
+    assert np.isfinite(model.params_).all() and np.isfinite(model.loss_curve_).sum() > 6
+
+
 def test_the_largest_loss_is_bounded_from_above_within_an_eighth_of_an_octave() -> None:
     query = LargestLoss(5, np.zeros(0, np.float32))
     for loss in (1e-12, 1e-3, 0.7, 1.0, 5.0, 1e9):
@@ -336,6 +346,15 @@ def test_fednova_of_a_thousand_steps_is_as_fine_as_of_one() -> None:
     assert moved["a"][1] == 1200 and moved["b"][1] == 2400
     each = moved["a"][0] / 1200 / 3 + moved["b"][0] / 2400 * 2 / 3
     np.testing.assert_allclose(model.params_, start + each * 2000, rtol=0, atol=1.2e-7)
+
+
+@pytest.mark.parametrize("exponent", [-30, -24, -5, 0, 6])
+def test_a_narrow_grid_reaches_twice_as_far_as_the_last_round_and_no_further(exponent: int) -> None:
+    grid, bits = narrow(8, exponent), 8
+    far = 2.0 ** max(exponent, -24)  # a smaller one would not fit what may follow
+    whole = Rounded(bits).round(np.array([2 * far, -2 * far, 3 * far, far]), grid, lambda: RNG, Memory())
+    assert whole.tolist() == [128, -128, 128, 64]  # seven bits and a sign, to the end
+    np.testing.assert_allclose(np.ldexp(whole[:2].astype(float), -grid.bits), [2 * far, -2 * far])
 
 
 def test_what_is_rounded_is_the_product_with_the_mass_and_narrow_grids_are_cut_at_their_ends() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fedtrees import DataError, FedAvgClassifier, FedAvgRegressor, LocalFederation, ParameterError, Silo
+from fedtrees.estimators.network_parameters import METHODS, OPTIMISERS
 from fedtrees.neural.compression import Rounded, TopK
 from fedtrees.neural.torch_model import TorchModel
 
@@ -185,6 +187,20 @@ def test_classes_that_are_balanced_count_alike() -> None:
 def test_weights_of_classes_that_cannot_be_are_refused(given: Any, match: str) -> None:
     with pytest.raises(ParameterError, match=match):
         FedAvgClassifier((4,), class_weight=given).fit(X, Y)
+
+
+@pytest.mark.parametrize("given", ["balanced", {0: 5.0}], ids=str)
+def test_personal_models_weigh_classes_and_rows_as_well(given: Any) -> None:
+    own, weight = SILOS == 1, np.random.default_rng(0).uniform(0.5, 2, len(Y))
+    factor = 5.0 if given != "balanced" else weight[own & (Y == 1)].sum() / weight[own & (Y == 0)].sum()
+    shared = FedAvgClassifier((4,), class_weight=given, n_rounds=2, batch_size=None).fit(X, Y, silos=SILOS)
+    plain = FedAvgClassifier((4,), n_rounds=2, batch_size=None).fit(X, Y, silos=SILOS)
+    plain.params_, plain._network, plain.n_rounds_ = shared.params_, shared._network, shared.n_rounds_
+    ours = shared.personalize(Silo("1", X[own], Y[own], sample_weight=weight[own]))
+    by_row = (weight * np.where(Y, 1, factor))[own]
+    theirs = plain.personalize(Silo("1", X[own], Y[own], sample_weight=by_row))
+    np.testing.assert_allclose(ours.params_, theirs.params_, rtol=0, atol=1e-5)
+    assert np.abs(ours.params_ - plain.personalize(Silo("1", X[own], Y[own])).params_).max() > 1e-3
 
 
 def test_a_class_that_a_call_lacks_weighs_nothing_there() -> None:
@@ -396,3 +412,13 @@ def test_each_name_of_scikit_learns_networks_is_there_or_has_a_reason(ours: Any,
     for name in ("fit", "partial_fit", "predict", "score"):
         taken = inspect.signature(getattr(ours, name)).parameters
         assert set(inspect.signature(getattr(theirs, name)).parameters) <= set(taken), name
+
+
+def test_the_docstring_names_each_method_and_optimiser_with_its_parameters_and_defaults() -> None:
+    said = " ".join(FedAvgClassifier.__doc__.split())  # type: ignore[union-attr]
+    for kind in {*METHODS.values(), *OPTIMISERS.values(), Rounded, TopK}:
+        taken = inspect.signature(kind).parameters.values()
+        call = f"{kind.__name__}({', '.join(f'{own.name}={own.default!r}' for own in taken)})"  # type: ignore[attr-defined]
+        assert f"``{call}``" in said, call
+    for name in inspect.signature(FedAvgClassifier).parameters:
+        assert re.search(rf"\b{name}\b", said), name

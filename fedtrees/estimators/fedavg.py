@@ -47,19 +47,25 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     alpha : float, default 0.0
         L2 penalty.
     method : {"fedavg", "fedprox", "scaffold", "fednova", "qfedavg", "fedper"} or method, default "fedavg"
-        What silos do and send; see `fedtrees.neural.methods`.
+        What silos do and send. A name stands for the defaults; for others, give an object of `fedtrees.neural.methods`:
+        ``FedProx(mu=0.01)``, ``QFedAvg(q=1.0)``, ``FedPer(layers=1)``; ``FedAvg()``, ``Scaffold()`` and ``FedNova()``
+        have no parameters.
     server : {"fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"} or optimiser, default "fedavg"
-        What the server does with the mean; see `fedtrees.neural.optimisers`.
+        What the server does with the mean. A name stands for the defaults; for others, give an object of
+        `fedtrees.neural.optimisers`: ``Averaging(learning_rate=1.0)``, ``Momentum(learning_rate=1.0, momentum=0.9)``,
+        ``FedAdagrad(learning_rate=0.1, beta_1=0.0, beta_2=0.99, tau=0.001)``, ``FedAdam(learning_rate=0.01, beta_1=0.9,
+        beta_2=0.99, tau=0.001)`` or ``FedYogi(learning_rate=0.01, beta_1=0.9, beta_2=0.99, tau=0.001)``.
     upload : {"weights", "gradients"}, default "weights"
         Whether silos train, or send one gradient of all their rows and the server steps: FedSGD.
     compression : Rounded or TopK, optional
-        Updates in a few bits, or the largest only; see `fedtrees.neural.compression`. None sends them finely.
+        Updates in a few bits, ``Rounded(bits=8)``, or the largest only, ``TopK(share=0.01, bits=12)``. None sends them
+        finely.
     stragglers : float, default 0.0
         The share of silos, drawn anew each round, that are slow and do a part of their epochs only: to try out what
         that does.
     standardize : bool, default True
         Whether features, and targets that are numbers, are scaled by the means and deviations of all silos' rows,
-        which are learnt by sums.
+        which are learnt by sums. Without it columns are taken as they are, and one of 1e-25 moves nothing.
     model : TorchModel, optional
         Another network than the built-in perceptron.
     eval_metric : str, callable or sequence of these, optional

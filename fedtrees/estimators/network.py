@@ -28,6 +28,7 @@ from fedtrees.estimators.network_input import dense, known_classes, refuse_lost,
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.watch import Watch
+from fedtrees.neural.class_weights import weigh_classes_alone
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.methods import FedPer
 from fedtrees.neural.model import AnyModel, Floats
@@ -349,6 +350,8 @@ class FedAvgEstimator(KnowsColumns):
     def personalize(self, silo: Silo, how: Personal | None = None) -> Self:
         """A copy of this model that fits one silo better; made in that silo, and nothing leaves it.
 
+        Rows weigh what they weigh in the silo, times ``class_weight``, "balanced" by the silo's rows.
+
         Parameters
         ----------
         silo : Silo
@@ -381,6 +384,8 @@ class FedAvgEstimator(KnowsColumns):
         fresh.take_absent_as(zero=True)
         begin = StartTraining(model, self._schema.labels, settings.seed, moments.mean, moments.deviation)
         refuse_missing(fresh.table)
+        if settings.class_weight is not None:
+            weigh_classes_alone(fresh, self._schema.labels or [], settings.class_weight)
         rows = Training(fresh, begin).rows(fresh.table, 0)
         with OneBlasThread():
             rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +84,11 @@ class WeighClasses(Fact, frozen=True, eq=False):
         """See `Fact`."""
         places = silo.targets(self.labels).astype(np.int64)
         silo.multiply_weights(self.factors.astype(np.float32)[places])
+
+
+def weigh_classes_alone(silo: Silo, labels: list[Any], given: Sequence[float] | Literal["balanced"]) -> None:
+    """Multiply one silo's weights by factors of classes, which are balanced by its rows alone."""
+    if given == "balanced":
+        sums = ClassSums(silo.table.n_rows, labels)
+        given = balanced(sums.read(sums.ask(silo)))
+    WeighClasses(labels, np.array(given, np.float64)).apply(silo)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.query import Query
 from fedtrees.core.ring import Vector
 from fedtrees.errors import DivergenceError, ProtocolError
@@ -58,9 +59,10 @@ class LargestLoss(Query, frozen=True, eq=False):
         if not isinstance(state, Training) or len(self.params) != state.model.n_params:
             raise ProtocolError("losses were asked for before training began, or of another model")
         total = np.zeros(self.size(), np.int64)
-        for place in map(int, silo.silos_asked):
-            if state.mass(silo.table, place):
-                total[self._place(silo, state, place)] += 1
+        with OneBlasThread():  # a last bit might be on the other side of a step
+            for place in map(int, silo.silos_asked):
+                if state.mass(silo.table, place):
+                    total[self._place(silo, state, place)] += 1
         return total
 
     def _place(self, silo: Silo, state: Training, place: int) -> int:

@@ -271,7 +271,8 @@ STEP = 2.0**-12  # what a step is sent as: a number no larger than parameters ar
 class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
     """Silos with a larger loss count more: Li et al. (2020), Fair Resource Allocation, Algorithm 2.
 
-    Losses are taken as shares of the cohort's largest, which cancels out, so that no power of them leaves its range.
+    Losses are taken as shares of the cohort's largest, which cancels out, so that no power of them leaves its range. A
+    silo that was lost while losses were asked for, and is back, counts by no larger one.
 
     Parameters
     ----------
@@ -299,7 +300,8 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
         unit = float(job.shared[0])
-        loss = max(job.rows.loss(job.model, job.params) / unit, 1e-10)  # as the authors' own code has it
+        # not 0, as in the authors' own code; and a silo that ``unit`` does not know of must not leave the grid
+        loss = min(max(job.rows.loss(job.model, job.params) / unit, 1e-10), 1.125)
         trained = job.train()
         moved = (trained.params - job.params).astype(np.float64)
         length = float(moved @ moved)  # the paper's squared gradient by its L is this, by the learning rate
