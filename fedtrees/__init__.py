@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedtrees.core.availability import Availability, Period
     from fedtrees.core.by_size import BySize
-    from fedtrees.core.channel import PlainChannel
+    from fedtrees.core.channel import Federation, PlainChannel
     from fedtrees.core.cohort import FixedFraction, FixedNumber, Poisson
     from fedtrees.core.ledger import Ledger
     from fedtrees.core.silo import Silo
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
     from fedtrees.neural.torch_model import TorchModel
     from fedtrees.runtime.local import LocalFederation
+    from fedtrees.runtime.transport import Postman, Transport
     from fedtrees.runtime.unreliable import UnreliableFederation
 
 _HOME = {
@@ -69,6 +70,7 @@ _HOME = {
     "FedTreeClassifier": "fedtrees.estimators.tree",
     "FedTreeRegressor": "fedtrees.estimators.tree",
     "FedTreesError": "fedtrees.errors",
+    "Federation": "fedtrees.core.channel",
     "FineTuning": "fedtrees.neural.personal",
     "FixedFraction": "fedtrees.core.cohort",
     "FixedNumber": "fedtrees.core.cohort",
@@ -83,6 +85,7 @@ _HOME = {
     "Period": "fedtrees.core.availability",
     "PlainChannel": "fedtrees.core.channel",
     "Poisson": "fedtrees.core.cohort",
+    "Postman": "fedtrees.runtime.transport",
     "ProtocolError": "fedtrees.errors",
     "Rounded": "fedtrees.neural.compression",
     "RowWeights": "fedtrees.core.weighting",
@@ -92,6 +95,7 @@ _HOME = {
     "SiloWeights": "fedtrees.core.weighting",
     "TopK": "fedtrees.neural.compression",
     "TorchModel": "fedtrees.neural.torch_model",
+    "Transport": "fedtrees.runtime.transport",
     "UnreliableFederation": "fedtrees.runtime.unreliable",
 }
 
@@ -117,6 +121,7 @@ __all__ = [
     "FedTreeClassifier",
     "FedTreeRegressor",
     "FedTreesError",
+    "Federation",
     "FineTuning",
     "FixedFraction",
     "FixedNumber",
@@ -131,6 +136,7 @@ __all__ = [
     "Period",
     "PlainChannel",
     "Poisson",
+    "Postman",
     "ProtocolError",
     "Rounded",
     "RowWeights",
@@ -140,6 +146,7 @@ __all__ = [
     "SiloWeights",
     "TopK",
     "TorchModel",
+    "Transport",
     "UnreliableFederation",
 ]
 

@@ -324,6 +324,7 @@ class Posted:
     def __init__(self, silos: Sequence[Silo], transport: Transport):
         self.silos = silos
         self.names = [silo.name for silo in silos]
+        self.eval_sets = len(silos[0].held_out)
         self._postman = Postman(transport, self.names)
 
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:

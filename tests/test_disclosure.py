@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 
-from fedtrees import FedGBTClassifier, LocalFederation, ParameterError, Silo
+from fedtrees import FedGBTClassifier, LocalFederation, ParameterError, SchemaError, Silo
 from fedtrees.core.categories import agreed_vocabulary
 
 N = 120
@@ -36,8 +37,9 @@ def test_unused_names_leave_no_silo_and_codes_keep_the_order_of_the_type(n: int,
         shown = silo.schema(labels=False).categories["ward"]
         held = set(silo.table.X[:, 1].astype(int))
         assert shown == [name if code in held else None for code, name in enumerate(WARDS)]
+    codes = ["w", "(unused 1)", "b", "z", "a", "(unused 5)"]
     model = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation(given, mode=mode))
-    assert model._schema.categories["ward"] == ["w", "b", "z", "a"]
+    assert model._schema.categories["ward"] == codes
     one = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation(silos(1)))
     assert bytes(model.booster_.save_raw("json")) == bytes(one.booster_.save_raw("json"))
     frame, _ = rows()
@@ -51,7 +53,7 @@ def test_rare_names_stay_in_the_silo_and_their_rows_count_as_missing(mode: str) 
     assert 0 < rare.sum() < 8
     kept = LocalFederation([Silo("s", frame, y, min_category_rows=8)], mode=mode)
     model = FedGBTClassifier(5, enable_categorical=True).fit_federation(kept)
-    assert model._schema.categories["ward"] == ["w", "b", "z"]
+    assert model._schema.categories["ward"] == ["w", "(unused 1)", "b", "z", "(unused 4)", "(unused 5)"]
     without = frame.assign(ward=frame["ward"].where(~rare))
     other = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation([Silo("s", without, y)]))
     assert bytes(model.booster_.save_raw("json")) == bytes(other.booster_.save_raw("json"))
@@ -62,7 +64,28 @@ def test_names_of_evaluation_rows_count_too() -> None:
     train, rest = frame["ward"] != "a", frame["ward"] == "a"
     silo = Silo("s", frame[train], y[train], eval_set=[(frame[rest], y[rest])])
     model = FedGBTClassifier(3, enable_categorical=True).fit_federation(LocalFederation([silo]))
-    assert model._schema.categories["ward"] == ["w", "b", "z", "a"]
+    assert model._schema.categories["ward"] == ["w", "(unused 1)", "b", "z", "a", "(unused 5)"]
+
+
+def test_one_table_is_split_by_somebody_who_knows_its_categories() -> None:
+    frame, y = rows()
+    model = FedGBTClassifier(5, enable_categorical=True).fit(frame, y, silos=np.arange(N) % 3)
+    assert model._schema.categories["ward"] == WARDS
+    over = FedGBTClassifier(5, enable_categorical=True).fit_federation(LocalFederation(silos(3)))
+    assert (model.predict_proba(frame) == over.predict_proba(frame)).all()
+    never = frame.assign(ward=pd.Categorical(["never"] * N, categories=WARDS))
+    model.predict(never)
+    with pytest.raises(SchemaError, match="category 'never' was not there in training"):
+        over.predict(never)
+
+
+def test_whole_numbers_that_stand_for_none_fit_the_type() -> None:
+    kind = pd.Categorical(np.int8([5, 7, 0]), categories=np.int8([5, -1, 0, 3, 7]))
+    X = pd.DataFrame({"k": kind.repeat(10), "x": np.arange(30.0)})
+    silo = Silo("s", X, np.arange(30) % 2)
+    model = FedGBTClassifier(2, enable_categorical=True).fit_federation(LocalFederation([silo]))
+    assert model._schema.categories["k"] == [5, -1, 0, 1, 7]
+    assert (model.predict(X) == model.booster_.predict(xgboost.DMatrix(X, enable_categorical=True)).round()).all()
 
 
 def test_vocabularies_of_several_types_are_joined_without_what_is_kept_back() -> None:

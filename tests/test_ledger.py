@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from io import StringIO
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedtrees import Ledger
+from fedtrees import FedGBTClassifier, FedTreeClassifier, Ledger, LocalFederation, ParameterError, Silo
 from fedtrees.core.ledger import Amount, Entry, Grouped
+from fedtrees.core.record import encode
 
 NAMES = ["a", "b", "c"]
 
@@ -117,3 +122,83 @@ def test_every_view_adds_up_to_the_totals(drawn: list[Entry]) -> None:
         assert view["bytes_down"].sum() == ledger.bytes_down
         assert view["bytes_up"].sum() == ledger.bytes_up
     assert ledger.per_silo()["rounds"].tolist() == [len(ledger.detail(name)) for name in NAMES]
+
+
+def test_files_hold_the_tables(tmp_path: Path) -> None:
+    ledger = everyone()
+    assert ledger.to_csv(tmp_path / "rounds.csv") is None
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rounds.csv", index_col="round"), ledger.per_round())
+    text = ledger.to_csv(by="silo")
+    assert text is not None
+    pd.testing.assert_frame_equal(pd.read_csv(StringIO(text), index_col="silo"), ledger.per_silo())
+    ledger.to_json(tmp_path / "ledger.json")
+    document = json.loads((tmp_path / "ledger.json").read_text())
+    assert (document["bytes_down"], document["bytes_up"]) == (ledger.bytes_down, ledger.bytes_up)
+    pd.testing.assert_frame_equal(pd.DataFrame(document["silos"]).set_index("silo"), ledger.per_silo())
+    pd.testing.assert_frame_equal(pd.DataFrame(document["rounds"]).set_index("round"), ledger.per_round())
+    with pytest.raises(ParameterError, match="by='silos' is not known: did you mean 'silo'"):
+        ledger.to_csv(by="silos")
+
+
+# -- schemas ------------------------------------------------------------------------------------------------
+
+LABELS = {
+    "texts": np.array(["well", "ill", "a label of more than thirty-one letters, which takes two bytes of head"]),
+    "small": np.array([0, 1, 2]),
+    "whole": np.array([-3, 200, 2**40]),
+    "many": np.arange(40),
+    "booleans": np.array([False, True]),
+    "floats": np.array([1.0, 2.0, 5.0]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("owners", [False, True])
+def test_schemas_count_by_what_each_silo_has(kind: str, owners: bool) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 2)), rng.choice(LABELS[kind], 90)
+    y[: len(LABELS[kind])] = LABELS[kind]
+    silo = np.sort(rng.integers(0, 12, 90))
+    silo[-1] = 99  # of one row
+    ledgers = []
+    for mode in ("fused", "faithful"):
+        if owners:
+            silos = [Silo(str(k), X[silo == k], y[silo == k]) for k in np.unique(silo)]
+            federation = LocalFederation([*silos, Silo("empty", X[:0], y[:0])], mode=mode)
+        else:
+            federation = LocalFederation.from_table(X, y, silos=silo, mode=mode)
+        ledgers.append(FedTreeClassifier(max_depth=1).fit_federation(federation).ledger_)
+        sent = [len(encode(s.schema(labels=True))) for s in federation.silos.values()] if mode == "faithful" else []
+    fused, faithful = ledgers
+    pd.testing.assert_frame_equal(fused.per_silo(), faithful.per_silo())
+    assert fused.per_silo("Schema")["bytes_up"].tolist() == sent
+    assert fused.per_round().loc[0, ["kind", "bytes_down", "integers"]].tolist() == ["Schema", 0, 0]
+
+
+def test_names_of_categories_and_columns_count() -> None:
+    def bytes_up(column: str, ward: str) -> int:
+        X = pd.DataFrame({column: [1.0, 2.0], "ward": pd.Categorical([ward, "b"])})
+        model = FedGBTClassifier(1).fit_federation(LocalFederation([Silo("s", X, [0, 1])]))
+        return int(model.ledger_.per_silo("Schema")["bytes_up"].iloc[0])
+
+    assert bytes_up("age", "aaaa") - bytes_up("age", "a") == 3
+    assert bytes_up("ages of all", "a") - bytes_up("age", "a") >= 8
+
+
+def test_what_silos_and_federations_print() -> None:
+    silo = Silo("mayo", [[1.0], [2.0]], [0, 1])
+    assert repr(silo) == "Silo('mayo', 2 rows, 1 features)"
+    scored = Silo("mayo", [[1.0], [2.0]], [0, 1], eval_set=[([[1.0]], [0])])
+    assert repr(scored) == "Silo('mayo', 2 rows, 1 features, 1 evaluation sets)"
+    assert repr(LocalFederation([silo])) == "LocalFederation(1 silos, 2 rows, mode='fused')"
+
+
+def test_what_is_no_federation_is_named() -> None:
+    class Partial:
+        names = ("a",)
+
+        def schemas(self, labels: bool) -> list[object]:
+            return []
+
+    with pytest.raises(ParameterError, match="a Partial lacks 'eval_sets'"):
+        FedTreeClassifier().fit_federation(Partial())

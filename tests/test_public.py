@@ -39,6 +39,7 @@ PUBLIC = [
     "FedTreeClassifier",
     "FedTreeRegressor",
     "FedTreesError",
+    "Federation",
     "FineTuning",
     "FixedFraction",
     "FixedNumber",
@@ -53,6 +54,7 @@ PUBLIC = [
     "Period",
     "PlainChannel",
     "Poisson",
+    "Postman",
     "ProtocolError",
     "Rounded",
     "RowWeights",
@@ -62,6 +64,7 @@ PUBLIC = [
     "SiloWeights",
     "TopK",
     "TorchModel",
+    "Transport",
     "UnreliableFederation",
 ]
 

@@ -7,6 +7,7 @@ there needs a neutral name in the silo, or stays there by ``Silo(min_category_ro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,9 @@ def unseen_category(where: str, column: str, category: Any) -> SchemaError:
 def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:
     """The categories of a column that any silo has.
 
-    Vocabularies of one type differ in what they leave out only, and keep its order. Else categories stand in the order
-    of the longest vocabulary where that has all the others in their own order, or sorted: whatever order the silos come
-    in.
+    Vocabularies of one type differ in what they leave out only, and keep its codes: a category that no silo has gets a
+    name that stands for none. Else categories stand in the order of the longest vocabulary where that has all the
+    others in their own order, or sorted: whatever order the silos come in.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
     >>> agreed_vocabulary("size", [("mayo", ["S", "L"]), ("ucla", ["M", "L"])])
     ['L', 'M', 'S']
     >>> agreed_vocabulary("size", [("mayo", ["S", None, "L", None]), ("ucla", [None, "M", "L", None])])
-    ['S', 'M', 'L']
+    ['S', 'M', 'L', '(unused 3)']
     """
     together = _laid_together([own for _, own in told])
     if together is not None:
@@ -89,13 +90,19 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
 
 
 def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
-    """What vocabularies of one type have in each place, where any has something; None if they are of several types."""
+    """What vocabularies of one type have in each place; None if they are of several types, or of no name at all."""
     if len({len(own) for own in vocabularies}) > 1:
         return None
     places = [{category for category in place if category is not None} for place in zip(*vocabularies, strict=True)]
-    together = [category for place in places for category in place]
-    one_each = all(len(place) <= 1 for place in places)
-    return together if one_each and len(set(together)) == len(together) else None
+    names = {category for place in places for category in place}
+    if not names or any(len(place) > 1 for place in places) or sum(map(len, places)) > len(names):
+        return None
+    whole = all(type(name) is int for name in names)
+    # a file keeps whole numbers in no more bits than the type has: the nearest to 0 that stand for none do for any
+    free = (number for size in count(1) for number in (size - 1, -size) if number not in names)
+    return [
+        place.pop() if place else next(free) if whole else f"(unused {code})" for code, place in enumerate(places)
+    ]  # fmt: skip
 
 
 def _is_part(own: list[Any], longest: list[Any]) -> bool:

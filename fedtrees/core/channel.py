@@ -34,6 +34,7 @@ __all__ = [
     "Parting",
     "PlainChannel",
     "Reply",
+    "Simulating",
     "run_name",
 ]
 
@@ -114,6 +115,11 @@ class Federation(Protocol):
         """The silos, in a fixed order; cohorts are places in it."""
         ...
 
+    @property
+    def eval_sets(self) -> int:
+        """Evaluation sets that every silo holds, empty ones included."""
+        ...
+
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         """What the silos say of their columns, with their class labels where those are asked for."""
         ...
@@ -133,6 +139,15 @@ class Parting(Protocol):
 
     def parts(self, call: Call, cohort: Cohort) -> PartedReply:
         """The sum of the cohort's vectors. Until its last part is read, or it is closed, others wait."""
+        ...
+
+
+@runtime_checkable
+class Simulating(Protocol):
+    """A federation that need not make each silo's schema to tell its size."""
+
+    def schema_sizes(self, labels: bool) -> Amount:
+        """Bytes that the silos' schemas would take."""
         ...
 
 
@@ -168,11 +183,17 @@ class PlainChannel:
     federation : Federation
     seed : int
         Names the run, together with ``purpose``.
+    schemas : int, array or Grouped, optional
+        Bytes that the silos' schemas took, which the ledger then begins with.
     """
 
-    def __init__(self, federation: Federation, seed: int = 0, purpose: str = "train"):
+    def __init__(
+        self, federation: Federation, seed: int = 0, purpose: str = "train", schemas: Amount | None = None
+    ):  # fmt: skip
         self.federation = federation
         self.ledger = Ledger(federation.names)
+        if schemas is not None:
+            self.ledger.record(Entry(0, Schema.__name__, np.arange(len(federation.names)), 0, schemas, 0))
         self._log = Log(run_name(federation, seed, purpose))
 
     def tell(self, fact: Fact) -> None:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees.core.table import Schema, Table
 
 
-def rows_by_category(tables: Sequence[Table]) -> dict[str, dict[Any, int]]:
-    """Count the rows of each category of each category column, over the tables of one silo."""
-    counts: dict[str, dict[Any, int]] = {}
-    for table in tables:
-        for name, categories in table.schema.categories.items():
-            column = table.X[:, table.schema.names.index(name)]
-            codes = column if table.order is None else column[table.order]
-            codes = codes[~np.isnan(codes)].astype(np.int64)
-            rows = np.bincount(codes, minlength=len(categories))
-            of_column = counts.setdefault(name, {})
-            for category, n in zip(categories, rows.tolist(), strict=False):
-                of_column[category] = of_column.get(category, 0) + n
-    return counts
-
-
 def withhold_rare(tables: Sequence[Table], least: int) -> None:
     """Make values missing whose category fewer rows of a silo have than ``least``; changes the tables' rows."""
-    counts = rows_by_category(tables)
+    counts: dict[tuple[str, Any], int] = {}
+    for name, categories, codes in _columns(tables):
+        rows = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(categories)).tolist()
+        for category, n in zip(categories, rows, strict=True):
+            counts[name, category] = counts.get((name, category), 0) + n
     for table in tables:
         for name, categories in table.schema.categories.items():
             column = table.X[:, table.schema.names.index(name)]
-            rare = [code for code, category in enumerate(categories) if counts[name][category] < least]
+            rare = [code for code, category in enumerate(categories) if counts[name, category] < least]
             column[np.isin(column, rare)] = np.nan
+
+
+def _columns(tables: Sequence[Table]) -> Iterator[tuple[str, list[Any], NDArray[np.float32]]]:
+    """The category columns of tables: their names, categories, and the rows' codes."""
+    for table in tables:
+        for name, categories in table.schema.categories.items():
+            column = table.X[:, table.schema.names.index(name)]
+            yield name, categories, column if table.order is None else column[table.order]
 
 
 def disclosed(schema: Schema, tables: Sequence[Table]) -> Schema:
@@ -47,11 +45,13 @@ def disclosed(schema: Schema, tables: Sequence[Table]) -> Schema:
     tables : sequence of Table
         All that the silo holds, evaluation sets included.
     """
-    if not schema.categories:
-        return schema
-    counts = rows_by_category(tables)
+    used: set[tuple[str, Any]] = set()
+    for table in tables:
+        for name, categories in table.schema.categories.items():
+            codes = np.unique(table.X[:, table.schema.names.index(name)])  # of rows that weigh nothing, too
+            used.update((name, categories[int(code)]) for code in codes[~np.isnan(codes)])
     shown = {
-        name: [category if counts[name].get(category) else None for category in categories]
+        name: [category if (name, category) in used else None for category in categories]
         for name, categories in schema.categories.items()
     }
     return msgspec.structs.replace(schema, categories=shown)

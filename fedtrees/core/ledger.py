@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort
+from fedtrees.errors import unknown_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +84,9 @@ class Entry:
 class Ledger:
     """Counts bytes and integers by silo, round and kind of query.
 
-    Message lengths depend on a silo's number of rows but not on its values, so the counts are exact in every mode of a
-    federation.
+    All that leaves a silo is in it: a training begins with the silos' schemas, which hold the names of columns, of
+    categories and of classes; every later round is sums of integers. Message lengths depend on a silo's number of rows
+    but not on its values, so the counts are exact in every mode of a federation.
 
     Parameters
     ----------
@@ -162,8 +166,46 @@ class Ledger:
                 rows.append((e.round, e.kind, down, up, e.integers))
         return pd.DataFrame(rows, columns=["round", "kind", "bytes_down", "bytes_up", "integers"]).set_index("round")
 
+    def to_csv(self, path: str | Path | None = None, by: str = "round") -> str | None:
+        """Write `per_round`, or `per_silo`, as a table of comma-separated values.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Without, the text is returned.
+        by : {"round", "silo"}, default "round"
+
+        Raises
+        ------
+        ParameterError
+            For another ``by``.
+        """
+        if by not in ("round", "silo"):
+            raise unknown_value("by", by, ["round", "silo"])
+        table = self.per_round() if by == "round" else self.per_silo()
+        text: str = table.to_csv(lineterminator="\n")
+        return _written(text, path)
+
+    def to_json(self, path: str | Path | None = None) -> str | None:
+        """Write the totals, `per_silo` and `per_round` as one JSON document; without a path, return it."""
+        document = {
+            "bytes_down": self.bytes_down,
+            "bytes_up": self.bytes_up,
+            "silos": self.per_silo().reset_index().to_dict("records"),
+            "rounds": self.per_round().reset_index().to_dict("records"),
+        }
+        return _written(json.dumps(document, indent=1), path)
+
     def __repr__(self) -> str:
         return (
             f"Ledger({len(self.names)} silos, {self.rounds} rounds, "
             f"{self.bytes_down} bytes down, {self.bytes_up} bytes up)"
         )
+
+
+def _written(text: str, path: str | Path | None) -> str | None:
+    """The text itself where there is no path to write it to."""
+    if path is None:
+        return text
+    Path(path).write_text(text, encoding="utf-8")
+    return None

@@ -132,7 +132,7 @@ class Silo:
         self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
         self.table = table
         self.held_out = list(held_out)  # evaluation sets, of the same silos
-        self._one_owner = one_owner  # and not rows of a table whose categories are known to whoever split it
+        self._one_owner = one_owner  # else they were one table, and whoever split it knows its categories
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
@@ -277,7 +277,9 @@ class Silo:
 
     def schema(self, labels: bool) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
-        own = disclosed(self.read[0].schema, [self.read[0], *self.read[1]]) if self._one_owner else self.read[0].schema
+        own = self.read[0].schema  # rows that a run held out are this silo's, too
+        if self._one_owner and own.categories:
+            own = disclosed(own, [self.read[0], *self.read[1]])
         if labels and own.labels is not None:
             return own
         one = self.read[0].y.ndim == 1  # several columns are several labels, which are numbers
@@ -332,6 +334,11 @@ class Silo:
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again
             return self._refuse(request, error)
+
+    def __repr__(self) -> str:
+        rows, features = self.read[0].n_rows, self.read[0].n_features
+        sets = f", {len(self.read[1])} evaluation sets" if self.read[1] else ""
+        return f"Silo({self.name!r}, {rows} rows, {features} features{sets})"
 
     def _refuse(self, request: Request, error: Exception) -> bytes:
         kind, text = type(error).__name__, str(error)

@@ -313,7 +313,7 @@ class FedGBT(HoldsBooster):
             See `fit`.
         """
         asked = self._asked(verbose)
-        schema = schema_of(federation, labels=self._classifies, several=True)
+        schema, sizes = schema_of(federation, labels=self._classifies, several=True)
         loss = self._loss(schema.labels)
         if asked.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))
@@ -321,9 +321,9 @@ class FedGBT(HoldsBooster):
         earlier = None
         if xgb_model is not None:
             earlier, schema = go_on_from(xgb_model, schema, loss)
-        settings = settings_of(asked, loss, schema, federation.names, getattr(federation, "eval_sets", 0), earlier)
+        settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
         settings.weighting.check(federation.names)
-        channel = PlainChannel(federation, settings.seed)
+        channel = PlainChannel(federation, settings.seed, schemas=sizes)
         with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators) as shown:
             model = GrowingModel(
                 lambda grown: self._export(grown, schema, loss, earlier),

@@ -165,11 +165,11 @@ class FedCart(ReadsRows):
             See `fit`.
         """
         check_cart_parameters(self)
-        schema = schema_of(federation, labels=self._classifies, absent=self._absent)
+        schema, sizes = schema_of(federation, labels=self._classifies, absent=self._absent)
         if self._classifies:
             check_labels(schema.labels)
         seed = seed_of(self.random_state)
-        channel = PlainChannel(federation, seed)
+        channel = PlainChannel(federation, seed, schemas=sizes)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:

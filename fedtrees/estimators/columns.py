@@ -15,14 +15,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.channel import Federation
+from fedtrees.core.channel import Federation, Simulating
 from fedtrees.core.features import read_features
 from fedtrees.core.frames import is_frame
-from fedtrees.core.ledger import Ledger
+from fedtrees.core.ledger import Amount, Ledger
 from fedtrees.core.table import DENSE, Schema, agree, refuse_mixed_formats
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.named import NamedParameters
+from fedtrees.runtime.schema_sizes import sizes_of
 
 
 class KnowsColumns(NamedParameters):
@@ -81,8 +82,10 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def schema_of(federation: Federation, labels: bool, absent: float = math.nan, several: bool = False) -> Schema:
-    """The schema that a federation's silos share.
+def schema_of(
+    federation: Federation, labels: bool, absent: float = math.nan, several: bool = False
+) -> tuple[Schema, Amount]:
+    """The schema that a federation's silos share, and the bytes that theirs take.
 
     Parameters
     ----------
@@ -104,9 +107,13 @@ def schema_of(federation: Federation, labels: bool, absent: float = math.nan, se
     DataError
         If y has several columns where there is to be one.
     """
-    if isinstance(federation, type) or not hasattr(federation, "schemas"):
+    lacking = [name for name in ("names", "eval_sets", "schemas", "sum", "gather") if not hasattr(federation, name)]
+    if isinstance(federation, type) or "schemas" in lacking:
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
+    if lacking:
+        given = type(federation).__name__
+        raise ParameterError(f"federation: a {given} lacks {lacking[0]!r}; see fedtrees.Federation.")
     schemas = federation.schemas(labels=labels)
     schema = agree(schemas)
     if math.isnan(absent):
@@ -114,7 +121,9 @@ def schema_of(federation: Federation, labels: bool, absent: float = math.nan, se
     if labels and schema.labels is None and not several:
         silo = next(name for name, own in schemas if own.targets > 1)
         raise DataError(f"silo {silo!r}: y has {schema.targets} columns; a classifier needs one label a row.")
-    return schema
+    if isinstance(federation, Simulating):
+        return schema, federation.schema_sizes(labels)
+    return schema, sizes_of([each for _, each in schemas])
 
 
 def refuse_other_columns(schema: Schema, known: Schema) -> None:

@@ -17,6 +17,7 @@ from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
 from fedtrees.core.blas import OneBlasThread
 from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.ledger import Amount
 from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
 from fedtrees.core.silo import Silo
@@ -178,9 +179,9 @@ class FedAvgEstimator(KnowsColumns):
     def fit_federation(self, federation: Federation) -> Self:
         """Train over the silos of a federation, wherever they are. See `fit`."""
         check_parameters(self)
-        schema = schema_of(federation, labels=self._classifies, absent=0)
+        schema, sizes = schema_of(federation, labels=self._classifies, absent=0)
         earlier = getattr(self, "_network", None) if self.warm_start else None
-        self._train(federation, schema, self.n_rounds, earlier)
+        self._train(federation, schema, sizes, self.n_rounds, earlier)
         return self
 
     def _federation(
@@ -217,24 +218,26 @@ class FedAvgEstimator(KnowsColumns):
             known = known_classes(classes, known)
         federation = self._federation(X, y, silos, sample_weight)
         try:
-            schema = schema_of(federation, labels=self._classifies, absent=0)
+            schema, sizes = schema_of(federation, labels=self._classifies, absent=0)
             if known is not None:
                 schema = msgspec.structs.replace(schema, labels=within(schema.labels or [], known))
-            self._train(federation, schema, rounds, earlier)
+            self._train(federation, schema, sizes, rounds, earlier)
         finally:
             federation.close()
 
-    def _train(self, federation: Federation, schema: Schema, rounds: int, earlier: Network | None) -> None:
+    def _train(
+        self, federation: Federation, schema: Schema, sizes: Amount, rounds: int, earlier: Network | None
+    ) -> None:
         self._check(schema)
         if earlier is not None:
             self._refuse_others(schema)
-        sets = getattr(federation, "eval_sets", 0)
+        sets = federation.eval_sets
         seed = self._settings.seed if earlier is not None else None  # its streams go on
         settings = settings_of(self, schema, federation.names, sets, rounds, seed)
         if earlier is not None:
             self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
-        channel = PlainChannel(federation, settings.seed, "network")
+        channel = PlainChannel(federation, settings.seed, "network", sizes)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:

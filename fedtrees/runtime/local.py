@@ -19,6 +19,7 @@ from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.runtime.schema_sizes import sizes_by_silo, sizes_of
 from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table
 from fedtrees.runtime.transport import InProcess, Postman
 
@@ -124,6 +125,7 @@ class LocalFederation:
         self._heard: NDArray[np.int64] | int = 0
         self._sizes, size_of = np.unique(np.diff(table.starts), return_inverse=True)
         self._size_of = size_of.astype(np.min_scalar_type(len(self._sizes)))
+        self._owners = silos  # None where one table was split
         if mode == "fused":
             self._fused = Silo.of_table(table, self.threads, held_out)
             return
@@ -138,6 +140,12 @@ class LocalFederation:
         if self.mode == "fused":
             return [(self.names[0], self._fused.schema(labels))]
         return [(name, silo.schema(labels)) for name, silo in self.silos.items()]
+
+    def schema_sizes(self, labels: bool) -> Amount:
+        """Bytes that the silos' schemas would take."""
+        if self.mode == "fused" and self._owners is None:
+            return sizes_by_silo(self._fused.schema(labels), self._fused.read[0])
+        return sizes_of([silo.schema(labels) for silo in self._owners or self.silos.values()])
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""

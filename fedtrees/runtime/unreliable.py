@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.channel import Call, Federation, Reply
+from fedtrees.core.channel import Call, Federation, Reply, Simulating
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.numbers import is_number
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Schema
 from fedtrees.errors import ParameterError
+from fedtrees.runtime.schema_sizes import sizes_of
 
 
 class UnreliableFederation:
@@ -48,7 +49,7 @@ class UnreliableFederation:
         if not is_number(rate, 0, 1) or rate == 1:
             raise ParameterError(f"rate={rate!r}: give a number from 0 to below 1.")
         self.federation, self.rate, self.seed = federation, rate, seed
-        self.eval_sets = getattr(federation, "eval_sets", 0)
+        self.eval_sets = federation.eval_sets
 
     @property
     def names(self) -> Sequence[str]:
@@ -58,6 +59,13 @@ class UnreliableFederation:
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         """See `Federation`."""
         return self.federation.schemas(labels)
+
+    def schema_sizes(self, labels: bool) -> Amount:
+        """See `Simulating`."""
+        inner = self.federation
+        if isinstance(inner, Simulating):
+            return inner.schema_sizes(labels)
+        return sizes_of([schema for _, schema in inner.schemas(labels)])
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""
