@@ -260,7 +260,7 @@ def test_a_base_score_replaces_the_estimate() -> None:
     log = {objective: (7.5, np.log(7.5)) for objective in ("count:poisson", "reg:gamma", "reg:tweedie")}
     logit = {objective: (0.25, np.log(1 / 3)) for objective in ("binary:logistic", "reg:logistic")}
     for objective, (score, margin) in (log | logit | {"reg:squarederror": (7.5, 7.5), "binary:hinge": (2, 2)}).items():
-        _, federation = train(simple(objective, n_estimators=1), base_score=score)
+        _, federation = train(simple(objective, n_estimators=1), base_score=(score,))
         np.testing.assert_allclose(facts(federation, Begin)[0].base_margin, [margin], rtol=1e-6)
 
 

@@ -323,6 +323,30 @@ def test_without_ids_a_silo_is_one_query() -> None:
 
 # -- errors -------------------------------------------------------------------------------------------------
 
+
+def test_groups_and_whole_floats_name_queries_as_ids_do() -> None:
+    table, y, qid = searches(200, 12)
+    sizes, options = np.unique(qid, return_counts=True)[1], {"n_estimators": 3, "n_jobs": 1}
+    model = FedGBTRanker(**options).fit(table, y, qid=qid, eval_set=[(table, y)], eval_qid=[qid], silos=qid % 3)
+    grouped = FedGBTRanker(**options).fit(
+        table,
+        y,
+        group=sizes,
+        eval_set=[(table, y)],
+        eval_group=[sizes],
+        silos=qid % 3,
+        sample_weight=np.ones(len(sizes)),
+    )
+    floats = FedGBTRanker(**options).fit(table, y, qid=qid.astype(float), silos=qid % 3)
+    theirs = xgboost.XGBRanker(**options).fit(table, y, group=sizes)
+    assert model.booster_.get_dump() == grouped.booster_.get_dump() == floats.booster_.get_dump()
+    assert model.evals_result_ == grouped.evals_result_
+    np.testing.assert_allclose(model.predict(table), theirs.predict(table), atol=1e-3)
+    silo = Silo("a", table, y, qid=qid.astype(np.float32))
+    apart = FedGBTRanker(**options).fit_federation(LocalFederation([silo]))
+    assert apart.booster_.get_dump() == model.booster_.get_dump()
+
+
 X, Y, Q = searches(30, 4)
 HALF = np.arange(30) < 15
 WRONG: dict[str, tuple[Any, type[Exception], str]] = {
@@ -338,6 +362,36 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "as many ids as rows": (lambda: FedGBTRanker(1).fit(X, Y, qid=Q[1:]), DataError, r"qid has the shape \(29,\)"),
     "ids that are fractions": (lambda: FedGBTRanker(1).fit(X, Y, qid=Q + 0.5), DataError, "qid holds float64"),
+    "groups of other rows": (
+        lambda: FedGBTRanker(1).fit(X, Y, group=[20, 9]),
+        DataError,
+        "group is of 29 rows and X has 30",
+    ),
+    "an empty group": (
+        lambda: FedGBTRanker(1).fit(X, Y, group=[30, 0]),
+        DataError,
+        "group: give how many rows each query",
+    ),
+    "half a row": (
+        lambda: FedGBTRanker(1).fit(X, Y, group=[1.5, 28.5]),
+        DataError,
+        "group: give how many rows each query",
+    ),
+    "groups and ids": (
+        lambda: FedGBTRanker(1).fit(X, Y, group=[30], qid=Q),
+        ParameterError,
+        "qid and group are both given",
+    ),
+    "groups and ids to score on": (
+        lambda: FedGBTRanker(1).fit(X, Y, qid=Q, eval_set=[(X, Y)], eval_qid=[Q], eval_group=[[30]]),
+        ParameterError,
+        "eval_qid and eval_group are both given",
+    ),
+    "groups of other sets": (
+        lambda: FedGBTRanker(1).fit(X, Y, qid=Q, eval_set=[(X, Y)], eval_group=[[29]]),
+        DataError,
+        "eval_group 0 is of 29",
+    ),
     "a weight a row": (
         lambda: FedGBTRanker(1).fit(X, Y, qid=Q, sample_weight=np.ones(30)),
         DataError,

@@ -162,6 +162,26 @@ def test_the_documented_example(tmp_path: Any) -> None:
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize("kind", ["normal", "logistic", "extreme"])
+def test_a_lower_bound_of_minus_infinity_is_one_of_0_as_in_xgboost(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 20, (400, 3)).astype(np.float32)
+    time = np.exp(table[:, 0] / 10 + 0.2 * rng.normal(size=400))
+    nothing = rng.random(400) < 0.3
+    upper = np.where(rng.random(400) < 0.2, np.inf, time)
+    params: dict[str, Any] = {"max_depth": 3, "aft_loss_distribution": kind}
+    bounds = [np.column_stack([np.where(nothing, low, time), np.where(nothing, time, upper)]) for low in (-np.inf, 0.0)]
+    bounds[0][0], bounds[1][0] = (-np.inf, np.inf), (0, np.inf)  # of which nothing is known
+    estimator = FedGBTRegressor(8, objective="survival:aft", n_jobs=1, **params)
+    ours, zero = (bytes(estimator.fit(table, y, silos=np.arange(400) % 3).booster_.save_raw()) for y in bounds)
+    assert ours == zero
+    matrix = xgboost.DMatrix(table)
+    matrix.set_float_info("label_lower_bound", bounds[0][:, 0])
+    matrix.set_float_info("label_upper_bound", bounds[0][:, 1])
+    theirs = xgboost.train({"objective": "survival:aft", "tree_method": "hist", **params}, matrix, 8)
+    np.testing.assert_allclose(estimator.predict(table), theirs.predict(matrix), rtol=2e-3)
+
+
 # -- the laws -----------------------------------------------------------------------------------------------
 
 

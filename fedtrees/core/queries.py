@@ -41,6 +41,28 @@ def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: s
     return each
 
 
+def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray[np.int64]:
+    """The ids of queries whose rows stand side by side, from how many each has, as XGBoost's ``group`` has it.
+
+    Raises
+    ------
+    DataError
+        If these are no whole numbers from 1, or those of another number of rows.
+
+    Examples
+    --------
+    >>> ids_of_groups([2, 1], 3).tolist()
+    [0, 0, 1]
+    """
+    sizes = plain_array(group, what)
+    whole = sizes.ndim == 1 and sizes.dtype.kind in "iuf" and (np.floor(sizes) == sizes).all() and (sizes >= 1).all()
+    if not whole:
+        raise DataError(f"{what}: give how many rows each query has, whole numbers from 1.")
+    if sizes.sum() != n_rows:
+        raise DataError(f"{what} is of {sizes.sum():.0f} rows and X has {n_rows}.")
+    return np.repeat(np.arange(len(sizes)), sizes.astype(np.int64))
+
+
 def rows_to_keep(
     weight: NDArray[np.float32] | None, queries: RowIds | None, silos: NDArray[np.integer] | None = None
 ) -> NDArray[np.uint32] | None:

@@ -57,6 +57,13 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: s
         given = given.astype(np.int64)
     if given.dtype.kind == "U" or not n_rows:
         return _hash_texts(given.astype(str))
+    if (
+        given.dtype.kind == "f"
+        and what == "qid"
+        and (np.floor(given) == given).all()
+        and (np.abs(given) < 2.0**53).all()
+    ):
+        given = given.astype(np.int64)  # ids of queries are often read from files as floats
     if given.dtype.kind not in "iu":
         raise DataError(f"{where}{what} holds {given.dtype}; give whole numbers or texts, one a row.")
     return given.astype(np.int64 if given.dtype.kind == "i" else np.uint64).view(np.uint64)

@@ -152,7 +152,8 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
     ----------
     table : Table
     open_above : bool, default False
-        Whether two columns are bounds of a number, the upper of which may be infinite.
+        Whether two columns are bounds of a number above 0: the upper one may be infinite, and the lower one minus
+        infinity, which is 0.
 
     Raises
     ------
@@ -164,6 +165,7 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
         y = table.y
         missing = _missing(y)
         if open_above and y.ndim == 2 and y.dtype.kind == "f":
+            missing[:, :1] &= y[:, :1] != -np.inf
             missing[:, 1:] &= y[:, 1:] != np.inf
         _refuse(table, missing, "NaN, infinity or None; every row needs a target")
         if y.dtype.kind in "UO":
@@ -172,8 +174,11 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
             targets = as_float32(y)
         except (TypeError, ValueError) as error:
             raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
-        infinite = y == np.inf if y.dtype.kind == "f" else np.zeros(y.shape, bool)
+        infinite = np.isinf(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
         _refuse(table, np.isinf(targets) & ~infinite, "too large for float32; scale the target")
+        if open_above and targets.ndim == 2 and (targets[:, 0] == -np.inf).any():
+            # XGBoost takes a lower bound of minus infinity, and any below 0, for one of 0
+            targets = np.where(targets == -np.inf, np.float32(0), targets)
         return np.asfortranarray(targets)
 
     return _silo_by_silo(table, read)

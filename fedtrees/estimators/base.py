@@ -25,7 +25,7 @@ from fedtrees.estimators.earlier_model import go_on_from
 from fedtrees.estimators.model import HoldsBooster, describe, note_own_silo
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_feature_weights, check_parameters, seed_of
 from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import settings_of
@@ -63,6 +63,7 @@ class FedGBT(HoldsBooster):
         colsample_bytree: float = 1.0,
         colsample_bylevel: float = 1.0,
         colsample_bynode: float = 1.0,
+        feature_weights: ArrayLike | None = None,
         monotone_constraints: Monotone = None,
         interaction_constraints: Interactions = None,
         max_bin: int = 256,
@@ -71,7 +72,7 @@ class FedGBT(HoldsBooster):
         max_cat_to_onehot: int = 4,
         max_cat_threshold: int = 64,
         missing: float = math.nan,
-        base_score: float | None = None,
+        base_score: float | Sequence[float] | None = None,
         objective: str | Callable[..., Any] | None = None,
         scale_pos_weight: float | None = None,
         max_delta_step: float | None = None,
@@ -112,6 +113,7 @@ class FedGBT(HoldsBooster):
         self.colsample_bytree = colsample_bytree
         self.colsample_bylevel = colsample_bylevel
         self.colsample_bynode = colsample_bynode
+        self.feature_weights = feature_weights
         self.monotone_constraints = monotone_constraints
         self.interaction_constraints = interaction_constraints
         self.max_bin = max_bin
@@ -383,7 +385,8 @@ class FedGBT(HoldsBooster):
         if self._objective.startswith("multi:"):
             params["num_class"] = len(self._schema.labels or ())
         params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
-        own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params)
+        weights = check_feature_weights(self.feature_weights, len(self._schema.names))
+        own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params, weights)
         personal = copy(self)
         personal._hold(own, self._schema)
         personal._note(None)

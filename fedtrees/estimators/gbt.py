@@ -59,6 +59,8 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         model depends on who holds a row. In the other modes, silos' XGBoosts draw rows by their places.
     colsample_bytree, colsample_bylevel, colsample_bynode : float, default 1.0
         The shares of features that a tree, a level and a node may ask for; histograms of others are not sent.
+    feature_weights : array-like (features,), optional
+        Numbers above 0: how likely each feature is to be among those drawn; None takes all alike.
     monotone_constraints : sequence or dict by name, or str, optional
         1 where predictions must not fall as a feature rises, -1 where they must not rise.
     interaction_constraints : sequence of sequences, or str, optional
@@ -78,8 +80,9 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         Categories that are tried on one side of other splits, which part them as their leaves would be sorted.
     missing : float, default NaN
         The number that stands for a missing value; NaN is missing whatever it says.
-    base_score : float, optional
-        What predictions start from, a probability of the second class of two; None estimates it.
+    base_score : float or sequence of float, optional
+        What predictions start from, a probability of the second class of two; of several outputs one number, or one of
+        each. None estimates it.
     objective : str or callable, optional
         XGBoost's name, or a function of targets and margins, as XGBoost has it, that returns gradients and hessians row
         by row (in this process only; see `fedtrees.trees.losses.register_objective`). None chooses by the number of

@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type", "validation_fraction"}
-_OURS |= {"min_bin_rows", "mode", "split_on_silo", "sampling", "weighting", "verbose", "enable_categorical"}
+_OURS |= {
+    "feature_weights",
+    "min_bin_rows",
+    "mode",
+    "split_on_silo",
+    "sampling",
+    "weighting",
+    "verbose",
+    "enable_categorical",
+}
 
 
 class HoldsBooster(ReadsRows):

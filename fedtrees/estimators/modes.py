@@ -54,6 +54,7 @@ def check_mode(estimator: Any, objective: str, goes_on: bool) -> None:
         "xgb_model": goes_on,
         "enable_categorical": bool(estimator.enable_categorical),
         "split_on_silo": bool(estimator.split_on_silo),
+        "feature_weights": estimator.feature_weights is not None,
         "min_bin_rows": estimator.min_bin_rows > 1,
         f"objective={objective!r}": objective.startswith(_POOLED_ONLY) or callable(estimator.objective),
         "max_depth=0 without max_leaves": not estimator.max_depth and not estimator.max_leaves,

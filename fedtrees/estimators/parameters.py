@@ -123,12 +123,37 @@ def _check_base_score(estimator: Any) -> None:
         objective = "binary:logistic" if estimator._classifies else "reg:squarederror"
     if score is None:
         return
-    if not isinstance(score, Real) or not abs(float(score)) <= _LARGEST:
-        raise ParameterError(f"base_score={score!r}: give a finite number, or None to estimate it.")
-    if objective in _OF_SHARES and not 0 < float(score) < 1:
+    each = scores_of(score)
+    if not each or not all(isinstance(own, Real) and abs(float(own)) <= _LARGEST for own in each):
+        raise ParameterError(f"base_score={score!r}: give a finite number, or one an output, or None to estimate it.")
+    if objective in _OF_SHARES and not all(0 < float(own) < 1 for own in each):
         raise ParameterError(f"base_score={score!r}: give a probability above 0 and below 1, or None.")
-    if objective in _ABOVE_ZERO and not float(score) > 0:
+    if objective in _ABOVE_ZERO and not all(float(own) > 0 for own in each):
         raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
+
+
+def scores_of(base_score: Any) -> list[Any]:
+    """The numbers of a ``base_score``: one for all outputs, or one for each."""
+    return list(base_score) if isinstance(base_score, list | tuple | np.ndarray) else [base_score]
+
+
+def check_feature_weights(given: Any, n_features: int) -> tuple[float, ...] | None:
+    """Read ``feature_weights``, one a feature; None stays None.
+
+    Raises
+    ------
+    ParameterError
+        For other than finite numbers above 0, or of another number of features.
+    """
+    if given is None:
+        return None
+    try:
+        weights = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        weights = np.zeros(0)
+    if weights.shape != (n_features,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise ParameterError(f"feature_weights={given!r}: give a number above 0 for each of {n_features} features.")
+    return tuple(weights.tolist())
 
 
 def check_ranges(estimator: Any, ranges: Mapping[str, tuple[bool, float, float, bool]]) -> None:

@@ -66,8 +66,9 @@ class OwnLeaves:
 
 
 def personal_booster(
-    shared: xgboost.Booster, schema: Schema, silo: Silo, how: PersonalTrees, params: dict[str, Any]
-) -> xgboost.Booster:
+    shared: xgboost.Booster, schema: Schema, silo: Silo, how: PersonalTrees, params: dict[str, Any],
+    feature_weights: tuple[float, ...] | None = None,
+) -> xgboost.Booster:  # fmt: skip
     """A silo's own model.
 
     Parameters
@@ -80,6 +81,7 @@ def personal_booster(
     how : MoreTrees or OwnLeaves
     params : dict
         XGBoost's.
+    feature_weights : tuple of float, optional
 
     Raises
     ------
@@ -110,6 +112,8 @@ def personal_booster(
         weight = None if weight is None else weight[starts[:-1]]  # which all rows of a query share
     if weight is not None:
         matrix.set_weight(weight)
+    if feature_weights is not None:
+        matrix.set_info(feature_weights=np.array(feature_weights))
     if table.margin is not None:
         matrix.set_base_margin(table.margin)
     own = in_order(

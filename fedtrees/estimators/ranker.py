@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.queries import side_by_side
+from fedtrees.core.queries import ids_of_groups, side_by_side
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.target import plain_array
+from fedtrees.errors import ParameterError
 from fedtrees.estimators.base import FedGBT
+from fedtrees.estimators.columns import one_a_set
 from fedtrees.estimators.kin import XGBRanker
 from fedtrees.estimators.staged import staged
 from fedtrees.queries.metric import Rows
@@ -79,9 +81,11 @@ class FedGBTRanker(FedGBT, XGBRanker):
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         qid: ArrayLike | None = None,
+        group: ArrayLike | None = None,
         base_margin: ArrayLike | None = None,
         eval_set: Sequence[tuple[Any, Any]] | None = None,
         eval_qid: Sequence[ArrayLike | None] | None = None,
+        eval_group: Sequence[ArrayLike | None] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
@@ -102,7 +106,9 @@ class FedGBTRanker(FedGBT, XGBRanker):
             One a query, in the order in which they appear.
         qid : array-like (rows,), optional
             Whole numbers or texts that name each row's query, in any order; without, a silo is one query.
-        eval_qid : sequence of array-like, optional
+        group : array-like (queries,), optional
+            In place of ``qid``: how many rows each query has, whose rows stand side by side.
+        eval_qid, eval_group : sequence of array-like, optional
             Those of the rows of each evaluation set.
         base_margin, eval_set, eval_silos, sample_weight_eval_set, base_margin_eval_set, xgb_model, row_id, verbose
             See `FedGBTClassifier.fit`.
@@ -118,6 +124,18 @@ class FedGBTRanker(FedGBT, XGBRanker):
         ParameterError
             Naming the parameter, before anything is read.
         """
+        if group is not None:
+            if qid is not None:
+                raise ParameterError("qid and group are both given; give one of them.")
+            qid = ids_of_groups(group, len(plain_array(y, "y")))
+        if eval_group is not None:
+            if eval_qid is not None:
+                raise ParameterError("eval_qid and eval_group are both given; give one of them.")
+            sets = one_a_set("eval_group", eval_group, len(eval_set or ()))
+            eval_qid = [
+                None if sizes is None else ids_of_groups(sizes, len(plain_array(own[1], "y")), f"eval_group {place}")
+                for place, (sizes, own) in enumerate(zip(sets, eval_set or (), strict=True))
+            ]
         more = {
             "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
             "eval_qid": eval_qid,

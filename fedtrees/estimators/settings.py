@@ -14,7 +14,7 @@ from fedtrees.core.table import Schema
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import ParameterError
-from fedtrees.estimators.parameters import metric_names, seed_of
+from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.trees.boost import Settings
@@ -58,10 +58,8 @@ def settings_of(
     if estimator.monotone_constraints is not None or estimator.interaction_constraints is not None:
         constraints = Constraints.of(estimator.monotone_constraints, estimator.interaction_constraints, schema.names)
     categories = _categories(estimator, schema, constraints)
-    shares = (
-        float(own) for own in (estimator.colsample_bytree, estimator.colsample_bylevel, estimator.colsample_bynode)
-    )
-    columns = Columns(len(schema.names), seed, *shares)
+    shares = {name: float(getattr(estimator, f"colsample_{name}")) for name in ("bytree", "bylevel", "bynode")}
+    columns = Columns(len(schema.names), seed, **shares, weights=_feature_weights(estimator, schema))
     return Settings(
         loss=loss,
         targets=1 if schema.labels else schema.targets,
@@ -85,7 +83,7 @@ def settings_of(
         best_first=estimator.grow_policy == "lossguide",
         parallel=int(estimator.num_parallel_tree),
         subsample=float(estimator.subsample),
-        base_score=estimator.base_score if estimator.base_score is None else float(estimator.base_score),
+        base_score=_base_score(estimator, loss, schema),
         sampler=as_sampler(estimator.sampling, names),
         weighting=as_weighting(estimator.weighting),
         seed=seed,
@@ -98,6 +96,24 @@ def settings_of(
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,
     )
+
+
+def _base_score(estimator: Any, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
+    """What predictions start from, of each output; None where it is estimated."""
+    if estimator.base_score is None:
+        return None
+    scores = [float(own) for own in scores_of(estimator.base_score)]
+    outputs = loss.outputs(len(schema.labels or ()), 1 if schema.labels else schema.targets)
+    if len(scores) not in (1, outputs):
+        raise ParameterError(f"base_score has {len(scores)} numbers for {outputs} outputs; give one, or one of each.")
+    return tuple(scores if len(scores) == outputs else scores * outputs)
+
+
+def _feature_weights(estimator: Any, schema: Schema) -> tuple[float, ...] | None:
+    """How likely features are to be drawn; the silo's column, which users do not see, as the others in the mean."""
+    hidden = int(estimator.split_on_silo)
+    weights = check_feature_weights(estimator.feature_weights, len(schema.names) - hidden)
+    return None if weights is None else weights + (sum(weights) / len(weights),) * hidden
 
 
 def _categories(estimator: Any, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:

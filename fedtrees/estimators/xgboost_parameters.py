@@ -47,7 +47,6 @@ CHOICES: Mapping[str, Choice] = {
     "seed_per_iteration": Choice((False, 0), "each round draws by random_state and its number"),
     "use_label_encoder": Choice((False, 0), "labels of any type are read as they are"),
     "feature_types": Choice((), "the columns' dtypes say it: give a DataFrame with those of dtype 'category'"),
-    "feature_weights": Choice((), "features are drawn alike; see colsample_bynode"),
     "num_class": Choice((), "y says it"),
 }
 

@@ -55,7 +55,7 @@ class Settings:
     max_depth: int = 6
     max_bin: int = 256
     rule: Rule = field(default_factory=SplitRule)
-    base_score: float | None = None
+    base_score: tuple[float, ...] | None = None  # of each output
     sampler: Sampler = field(default_factory=FixedFraction)
     weighting: Weighting = field(default_factory=RowWeights)
     seed: int = 0
@@ -332,7 +332,7 @@ def start_margin(
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if settings.base_score is not None:
-        return np.full(outputs, loss.link(settings.base_score)), sums
+        return np.array([loss.link(own) for own in settings.base_score]), sums
     if labels is not None and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")

@@ -24,6 +24,8 @@ class Columns:
     seed : int
     bytree, bylevel, bynode : float
         XGBoost's ``colsample_*``, above 0 and up to 1; at least one feature is always drawn.
+    weights : tuple of float, optional
+        One a feature, above 0: each draw takes a feature with a chance in proportion; None takes all alike.
 
     Examples
     --------
@@ -37,6 +39,7 @@ class Columns:
     bytree: float = 1.0
     bylevel: float = 1.0
     bynode: float = 1.0
+    weights: tuple[float, ...] | None = None
 
     @property
     def all(self) -> bool:
@@ -52,7 +55,12 @@ class Columns:
         if share == 1:
             return features
         n = max(1, int(np.float32(share) * np.float32(len(features))))  # XGBoost's arithmetic
-        return np.sort(stream(self.seed, f"columns of {purpose}", round).choice(features, n, replace=False))
+        drawn = stream(self.seed, f"columns of {purpose}", round)
+        if self.weights is None:
+            return np.sort(drawn.choice(features, n, replace=False))
+        # the smallest of exponential lots over weights: as one after the other, each by its share of those left
+        lots = drawn.exponential(size=len(features)) / np.array(self.weights)[features]
+        return np.sort(features[np.argsort(lots, kind="stable")[:n]])
 
 
 @dataclass(frozen=True, eq=False)

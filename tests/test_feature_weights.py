@@ -1,0 +1,106 @@
+"""Features drawn by weights, and scores to start from for each output: as XGBoost takes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+
+from fedtrees import FedGBTClassifier, FedGBTRegressor, MoreTrees, ParameterError, Silo
+from fedtrees.trees.columns import Columns
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 4)).astype(np.float32)
+Y = X.sum(axis=1) + RNG.normal(size=300)
+SILO = np.arange(300) % 3
+WEIGHTS = (8.0, 4.0, 2.0, 1.0)
+SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 3, "n_jobs": 1}
+
+
+def roots(booster: xgboost.Booster) -> list[str]:
+    return [tree.splitlines()[0].split("[")[1].split("<")[0] for tree in booster.get_dump()]
+
+
+def test_features_are_drawn_one_after_the_other_by_their_share_of_those_left() -> None:
+    columns = Columns(4, 0, bytree=0.5, weights=WEIGHTS)
+    drawn = Counter(tuple(columns.of_tree(round, 0).tree.tolist()) for round in range(6000))
+    for (first, second), times in drawn.items():
+        one, other, whole = WEIGHTS[first], WEIGHTS[second], sum(WEIGHTS)
+        chance = one / whole * other / (whole - one) + other / whole * one / (whole - other)
+        assert times / 6000 == pytest.approx(chance, abs=0.02)
+    assert len(drawn) == 6
+
+
+@pytest.mark.parametrize("share", ["colsample_bytree", "colsample_bylevel", "colsample_bynode"])
+def test_heavy_features_are_asked_oftener_as_in_xgboost(share: str) -> None:
+    params = {"n_estimators": 400, "max_depth": 1, "n_jobs": 1, share: 0.25, "feature_weights": np.array(WEIGHTS)}
+    ours = FedGBTRegressor(**params).fit(X, Y, silos=SILO)
+    theirs = xgboost.XGBRegressor(**params).fit(X, Y)
+    for booster in (ours.booster_, theirs.get_booster()):
+        seen = Counter(roots(booster))
+        assert [seen[f"f{f}"] / 400 for f in range(4)] == pytest.approx([w / 15 for w in WEIGHTS], abs=0.08)
+    assert ours.booster_.save_raw() == FedGBTRegressor(**params).fit(X, Y).booster_.save_raw()
+    other = FedGBTRegressor(**params | {"random_state": 1}).fit(X, Y).booster_
+    assert roots(other) != roots(ours.booster_)
+
+
+def test_without_a_draw_weights_change_nothing_and_personal_trees_have_them() -> None:
+    plain = FedGBTRegressor(**SMALL).fit(X, Y)
+    weighted = FedGBTRegressor(**SMALL, feature_weights=WEIGHTS).fit(X, Y)
+    assert plain.booster_.save_raw() == weighted.booster_.save_raw()
+    assert "feature_weights" not in weighted.get_xgb_params()
+    shared = FedGBTRegressor(1, max_depth=1, colsample_bytree=0.25, feature_weights=[1e6, 1, 1, 1], n_jobs=1).fit(X, Y)
+    personal = shared.personalize(Silo("own", X, Y), MoreTrees(30))
+    assert roots(personal.booster_).count("f0") > 25
+    apart = FedGBTRegressor(**SMALL, feature_weights=WEIGHTS, colsample_bynode=0.5, split_on_silo=True)
+    assert apart.fit(X, Y, silos=SILO).booster_.num_features() == 5
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1, 2, 3], [1, 2, 3, 0], [1, 2, 3, -1], [1, 2, 3, np.nan], "abcd", [[1, 2, 3, 4]]], ids=str
+)
+def test_weights_that_are_none_are_refused(wrong: Any) -> None:
+    with pytest.raises(ParameterError, match="give a number above 0 for each of 4 features"):
+        FedGBTRegressor(feature_weights=wrong).fit(X, Y)
+
+
+def test_silos_own_trees_draw_features_alike() -> None:
+    with pytest.raises(ParameterError, match="mode='bagging' does not go with feature_weights"):
+        FedGBTRegressor(feature_weights=WEIGHTS, mode="bagging").fit(X, Y)
+
+
+# -- base scores --------------------------------------------------------------------------------------------
+
+SEVERAL = np.stack([Y, 3 - Y], axis=1)
+STARTS: list[tuple[Any, Any, Any, Any]] = [
+    (FedGBTRegressor, {}, SEVERAL, [0.5, -2.0]),
+    (FedGBTRegressor, {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]}, Y, [-1.0, 0.0, 1.0]),
+    (FedGBTRegressor, {"objective": "reg:tweedie"}, np.exp(SEVERAL / 9), [0.5, 2.0]),
+    (FedGBTClassifier, {}, np.digitize(Y, [-1, 1]), [0.1, 0.2, 0.7]),
+    (FedGBTClassifier, {}, (SEVERAL > 1).astype(int), [0.2, 0.6]),
+    (FedGBTClassifier, {}, (Y > 0).astype(int), [0.3]),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "y", "start"), STARTS, ids=range(len(STARTS)))
+def test_each_output_starts_from_its_score_as_in_xgboost(kind: Any, params: Any, y: Any, start: Any) -> None:
+    options = {**SMALL, **params, "base_score": start, "max_bin": 512}
+    ours = kind(**options).fit(X, y, silos=SILO)
+    theirs = (xgboost.XGBClassifier if kind is FedGBTClassifier else xgboost.XGBRegressor)(**options).fit(X, y)
+    np.testing.assert_allclose(ours.intercept_, np.atleast_1d(theirs.intercept_), rtol=1e-3)
+    np.testing.assert_allclose(ours.predict(X, output_margin=True), theirs.predict(X, output_margin=True), atol=1e-3)
+    same = kind(**options | {"base_score": np.array(start)}).fit(X, y)
+    assert same.booster_.save_raw() == ours.booster_.save_raw()
+
+
+def test_scores_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ParameterError, match="base_score has 3 numbers for 2 outputs; give one, or one of each"):
+        FedGBTRegressor(base_score=[1, 2, 3]).fit(X, SEVERAL)
+    for wrong in ([], [1.0, np.nan], ["a"]):
+        with pytest.raises(ParameterError, match="give a finite number, or one an output, or None"):
+            FedGBTRegressor(base_score=wrong).fit(X, SEVERAL)
+    with pytest.raises(ParameterError, match="give a probability above 0 and below 1"):
+        FedGBTClassifier(objective="binary:logistic", base_score=[0.5, 1.0]).fit(X, (SEVERAL > 1).astype(int))
