@@ -162,7 +162,7 @@ def test_other_wrong_calls() -> None:
     with pytest.raises(DataError, match="y holds 600 classes; trees by impurity are for 510"):
         FedTreeClassifier().fit(np.zeros((600, 1)), np.arange(600))
     with pytest.raises(DataError, match="y has 2 columns"):
-        FedTreeRegressor().fit(X, np.stack([NUMBERS, NUMBERS], axis=1))
+        FedAdaBoostRegressor().fit(X, np.stack([NUMBERS, NUMBERS], axis=1))
     with pytest.raises(DataError, match="no better than chance"):
         FedAdaBoostClassifier().fit(np.zeros((4, 1)), [0, 1, 0, 1])
     with pytest.raises(DataError, match="label 'dead' was not there"):

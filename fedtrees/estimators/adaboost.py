@@ -30,6 +30,7 @@ class _AdaBoost(FedEnsemble):
 
     n_estimators: int
     learning_rate: float
+    _takes_several = False
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         self._reweigher = self._new_reweigher(schema)

@@ -37,6 +37,7 @@ from fedtrees.trees.tree import Tree
 
 if TYPE_CHECKING:
     import xgboost
+    from sklearn.utils import Tags
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class FedCart(ReadsRows):
     _fitted = "model_"
     _absent = 0.0
     _random_thresholds: ClassVar[bool] = False
+    _takes_several: ClassVar[bool] = True  # columns of y
 
     @by_name
     def fit(
@@ -109,8 +111,8 @@ class FedCart(ReadsRows):
         X : DataFrame, sparse matrix or array-like (rows, features)
             Numbers, booleans or categories, which are split by their codes' order. Missing is NaN; what a sparse matrix
             does not hold is 0, as in scikit-learn. Rows are kept as a float32 table, whatever form they come in.
-        y : array-like (rows,)
-            Labels, or numbers, which are read as float32.
+        y : array-like (rows,) or, of trees and forests of numbers, (rows, outputs)
+            Labels, or numbers, which are read as float32. Several outputs share the splits of each tree.
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
@@ -222,7 +224,7 @@ class FedCart(ReadsRows):
             tree,
             ensemble.cuts,
             classes,
-            float(ensemble.base_margin[0]),
+            ensemble.base_margin.astype(np.float64),
             self.feature_names_in_ if names and self._schema.labelled else None,
             **{name: given[name] for name in theirs if name in given},
         )
@@ -324,7 +326,12 @@ class CartRegressor(RegressorMixin, FedCart):
     _classifies = False
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """The predicted number of each row, float64 (rows,)."""
+        """The predicted number of each row, float64 (rows,); of several outputs, (rows, outputs)."""
         rows = self._rows(X)
         numbers: NDArray[np.float64] = self._predictor.predict(rows)
         return numbers
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self._takes_several
+        return tags

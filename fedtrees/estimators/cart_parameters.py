@@ -190,6 +190,16 @@ def _drawn(max_samples: Any) -> float | int:
     return int(max_samples) if isinstance(max_samples, Integral) else float(max_samples)
 
 
+def _check_several(estimator: Any, targets: int) -> None:
+    """Refuse what several columns of y leave without a meaning."""
+    if estimator._classifies or not estimator._takes_several:
+        raise DataError(f"y has {targets} columns; {type(estimator).__name__} is for one. Fit one a column.")
+    for name in ("monotonic_cst", "oob_score"):
+        given = getattr(estimator, name, None)
+        if given is not None and given is not False:
+            raise ParameterError(f"{name}={given!r}: y has {targets} columns, and it is for one.")
+
+
 def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
     """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
 
@@ -200,8 +210,9 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     ParameterError
         For weights of labels that there are not.
     """
-    if not estimator._classifies and schema.targets > 1:
-        raise DataError(f"y has {schema.targets} columns; trees by impurity are for one. Fit one a column.")
+    several = schema.targets > 1
+    if several:
+        _check_several(estimator, schema.targets)
     loss.outputs(len(schema.labels or ()))  # refuses more classes than there is room for
     given, n = estimator.get_params(deep=False), len(schema.names)
     most = features_a_node(given.get("max_features"), n)
@@ -221,6 +232,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     leaves = int(given.get("max_leaf_nodes") or 0)
     return Settings(
         loss=loss,
+        targets=schema.targets,
         n_estimators=others.pop("n_estimators", 1),
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),
@@ -234,7 +246,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         best_first=leaves > 0,
         bootstrap=bool(given.get("bootstrap", False)),
         subsample=_drawn(given.get("max_samples")),
-        features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n else 0,
+        features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n and not several else 0,
         thresholds=Thresholds(n, seed) if estimator._random_thresholds else None,
         vocabulary=Vocabulary(schema.categories) if schema.categories else None,
         **others,

@@ -128,7 +128,7 @@ class _Forest(FedEnsemble):
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classifies = isinstance(self, CartClassifier)
         places = np.arange(len(schema.labels or ()), dtype=np.float64) if classifies else None
-        new = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.trees]
+        new = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.of_all_outputs()]
         kept, stages = self._earlier
         trees = kept + new
         if self._random_thresholds:
@@ -140,7 +140,7 @@ class _Forest(FedEnsemble):
         # threads add up in the order that they end in: predictions would not be the same bytes twice
         model.set_params(verbose=0, random_state=None, n_jobs=None)
         model.estimator_, model.estimators_ = clone(trees[0]), trees
-        model.n_features_in_, model.n_outputs_ = self.n_features_in_, 1
+        model.n_features_in_, model.n_outputs_ = self.n_features_in_, trees[0].n_outputs_
         if classifies:
             model.classes_, model.n_classes_ = labels_array(schema.labels), len(schema.labels or ())
         if schema.labelled:

@@ -64,7 +64,8 @@ class RowsHere:
         there = np.repeat(np.isin(np.arange(len(table.names)), cohort), np.diff(table.starts))
         by_class = stage.draws is not None and len(stage.draws.class_draws) > 0
         ids = np.zeros(0, np.uint64) if stage.draws is None else table.row_ids()
-        return RowsHere(ids, (target if by_class else target[:0]).astype(np.uint16), places_in(table), there)
+        kind = target.astype(np.uint16) if by_class else np.zeros(0, np.uint16)
+        return RowsHere(ids, kind, places_in(table), there)
 
     def drawn(self, stage: Stage) -> Iterator[NDArray[np.int64]]:
         """The places of the rows that each tree drew, as often as it did: int64 (draws,), ascending."""

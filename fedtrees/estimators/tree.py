@@ -55,7 +55,7 @@ class _OneTree(FedCart):
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classes = self.classes_ if isinstance(self, CartClassifier) else None
-        self.model_ = self._decision_tree(ensemble.trees[0], ensemble, classes)
+        self.model_ = self._decision_tree(ensemble.of_all_outputs()[0], ensemble, classes)
 
     @property
     def tree_(self) -> Any:

@@ -42,7 +42,7 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     trees = [own.tree_ for own in getattr(model, "estimators_", [model])]
     n_classes = len(getattr(model, "classes_", ()))
     votes = isinstance(model, AdaBoostClassifier)
-    says = _votes(model, trees) if votes else [own.value[:, 0, :] / len(trees) for own in trees]
+    says = _votes(model, trees) if votes else [own.value.reshape(own.node_count, -1) / len(trees) for own in trees]
     if n_classes == 2:
         says = [own[:, 1:] for own in says]
     cuts = _cuts(trees)

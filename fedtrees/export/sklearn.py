@@ -24,7 +24,7 @@ def to_decision_tree(
     tree: Tree,
     cuts: Cuts,
     classes: NDArray[Any] | None,
-    base: float = 0.0,
+    base: float | NDArray[np.float64] = 0.0,
     names: NDArray[Any] | None = None,
     **params: Any,
 ) -> DecisionTreeClassifier | DecisionTreeRegressor:
@@ -38,7 +38,7 @@ def to_decision_tree(
         What the tree's bins stand for.
     classes : (classes,), optional
         The labels; None for a regression.
-    base : float, default 0.0
+    base : float or float64 (outputs,), default 0.0
         Of a regression, what leaves add to.
     names : (features,), optional
         The columns' names.
@@ -64,6 +64,8 @@ def to_decision_tree(
     kind = DecisionTreeRegressor if classes is None else DecisionTreeClassifier
     model = kind(**params)
     model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
+    if classes is None:
+        model.n_outputs_ = tree.sums.shape[1] // 2
     if classes is not None:
         model.classes_, model.n_classes_ = classes, len(classes)
     if names is not None:
@@ -73,7 +75,7 @@ def to_decision_tree(
     return model
 
 
-def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> NativeTree:
+def native_tree(tree: Tree, cuts: Cuts, base: float | NDArray[np.float64], criterion: str | None) -> NativeTree:
     """The arrays that scikit-learn's predictions walk.
 
     criterion: str, optional; of a classification, what impurities are told by
@@ -93,11 +95,10 @@ def native_tree(tree: Tree, cuts: Cuts, base: float, criterion: str | None) -> N
     nodes["impurity"] = _impurities(tree, values, weight, criterion)
     if len(tree.bounds):
         values = _within_bounds(values, tree.bounds, base, criterion)
-    n_classes = np.array([1 if criterion is None else values.shape[1]], np.intp)
-    native = NativeTree(cuts.n_features, n_classes, 1)
-    native.__setstate__(
-        {"max_depth": _depth(tree), "node_count": tree.n_nodes, "nodes": nodes, "values": values[:, None, :].copy()}
-    )
+    outputs, n_classes = (values.shape[1], 1) if criterion is None else (1, values.shape[1])
+    native = NativeTree(cuts.n_features, np.full(outputs, n_classes, np.intp), outputs)
+    values = values.reshape(tree.n_nodes, outputs, n_classes).copy()
+    native.__setstate__({"max_depth": _depth(tree), "node_count": tree.n_nodes, "nodes": nodes, "values": values})
     return native
 
 
@@ -108,18 +109,20 @@ def _thresholds(tree: Tree, cuts: Cuts, inner: NDArray[np.bool_]) -> NDArray[np.
     return np.where(tree.bin < 0, -np.inf, below)
 
 
-def _values(tree: Tree, base: float, criterion: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each node says, float64 (nodes, classes or 1), and its weight."""
+def _values(
+    tree: Tree, base: float | NDArray[np.float64], criterion: str | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each node says, float64 (nodes, classes or outputs), and its weight."""
     if criterion is None:
         weight = tree.sums[:, 1]
-        mean = base - tree.sums[:, 0] / np.where(weight > 0, weight, 1.0)
-        return mean[:, None], weight
+        mean: NDArray[np.float64] = base - tree.sums[:, ::2] / np.where(weight > 0, weight, 1.0)[:, None]
+        return mean, weight
     weight = tree.sums.sum(axis=1)
     return tree.sums / np.where(weight > 0, weight, 1.0)[:, None], weight
 
 
 def _within_bounds(
-    values: NDArray[np.float64], bounds: NDArray[np.float64], base: float, criterion: str | None
+    values: NDArray[np.float64], bounds: NDArray[np.float64], base: float | NDArray[np.float64], criterion: str | None
 ) -> NDArray[np.float64]:
     """What nodes say where constraints are monotone: of two classes, the share of the second keeps to bounds."""
     if criterion is None:

@@ -119,6 +119,13 @@ class Ensemble:
         """The trees for rows whose categories are all told apart."""
         return self.trees if self.rare is None else [self.rare.expanded(tree) for tree in self.trees]
 
+    def of_all_outputs(self) -> list[Tree]:
+        """The trees of outputs that are split alike, the outputs' sums of each side by side."""
+        if len(self.base_margin) == 1:
+            return self.trees
+        each = [self.trees[place :: self.parallel] for place in range(self.parallel)]
+        return [replace(own[0], sums=np.concatenate([tree.sums for tree in own], axis=1)) for own in each]
+
     @property
     def rounds(self) -> int:
         """Rounds of boosting."""

@@ -78,7 +78,9 @@ class Boosting:
         self.statistics_a_bin = self.loss.statistics_a_bin(len(begin.labels or ()))
         # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
         listed = self.statistics_a_bin > 2 or begin.bootstrap
-        self.plane = (self.target // 2 * (self.statistics_a_bin > 2) if listed else np.zeros(0)).astype(np.uint8)
+        self.plane = np.zeros(rows if listed else 0, np.uint8)
+        if self.statistics_a_bin > 2:
+            self.plane = (self.target // 2).astype(np.uint8)
         self._ids = silo.table.row_ids() if self.shares.size else None
         self._drawn_as = self.target.astype(np.uint16) if len(self.shares) > 1 else np.zeros(0, np.uint16)
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
@@ -393,6 +395,8 @@ class Boosting:
 
     def draw_rows(self, silo: Silo, tree: int, words: Vector, parts: list[Ranges] | None = None) -> Vector:
         """The words of rows as often as the growing round's tree draws them, 0 for others: int64 (rows,)."""
+        if self.loss.shares_splits:
+            tree %= self.begin.parallel
         keys = keys_of(self.begin.seed, tree, self.begin.rounds_before + len(self.forest))
         out = np.zeros(len(words), np.int64)
 

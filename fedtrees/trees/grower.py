@@ -11,6 +11,7 @@ from fedtrees.trees.grid import Grid
 from fedtrees.trees.growth import Growth
 from fedtrees.trees.node_growth import NodeGrowth
 from fedtrees.trees.plan import Candidates, Plan
+from fedtrees.trees.shared_growth import SharedGrowth
 from fedtrees.trees.tree import Tree
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ def grow(
     -------
     The trees, and the riders' answers.
     """
-    growth = (NodeGrowth if plan.features_a_node else Growth)(plan, exponents, round)
+    kind: type[Growth] = Growth
+    if plan.shares_splits:
+        kind = SharedGrowth
+    elif plan.features_a_node:
+        kind = NodeGrowth
+    growth = kind(plan, exponents, round)
     question = growth.ask_for_roots()
     histograms, *answers = channel.totals([question, *riders], cohort)
     candidates = growth.begin(question, histograms)

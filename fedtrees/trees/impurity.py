@@ -32,7 +32,7 @@ class Impurity:
     ----------
     criterion : {"gini", "entropy", "log_loss", "squared_error", "poisson"}
     statistics : int
-        Sums of a bin: as many as classes, or 2.
+        Sums of a bin: as many as classes, or 2 of each output.
     min_samples_split, min_samples_leaf : int or float
         A whole number is rows, a fraction a share of the tree's. 2 and 1 let anything be split.
     min_weight_fraction_leaf : float
@@ -63,9 +63,13 @@ class Impurity:
         """The same rule: trees side by side are averaged where they are read."""
         return self
 
+    def of_outputs(self, outputs: int) -> Self:
+        """See `Rule`; what a split saves is the mean of what it saves each."""
+        return replace(self, statistics=outputs * self.statistics)
+
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
-        if self.criterion == "poisson" and not sums[1] > 0:
+        if self.criterion == "poisson" and not (sums[1:] > 0).all():
             raise DataError("y is 0 in every row; criterion='poisson' needs some row where it is more.")
         if self.criterion in OF_NUMBERS:
             return self

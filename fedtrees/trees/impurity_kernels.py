@@ -43,18 +43,37 @@ def _purity(kind, sums, mass):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _deviance_saved(left, right, left_mass, right_mass):
+def _deviance_saved(on_left, on_right, left_mass, right_mass):
     """Half of what a split saves of the Poisson deviance from the means; 0 where a child's targets are all 0.
 
     Such a child predicts that nothing ever happens, and any row that is not 0 is infinitely unlikely there;
     scikit-learn refuses it, too.
     """
-    on_left, on_right = -left[0], -right[0]
     if on_left <= 0.0 or on_right <= 0.0:
         return 0.0
     mean = (on_left + on_right) / (left_mass + right_mass)
     value = on_left * log(on_left / left_mass / mean) + on_right * log(on_right / right_mass / mean)
     return value if value > NOISE * (on_left + on_right) else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mean_saved(kind, left, right, left_mass, right_mass):
+    """What a split saves each of several outputs, in the mean; sums stand output after output.
+
+    Of squares it is told by how far the children's means are apart.
+    """
+    saved, outputs = 0.0, len(left) // 2
+    for k in range(0, len(left), 2):
+        if kind == POISSON:
+            if left[k] >= 0.0 or right[k] >= 0.0:
+                return 0.0
+            saved += _deviance_saved(-left[k], -right[k], left_mass, right_mass)
+            continue
+        left_mean, right_mean = left[k] / left_mass, right[k] / right_mass
+        apart = (left_mean - right_mean) * (left_mean - right_mean)
+        if apart > NOISE * (left_mean * left_mean + right_mean * right_mean):
+            saved += apart * (left_mass * right_mass / (left_mass + right_mass))
+    return saved / outputs
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -88,8 +107,10 @@ def _gain_of(kind, left_real, right_real, least, before):
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
     if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
         return -1.0
+    if kind >= SQUARED and len(left_real) > 2:
+        return _mean_saved(kind, left_real, right_real, left_mass, right_mass)
     if kind == POISSON:
-        return _deviance_saved(left_real, right_real, left_mass, right_mass)
+        return _deviance_saved(-left_real[0], -right_real[0], left_mass, right_mass)
     both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
     value = both[0] + both[1] - before
     return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
@@ -119,8 +140,10 @@ def _too_few(left, total, counted, least_rows):
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _more_left(kind, left, total, counted):
     """Whether more rows go left than right; where none of them misses the feature, others that do go with them."""
+    if kind >= SQUARED:
+        return 2 * left[1] > total[1]
     balance = 0.0
-    for s in range(1 if kind >= SQUARED else 0, left.shape[0]):
+    for s in range(left.shape[0]):
         balance += (2 * left[s] - total[s]) * counted[s]
     return balance > 0.0
 

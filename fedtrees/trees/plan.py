@@ -72,6 +72,11 @@ class Plan:
         return self.outputs * self.parallel
 
     @property
+    def shares_splits(self) -> bool:
+        """Whether the trees of all outputs are split alike."""
+        return self.outputs > 1 and not isinstance(self.rule, SplitRule)
+
+    @property
     def is_bounded(self) -> bool:
         """Whether weights are."""
         steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0

@@ -41,6 +41,10 @@ class Rule(Protocol):
         """The rule for so many trees side by side."""
         ...
 
+    def of_outputs(self, outputs: int) -> Self:
+        """The rule for the sums of several outputs side by side, whose trees are split alike."""
+        ...
+
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """The rule for targets of these sums: of classes, the weight of each; float64 (any,)."""
         ...
@@ -112,6 +116,10 @@ class SplitRule:
     def shared(self, trees: int) -> Self:
         """As in XGBoost, the trees of a forest share the learning rate."""
         return replace(self, learning_rate=self.learning_rate / trees)
+
+    def of_outputs(self, outputs: int) -> Self:
+        """The same rule: each output has trees of its own."""
+        return self
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """The same rule: margins start where targets are."""

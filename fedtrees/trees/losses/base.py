@@ -70,6 +70,7 @@ class Loss:
     ranks: ClassVar[bool] = False  # whether rows are compared with the others of their query
     counts: ClassVar[bool] = False  # whether what is summed are the rows' weights themselves
     reweighs: ClassVar[int] = 0  # numbers that say how a round moves the logarithms of weights: what margins are here
+    shares_splits: ClassVar[bool] = False  # whether the trees of all outputs are split, and draw rows, alike
     takes_margins: ClassVar[bool] = True  # whether rows may start from margins of their own
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
 

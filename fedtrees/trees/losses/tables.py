@@ -20,6 +20,7 @@ class Squares(SquaredError):
     """``tree:squares``: every bin holds the sums of targets, less their mean, and of weights."""
 
     name = "tree:squares"
+    shares_splits = True
     takes_margins = False
 
 
