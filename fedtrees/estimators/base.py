@@ -18,6 +18,7 @@ from fedtrees.core.silo_column import codes_of_silos, schema_with_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import ParameterError
+from fedtrees.estimators.booster_parameters import keep_parameters
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.defaults import filled
@@ -326,9 +327,15 @@ class FedGBT(HoldsBooster):
         settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed, schemas=sizes)
+
+        def export(grown: Ensemble) -> xgboost.Booster:
+            booster = self._export(grown, schema, loss, earlier)
+            keep_parameters(booster, settings, self.eval_metric is not None, model.learning_rate)
+            return booster
+
         with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators) as shown:
             model = GrowingModel(
-                lambda grown: self._export(grown, schema, loss, earlier),
+                export,
                 settings.rule.learning_rate,
                 0 if earlier is None else earlier.rounds,
             )
@@ -343,7 +350,7 @@ class FedGBT(HoldsBooster):
             raise ParameterError("callbacks: one of them ended the training before its first round.")
         left = monitor.callbacks.end()
         self.ledger_ = channel.ledger
-        booster: xgboost.Booster = self._export(ensemble, schema, loss, earlier) if left is model else left
+        booster: xgboost.Booster = export(ensemble) if left is model else left
         booster.set_attr(**model.attributes)
         self._hold(booster, schema, asked.split_on_silo)
         self._note(monitor)

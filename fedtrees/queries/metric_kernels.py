@@ -21,6 +21,15 @@ MOST_MARGIN = 80.0  # that a hazard is taken for
 # the metrics of rankings
 NDCG, AVERAGE_PRECISION, PRECISION = range(3)
 LN2 = 0.6931471805599453
+MOST_EXPONENT = np.float32(88.7)  # of a sigmoid: e to it is finite
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _log_or_nan(x):
+    """Return the logarithm of a float64 that may be 0 or below."""
+    if x > 0.0:
+        return log(x)
+    return -np.inf if x == 0.0 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -38,7 +47,7 @@ def add_rows(metric, prediction, y, parameter, out):
         if metric == LOGLOSS:
             value = -t * log(max(p, SMALLEST)) - (1.0 - t) * log(max(1.0 - p, SMALLEST))
         elif metric == ERROR:
-            value = 1.0 - t if p > parameter else t
+            value = 1.0 - t if prediction[i] > np.float32(parameter) else t  # at the threshold, the negative class
         elif metric == SQUARED:
             value = (p - t) * (p - t)
         elif metric == ABSOLUTE:
@@ -46,7 +55,7 @@ def add_rows(metric, prediction, y, parameter, out):
         elif metric == PERCENTAGE:
             value = abs((t - p) / t)
         elif metric == SQUARED_LOG:
-            difference = log(1.0 + max(p, -1.0 + 1e-6)) - log(1.0 + t)
+            difference = _log_or_nan(1.0 + p) - log(1.0 + t)
             value = difference * difference
         elif metric == POISSON:
             p = max(p, SMALLEST)
@@ -56,24 +65,26 @@ def add_rows(metric, prediction, y, parameter, out):
             value = t / p + log(p)
         elif metric == GAMMA_DEVIANCE:
             p, t = p + 1e-6, t + 1e-6
-            value = 2.0 * (log(p / t) + t / p - 1.0)
+            value = 2.0 * (_log_or_nan(p / t) + t / p - 1.0)
         elif metric == PINBALL:
             value = parameter * (t - p) if t >= p else (parameter - 1.0) * (t - p)
         elif metric == PSEUDO_HUBER:
             z = (p - t) / parameter
             value = parameter * parameter * (np.sqrt(1.0 + z * z) - 1.0)
-        else:
-            p = max(p, SMALLEST)
+        elif p > 0.0:
             value = -t * exp((1.0 - parameter) * log(p)) / (1.0 - parameter)
             value += exp((2.0 - parameter) * log(p)) / (2.0 - parameter)
+        else:
+            value = np.inf if p == 0.0 and t > 0.0 else np.nan
         out[i] = np.float32(value)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def sigmoid(margin, out):
-    """1 / (1 + e ** -margin); both float32 (rows,)."""
+    """1 / (1 + e ** -margin), each step rounded to float32 as XGBoost does; both float32 (rows,)."""
     for i in range(out.shape[0]):
-        out[i] = np.float32(1.0 / (1.0 + exp(-np.float64(margin[i]))))
+        below = np.float32(exp(np.float64(min(-margin[i], MOST_EXPONENT))))
+        out[i] = np.float32(1.0) / (below + np.float32(1.0))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -103,21 +114,26 @@ def probabilities(margin, out):
 def add_classes(margin, y, loss, wrong):
     """Compute each row's cross-entropy, and whether another class is likelier than its own.
 
+    Of classes that are equally likely in float32, the first counts as the likeliest, as in XGBoost.
+
     margin: float32 (classes, rows), y: float32 (rows,) IN
     loss, wrong: float32 (rows,) OUT
     """
+    n = margin.shape[0]
+    p = np.empty(n, np.float32)
     for i in range(loss.shape[0]):
+        largest, total = margin[:, i].max(), 0.0
+        for k in range(n):
+            p[k] = np.float32(exp(np.float64(np.float32(margin[k, i] - largest))))
+            total += np.float64(p[k])
         likeliest = 0
-        for k in range(1, margin.shape[0]):
-            if margin[k, i] > margin[likeliest, i]:
+        for k in range(n):
+            p[k] = p[k] / np.float32(total)
+            if p[k] > p[likeliest]:
                 likeliest = k
-        largest, total = np.float64(margin[likeliest, i]), 0.0
-        for k in range(margin.shape[0]):
-            total += exp(np.float64(margin[k, i]) - largest)
-        own = np.int64(y[i])
-        p = exp(np.float64(margin[own, i]) - largest) / total
-        loss[i] = np.float32(-log(max(p, SMALLEST)))
-        wrong[i] = np.float32(likeliest != own)
+        label = np.int64(y[i])
+        loss[i] = np.float32(-log(max(np.float64(p[label]), SMALLEST)))
+        wrong[i] = np.float32(likeliest != label)
 
 
 @njit(nogil=True, cache=True)

@@ -155,7 +155,7 @@ _OF_OBJECTIVE = {
     "survival:cox": "cox-nloglik",
     "reg:quantileerror": "quantile",
     "count:poisson": "poisson-nloglik",
-    "reg:gamma": "gamma-nloglik",
+    "reg:gamma": "gamma-deviance",
     "reg:tweedie": "tweedie-nloglik@1.5",
 }
 
