@@ -54,7 +54,7 @@ def divide_evenly(counts: Sequence[int], most: int) -> list[int]:
         target = sum(counts[start:]) / bins
         end, mass = start, counts[start]
         while end + 1 < len(counts) and mass < target:
-            if mass > 0 and mass + counts[end + 1] - target > target - mass:
+            if mass > 0 and mass + counts[end + 1] - target >= target - mass:
                 break
             end += 1
             mass += counts[end]

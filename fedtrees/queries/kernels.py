@@ -97,8 +97,9 @@ def divide_evenly(counts, most, ends):
     made = 0
     for i in range(counts.shape[0]):
         target = left / bins
-        # close before this bucket when it would overshoot by more than is lacking now
-        if mass > 0 and bins > 1 and mass + counts[i] - target > target - mass:
+        # close before this bucket when it would overshoot by as much as is lacking now; of two cuts that are equally
+        # near, XGBoost's sketch takes the lower one, too
+        if mass > 0 and bins > 1 and mass + counts[i] - target >= target - mass:
             ends[made] = i - 1
             made += 1
             left -= mass

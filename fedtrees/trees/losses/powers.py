@@ -103,6 +103,10 @@ class Tweedie(_LogLink):
             given = f"tweedie_variance_power={self.tweedie_variance_power!r}"
             raise ParameterError(f"{given}: give a number from 1 to below 2.")
 
+    def metric(self) -> str:
+        """See `Loss`."""
+        return f"tweedie-nloglik@{self.tweedie_variance_power:g}"
+
     def parameter(self, output: int) -> float:
         """See `Loss`."""
         return float(np.float32(self.tweedie_variance_power))  # as XGBoost keeps it
