@@ -173,7 +173,6 @@ def test_trees_that_are_none_are_refused() -> None:
 WRONG: dict[str, tuple[dict[str, Any], Any, str]] = {
     "an unknown mode": ({"mode": "bag"}, {}, "mode='bag' is not known"),
     "an earlier model": ({"mode": "bagging"}, {"xgb_model": FedGBTClassifier(1)}, "does not go with xgb_model"),
-    "categories": ({"mode": "cyclic", "enable_categorical": True}, {}, "does not go with enable_categorical"),
     "a function": ({"mode": "bagging", "objective": lambda y, m: (m - y, y)}, {}, "does not go with objective="),
     "no limit": ({"mode": "bagging", "max_depth": 0}, {}, "does not go with max_depth=0 without max_leaves"),
     "trees without end": ({"mode": "bagging", "max_depth": 20}, {}, "up to 65536 nodes; set max_leaves"),

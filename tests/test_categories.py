@@ -14,6 +14,8 @@ from xgboost_twin import trees_of, with_categories
 
 from fedtrees import (
     DataError,
+    FedGBTClassifier,
+    FedGBTRanker,
     FedGBTRegressor,
     LocalFederation,
     ParameterError,
@@ -75,9 +77,8 @@ def silos_of(frame: pd.DataFrame, held_out: pd.DataFrame | None = None) -> list[
 
 
 @pytest.mark.parametrize("mode", ["fused", "faithful"])
-@pytest.mark.parametrize("enable", [True, False])
-def test_silos_that_know_their_own_categories_only_give_the_pooled_model(mode: str, enable: bool) -> None:
-    params = SMALL | {"enable_categorical": enable}
+def test_silos_that_know_their_own_categories_only_give_the_pooled_model(mode: str) -> None:
+    params = SMALL
     pooled = FedGBTRegressor(**params).fit(by_names(X), Y, sample_weight=WEIGHT)
     silos = silos_of(X)
     assert len({tuple(silo.table.schema.categories["many"]) for silo in silos}) == 3
@@ -234,11 +235,35 @@ def test_other_leaves_and_samples_find_the_same_rows(params: dict[str, Any]) -> 
     assert models[0].score(X, y) > (0.05 if "objective" in params else 0.2)
 
 
-def test_without_enable_categorical_codes_are_numbers() -> None:
-    model = FedGBTRegressor(3).fit(X, Y)
-    assert (
-        not any(tree["categories_nodes"] for tree in trees_of(model.booster_)) and model.booster_.feature_types is None
-    )
+def test_columns_of_categories_are_split_by_sets_of_them_by_default() -> None:
+    default = FedGBTRegressor(3).fit(X, Y)
+    assert any(tree["categories_nodes"] for tree in trees_of(default.booster_))
+    assert model_bytes(default) == model_bytes(FedGBTRegressor(3, enable_categorical=True).fit(X, Y))
+
+
+@pytest.mark.parametrize("estimator", [FedGBTRegressor, FedGBTClassifier, FedGBTRanker])
+def test_without_enable_categorical_columns_of_categories_are_refused(estimator: Any) -> None:
+    y, more = np.arange(len(X)) % 2, {"qid": SILOS} if estimator is FedGBTRanker else {}
+    text = r"^column 'few' is of categories, and enable_categorical=False takes none: .*X\['few'\].cat.codes"
+    with pytest.raises(ValueError, match="categor"):
+        xgboost.XGBRegressor(enable_categorical=False).fit(X[["a", "few"]], y)
+    with pytest.raises(DataError, match=text):
+        estimator(enable_categorical=False).fit(X[["a", "few"]], y, silos=SILOS, **more)
+    silo = Silo("mayo", X[["a", "few"]], y, **more)
+    for mode in ("fused", "faithful"):
+        with pytest.raises(DataError, match=text):
+            estimator(enable_categorical=False).fit_federation(LocalFederation([silo], mode))
+    with pytest.raises(DataError, match=r"^columns '\w+', '\w+'.* are of categories"):
+        estimator(enable_categorical=False).fit(X, y, silos=SILOS, **more)
+    codes = X[["a"]].assign(few=X["few"].cat.codes)
+    assert not trees_of(estimator(1, enable_categorical=False).fit(codes, y, **more).booster_)[0]["categories_nodes"]
+
+
+@pytest.mark.parametrize("mode", ["bagging", "cyclic"])
+def test_silos_own_trees_take_no_categories(mode: str) -> None:
+    with pytest.raises(ParameterError, match="does not go with columns of categories; mode='histogram' does"):
+        FedGBTRegressor(1, mode=mode).fit(X, Y, silos=SILOS)
+    FedGBTRegressor(1, mode=mode).fit(X[list("abcde")], Y, silos=SILOS)
 
 
 def test_a_frame_of_numbers_is_trained_as_ever() -> None:

@@ -120,11 +120,11 @@ def test_arrays_have_silos_too() -> None:
     assert model.apply(X.to_numpy(), silos=silos).tolist() == named.apply(X, silos=silos).tolist()
 
 
-def test_categories_of_the_table_may_stay_numbers() -> None:
+def test_categories_of_the_table_are_split_beside_silos() -> None:
     X, y, silos = rows()
     X["ward"] = pd.Categorical(np.random.default_rng(3).choice(list("abc"), len(X)))
     model = FedGBTRegressor(5, split_on_silo=True).fit(X, y, silos=silos)
-    assert model.booster_.feature_types == ["float"] * 4 + ["c"]
+    assert model.booster_.feature_types == ["float"] * 3 + ["c", "c"]
     assert np.isfinite(model.predict(X, silos=silos)).all()
 
 

@@ -29,7 +29,7 @@ from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_feature_weights, check_parameters, seed_of
 from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
 from fedtrees.estimators.progress import progress
-from fedtrees.estimators.settings import settings_of
+from fedtrees.estimators.settings import refuse_categories, settings_of
 from fedtrees.estimators.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
@@ -69,7 +69,7 @@ class FedGBT(HoldsBooster):
         interaction_constraints: Interactions = None,
         max_bin: int = 256,
         min_bin_rows: int = 1,
-        enable_categorical: bool = False,
+        enable_categorical: bool = True,
         max_cat_to_onehot: int = 4,
         max_cat_threshold: int = 64,
         missing: float = math.nan,
@@ -219,7 +219,7 @@ class FedGBT(HoldsBooster):
         Parameters
         ----------
         X : DataFrame, sparse matrix or array-like (rows, features)
-            Numbers, booleans or categories (see ``enable_categorical``). Missing is NaN; of a sparse matrix, what it
+            Numbers, booleans or categories. Missing is NaN; of a sparse matrix, what it
             does not hold, as XGBoost has it.
         y : array-like (rows,) or, of a regression, (rows, targets)
             Several targets grow a tree each in every round, XGBoost's ``multi_strategy="one_output_per_tree"``.
@@ -317,10 +317,12 @@ class FedGBT(HoldsBooster):
         """
         asked = self._asked(verbose)
         schema, sizes = schema_of(federation, labels=self._classifies, several=True)
+        if not asked.enable_categorical:
+            refuse_categories(schema)
         loss = self._loss(schema.labels)
+        check_mode(asked, loss.name, xgb_model is not None, schema)
         if asked.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))
-        check_mode(asked, loss.name, xgb_model is not None)
         earlier = None
         if xgb_model is not None:
             earlier, schema = go_on_from(xgb_model, schema, loss)

@@ -71,9 +71,10 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         Rows of the federation that a bin holds at the least, so that neither bin edges nor histograms single out fewer:
         rare extremes join the bin beside them, rare categories each other, a few missing values the highest bin. At 1,
         the counts that find the edges also tell the server nearly every value of a small table.
-    enable_categorical : bool, default False
-        Whether pandas' category columns are split by sets of categories, as XGBoost has it; without, by their codes'
-        order. Silos need not know each other's categories: the server learns the names of all, and tells them.
+    enable_categorical : bool, default True
+        Whether columns of a category type are taken, and split by sets of categories, as XGBoost has it. False refuses
+        them, as XGBoost's default does. Silos need not know each other's categories: the server learns the names of
+        those that rows have, and sends all to each.
     max_cat_to_onehot : int, default 4
         Features of fewer categories are split one category from all others.
     max_cat_threshold : int, default 64

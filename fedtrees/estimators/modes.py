@@ -40,7 +40,7 @@ def grow_by(
     )  # fmt: skip
 
 
-def check_mode(estimator: Any, objective: str, goes_on: bool) -> None:
+def check_mode(estimator: Any, objective: str, goes_on: bool, schema: Schema) -> None:
     """Refuse what a mode cannot do.
 
     Raises
@@ -52,7 +52,7 @@ def check_mode(estimator: Any, objective: str, goes_on: bool) -> None:
         return
     refused = {
         "xgb_model": goes_on,
-        "enable_categorical": bool(estimator.enable_categorical),
+        "columns of categories": bool(schema.categories),
         "split_on_silo": bool(estimator.split_on_silo),
         "feature_weights": estimator.feature_weights is not None,
         "min_bin_rows": estimator.min_bin_rows > 1,

@@ -13,7 +13,7 @@ from fedtrees.core.silo_column import COLUMN, schema_without_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.vocabulary import Vocabulary
 from fedtrees.core.weighting import as_weighting
-from fedtrees.errors import ParameterError
+from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
@@ -118,9 +118,7 @@ def _feature_weights(estimator: Any, schema: Schema) -> tuple[float, ...] | None
 
 def _categories(estimator: Any, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
     """The categories of each feature that is split by them, 0 of others; None where none is."""
-    split = schema.categories if estimator.enable_categorical else {}
-    if estimator.split_on_silo:
-        split = {**split, COLUMN: schema.categories[COLUMN]}
+    split = schema.categories
     if not split:
         return None
     check_categories(split)
@@ -130,6 +128,23 @@ def _categories(estimator: Any, schema: Schema, constraints: Constraints | None)
         name = schema.names[int(np.argmax(directed & (numbers > 0)))]
         raise ParameterError(f"monotone_constraints: {name!r} is a category, which does not rise or fall.")
     return numbers
+
+
+def refuse_categories(schema: Schema) -> None:
+    """Refuse columns of categories, where they are not to be split by.
+
+    Raises
+    ------
+    DataError
+        Naming all of them.
+    """
+    if schema.categories:
+        names = list(schema.categories)
+        are = f"columns {', '.join(map(repr, names))} are" if len(names) > 1 else f"column {names[0]!r} is"
+        raise DataError(
+            f"{are} of categories, and enable_categorical=False takes none: leave it True, or make numbers of them, "
+            f"such as X[{names[0]!r}].cat.codes."
+        )
 
 
 def _vocabulary(estimator: Any, schema: Schema) -> Vocabulary | None:
