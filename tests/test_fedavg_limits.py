@@ -283,6 +283,15 @@ def test_a_schedule_that_leaves_no_rate_is_refused_and_one_that_vanishes_rests()
     assert cosine.fit(X, Y).n_rounds_ == 8  # beyond its end, at its last rate
 
 
+def test_a_batch_of_all_rows_is_no_batch_to_the_bit() -> None:
+    """Rows stand in their order where there is one batch, however large it might be."""
+    found = [
+        FedAvgClassifier((4,), n_rounds=3, batch_size=size, n_jobs=1).fit(X, Y).params_.tobytes()
+        for size in (None, 90, 91, 10_000, 89)
+    ]
+    assert found[0] == found[1] == found[2] == found[3] != found[4]
+
+
 # -- numbers that are small or large on their way -----------------------------------------------------------
 
 

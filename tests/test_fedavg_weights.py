@@ -203,6 +203,12 @@ def test_personal_models_weigh_classes_and_rows_as_well(given: Any) -> None:
     assert np.abs(ours.params_ - plain.personalize(Silo("1", X[own], Y[own])).params_).max() > 1e-3
 
 
+def test_weights_that_vanish_when_they_are_multiplied_are_refused() -> None:
+    for weight, given, match in ((1e-38, {0: 1e-9}, "too small"), (1e30, {1: 1e9}, "too large")):
+        with pytest.raises(DataError, match=rf"silo '.': sample_weight times class_weight is {match} for float32"):
+            FedAvgClassifier((4,), class_weight=given).fit(X, Y, silos=SILOS, sample_weight=np.full(len(Y), weight))
+
+
 def test_a_class_that_a_call_lacks_weighs_nothing_there() -> None:
     table, y = load_iris(return_X_y=True)
     model = FedAvgClassifier((4,), class_weight="balanced").partial_fit(table[:100], y[:100], classes=[2, 0, 1])
@@ -422,3 +428,29 @@ def test_the_docstring_names_each_method_and_optimiser_with_its_parameters_and_d
         assert f"``{call}``" in said, call
     for name in inspect.signature(FedAvgClassifier).parameters:
         assert re.search(rf"\b{name}\b", said), name
+
+
+def test_weighted_training_is_pytorchs() -> None:
+    """Full-batch SGD on CrossEntropyLoss(weight=...), whose mean is over the weights, and rows' weights besides."""
+    torch = pytest.importorskip("torch")
+    table, y = load_iris(return_X_y=True)
+    weight, factors = np.random.default_rng(0).uniform(0.2, 4, 150), {0: 0.5, 1: 3.0, 2: 1.0}
+    model = FedAvgClassifier((5,), activation="tanh", class_weight=factors, n_rounds=10, batch_size=None, n_jobs=1)
+    start = FedAvgClassifier((5,), activation="tanh").partial_fit(table, y, n_rounds=0)
+    model.fit(table, y, sample_weight=weight)
+    both = weight * np.array([factors[label] for label in y])
+    Z = torch.tensor(StandardScaler().fit(table, sample_weight=both).transform(table), dtype=torch.float64)
+    layers = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3)).double()
+    with torch.no_grad():
+        for place, layer in enumerate((layers[0], layers[2])):
+            layer.weight.copy_(torch.tensor(start.coefs_[place].T))
+            layer.bias.copy_(torch.tensor(start.intercepts_[place]))
+    descent, rows = torch.optim.SGD(layers.parameters(), lr=0.1), torch.tensor(weight)
+    by_class = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.5, 3.0, 1.0], dtype=torch.float64), reduction="none")
+    for _ in range(10):
+        descent.zero_grad()
+        (rows * by_class(layers(Z), torch.tensor(y))).sum().div(both.sum()).backward()
+        descent.step()
+    for place, layer in enumerate((layers[0], layers[2])):
+        np.testing.assert_allclose(model.coefs_[place], layer.weight.detach().numpy().T, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(model.intercepts_[place], layer.bias.detach().numpy(), rtol=0, atol=2e-5)

@@ -242,18 +242,23 @@ class Silo:
                 raise DataError(f"silo {silo!r}: sample_weight times the silo's own is too large for float32.")
 
     def multiply_weights(self, factors: NDArray[np.float32]) -> None:
-        """Multiply the rows' weights by a factor for each row.
+        """Multiply the rows' weights by a factor for each row, above 0.
 
         Raises
         ------
         DataError
-            If a product is too large for float32.
+            If a product is too large for float32, or too small.
         """
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             weights = factors if self._weights is None else self._weights * factors
-        if not np.isfinite(weights).all():
-            silo = self.table.silo_of(int(np.argmax(~np.isfinite(weights))))
-            raise DataError(f"silo {silo!r}: sample_weight times class_weight is too large for float32.")
+        lost = (weights == 0) & (True if self._weights is None else self._weights > 0)
+        wrong = lost | ~np.isfinite(weights)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            what = "small" if lost[row] else "large"
+            raise DataError(
+                f"silo {self.table.silo_of(row)!r}: sample_weight times class_weight is too {what} for float32."
+            )
         self._weights = weights
 
     def weights(self) -> NDArray[np.float32] | None:
