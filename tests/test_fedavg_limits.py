@@ -366,6 +366,22 @@ def test_a_narrow_grid_reaches_twice_as_far_as_the_last_round_and_no_further(exp
     np.testing.assert_allclose(np.ldexp(whole[:2].astype(float), -grid.bits), [2 * far, -2 * far])
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_narrow_grid_follows_the_largest_update_of_either_sign(sign: float) -> None:
+    y = sign * 3.0 + 0.01 * X[:, 0]
+    common: dict[str, Any] = {"batch_size": None, "learning_rate": 0.5, "standardize": False, "n_jobs": 1}
+    silos = np.where(np.arange(90) < 60, "a", "b")
+    exact = FedAvgRegressor((), **common).partial_fit(X, y, silos=silos, n_rounds=0)
+    model = FedAvgRegressor((), compression=Rounded(8), **common).partial_fit(X, y, silos=silos, n_rounds=1)
+    moved = [
+        FedAvgRegressor((), **common).partial_fit(X[own], y[own], n_rounds=1).params_ - exact.params_
+        for own in (silos == "a", silos == "b")
+    ]
+    largest = max(np.abs(own).max() for own in moved)
+    assert model._network.exponent == math.ceil(math.log2(largest))
+    assert (sign * np.array(moved)).max() == largest  # the bias, which moves towards y
+
+
 def test_what_is_rounded_is_the_product_with_the_mass_and_narrow_grids_are_cut_at_their_ends() -> None:
     grid = Grid(4, 2)
     assert Exact().round(np.array([0.03, -0.03]), grid, lambda: RNG, Memory(), 10).tolist() == [5, -5]

@@ -380,7 +380,10 @@ def test_scores_of_earlier_calls_come_first_as_losses_do() -> None:
     scores = model.evals_result_["validation_0"]
     assert np.isnan(scores["error"][:5]).all() and scores["error"][5] >= 0 and scores["logloss"][:5] == before
     assert len(before) == 5  # what was handed out stays as it was
-    model.set_params(eval_metric="logloss", n_rounds=2).fit(X, Y, silos=SILOS)
+    model.set_params(eval_metric=None, validation_fraction=None).partial_fit(X, Y, silos=SILOS)
+    assert {name: len(own) for name, own in model.evals_result_["validation_0"].items()} == {"error": 7, "logloss": 7}
+    assert np.isnan(model.evals_result_["validation_0"]["logloss"][6]) and len(model.loss_curve_) == 7
+    model.set_params(eval_metric="logloss", validation_fraction=0.3, n_rounds=2).fit(X, Y, silos=SILOS)
     assert len(model.evals_result_["validation_0"]["logloss"]) == 2
 
 

@@ -11,6 +11,8 @@ from fedtrees.neural.fedavg import Network, Settings
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
 
+Scores = dict[str, dict[str, list[float]]]
+
 
 class Watch:
     """Keeps each round's network, loss and scores, and ends a training that is good enough or gets no better.
@@ -41,16 +43,8 @@ class Watch:
         self.network: Network | None = None
         self.best_network: Network | None = None
         self.losses = list(losses)
-        self.history, self.uncertainty = (
-            {
-                name: {
-                    metric: list(before.get(name, {}).get(metric, [np.nan] * len(losses)))
-                    for metric in settings.eval_metrics
-                }
-                for name in settings.eval_names
-            }
-            for before in (scores, uncertainty)
-        )
+        wanted = {name: list(settings.eval_metrics) for name in settings.eval_names}
+        self.history, self.uncertainty = (_continued(before, wanted, len(losses)) for before in (scores, uncertainty))
         last = metric_named(settings.eval_metrics[-1])
         self._maximise = last.maximise and bool(settings.eval_names)
         self._patience, self._target, self._shown = patience, target, shown
@@ -71,6 +65,9 @@ class Watch:
             for metric, (score, uncertainty) in metrics.items():
                 self.history[name][metric].append(score)
                 self.uncertainty[name][metric].append(uncertainty)
+        for known in (*self.history.values(), *self.uncertainty.values()):
+            for values in known.values():  # those of earlier calls that this one does not score
+                values += [np.nan] * (len(self.losses) - len(values))
         if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
             self.best_network = network
             return True
@@ -80,3 +77,14 @@ class Watch:
         if self._best.round == self._done - 1:
             self.best_network = network
         return past
+
+
+def _continued(before: Scores, wanted: dict[str, list[str]], rounds: int) -> Scores:
+    """Copies of the scores of earlier calls, and of sets and metrics that were not there, NaN for each round."""
+    return {
+        name: {
+            metric: list(before.get(name, {}).get(metric, [np.nan] * rounds))
+            for metric in {**before.get(name, {}), **dict.fromkeys(wanted.get(name, []))}
+        }
+        for name in {**before, **wanted}
+    }

@@ -132,7 +132,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
             raise DivergenceError(f"silo {name!r}, round {round}: {error}") from error
         parts = [coarse, mass * to_digits(fine, self.grid.width, self._digits)]
         if self.compression.adapts:
-            parts.append(mass * exponent_counts(np.abs(numbers).max(initial=0.0, keepdims=True)))
+            parts.append(exponent_counts(np.abs(numbers).max(initial=0.0, keepdims=True)))
         return np.concatenate([*parts, [mass]])
 
     def _work(self, seed: int, name: str) -> Work:
