@@ -23,7 +23,8 @@ from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.earlier_model import go_on_from
-from fedtrees.estimators.model import HoldsBooster, describe, note_own_silo
+from fedtrees.estimators.model import HoldsBooster
+from fedtrees.estimators.model_file import describe, note_own_silo
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_feature_weights, check_parameters, seed_of
@@ -237,7 +238,7 @@ class FedGBT(HoldsBooster):
             The weights of their rows.
         base_margin_eval_set : sequence of array-like, optional
             What their rows' margins start from.
-        xgb_model : xgboost.Booster, fitted estimator or path, optional
+        xgb_model : xgboost.Booster, fitted estimator, path or bytes, optional
             A model to go on from: its trees stay, and ``n_estimators`` new rounds follow them.
         row_id : array-like (rows,), optional
             Whole numbers or texts that name the rows, for ``subsample``: with them, the rows that a tree draws do not

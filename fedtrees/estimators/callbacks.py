@@ -76,6 +76,10 @@ class GrowingModel:
         """Rounds so far."""
         return self.before + (0 if self._ensemble is None else self._ensemble.rounds)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as the Booster so far, as a checkpoint does."""
+        return self._built().__reduce_ex__(protocol)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

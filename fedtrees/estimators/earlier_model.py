@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import xgboost
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.model import ATTRIBUTE, read_booster
+from fedtrees.estimators.model_file import ATTRIBUTE, read_booster
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.grid import Grid
@@ -26,7 +26,7 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> tuple[Continued, Schem
 
     Parameters
     ----------
-    given : xgboost.Booster, fitted estimator or path
+    given : xgboost.Booster, fitted estimator, path or bytes
     schema : Schema
         The columns of the rows to train on.
     loss : Loss
@@ -39,7 +39,7 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> tuple[Continued, Schem
         For what is no model.
     FileNotFoundError
     """
-    if isinstance(given, str | Path):
+    if isinstance(given, str | PathLike | bytes | bytearray):
         given = read_booster(given)
     elif hasattr(given, "get_booster"):
         given = given.get_booster()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,17 +18,22 @@ from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.defaults import filled
+from fedtrees.estimators.model_file import (
+    ATTRIBUTE,
+    booster_kind,
+    named,
+    objective_of,
+    parameters_of,
+    read_booster,
+    schema_of,
+)
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import IMPORTANCES, seed_of
 from fedtrees.estimators.reads import ReadsRows
-from fedtrees.export.categories import vocabularies_of
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.losses import Params
 
 if TYPE_CHECKING:
     import xgboost
 
-ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 # of the constructor, what XGBoost's own training has no parameter for
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type", "validation_fraction"}
 _OURS |= {
@@ -246,7 +252,7 @@ class HoldsBooster(ReadsRows):
 
     # -- files ----------------------------------------------------------------------------------------------
 
-    def save_model(self, path: str | Path) -> None:
+    def save_model(self, fname: str | PathLike[str]) -> None:
         """Write the model in XGBoost's format, JSON or UBJSON by the file's ending; plain XGBoost opens it.
 
         Raises
@@ -256,107 +262,45 @@ class HoldsBooster(ReadsRows):
         FileNotFoundError
             If there is no such folder.
         """
-        check_is_fitted(self, "booster_")
-        if Path(path).suffix not in (".json", ".ubj"):
+        booster, path = self.get_booster(), Path(fname)
+        if path.suffix not in (".json", ".ubj"):
             raise ParameterError(f"{path}: give a name that ends in .json or .ubj; XGBoost tells the format by it.")
-        if not Path(path).absolute().parent.is_dir():
+        if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"{path}: there is no such folder.")
-        self.booster_.save_model(path)
+        booster.save_model(path)
 
-    def load_model(self, path: str | Path) -> Self:
+    def load_model(self, fname: str | PathLike[str] | bytes | bytearray) -> Self:
         """Read a model that `save_model`, or XGBoost itself, wrote.
+
+        What the file has of parameters is set here, too: the objective and its own parameters, ``n_estimators``,
+        ``num_parallel_tree``, ``split_on_silo``, and ``enable_categorical`` where it has categories. Others stay.
+
+        Parameters
+        ----------
+        fname : path, or bytes
+            Bytes are what `xgboost.Booster.save_raw` returns.
 
         Raises
         ------
         DataError
-            If the file holds no model, or one that is not of this estimator's kind.
+            If there is no model in it, or one that is not of this estimator's kind.
         FileNotFoundError
         """
-        booster = read_booster(path)
+        booster, name = read_booster(fname), named(fname)
         objective = objective_of(booster)
         if booster_kind(booster) != "gbtree":
-            raise DataError(f"{path}: a model of {booster_kind(booster)!r}; fedtrees reads those of 'gbtree'.")
+            raise DataError(f"{name}: a model of {booster_kind(booster)!r}; fedtrees reads those of 'gbtree'.")
         if not objective.startswith(self._loads):
-            raise DataError(f"{path}: a model of {objective!r} is not for {type(self).__name__}.")
+            raise DataError(f"{name}: a model of {objective!r} is not for {type(self).__name__}.")
         try:
             about = json.loads(booster.attr(ATTRIBUTE) or "null")
-            schema = schema_of(booster, about, self._classifies)
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}: what fedtrees wrote into it of its columns is damaged: {error}") from error
+            schema, params = schema_of(booster, about, self._classifies), parameters_of(booster, about)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{name}: what fedtrees wrote into it of its columns is damaged: {error}") from error
         if hasattr(self, "ledger_"):
             del self.ledger_  # of another model's training
-        self._hold(booster, schema, bool(about and about.get("split_on_silo")))
+        self.set_params(**params)
+        self._hold(booster, schema, params["split_on_silo"])
         self._own_silo = about.get("own_silo") if about else None
         self._note(None)
         return self
-
-
-def read_booster(path: str | Path) -> xgboost.Booster:
-    """The model in a file.
-
-    Raises
-    ------
-    DataError
-        If XGBoost cannot read it.
-    FileNotFoundError
-    """
-    import xgboost
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: there is no such file.")
-    try:
-        return xgboost.Booster(model_file=str(path))
-    except (xgboost.core.XGBoostError, ValueError) as error:
-        raise DataError(f"{path}: not a model that XGBoost can read.") from error
-
-
-def booster_kind(booster: xgboost.Booster) -> str:
-    """What a model is made of: ``gbtree``, ``gblinear`` or ``dart``."""
-    name: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
-    return name
-
-
-def objective_of(booster: xgboost.Booster) -> str:
-    """The name of a model's objective."""
-    name: str = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    return name
-
-
-def describe(
-    booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False,
-    grid: Grid | None = None,
-) -> None:  # fmt: skip
-    """Write into a model what fedtrees needs to know of it when it is read back."""
-    columns = {name: getattr(schema, name) for name in Schema.__struct_fields__ if name != "formats"}
-    about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
-    if split_on_silo:
-        about["split_on_silo"] = True
-    if grid is not None:
-        about["grid"] = list(grid)
-    booster.set_attr(**{ATTRIBUTE: json.dumps(about)})
-
-
-def note_own_silo(booster: xgboost.Booster, silo: str) -> None:
-    """Write into a model of several silos whose all its rows are."""
-    about = json.loads(booster.attr(ATTRIBUTE) or "{}")
-    booster.set_attr(**{ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
-
-
-def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
-    """The columns that a model was trained on, as far as it knows them."""
-    n = booster.num_features()
-    if about is not None:
-        schema = Schema(**about["schema"])
-        if len(schema.names) != n or len(schema.kinds) != n:
-            raise ValueError(f"{len(schema.names)} columns for {n} features")
-        if about.get("split_on_silo") and schema.names[-1:] != [COLUMN]:
-            raise ValueError(f"no column {COLUMN!r} to split by")
-        return schema
-    names = booster.feature_names or [f"f{i}" for i in range(n)]
-    labels = None
-    config = json.loads(booster.save_config())["learner"]["learner_model_param"]
-    if classifies:
-        labels = list(range(max(2, int(config["num_class"])))) if int(config["num_target"]) < 2 else None
-    known = {name: own for name, own in zip(names, vocabularies_of(booster), strict=True) if own}
-    kinds = ["category" if name in known else "number" for name in names]  # codes without names are numbers in X
-    return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))

@@ -1,0 +1,141 @@
+"""A model's file: read, and what it has of the columns and the parameters that the model was trained with."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from fedtrees.core.silo_column import COLUMN
+from fedtrees.core.table import Schema
+from fedtrees.errors import DataError
+from fedtrees.estimators.parameters import OF_LOSSES
+from fedtrees.export.categories import vocabularies_of
+from fedtrees.export.objectives import OBJECTIVES
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses import LOSSES, Params
+
+ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
+
+
+def read_booster(file: str | PathLike[str] | bytes | bytearray) -> xgboost.Booster:
+    """The model in a file, or in a file's bytes.
+
+    Raises
+    ------
+    DataError
+        If XGBoost cannot read it.
+    FileNotFoundError
+    """
+    given = bytearray(file) if isinstance(file, bytes | bytearray) else str(Path(file))
+    if isinstance(given, str) and not Path(given).is_file():
+        raise FileNotFoundError(f"{given}: there is no such file.")
+    try:
+        return xgboost.Booster(model_file=given)
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise DataError(f"{named(file)}: not a model that XGBoost can read.") from error
+
+
+def named(file: str | PathLike[str] | bytes | bytearray) -> str:
+    """A file's name, for errors."""
+    return f"{len(file)} bytes" if isinstance(file, bytes | bytearray) else str(Path(file))
+
+
+def booster_kind(booster: xgboost.Booster) -> str:
+    """What a model is made of: ``gbtree``, ``gblinear`` or ``dart``."""
+    name: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
+    return name
+
+
+def objective_of(booster: xgboost.Booster) -> str:
+    """The name of a model's objective."""
+    name: str = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    return name
+
+
+def describe(
+    booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False,
+    grid: Grid | None = None,
+) -> None:  # fmt: skip
+    """Write into a model what fedtrees needs to know of it when it is read back."""
+    columns = {name: getattr(schema, name) for name in Schema.__struct_fields__ if name != "formats"}
+    about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
+    if split_on_silo:
+        about["split_on_silo"] = True
+    if grid is not None:
+        about["grid"] = list(grid)
+    booster.set_attr(**{ATTRIBUTE: json.dumps(about)})
+
+
+def note_own_silo(booster: xgboost.Booster, silo: str) -> None:
+    """Write into a model of several silos whose all its rows are."""
+    about = json.loads(booster.attr(ATTRIBUTE) or "{}")
+    booster.set_attr(**{ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
+
+
+def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
+    """The columns that a model was trained on, as far as it knows them."""
+    n = booster.num_features()
+    if about is not None:
+        schema = Schema(**about["schema"])
+        if len(schema.names) != n or len(schema.kinds) != n:
+            raise ValueError(f"{len(schema.names)} columns for {n} features")
+        if about.get("split_on_silo") and schema.names[-1:] != [COLUMN]:
+            raise ValueError(f"no column {COLUMN!r} to split by")
+        return schema
+    names = booster.feature_names or [f"f{i}" for i in range(n)]
+    labels = None
+    config = json.loads(booster.save_config())["learner"]["learner_model_param"]
+    if classifies:
+        labels = list(range(max(2, int(config["num_class"])))) if int(config["num_target"]) < 2 else None
+    known = {name: own for name, own in zip(names, vocabularies_of(booster), strict=True) if own}
+    kinds = ["category" if name in known else "number" for name in names]  # codes without names are numbers in X
+    return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))
+
+
+def parameters_of(booster: xgboost.Booster, about: Any) -> dict[str, Any]:
+    """The parameters of an estimator that a model has, by their names.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+    about : dict, optional
+        What fedtrees wrote into it; None where XGBoost wrote it alone.
+    """
+    learner = json.loads(booster.save_config())["learner"]
+    known = dict(about.get("params", {})) if about else _written(learner["objective"])
+    objective = known.pop("objective", "")
+    if objective not in LOSSES:  # a function, which is not in the file
+        objective = learner["objective"]["name"]
+    usual = OBJECTIVES[objective].parameters if objective in OBJECTIVES else {}
+    known = {name: value for name, value in known.items() if value != usual.get(name)}
+    params: dict[str, Any] = {name: known.get(name) for name in OF_LOSSES}
+    params |= {
+        "objective": objective,
+        "n_estimators": booster.num_boosted_rounds(),
+        "num_parallel_tree": int(learner["gradient_booster"]["gbtree_model_param"]["num_parallel_tree"]),
+        "split_on_silo": bool(about and about.get("split_on_silo")),
+    }
+    if "c" in (booster.feature_types or ()) and not params["split_on_silo"]:
+        params["enable_categorical"] = True
+    return params
+
+
+def _written(objective: dict[str, Any]) -> Params:
+    """An objective of XGBoost's, as the values that its texts stand for."""
+    form = OBJECTIVES.get(objective["name"])
+    section = {} if form is None or form.section is None else objective[form.section]
+    own = {name: _value(section[name]) for name in ([] if form is None else form.parameters) if name in section}
+    return {"objective": objective["name"], **own}
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return float(str(np.float32(value))) if isinstance(value, float) else value  # 1.2, written 1.20000005
