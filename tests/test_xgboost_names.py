@@ -14,7 +14,7 @@ import xgboost
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRanker, FedGBTRegressor, ParameterError
+from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor
 from fedtrees.estimators.xgboost_parameters import CHOICES
 
 RNG = np.random.default_rng(0)
@@ -108,23 +108,6 @@ def test_its_parameters_train_xgboost_without_a_word(ours: Any, theirs: Any, mor
         xgboost.train({**params, "validate_parameters": True, "verbosity": 1}, rows, 2)
         again = ours(**SMALL, random_state=state, validation_fraction=0.2)
         assert again.get_xgb_params() == again.get_xgb_params()  # a generator is not drawn from
-
-
-def test_groups_are_queries_one_after_the_other() -> None:
-    sizes = RNG.multinomial(200, [0.1] * 10)
-    ids = np.repeat(np.arange(10), sizes)
-    model = FedGBTRanker(**SMALL).fit(X, Y, group=sizes, eval_set=[(X, Y)], eval_group=[list(sizes)])
-    expected = FedGBTRanker(**SMALL).fit(X, Y, qid=ids, eval_set=[(X, Y)], eval_qid=[ids])
-    assert model.booster_.save_raw() == expected.booster_.save_raw() and model.evals_result() == expected.evals_result()
-    wrong: list[dict[str, Any]] = [
-        {"group": sizes, "qid": ids}, {"group": [1.5]}, {"group": [[200]]}, {"group": [-1, 201]},
-        {"group": sizes, "eval_group": [sizes, sizes], "eval_qid": [ids]},
-    ]  # fmt: skip
-    for given in wrong:
-        with pytest.raises(ParameterError, match="group"):
-            FedGBTRanker(**SMALL).fit(X, Y, **given)
-    with pytest.raises(DataError, match=r"^qid has the shape \(199,\) and X has 200 rows"):
-        FedGBTRanker(**SMALL).fit(X, Y, group=[99, 100])
 
 
 # -- tools that ask for an estimator of XGBoost's -----------------------------------------------------------
