@@ -110,19 +110,6 @@ def test_missing_values_are_counted_as_the_twin_does(
     assert n_rows == len(rows) and holding <= len(silo.silos_asked)
 
 
-few_or_many = st.one_of(st.integers(1, 5), st.integers(1, 1000))
-
-
-@given(counts=st.lists(few_or_many, min_size=1, max_size=40), most=st.integers(1, 40))
-@example(counts=[1, 2, 3], most=2)
-@example(counts=[2, 2, 2], most=2)
-@example(counts=[1, 2, 1], most=2)
-def test_buckets_are_gathered_as_the_twin_does(counts: list[int], most: int) -> None:
-    ends = np.zeros(most, np.int64)
-    n = rank_kernels.divide_evenly(np.array(counts), most, ends)
-    assert ends[:n].tolist() == twins.divide_evenly(counts, most)
-
-
 # -- bins ---------------------------------------------------------------------------------------------------
 
 

@@ -43,26 +43,6 @@ def count_ranks(X: NDArray[np.float32], intervals: Sequence[Sequence[tuple[int, 
     return counts
 
 
-def divide_evenly(counts: Sequence[int], most: int) -> list[int]:
-    """The last bucket of every bin: a bin is closed where it comes nearest to its share of what is left."""
-    ends: list[int] = []
-    start = 0
-    while start < len(counts):
-        bins = most - len(ends)
-        if bins == 1:
-            return [*ends, len(counts) - 1]
-        target = sum(counts[start:]) / bins
-        end, mass = start, counts[start]
-        while end + 1 < len(counts) and mass < target:
-            if mass > 0 and mass + counts[end + 1] - target >= target - mass:
-                break
-            end += 1
-            mass += counts[end]
-        ends.append(end)
-        start = end + 1
-    return ends
-
-
 def shortest_between(low: float, high: float) -> list[np.float32]:
     """The one or two nearest to the middle of the coarsest decimals that are between two floats as floats."""
     a, b = Fraction(float(low)), Fraction(float(high))

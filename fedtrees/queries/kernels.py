@@ -82,36 +82,3 @@ def count_ranks(
                 offset = np.int64(key) - np.int64(low[at])  # negative where the key lies before the interval
                 if 0 <= offset < np.int64(1) << np.int64(width[at]) and not is_missing(value):
                     out[base[at] + (offset >> np.int64(shift[at]))] += 1 if counts is None else counts[i]
-
-
-@njit(nogil=True, cache=True)
-def divide_evenly(counts, most, ends):
-    """Gather neighbouring buckets into at most ``most`` bins of about equal mass; a heavy bucket gets its own.
-
-    counts: int64 (buckets,) IN
-    most: int IN
-    ends: int64 (most,) OUT; the last bucket of every bin
-    Returns the number of bins.
-    """
-    left, bins, mass = counts.sum(), most, 0
-    made = 0
-    for i in range(counts.shape[0]):
-        target = left / bins
-        # close before this bucket when it would overshoot by as much as is lacking now; of two cuts that are equally
-        # near, XGBoost's sketch takes the lower one, too
-        if mass > 0 and bins > 1 and mass + counts[i] - target >= target - mass:
-            ends[made] = i - 1
-            made += 1
-            left -= mass
-            bins -= 1
-            mass = 0
-            target = left / bins
-        mass += counts[i]
-        if mass >= target and bins > 1 and i + 1 < counts.shape[0]:
-            ends[made] = i
-            made += 1
-            left -= mass
-            bins -= 1
-            mass = 0
-    ends[made] = counts.shape[0] - 1
-    return made + 1

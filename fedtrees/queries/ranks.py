@@ -17,6 +17,7 @@ from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
 from fedtrees.queries.counts import Bits, pieces
+from fedtrees.queries.even_bins import divide_evenly
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -241,8 +242,7 @@ class Buckets:
             low, width, count = self.low[own], self.width[own], self.count[own]
             ends = np.arange(len(low))
             if len(low) > self.most[f]:
-                ends = np.empty(self.most[f], np.int64)
-                ends = ends[: kernels.divide_evenly(count, int(self.most[f]), ends)]
+                ends = divide_evenly(count, int(self.most[f]))
             if self.least > 1:
                 ends = with_least(ends, self.n_rows[own], self.least)
             features.append(np.full(len(ends), f))
