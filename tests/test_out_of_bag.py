@@ -6,8 +6,10 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import accuracy_score, r2_score
@@ -199,3 +201,26 @@ def test_rows_that_stay_in_their_silos_and_files_of_models_say_nothing_of_rows()
     here.fit_federation(LocalFederation([Silo("a", X, y)]))
     assert not hasattr(here, "estimators_samples_") and not hasattr(here, "oob_decision_function_")
     assert not hasattr(FedTreeClassifier().fit(X, y), "estimators_samples_")
+
+
+def test_sparse_rows_are_left_out_as_dense_ones_are() -> None:
+    rows = np.where(np.isnan(X) | (X < 4), 0, X)
+    one, other = (
+        FedForestClassifier(30, max_depth=3, oob_score=True).fit(own, LABELS) for own in (rows, csr_array(rows))
+    )
+    assert one.oob_score_ == other.oob_score_
+    assert one.oob_decision_function_.tobytes() == other.oob_decision_function_.tobytes()
+
+
+def test_categories_are_left_out_as_their_codes_are() -> None:
+    frame = pd.DataFrame({"a": pd.Categorical(LABELS), "b": X[:, 0]})
+    model = FedForestClassifier(30, max_depth=3, oob_score=True).fit(frame, LABELS, silos=SILOS)
+    silos = [Silo(str(k), frame[k == SILOS], LABELS[k == SILOS]) for k in range(4)]
+    silos[1] = Silo(
+        "1",
+        frame[SILOS == 1].assign(a=frame["a"][SILOS == 1].cat.reorder_categories(["well", "odd", "ill"])),
+        LABELS[SILOS == 1],
+    )
+    for mode in ("fused", "faithful"):
+        apart = clone(model).fit_federation(LocalFederation(silos, mode=mode))
+        assert apart.oob_score_ == model.oob_score_ > 0.9

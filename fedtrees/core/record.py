@@ -21,7 +21,7 @@ _HOMES = (
     "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.scores",
     "fedtrees.neural.training", "fedtrees.neural.update",
     "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.moments",
-    "fedtrees.queries.query_weights", "fedtrees.queries.ranks", "fedtrees.queries.scores",
+    "fedtrees.queries.query_weights", "fedtrees.queries.ranks", "fedtrees.queries.scores", "fedtrees.queries.spread",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
     "fedtrees.trees.rare_categories", "fedtrees.trees.risk", "fedtrees.trees.tree_errors",

@@ -25,13 +25,13 @@ from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.reads import ReadsRows, check_labels
+from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
-from fedtrees.trees.pruning import pruned
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
 
@@ -131,8 +131,18 @@ class FedCart(ReadsRows):
         ParameterError
             Naming the parameter, before anything is read.
         """
+        federation = self._federation(X, y, silos, sample_weight, row_id)
+        try:
+            self.fit_federation(federation)
+            self._keep_rows(federation)
+            return self
+        finally:
+            federation.close()
+
+    def _federation(self, X: Any, y: Any, silos: Any, sample_weight: Any, row_id: Any) -> LocalFederation:
+        """The silos of one table, once parameters are right."""
         check_cart_parameters(self)
-        federation = LocalFederation.from_table(
+        return LocalFederation.from_table(
             X,
             column_of(y),
             silos=silos,
@@ -141,12 +151,6 @@ class FedCart(ReadsRows):
             n_jobs=self.n_jobs,
             row_id=row_id,
         )
-        try:
-            self.fit_federation(federation)
-            self._keep_rows(federation)
-            return self
-        finally:
-            federation.close()
 
     def fit_federation(self, federation: Federation) -> Self:
         """Train over the silos of a federation, wherever they are.
@@ -215,26 +219,25 @@ class FedCart(ReadsRows):
     def _decision_tree(self, tree: Tree, ensemble: Ensemble, classes: NDArray[Any] | None, names: bool = True) -> Any:
         """One grown tree as scikit-learn's, pruned where that was asked for."""
         given = self.get_params(deep=False)
-        if given.get("ccp_alpha"):
-            tree = pruned(tree, float(given["ccp_alpha"]), self._weight_of(tree))
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
                   "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha",
                   "monotonic_cst")  # fmt: skip
-        model = to_decision_tree(
-            tree,
-            ensemble.cuts,
-            classes,
-            ensemble.base_margin.astype(np.float64),
-            self.feature_names_in_ if names and self._schema.labelled else None,
-            **{name: given[name] for name in theirs if name in given},
-        )
+
+        def made(own: Tree) -> Any:
+            return to_decision_tree(
+                own,
+                ensemble.cuts,
+                classes,
+                ensemble.base_margin.astype(np.float64),
+                self.feature_names_in_ if names and self._schema.labelled else None,
+                **{name: given[name] for name in theirs if name in given},
+            )
+
+        model = made(tree)
+        if given.get("ccp_alpha"):
+            model = made(pruned(tree, model.tree_, float(given["ccp_alpha"])))
         model.max_features_ = features_a_node(given.get("max_features"), self.n_features_in_)
         return model
-
-    def _weight_of(self, tree: Tree) -> float:
-        """What all of a tree's rows weigh, of classes as their weights have it."""
-        root = tree.sums[0]
-        return float(root.sum() if self._classifies else root[1])
 
     def _rows(self, X: Any) -> Any:
         """Rows as the fitted object takes them: with the names that it knows."""

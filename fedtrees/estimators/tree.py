@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.tree._tree import ccp_pruning_path
+from sklearn.utils import Bunch
+
+from fedtrees.core.arguments import by_name
+from fedtrees.core.channel import Channel, Federation
+from fedtrees.core.cohort import as_sampler
 from fedtrees.core.table import Schema
+from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
+from fedtrees.queries.counts import Counts
+from fedtrees.queries.spread import Spread
 from fedtrees.trees.boost import Ensemble
 
 
@@ -56,6 +68,64 @@ class _OneTree(FedCart):
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classes = self.classes_ if isinstance(self, CartClassifier) else None
         self.model_ = self._decision_tree(ensemble.of_all_outputs()[0], ensemble, classes)
+
+    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+        super()._grow(channel, n_silos, schema, seed, threads)
+        if not self.__dict__.pop("_asks_spread", False) or self._classifies:
+            return
+        # what splits leave unexplained: a tree's own sums do not contain squares of targets
+        cohort = as_sampler(self.sampling, channel.ledger.names).draw(n_silos, seed, 0)
+        values, centre = self.tree_.value.reshape(self.tree_.node_count, -1), self.tree_.value[0].ravel()
+        farthest = float(np.abs(values - centre).max())
+        rows = channel.total(Counts(len(schema.names)), np.arange(n_silos)).rows
+        question = Spread(rows, centre, math.frexp(farthest)[1] if farthest else 0)
+        self._unexplained = max(0.0, float(channel.total(question, cohort).mean()) - float(self.tree_.impurity[0]))
+
+    @by_name
+    def cost_complexity_pruning_path(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        silos: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        row_id: ArrayLike | None = None,
+    ) -> Bunch:
+        """The values of ``ccp_alpha`` at which splits are taken back, of a tree that is grown for it.
+
+        See `FedTreeClassifier.fit` for the parameters.
+
+        Returns
+        -------
+        Bunch
+            ``ccp_alphas``, float64 (steps,), rising from 0, and ``impurities``, float64 (steps,): what is left in the
+            leaves of the tree of each, weighted by their shares of the rows. scikit-learn's, of the same name.
+
+        Examples
+        --------
+        >>> from fedtrees import FedTreeClassifier
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["ill", "ill", "well", "ill"]
+        >>> path = FedTreeClassifier().cost_complexity_pruning_path(X, y, silos=["a", "b", "a", "b"])
+        >>> path.ccp_alphas, path.impurities
+        (array([0.    , 0.1875]), array([0.   , 0.375]))
+        """
+        federation = self._federation(X, y, silos, sample_weight, row_id)
+        try:
+            return self.cost_complexity_pruning_path_federation(federation)
+        finally:
+            federation.close()
+
+    def cost_complexity_pruning_path_federation(self, federation: Federation) -> Bunch:
+        """The values of ``ccp_alpha`` at which splits are taken back, over the silos of a federation.
+
+        A tree is grown for it as in `fit_federation`; of numbers, two more messages ask for their variance. See
+        `cost_complexity_pruning_path`.
+        """
+        free = clone(self).set_params(ccp_alpha=0.0)
+        free._asks_spread = True
+        free.fit_federation(federation)
+        path = ccp_pruning_path(free.tree_)
+        return Bunch(ccp_alphas=path["ccp_alphas"], impurities=path["impurities"] + getattr(free, "_unexplained", 0.0))
 
     @property
     def tree_(self) -> Any:
@@ -119,7 +189,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         one each where rows are counted. A label that a dict does not name counts 1. "balanced" makes all classes as
         heavy, by the rows' weights. It costs no message: silos tell classes apart in any case.
     ccp_alpha : float, default 0.0
-        What a leaf costs: splits that save less are taken back, see `fedtrees.trees.pruning`.
+        What a leaf costs: splits that save less are taken back, see `fedtrees.export.pruning`.
     monotonic_cst : array-like of int (features,) or dict of str to int, optional
         1 where predictions must not fall with a feature, -1 where they must not rise, 0 where they may do either; of
         two classes, the probability of the second is meant, and more classes are refused. scikit-learn's meaning.
