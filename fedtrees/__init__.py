@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SiloLostError,
     )
     from fedtrees.estimators.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
+    from fedtrees.estimators.checks import expected_failed_checks
     from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
     from fedtrees.estimators.forest import (
         FedExtraTreesClassifier,
@@ -97,6 +98,7 @@ _HOME = {
     "TorchModel": "fedtrees.neural.torch_model",
     "Transport": "fedtrees.runtime.transport",
     "UnreliableFederation": "fedtrees.runtime.unreliable",
+    "expected_failed_checks": "fedtrees.estimators.checks",
 }
 
 __all__ = [
@@ -148,6 +150,7 @@ __all__ = [
     "TorchModel",
     "Transport",
     "UnreliableFederation",
+    "expected_failed_checks",
 ]
 
 

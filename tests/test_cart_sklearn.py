@@ -34,6 +34,7 @@ from fedtrees import (
     FedTreeRegressor,
     LocalFederation,
     ParameterError,
+    expected_failed_checks,
 )
 
 SMALL: list[Any] = [
@@ -71,15 +72,7 @@ def named(estimator: Any) -> str:
     return type(estimator).__name__
 
 
-def not_for(estimator: Any) -> dict[str, str]:
-    """What drawing rows leaves out, in scikit-learn's own forests too."""
-    if not getattr(estimator, "bootstrap", False):
-        return {}
-    reason = "a row of weight k is drawn, or not, as one, and k rows each for itself"
-    return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
-
-
-@parametrize_with_checks(SMALL, expected_failed_checks=not_for)
+@parametrize_with_checks(SMALL, expected_failed_checks=expected_failed_checks)
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 

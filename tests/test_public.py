@@ -66,6 +66,7 @@ PUBLIC = [
     "TorchModel",
     "Transport",
     "UnreliableFederation",
+    "expected_failed_checks",
 ]
 
 

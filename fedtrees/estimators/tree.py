@@ -173,7 +173,9 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     ----------
     criterion : {"gini", "entropy", "log_loss"}, default "gini"
     max_depth : int, optional, default 10
-        Levels of splits; each costs one message to a silo and back. None is no limit.
+        Levels of splits; each costs one message to a silo and back. None is no limit, scikit-learn's default, which is
+        not ours: below level 10, nodes are many and hold few rows. Of 100,000 rows, a tree without a limit sends 21
+        times as much and a forest 25 times, and leaves of a single row show it to whoever has the model.
     min_samples_split, min_samples_leaf : int or float, default 2 and 1
         Rows, or a share of them, that a node to be split, and a leaf, must have.
     min_weight_fraction_leaf : float, default 0.0

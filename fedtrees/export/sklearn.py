@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.tree._tree import NODE_DTYPE
 from sklearn.tree._tree import Tree as NativeTree
 
@@ -26,6 +26,7 @@ def to_decision_tree(
     classes: NDArray[Any] | None,
     base: float | NDArray[np.float64] = 0.0,
     names: NDArray[Any] | None = None,
+    random: bool = False,
     **params: Any,
 ) -> DecisionTreeClassifier | DecisionTreeRegressor:
     """A fitted tree of scikit-learn that predicts what a grown one does.
@@ -42,6 +43,8 @@ def to_decision_tree(
         Of a regression, what leaves add to.
     names : (features,), optional
         The columns' names.
+    random : bool, default False
+        Whether its thresholds were drawn: then it is an extra tree of scikit-learn's, which predicts alike.
     **params
         Of the estimator.
 
@@ -61,8 +64,8 @@ def to_decision_tree(
     >>> to_decision_tree(stump, cuts, np.array(["ill", "well"])).predict([[20.0], [37.5]]).tolist()
     ['ill', 'well']
     """
-    kind = DecisionTreeRegressor if classes is None else DecisionTreeClassifier
-    model = kind(**params)
+    kinds = (ExtraTreeClassifier, ExtraTreeRegressor) if random else (DecisionTreeClassifier, DecisionTreeRegressor)
+    model = kinds[classes is None](**params)
     model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
     if classes is None:
         model.n_outputs_ = tree.sums.shape[1] // 2
