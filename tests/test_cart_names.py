@@ -47,8 +47,6 @@ REASONS = {
     "splitter": "a tree of random thresholds is a FedExtraTrees of one tree",
     "class_weight": "regressors of scikit-learn have it as an attribute, and no parameter that it could come from",
 }
-if not hasattr(FedTreeClassifier(), "monotonic_cst"):
-    REASONS["monotonic_cst"] = "to come"
 # of these the defaults differ, and why
 DEFAULTS = {"max_depth": "None sends 20 times as much, and leaves of single rows show them; see FedTreeClassifier"}
 RNG = np.random.default_rng(0)

@@ -119,7 +119,9 @@ class GrowingTree:
     def finished(self, rule: Rule, units: Units) -> Tree:
         """The tree with the values of its leaves."""
         bounds = None
-        if len(self.bounds) == len(self.feature):
+        if (
+            len(self.bounds) == len(self.feature) and np.isfinite(self.bounds).any()
+        ):  # a root alone has some in any case
             bounds = self.bounds[self.parent] if rule.bounded_as_parents else self.bounds
         value, h, sums = rule.values(self.sums, units, bounds), rule.mass(self.sums, units), rule.kept(self.sums, units)
         gain, cover = within(self.gain, rule.gains), within(h, np.float32)
