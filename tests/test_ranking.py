@@ -116,7 +116,19 @@ def test_gradients_are_those_of_the_twin(
     weight = rng.uniform(0.5, 2, len(y)).astype(np.float32)
     g, h = np.full(len(y), np.nan), np.full(len(y), np.nan)
     nothing = np.zeros(4, np.uint64)
-    loss.lambdas(margin, y, weight, starts, nothing, np.array([[0, 2], [2, 4]]), nothing[:2], g, h)
+    loss.lambdas(
+        margin,
+        y,
+        weight,
+        starts,
+        nothing,
+        np.array([[0, 2], [2, 4]]),
+        nothing[:2],
+        np.zeros((2, 0)),
+        np.zeros((2, 0)),
+        g,
+        h,
+    )
     for start, stop in pairwise(starts):
         own_g, own_h = twin(loss, margin[start:stop].tolist(), y[start:stop].tolist())
         np.testing.assert_allclose(g[start:stop], np.array(own_g) * weight[start], rtol=1e-9, atol=1e-12)
@@ -140,7 +152,19 @@ def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(seed: int, pair
     names, keys = np.array([seed], np.uint64), rng.integers(2**64, size=2, dtype=np.uint64)
     g, h = np.empty(12), np.empty(12)
     one = np.ones(1, np.float32)
-    loss.lambdas(np.zeros(12, np.float32), y, one, np.array([0, 12]), names, np.array([[0, 1]]), keys, g, h)
+    loss.lambdas(
+        np.zeros(12, np.float32),
+        y,
+        one,
+        np.array([0, 12]),
+        names,
+        np.array([[0, 1]]),
+        keys,
+        np.zeros((2, 0)),
+        np.zeros((2, 0)),
+        g,
+        h,
+    )
     drawn = 12 * pairs if len(set(y.tolist())) > 1 else 0
     assert g.sum() == pytest.approx(0) and h.sum() == pytest.approx(2 * 0.5 * drawn)
     assert (h >= 0.5 * pairs - 1e-12).all() or not drawn

@@ -87,6 +87,8 @@ class FedGBT(HoldsBooster):
         lambdarank_num_pair_per_sample: int | None = None,
         lambdarank_normalization: bool | None = None,
         lambdarank_score_normalization: bool | None = None,
+        lambdarank_unbiased: bool | None = None,
+        lambdarank_bias_norm: float | None = None,
         ndcg_exp_gain: bool | None = None,
         eval_metric: str | Sequence[str] | None = None,
         early_stopping_rounds: int | None = None,
@@ -137,6 +139,8 @@ class FedGBT(HoldsBooster):
         self.lambdarank_num_pair_per_sample = lambdarank_num_pair_per_sample
         self.lambdarank_normalization = lambdarank_normalization
         self.lambdarank_score_normalization = lambdarank_score_normalization
+        self.lambdarank_unbiased = lambdarank_unbiased
+        self.lambdarank_bias_norm = lambdarank_bias_norm
         self.ndcg_exp_gain = ndcg_exp_gain
         self.eval_metric = eval_metric
         self.early_stopping_rounds = early_stopping_rounds
@@ -438,6 +442,7 @@ class FedGBT(HoldsBooster):
             feature_types=["c" if own else "float" for own in categorical] if categorical.any() else None,
             categories=[schema.categories.get(name) for name in schema.names],
             widths=[schema.widths.get(name, 64) for name in schema.names],
+            position_bias=ensemble.bias,
         )
         if earlier is not None:
             booster = earlier.with_new(booster)

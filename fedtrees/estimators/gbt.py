@@ -98,7 +98,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     aft_loss_distribution, aft_loss_distribution_scale : str and float, optional
         Parameters of ``survival:aft``: "normal", "logistic" or "extreme", and a scale; None is "normal" and 1.
     lambdarank_pair_method, lambdarank_num_pair_per_sample, lambdarank_normalization, lambdarank_score_normalization, \
-    ndcg_exp_gain : optional
+    lambdarank_unbiased, lambdarank_bias_norm, ndcg_exp_gain : optional
         Parameters of rankings, see `FedGBTRanker`; None is XGBoost's default.
     eval_metric : str, callable or sequence of these, optional
         What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective. A

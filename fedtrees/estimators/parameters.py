@@ -55,10 +55,11 @@ GROW_POLICIES = ("depthwise", "lossguide")
 OF_LOSSES = (
     "scale_pos_weight", "max_delta_step", "huber_slope", "tweedie_variance_power", "quantile_alpha",
     "aft_loss_distribution", "aft_loss_distribution_scale", "lambdarank_pair_method", "lambdarank_num_pair_per_sample",
-    "lambdarank_normalization", "lambdarank_score_normalization", "ndcg_exp_gain",
+    "lambdarank_normalization", "lambdarank_score_normalization", "lambdarank_unbiased", "lambdarank_bias_norm",
+    "ndcg_exp_gain",
 )  # fmt: skip
 _WORDS = {"aft_loss_distribution": tuple(DISTRIBUTIONS), "lambdarank_pair_method": PAIR_METHODS}
-_SWITCHES = ("lambdarank_normalization", "lambdarank_score_normalization", "ndcg_exp_gain")
+_SWITCHES = ("lambdarank_normalization", "lambdarank_score_normalization", "lambdarank_unbiased", "ndcg_exp_gain")
 
 
 def check_parameters(estimator: Any) -> None:

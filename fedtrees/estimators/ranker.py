@@ -48,6 +48,12 @@ class FedGBTRanker(FedGBT, XGBRanker):
         Whether queries of many pairs count no more for it; None is True.
     lambdarank_score_normalization : bool, optional
         Whether pairs count less that are far apart already; None is True.
+    lambdarank_unbiased : bool, optional
+        Whether relevances are clicks, which come oftener to rows that were shown higher up, and each query's rows stand
+        in the order in which they were shown: pairs are then weighed by what positions are estimated to add, as in
+        XGBoost, from costs that are summed over all silos. None is False.
+    lambdarank_bias_norm : float, optional
+        How much these estimates are smoothed; None is 1.
     ndcg_exp_gain : bool, optional
         Whether a relevance of r is worth ``2**r - 1``, or r; None is True.
 

@@ -93,6 +93,7 @@ def settings_of(
         inherited=None if earlier is None else earlier.trees,
         rounds_before=0 if earlier is None else earlier.rounds,
         grid_before=None if earlier is None else earlier.grid,
+        bias_before=None if earlier is None else earlier.position_bias,
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,
     )

@@ -28,6 +28,8 @@ class Continued:
     rounds : int
     grid : Grid, optional
         That its next round would have had; see `trees.grids.Grids`.
+    position_bias : float32 (2, positions), optional
+        Of a ranking without the bias of positions, its estimate.
     """
 
     model: dict[str, Any]
@@ -35,6 +37,7 @@ class Continued:
     trees: Inherited
     rounds: int
     grid: Grid | None = None
+    position_bias: NDArray[np.float32] | None = None
 
     @staticmethod
     def read(booster: xgboost.Booster) -> Continued:
@@ -58,7 +61,10 @@ class Continued:
         base_margin = _base_margin(model)
         features = int(learner["learner_model_param"]["num_feature"])
         rounds = len(forest["iteration_indptr"]) - 1
-        return Continued(model, learner["objective"]["name"], _inherited(forest, features, base_margin), rounds)
+        biases = [learner["objective"][name] for name in ("ti+", "tj-") if name in learner["objective"]]
+        position_bias = np.array(biases, np.float32) if len(biases) == 2 else None
+        trees = _inherited(forest, features, base_margin)
+        return Continued(model, learner["objective"]["name"], trees, rounds, position_bias=position_bias)
 
     def with_new(self, booster: xgboost.Booster) -> xgboost.Booster:
         """The model that holds the earlier trees, then those of ``booster``, whose names and attributes it takes.

@@ -51,6 +51,8 @@ _PAIRS: Params = {
     "lambdarank_num_pair_per_sample": 2**32 - 1,  # not set
     "lambdarank_normalization": True,
     "lambdarank_score_normalization": True,
+    "lambdarank_unbiased": False,
+    "lambdarank_bias_norm": 1.0,
     "ndcg_exp_gain": True,
 }
 OBJECTIVES = {

@@ -64,6 +64,7 @@ def to_booster(
     feature_types: Sequence[str] | None = None,
     categories: Sequence[Sequence[Any] | None] | None = None,
     widths: Sequence[int] | None = None,
+    position_bias: NDArray[np.float32] | None = None,
 ) -> xgboost.Booster:
     """Write trees as XGBoost's own model and load it.
 
@@ -93,6 +94,8 @@ def to_booster(
         categorical need them, if the Booster is to find the codes in a frame by itself.
     widths : sequence of int, optional
         Of each feature, the bits of categories that are whole numbers; without, 64.
+    position_bias : float32 (2, positions), optional
+        Of a ranking without the bias of positions, its estimate.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def to_booster(
                 "num_feature": str(cuts.n_features),
                 "num_target": str(1 if known.multiclass else n_targets),
             },
-            "objective": known.as_json(objective, n_classes, params or {}),
+            "objective": known.as_json(objective, n_classes, params or {}) | _biases(position_bias),
         },
         "version": SCHEMA,
     }
@@ -224,6 +227,13 @@ def storable_base_margin(objective: str, margin: ArrayLike) -> NDArray[np.float3
         return wished
     reached = [link.nearest(value)[1] for value in wished.ravel()]
     return np.array(reached, dtype=np.float32).reshape(wished.shape)
+
+
+def _biases(position_bias: NDArray[np.float32] | None) -> dict[str, object]:
+    """The biases of positions by XGBoost's names, of the better rows' and of the others'."""
+    if position_bias is None:
+        return {}
+    return {name: own.astype(">f4") for name, own in zip(("ti+", "tj-"), position_bias, strict=True)}
 
 
 def _one_a_feature(what: str, words: Sequence[str] | None, cuts: Cuts) -> list[str]:

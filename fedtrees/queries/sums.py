@@ -48,6 +48,15 @@ def sums_by_power(values: NDArray[np.float32]) -> Vector:
     return np.concatenate([sums, counts]).astype(np.int64)
 
 
+def sums_by_power_of(values: NDArray[np.float32], group: NDArray[np.integer], groups: int) -> Vector:
+    """`sums_by_power` of each group's finite values, int64 (groups, N_PLACES)."""
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    power = np.maximum(exponent - MANTISSA_BITS, LOWEST) - LOWEST
+    whole = np.ldexp(mantissa, exponent - LOWEST - power)
+    sums = np.bincount(group * N_PLACES + power, weights=whole, minlength=groups * N_PLACES)
+    return sums.astype(np.int64).reshape(groups, N_PLACES)
+
+
 def restore_sum(total: Vector) -> float:
     """The real number that sums by power stand for, rounded once; infinite or NaN where a term was."""
     infinite, minus_infinite, nan = total[N_POWERS:].tolist()

@@ -33,6 +33,7 @@ from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
+from fedtrees.trees.position_bias import PositionBiases
 from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
 from fedtrees.trees.row_draws import MOST_SHARE, RowDraws
@@ -75,6 +76,7 @@ class Settings:
     inherited: Inherited | None = None  # what the training goes on from
     rounds_before: int = 0  # of that: draws go on from there
     grid_before: Grid | None = None  # that its next round would have had
+    bias_before: NDArray[np.float32] | None = None  # of positions, of a ranking without it
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
     min_bin_rows: int = 1
@@ -105,6 +107,8 @@ class Ensemble:
         What a training that goes on needs to be the same as one that did not end; see `grids.Grids`.
     draws : RowDraws, optional
         How the first round's trees drew rows, where they drew any several times.
+    bias : float32 (2, positions), optional
+        Of positions, of a ranking without it; see `position_bias`.
     """
 
     trees: list[Tree]
@@ -114,6 +118,7 @@ class Ensemble:
     rare: RareCategories | None = None
     grid: Grid | None = None
     draws: RowDraws | None = None
+    bias: NDArray[np.float32] | None = None
 
     def apart(self) -> list[Tree]:
         """The trees for rows whose categories are all told apart."""
@@ -184,7 +189,8 @@ def boost(
         number = settings.rounds_before + round  # of all rounds of the model: draws are named by it
         cohort = settings.sampler.draw(n_silos, settings.seed, number)
         grid = grids.exponents(channel, cohort)
-        grown, answers = grow(plan, channel, cohort, grid, grids.riders(), number)
+        riders = grids.riders() + ([] if start.biases is None else [start.biases.question()])
+        grown, answers = grow(plan, channel, cohort, grid, riders, number)
         if settings.reweigher is not None and not grown[0].cover[0]:
             continue  # nobody was there whose errors could weigh
         if start.quantile is not None:
@@ -206,6 +212,9 @@ def boost(
         if settings.reweigher is not None and settings.reweigher.done:
             break
         ensemble = replace(ensemble, grid=grids.next)
+        if start.biases is not None:
+            start.biases.learn(channel, answers[-1])
+            ensemble = replace(ensemble, bias=start.biases.bias)
         moves = _moves(grown, settings.parallel) if start.evaluation.curves else None
         scores = start.evaluation.score(channel, everyone, steps=moves)
         if observer and observer.after(round, scores, ensemble):
@@ -244,6 +253,7 @@ class _Start:
     base_margin: NDArray[np.float32]
     rare: RareCategories | None
     draws: RowDraws | None
+    biases: PositionBiases | None
 
 
 def _start(
@@ -300,7 +310,10 @@ def _start(
     grids = Grids(loss, *weights.exponents, gradients, weights.rows, hazards, weights.whole, grid)
     quantile = _leaf_quantile(weights, loss, plan.outputs)
     drawn = begin.draws() if settings.bootstrap else None
-    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare, drawn)
+    biases = None
+    if isinstance(loss, RankingLoss) and loss.positions:
+        biases = PositionBiases.prepare(channel, loss, summary.rows, settings.bias_before)
+    return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare, drawn, biases)
 
 
 def _share_drawn(subsample: float | int, rows: int) -> float:

@@ -96,6 +96,9 @@ class Boosting:
         self._prepared: tuple[object, ...] = ()
         self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
         self._filled: tuple[object, ...] = ()
+        # of a ranking without the bias of positions, that, and what rows add to its next estimate
+        positions = self.loss.positions if isinstance(self.loss, RankingLoss) else 0
+        self.bias, self.costs = np.ones((2, positions)), np.zeros((2, rows if positions else 0))
         # where bins of time start, and what the server says of each; see `risk`
         self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
@@ -230,9 +233,16 @@ class Boosting:
         names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
 
         def fill(which: Ranges) -> None:
-            loss.lambdas(self.margin[0], self.target, self.weight, starts, names, which, keys, g, h)
+            loss.lambdas(
+                self.margin[0], self.target, self.weight, starts, names, which, keys, self.bias, self.costs, g, h
+            )
 
         silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
+
+    def position_costs(self, silo: Silo) -> NDArray[np.float64]:
+        """What the rows asked add to their positions' costs; see `ranking_kernels.lambdas`."""
+        self._fill_statistics(silo)
+        return self.costs
 
     def exponent_counts(self, silo: Silo) -> Vector:
         """The gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""

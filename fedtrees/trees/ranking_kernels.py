@@ -10,6 +10,7 @@ from fedtrees.core.elementary import exp, log
 NDCG, PAIRWISE, MAP = range(3)
 LN2 = 0.6931471805599453
 SMALLEST_HESSIAN = 1e-16
+SMALLEST_BIAS = 1e-16  # nothing is divided by less
 APART = 0.01  # what a difference of scores is at the least, where pairs count by it
 
 
@@ -56,8 +57,12 @@ def _change(kind, exponential, y, order, high, low, discount, ideal, relevant, p
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _compare(how, scores, y, order, one, other, discount, ideal, relevant, precision, g, h):
-    """Add a pair of ranks to its rows' gradients and hessians; returns the size of the gradient."""
+def _compare(how, scores, y, order, one, other, discount, ideal, relevant, precision, bias, costs, g, h):
+    """Add a pair of ranks to its rows' gradients and hessians; returns the size of the gradient.
+
+    With biases of positions, which are places in the query's rows, the pair's weight is divided by both, and its cost
+    is noted: equations 30 and 31 of Hu et al. (2019), "Unbiased LambdaMART", as XGBoost has them.
+    """
     kind, _, _, _, by_difference, exponential = how
     if y[order[one]] == y[order[other]]:
         return 0.0
@@ -72,6 +77,16 @@ def _compare(how, scores, y, order, one, other, discount, ideal, relevant, preci
         change /= abs(ahead) + APART
     p = 1.0 / (1.0 + exp(-ahead))
     slope, bend = (1.0 - p) * change, 2.0 * max(p * (1.0 - p), SMALLEST_HESSIAN) * change
+    if better < bias.shape[1] and worse < bias.shape[1]:
+        cost = (ahead - log(p) if ahead > 0.0 else -log(1.0 - p)) * change
+        plus, minus = bias[0, better], bias[1, worse]
+        if minus >= SMALLEST_BIAS:
+            costs[0, better] += cost / minus
+        if plus >= SMALLEST_BIAS:
+            costs[1, worse] += cost / plus
+        if minus >= SMALLEST_BIAS and plus >= SMALLEST_BIAS:
+            slope /= plus * minus
+            bend /= plus * minus
     g[better] -= slope
     g[worse] += slope
     h[better] += bend
@@ -80,7 +95,7 @@ def _compare(how, scores, y, order, one, other, discount, ideal, relevant, preci
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, precision, g, h):
+def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, precision, bias, costs, g, h):
     """Compare each row with some of other relevances, drawn by the query's name."""
     n, pairs = order.shape[0], how[2]
     by_relevance = np.argsort(-y[order], kind="mergesort")  # ranks, the most relevant first
@@ -100,13 +115,13 @@ def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, pr
                     chosen += (stop - start) if chosen >= start else 0
                     _compare(
                         how, scores, y, order, by_relevance[start + k], by_relevance[chosen], discount, ideal, relevant,
-                        precision, g, h,
+                        precision, bias, costs, g, h,
                     )  # fmt: skip
         start = stop
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def lambdas(how, margin, y, weight, starts, names, which, keys, g, h):
+def lambdas(how, margin, y, weight, starts, names, which, keys, bias, costs, g, h):
     """Compute gradients and hessians of the rows of some queries, weights included.
 
     how: (kind, truncated, pairs, normalised, by difference, exponential) IN; see `losses.ranking.RankingLoss`
@@ -116,6 +131,8 @@ def lambdas(how, margin, y, weight, starts, names, which, keys, g, h):
     names: uint64 (queries,) IN
     which: int64 (ranges, 2) IN; the queries to do
     keys: uint64 (2,) IN; of the lots
+    bias: float64 (2, positions) IN; of the better row's position and of the other's; no positions where there is none
+    costs: float64 (2, rows) OUT; what each row's position adds to these; (2, 0) where there is none
     g, h: float64 (rows,) OUT
     """
     kind, truncated, pairs, normalised, _, exponential = how
@@ -131,7 +148,8 @@ def lambdas(how, margin, y, weight, starts, names, which, keys, g, h):
             rows = slice(starts[q], starts[q + 1])
             scores, own_y, own_g, own_h = margin[rows], y[rows], g[rows], h[rows]
             n = scores.shape[0]
-            own_g[:], own_h[:] = 0.0, 0.0
+            own_costs = costs[:, rows]
+            own_g[:], own_h[:], own_costs[:] = 0.0, 0.0, 0.0
             order = np.argsort(-scores, kind="mergesort")  # a stable one: equal scores stay in the rows' order
             relevant, precision = np.zeros(n, np.float64), np.zeros(n, np.float64)
             ideal, total, found = 0.0, 0.0, 0.0
@@ -148,12 +166,14 @@ def lambdas(how, margin, y, weight, starts, names, which, keys, g, h):
                 for one in range(min(n, pairs)):
                     for other in range(one + 1, n):
                         size += _compare(
-                            how, scores, own_y, order, one, other, discount, ideal, relevant, precision, own_g, own_h
-                        )
+                            how, scores, own_y, order, one, other, discount, ideal, relevant, precision, bias,
+                            own_costs, own_g, own_h,
+                        )  # fmt: skip
             else:
                 _draw_pairs(
-                    how, scores, own_y, order, names[q], keys, discount, ideal, relevant, precision, own_g, own_h
-                )
+                    how, scores, own_y, order, names[q], keys, discount, ideal, relevant, precision, bias, own_costs,
+                    own_g, own_h,
+                )  # fmt: skip
             scale = np.float64(weight[starts[q] * step])
             if normalised and truncated and size > 0.0:
                 scale *= log(1.0 + 2.0 * size) / LN2 / (2.0 * size)

@@ -14,6 +14,8 @@ from fedtrees.trees.losses.base import Doubles, Floats, Loss, Params, Ranges, ch
 
 PAIR_METHODS = ("topk", "mean")
 LARGEST_GAIN = 31  # XGBoost's: 2 to more is beyond 32 bits
+MOST_POSITIONS = 4096  # that biases are estimated of
+TRACKED_POSITIONS = 32  # where pairs are drawn: XGBoost's
 MOST_PAIRS = 32  # of each row, where nothing is said: XGBoost's ``topk``
 
 # A query's lambdas add up to 100 a pair at the most, as scores are told apart by 0.01 at the least. They are scaled by
@@ -37,6 +39,11 @@ class RankingLoss(Loss):
         Whether pairs count less that are far apart already.
     ndcg_exp_gain : bool, default True
         Whether a relevance of r is worth ``2**r - 1``, or r.
+    lambdarank_unbiased : bool, default False
+        Whether relevances are clicks, which come oftener to rows that are shown higher up: pairs are then weighed by
+        what positions are estimated to add; Hu et al. (2019). Rows stand in the order in which they were shown.
+    lambdarank_bias_norm : float, default 1.0
+        How much these estimates are smoothed.
     weight_norm : float, default 1.0
         What weights are multiplied by: queries over the sum of their weights.
     """
@@ -47,6 +54,8 @@ class RankingLoss(Loss):
     lambdarank_normalization: bool = True
     lambdarank_score_normalization: bool = True
     ndcg_exp_gain: bool = True
+    lambdarank_unbiased: bool = False
+    lambdarank_bias_norm: float = 1.0
     weight_norm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -55,6 +64,19 @@ class RankingLoss(Loss):
         pairs = self.lambdarank_num_pair_per_sample
         if pairs is not None and not (1 <= pairs <= 1_000_000 and pairs == int(pairs)):
             raise ParameterError(f"lambdarank_num_pair_per_sample={pairs!r}: give a whole number from 1, or None.")
+
+        if self.lambdarank_unbiased and self.positions > MOST_POSITIONS:
+            raise ParameterError(
+                f"lambdarank_num_pair_per_sample={pairs!r}: biases are estimated of {MOST_POSITIONS} positions at the "
+                "most; give fewer, or leave lambdarank_unbiased out."
+            )
+
+    @property
+    def positions(self) -> int:
+        """Of how many positions biases are estimated, as in XGBoost."""
+        if not self.lambdarank_unbiased:
+            return 0
+        return self.pairs if self.is_truncated else TRACKED_POSITIONS
 
     @property
     def is_truncated(self) -> bool:
@@ -98,21 +120,21 @@ class RankingLoss(Loss):
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
-        if not (self.is_truncated and self.lambdarank_normalization):
+        if not (self.is_truncated and self.lambdarank_normalization) or self.lambdarank_unbiased:
             return None
         norm = float(np.float32(self.weight_norm)) * 1.001
         return MOST_GRADIENT * norm, MOST_HESSIAN * norm
 
     def lambdas(
         self, margin: Floats, y: Floats, weight: Floats, starts: Ranges, names: RowIds, which: Ranges, keys: RowIds,
-        g: Doubles, h: Doubles,
+        bias: Doubles, costs: Doubles, g: Doubles, h: Doubles,
     ) -> None:  # fmt: skip
         """Gradients and hessians of the rows of some queries; see `ranking_kernels.lambdas`."""
         how = (
             self.code, self.is_truncated, self.pairs, bool(self.lambdarank_normalization),
             bool(self.lambdarank_score_normalization), bool(self.ndcg_exp_gain),
         )  # fmt: skip
-        ranking_kernels.lambdas(how, margin, y, weight, starts, names, which, keys, g, h)
+        ranking_kernels.lambdas(how, margin, y, weight, starts, names, which, keys, bias, costs, g, h)
 
 
 @dataclass(frozen=True)
