@@ -167,6 +167,10 @@ def adaptive(kind: str) -> Any:
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fedavg": ({}, {}),
     "fedavg of all rows": ({"batch": None}, {"batch_size": None}),
+    "gradients": (
+        {"batch": None, "epochs": 1, "alpha": 0.1},
+        {"batch_size": None, "local_epochs": 1, "alpha": 0.1, "upload": "gradients"},
+    ),
     "a penalty": ({"alpha": 0.1}, {"alpha": 0.1}),
     "five epochs": ({"epochs": 5}, {"local_epochs": 5}),
     "stragglers": ({"epochs": 5, "stragglers": 0.6}, {"local_epochs": 5, "stragglers": 0.6}),
