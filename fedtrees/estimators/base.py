@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,8 +12,7 @@ from sklearn.base import BaseEstimator
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Federation, PlainChannel
-from fedtrees.core.silo import Silo
-from fedtrees.core.silo_column import codes_of_silos, schema_with_silos
+from fedtrees.core.silo_column import schema_with_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import ParameterError
@@ -23,12 +21,11 @@ from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.earlier_model import go_on_from
-from fedtrees.estimators.model import HoldsBooster
-from fedtrees.estimators.model_file import describe, note_own_silo
+from fedtrees.estimators.model_file import describe
 from fedtrees.estimators.modes import check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_feature_weights, check_parameters, seed_of
-from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
+from fedtrees.estimators.personalizing import Personalizes
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import refuse_categories, settings_of
 from fedtrees.estimators.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
@@ -36,7 +33,7 @@ from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble
-from fedtrees.trees.constraints import Constraints, Interactions, Monotone
+from fedtrees.trees.constraints import Interactions, Monotone
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 
 if TYPE_CHECKING:
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FedGBT(HoldsBooster):
+class FedGBT(Personalizes):
     """The common part of `FedGBTClassifier` and `FedGBTRegressor`."""
 
     @by_xgboosts_names
@@ -362,62 +359,6 @@ class FedGBT(HoldsBooster):
         self._hold(booster, schema, asked.split_on_silo)
         self._note(monitor)
         return self
-
-    def personalize(self, silo: Silo, how: PersonalTrees | None = None) -> Self:
-        """A copy of this model that fits one silo better; made in that silo, and nothing leaves it.
-
-        Parameters
-        ----------
-        silo : Silo
-        how : MoreTrees or OwnLeaves, optional
-            Whether trees are added, or the leaves of the shared ones are the silo's own; None is ``MoreTrees()``. A
-            model with ``split_on_silo`` has branches of the silo's own: its copy takes all rows for that silo's.
-
-        Returns
-        -------
-        A fitted estimator.
-
-        Raises
-        ------
-        SchemaError
-            If the silo has other columns.
-        DataError
-            If it holds no row, or a label that was not there in training.
-        """
-        shared = self.get_booster()
-        if self._silos is not None:
-            return self._of_silo(silo, how)
-        if callable(self.objective) or self._objective == "survival:aft":
-            what = "a function" if callable(self.objective) else self._objective
-            raise ParameterError(f"personalize: models whose objective is {what} are not made personal.")
-        params = {**self.get_xgb_params(), "objective": self._objective, "nthread": Threads(self.n_jobs).n}
-        for ours in ("n_jobs", "random_state", "base_score", "eval_metric", "validation_fraction"):
-            params.pop(ours, None)
-        params |= Constraints.of(
-            self.monotone_constraints, self.interaction_constraints, self._schema.names
-        ).params()  # fmt: skip
-        if self._objective.startswith("multi:"):
-            params["num_class"] = len(self._schema.labels or ())
-        params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
-        weights = check_feature_weights(self.feature_weights, len(self._schema.names))
-        own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params, weights)
-        personal = copy(self)
-        personal._hold(own, self._schema)
-        personal._note(None)
-        return personal
-
-    def _of_silo(self, silo: Silo, how: PersonalTrees | None) -> Self:
-        """The model as it is of one of the silos that it tells apart."""
-        check_personal(self._schema, silo)
-        if how is not None:
-            raise ParameterError(f"how={how!r}: a model with split_on_silo has the silo's own branches; leave it out.")
-        codes_of_silos(silo.name, self._silos or (), 1)  # refuses others
-        personal = copy(self)
-        personal._Booster = self.booster_.copy()
-        personal._Booster.set_param({"nthread": Threads(self.n_jobs).n})
-        note_own_silo(personal._Booster, silo.name)
-        personal._own_silo = silo.name
-        return personal
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -35,6 +35,11 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     ``binary:logitraw``, ``binary:hinge`` and ``multi:softmax``, too. Where y has several columns of 0 and 1, each is a
     label that a row has or has not, with a tree a round, as in XGBoost.
 
+    All parameters of XGBoost's estimators are taken, as in ``**XGBClassifier(...).get_params()``: None is the default,
+    ``eta``, ``lambda``, ``alpha``, ``min_split_loss``, ``nthread`` and ``seed`` stand for ours, and of choices such as
+    ``tree_method`` or ``device`` the one that is made here; others are refused with a reason. Whatever asks for an
+    `xgboost.XGBClassifier`, such as `xgboost.plot_importance` and SHAP's ``TreeExplainer``, takes this.
+
     Parameters
     ----------
     n_estimators : int, default 100
