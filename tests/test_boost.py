@@ -192,8 +192,8 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
         state = federation.inner._fused.state
         if state is not None:
             most = WORD_ROWS // state.word_rows  # a word is so many rows', and as many fewer are packed
-            assert np.abs(state.words >> 32).max() <= most << STATISTIC_BITS_G
-            assert (state.words & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
+            assert np.abs(state.words[0] >> 32).max() <= most << STATISTIC_BITS_G
+            assert (state.words[0] & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
             last = federation.calls[-1][0].queries[0]
             if isinstance(last, Histograms) and not loss_named(problem.objective).bound():
                 g, h = state.statistics[:, :, federation.inner._fused.rows_asked()]

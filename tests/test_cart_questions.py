@@ -109,7 +109,7 @@ WRONG: list[dict[str, Any]] = [
     {"build_ends": np.zeros(0, np.int32)},
     {"statistics": 2},
     {"bins": BINS + 1},
-    {"exponents": Grid(0, 0, 20)},
+    {"exponents": Grid(0, 0, 39)},
     {"ends": np.int32([2])},
     {"left": np.int32([5, -1, -1])},
 ]

@@ -168,7 +168,7 @@ def test_a_base_score_is_in_the_units_of_a_prediction(share: float) -> None:
     scale=st.sampled_from([0.0, 1.0, 30.0]),
     weighted=st.booleans(),
     weight_exponent=st.integers(-10, 10),
-    extra=st.sampled_from([0, 1, 7, 19]),
+    extra=st.sampled_from([0, 1, 7, 19, 20, 33, 38]),
 )
 def test_words_hold_what_the_gradients_are_on_the_grid(
     loss: Loss, seed: int, scale: float, weighted: bool, weight_exponent: int, extra: int
@@ -192,16 +192,21 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
     bound = loss.bound()
     grid = (grid_of(bound, weight_exponent) if bound else Grid(*exponents))._replace(extra=extra)
     scale_g, scale_h = grid.scales()
-    words, low = np.full(margin.shape, -7), np.full((len(margin), rows if extra else 0), -7)
-    for own in zip(g, h, words, low, strict=True):
-        loss_kernels.pack_statistics(own[0], own[1], ranges, scale_g, scale_h, extra, own[2], own[3])
-    high_g, high_h = words[:, asked] >> 32, words[:, asked] & 0xFFFFFFFF
-    assert (np.abs(high_g) <= 2**STATISTIC_BITS_G).all() and (high_h <= 2**STATISTIC_BITS_H).all()
-    low_g, low_h = (low[:, asked] >> 32, low[:, asked] & 0xFFFFFFFF) if extra else (0 * high_g, 0 * high_h)
-    assert (low_g >= 0).all() and (low_g < 2**extra).all() and (low_h < 2**extra).all()
-    assert ((high_g << extra) + low_g == np.rint(all_g * scale_g)[:, asked]).all()
-    assert ((high_h << extra) + low_h == np.rint(all_h * scale_h)[:, asked]).all()
-    assert (words[:, ~asked] == -7).all()
+    digits, whole_g, whole_h = (0, *grid.further), 0, 0
+    assert sum(digits) == extra
+    for place, own in enumerate(digits):
+        words, below = np.full(margin.shape, -7), sum(digits[place + 1 :])
+        for k in range(len(margin)):
+            loss_kernels.pack_statistics(g[k], h[k], ranges, scale_g, scale_h, own, below, words[k])
+        part_g, part_h = words[:, asked] >> 32, words[:, asked] & 0xFFFFFFFF
+        if place:
+            assert (part_g >= 0).all() and (part_g < 2**own).all() and (part_h < 2**own).all()
+        else:
+            assert (np.abs(part_g) <= 2**STATISTIC_BITS_G).all() and (part_h <= 2**STATISTIC_BITS_H).all()
+        whole_g, whole_h = (whole_g << own) + part_g, (whole_h << own) + part_h
+        assert (words[:, ~asked] == -7).all()
+    assert (whole_g == np.rint(all_g * scale_g)[:, asked]).all()
+    assert (whole_h == np.rint(all_h * scale_h)[:, asked]).all()
 
     if loss.kernel is not None and not extra:  # the words at once
         fused = np.full(margin.shape, -7)

@@ -59,13 +59,14 @@ def test_sums_are_those_of_the_twin(
 
     columns = np.sort(np.stack([rng.permutation(n_features)[:1] for _ in built]), axis=1)
     where = (columns // 8 * rows * 8 + columns % 8).astype(np.uint64)
-    words, digits = (np.where(y % 2 == 0, own << 32, own) for own in (weight, low))
+    words, second = (np.where(y % 2 == 0, own << 32, own) for own in (weight, low))
     sizes, first_bins = np.full(len(built), 11), np.zeros((len(built), 1), np.int64)
     out = np.full(len(built) * classes * 11, 3, np.int64)
-    node_kernels.sum_nodes(
-        bins.reshape(-1), np.uint64(8), words, digits if shift else words[:0], shift, times, plane, order, starts,
-        where, first_bins, sizes, classes, out,
-    )  # fmt: skip
+    for own, digits in ((words, 0), (second, shift)) if shift else ((words, 0),):
+        node_kernels.sum_nodes(
+            bins.reshape(-1), np.uint64(8), own, digits, times, plane, order, starts, where, first_bins, sizes, classes,
+            out,
+        )  # fmt: skip
     found, whole = out.reshape(len(built), classes, 11), (weight << shift) + low
     for slot, at in enumerate(built):
         for k in range(classes):

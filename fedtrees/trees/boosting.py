@@ -16,7 +16,7 @@ from fedtrees.queries.counts import pieces
 from fedtrees.trees import draw_kernels, kernels, loss_kernels, node_kernels, survival_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
-from fedtrees.trees.grid import Grid
+from fedtrees.trees.grid import Grid, further_digits
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
 from fedtrees.trees.margins import first_margin
@@ -44,10 +44,8 @@ class Boosting:
     margin : float32 (outputs, rows)
     node : uint32 (trees, rows)
         The node of the growing tree that a row is known to have reached.
-    words : int64 (outputs, rows)
-        Packed quantised gradients and hessians; their high digits where the grid has more than a word holds.
-    low : int64 (outputs, rows) or (outputs, 0)
-        The other digits, packed likewise.
+    words : list of int64 (outputs, rows)
+        Packed quantised gradients and hessians: the highest digits, and one more for each of `Grid.further`.
     """
 
     def __init__(self, silo: Silo, begin: Begin, cuts: Cuts):
@@ -73,8 +71,7 @@ class Boosting:
         self.inherited: Inherited | None = silo.inherited
         self.margin = self.start_of(silo.table, silo.threads)
         self.node = np.zeros((self.trees, rows), np.uint32)
-        self.words = np.zeros((outputs, rows), np.int64)
-        self.low = np.zeros((outputs, 0), np.int64)
+        self.words = [np.zeros((outputs, rows), np.int64)]
         self.statistics_a_bin = self.loss.statistics_a_bin(len(begin.labels or ()))
         # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
         listed = self.statistics_a_bin > 2 or begin.bootstrap
@@ -162,10 +159,10 @@ class Boosting:
         key = len(self.forest), grid
         if key == self._prepared and silo.ranges is self._ranges:
             return
-        if grid.second and self.low.shape != self.words.shape:
-            self.low = np.zeros(self.words.shape, np.int64)
+        digits = (0, *grid.further)
+        self.words += [np.zeros_like(self.words[0]) for _ in digits[len(self.words) :]]
         scale_g, scale_h = grid.scales()
-        kernel = None if grid.second or self.target.ndim > 1 else self.loss.kernel
+        kernel = None if grid.further or self.target.ndim > 1 else self.loss.kernel
         if kernel is None:
             self._fill_statistics(silo)
         else:
@@ -173,12 +170,12 @@ class Boosting:
 
         def fill(piece: Ranges) -> None:
             if kernel is not None:
-                kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words)
-            else:
-                for own in zip(*self.statistics, self.words, self.low, strict=True):
-                    g, h, words, low = own
-                    loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, grid.second, words, low)
-            for words in (self.words, self.low) if grid.second else (self.words,):
+                kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words[0])
+            for place, words in enumerate(self.words[: len(digits)]):
+                if kernel is None:
+                    below = sum(digits[place + 1 :])
+                    for g, h, own in zip(*self.statistics, words, strict=True):
+                        loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, digits[place], below, own)
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -292,7 +289,7 @@ class Boosting:
         slot_of = self._slots(shape, build)
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self._levels(tree, shape, silo.ranges)
-        words, second = self._words(silo, tree, extra), max(extra, 0)
+        words, further = self._words(silo, tree, extra), further_digits(extra)
         slots = len(build) * (-(-self.statistics_a_bin // 2))
         # words of few digits leave their accumulators room for more rows
         word_rows = min(kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
@@ -304,9 +301,9 @@ class Boosting:
             wide = self._scratch("wide", place, slots * 2 * cuts.total_bins)
             wide[:] = 0
             wide = wide.reshape(slots, 2, cuts.total_bins)
-            # the digits of a second word are summed after those of the first, which have then moved rows to their nodes
-            for digits, down in zip(words, (levels, 0), strict=False):
-                wide <<= second
+            # the digits of further words are summed after those of the first, which have then moved rows to their nodes
+            for digits, shift, down in zip(words, (0, *further), (levels, *(0 for _ in further)), strict=True):
+                wide <<= shift
                 kernels.grow_level(
                     self.bins, digits, self.plane, self.node[tree], ranges, down,
                     shape.walk(self.bins), slot_of, offsets, stride, packed, wide, word_rows,
@@ -348,11 +345,12 @@ class Boosting:
         columns: NDArray[np.uint64], bins: NDArray[np.int64], sizes: NDArray[np.int64], out: Vector,
     ) -> None:  # fmt: skip
         """Write the sums of each bin of some nodes' own features to ``out``; see `node_kernels.sum_nodes`."""
-        words, *low = self._digits(tree, extra)
-        node_kernels.sum_nodes(
-            self.bins.reshape(-1), np.uint64(self.bins.shape[2]), words, low[0] if low else words[:0], max(extra, 0),
-            self._times(silo, tree), self.plane, order, starts, columns, bins, sizes, self.statistics_a_bin, out,
-        )  # fmt: skip
+        flat, a_group, times = self.bins.reshape(-1), np.uint64(self.bins.shape[2]), self._times(silo, tree)
+        for words, digits in zip(self._digits(tree, extra), (0, *further_digits(extra)), strict=True):
+            node_kernels.sum_nodes(
+                flat, a_group, words, digits, times, self.plane, order, starts, columns, bins, sizes,
+                self.statistics_a_bin, out,
+            )  # fmt: skip
 
     def residual_counts(
         self, silo: Silo, tree: int, shape: Shape, slot_of: NDArray[np.int32], low: NDArray[np.uint32],
@@ -380,8 +378,7 @@ class Boosting:
 
     def _digits(self, tree: int, extra: int) -> list[Vector]:
         """The words of a round's tree, by digits: those of its output."""
-        output = self._output(tree)
-        return [self.words[output], self.low[output]][: 2 if extra > 0 else 1]
+        return [words[self._output(tree)] for words in self.words[: 1 + len(further_digits(extra))]]
 
     def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
         """`_digits`, and 0 for the rows that the tree does not draw."""

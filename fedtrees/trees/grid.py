@@ -8,6 +8,21 @@ from typing import NamedTuple
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 
 
+MOST_EXTRA = 2 * STATISTIC_BITS_G  # three words together hold more than a float64 has
+
+
+def further_digits(extra: int) -> tuple[int, ...]:
+    """The digits that go to each word after the first.
+
+    Examples
+    --------
+    >>> further_digits(0), further_digits(7), further_digits(34)
+    ((), (7,), (19, 15))
+    """
+    whole, rest = divmod(max(extra, 0), STATISTIC_BITS_G)
+    return (STATISTIC_BITS_G,) * whole + ((rest,) if rest else ())
+
+
 class Grid(NamedTuple):
     """Powers of two that bound a row's gradient and hessian, and how finely they are told.
 
@@ -16,7 +31,7 @@ class Grid(NamedTuple):
     g, h : int
         Every gradient is at most ``2 ** g``, every hessian at most ``2 ** h``.
     extra : int
-        Digits beyond those that one packed word holds; they go to a second word. Below 0, so many fewer: where rows are
+        Digits beyond those that one packed word holds; they go to further words. Below 0, so many fewer: where rows are
         counted, integers need none.
 
     Examples
@@ -41,6 +56,6 @@ class Grid(NamedTuple):
         return STATISTIC_BITS_H + self.extra
 
     @property
-    def second(self) -> int:
-        """Digits that go to the second word."""
-        return max(self.extra, 0)
+    def further(self) -> tuple[int, ...]:
+        """The digits that go to each further word, the higher ones first."""
+        return further_digits(self.extra)

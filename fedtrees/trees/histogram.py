@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from fedtrees.core.query import Query
 from fedtrees.core.ring import N_EXPONENTS, Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.trees import kernels
-from fedtrees.trees.grid import Grid
+from fedtrees.trees.grid import MOST_EXTRA, Grid
+from fedtrees.trees.kernels import STATISTIC_BITS_G
 from fedtrees.trees.tree import Cuts, Shape, cuts_up
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Histograms(Query, frozen=True, eq=False):
             raise ProtocolError("histograms were asked for before, or of other bins than, the cut points")
         if not len(self.build) or not cuts_up(self.build_ends, len(self.ends), len(self.build)):
             raise ProtocolError("histograms were asked for of no nodes, or of other trees' than the question has")
-        if abs(self.exponents.extra) > kernels.STATISTIC_BITS_G:
+        if not -STATISTIC_BITS_G <= self.exponents.extra <= MOST_EXTRA:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         return state
 

@@ -153,23 +153,22 @@ def statistics(kind, parameter, margin, y, weight, ranges, g, h):
 
 
 @njit(nogil=True, cache=True)
-def pack_statistics(g, h, ranges, scale_g, scale_h, extra, words, low):
-    """Quantise gradients and hessians; what the words cannot hold goes to a second word.
+def pack_statistics(g, h, ranges, scale_g, scale_h, digits, below, words):
+    """Quantise gradients and hessians to one of the words that hold their digits.
 
     g, h: float64 (rows,), ranges: int64 (ranges, 2) IN
     scale_g, scale_h: float IN; of the grid with its extra digits
-    extra: int IN; the digits that go to the second word, 0 for none
-    words: int64 (rows,) OUT; the high digits, rounded down
-    low: int64 (rows,), or (0,) without extra digits, OUT; the low ones, from 0 to 2**extra - 1
+    digits: int IN; of the word, which are from 0 to 2**digits - 1; 0 for the highest word, which has all that are left
+        and is rounded down
+    below: int IN; the digits that go to words below this one
+    words: int64 (rows,) OUT
     """
-    half, more = np.int64(32), np.int64(extra)
-    mask = (np.int64(1) << more) - np.int64(1)
+    half, shift = np.int64(32), np.int64(below)
+    mask = (np.int64(1) << np.int64(digits)) - np.int64(1) if digits else np.int64(-1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
             own_g, own_h = np.int64(np.rint(g[i] * scale_g)), np.int64(np.rint(h[i] * scale_h))
-            words[i] = ((own_g >> more) << half) + (own_h >> more)
-            if extra:
-                low[i] = ((own_g & mask) << half) + (own_h & mask)
+            words[i] = (((own_g >> shift) & mask) << half) + ((own_h >> shift) & mask)
 
 
 @njit(nogil=True, cache=True)

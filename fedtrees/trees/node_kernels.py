@@ -61,26 +61,29 @@ def _add(flat, a_group, words, times, plane, rows, columns, bins, size, out):
 
 
 @njit(nogil=True, cache=True)
-def sum_nodes(flat, a_group, words, low, shift, times, plane, order, starts, columns, bins, sizes, statistics, out):
-    """Sum the histograms of each node's own features.
+def sum_nodes(
+    flat, a_group, words, further, times, plane, order, starts, columns, bins, sizes, statistics, out,
+):  # fmt: skip
+    """Sum the histograms of each node's own features, of one word of the rows' digits.
 
     flat: uint8 or uint16 (any,) IN; bins as in `kernels.grow_level`, flat
     a_group: uint64 IN; features a group
-    words, low: int64 (rows,) IN; packed (g, h), and so many binary digits more as ``shift`` says; no rows where none
+    words: int64 (rows,) IN; packed (g, h)
+    further: int IN; 0 for the first word, else how many digits this one adds to what ``out`` has of the words before
     times, plane: uint8 (rows,) or (0,) IN; as in `list_rows` and `kernels.grow_level`
     order, starts: IN; the rows of each of the nodes, see `list_rows`
     columns: uint64 (nodes, features a node) IN; where the feature's bin of row 0 stands in the flat bins
     bins: int64 (nodes, features a node) IN; where the feature's bins start in the node's own sums
     sizes: int64 (nodes,) IN; a node's bins, which is how far its next statistic is
     statistics: int IN; sums of a bin
-    out: int64 (integers,) OUT; node after node
+    out: int64 (integers,) IN OUT; node after node
     """
     end = 0
     for node in range(sizes.shape[0]):
         first, end = end, end + statistics * sizes[node]
         own, rows = out[first:end], order[starts[node] : starts[node + 1]]
-        own[:] = 0
+        if further:
+            own <<= further
+        else:
+            own[:] = 0
         _add(flat, a_group, words, times, plane, rows, columns[node], bins[node], sizes[node], own)
-        if low.shape[0]:
-            own <<= shift
-            _add(flat, a_group, low, times, plane, rows, columns[node], bins[node], sizes[node], own)
