@@ -150,9 +150,9 @@ class Impurity:
 
         def search(first: int) -> None:
             impurity_kernels.best_splits(
-                CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units, least,
-                counted, least_rows, columns, allowed, chance, direction, bounds, gain, feature, split, default_left,
-                left,
+                CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units,
+                plain.units.noise, least, counted, least_rows, columns, allowed, chance, direction, bounds, gain,
+                feature, split, default_left, left,
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))

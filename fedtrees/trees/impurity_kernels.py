@@ -8,7 +8,6 @@ from numba import njit
 from fedtrees.core.elementary import log
 
 GINI, ENTROPY, SQUARED, POISSON = range(4)  # of classes, and from SQUARED on, of numbers
-NOISE = 1e-12  # a gain below this share of what it is the difference of is a rounding
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -23,23 +22,26 @@ def _mass(kind, sums):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _purity(kind, sums, mass):
-    """A node's mass less mass times impurity, or what is as good: only differences count.
+def _log_of_more(x):
+    """The logarithm of 1 + x, right to the last digits of a small x; Kahan's, see Higham (2002), section 1.14.1."""
+    more = 1.0 + x
+    return x if more == 1.0 else log(more) * (x / (more - 1.0))
 
-    Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
-    (1984), chapters 4 and 8.
-    """
-    if kind == SQUARED:
-        return sums[0] * sums[0] / mass
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _between(left, right, left_mass, right_mass):
+    """What children's entropies save of their parent's, in natural units: how far their shares of classes are apart."""
     value = 0.0
-    if kind == GINI:
-        for own in sums:
-            value += own * own
-        return value / mass
-    for own in sums:
-        if own > 0.0:
-            value += own * log(own / mass)
-    return value * 1.4426950408889634  # 1 / log(2)
+    for s in range(len(left)):
+        both = left[s] + right[s]
+        if both > 0.0:
+            apart, on_left, on_right = left[s] * right_mass - right[s] * left_mass, 0.0, 0.0
+            if left[s] > 0.0:
+                on_left = left[s] * _log_of_more(apart / (both * left_mass))
+            if right[s] > 0.0:
+                on_right = right[s] * _log_of_more(-apart / (both * right_mass))
+            value += on_left + on_right  # the same where the sides are exchanged
+    return value
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -51,27 +53,28 @@ def _deviance_saved(on_left, on_right, left_mass, right_mass):
     """
     if on_left <= 0.0 or on_right <= 0.0:
         return 0.0
-    mean = (on_left + on_right) / (left_mass + right_mass)
-    value = on_left * log(on_left / left_mass / mean) + on_right * log(on_right / right_mass / mean)
-    return value if value > NOISE * (on_left + on_right) else 0.0
+    apart, both = on_left * right_mass - on_right * left_mass, on_left + on_right
+    saved = on_left * _log_of_more(apart / (both * left_mass)) + on_right * _log_of_more(-apart / (both * right_mass))
+    return max(saved, 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _mean_saved(kind, left, right, left_mass, right_mass):
+def _mean_saved(kind, left, right, left_mass, right_mass, noise):
     """What a split saves each of several outputs, in the mean; sums stand output after output.
 
     Of squares it is told by how far the children's means are apart.
     """
     saved, outputs = 0.0, len(left) // 2
     for k in range(0, len(left), 2):
-        if kind == POISSON:
-            if left[k] >= 0.0 or right[k] >= 0.0:
-                return 0.0
-            saved += _deviance_saved(-left[k], -right[k], left_mass, right_mass)
-            continue
+        if kind == POISSON and (left[k] >= 0.0 or right[k] >= 0.0):
+            return 0.0
         left_mean, right_mean = left[k] / left_mass, right[k] / right_mass
         apart = (left_mean - right_mean) * (left_mean - right_mean)
-        if apart > NOISE * (left_mean * left_mean + right_mean * right_mean):
+        if not apart > noise * (left_mean * left_mean + right_mean * right_mean):
+            continue
+        if kind == POISSON:
+            saved += _deviance_saved(-left[k], -right[k], left_mass, right_mass)
+        else:
             saved += apart * (left_mass * right_mass / (left_mass + right_mass))
     return saved / outputs
 
@@ -102,29 +105,46 @@ def _classes(sums):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _gain_of(kind, left_real, right_real, least, before):
-    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light."""
+def _gain_of(kind, left_real, right_real, least, noise):
+    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light.
+
+    Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
+    (1984), chapters 4 and 8. What masses times impurities lose by a split is told by how far the children are apart: a
+    difference of impurities would be lost where one child's sums are many times the other's, or far from 0.
+    """
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
     if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
         return -1.0
     if kind >= SQUARED and len(left_real) > 2:
-        return _mean_saved(kind, left_real, right_real, left_mass, right_mass)
+        return _mean_saved(kind, left_real, right_real, left_mass, right_mass, noise)
+    apart, size = 0.0, 0.0  # of the child's mean or shares and the other's, the squared distance, and their squares
+    if kind >= SQUARED:
+        left_mean, right_mean = left_real[0] / left_mass, right_real[0] / right_mass
+        apart = (left_mean - right_mean) * (left_mean - right_mean)
+        size = left_mean * left_mean + right_mean * right_mean
+    else:
+        for s in range(len(left_real)):
+            left_share, right_share = left_real[s] / left_mass, right_real[s] / right_mass
+            apart += (left_share - right_share) * (left_share - right_share)
+            size += left_share * left_share + right_share * right_share
+    if not apart > noise * size:
+        return 0.0
     if kind == POISSON:
         return _deviance_saved(-left_real[0], -right_real[0], left_mass, right_mass)
-    both = _purity(kind, left_real, left_mass), _purity(kind, right_real, right_mass)
-    value = both[0] + both[1] - before
-    return value if value > NOISE * (abs(both[0]) + abs(both[1])) else 0.0
+    if kind == ENTROPY:
+        return max(_between(left_real, right_real, left_mass, right_mass) * 1.4426950408889634, 0.0)  # 1 / log(2)
+    return apart * (left_mass * right_mass / (left_mass + right_mass))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _gain(kind, left, total, units, least, before, left_real, right_real):
+def _gain(kind, left, total, units, least, noise, left_real, right_real):
     """`_gain_of`, of integer sums; two fit registers."""
     if left.shape[0] == 2:
         two = left[0] * units[0], left[1] * units[1]
-        return _gain_of(kind, two, ((total[0] - left[0]) * units[0], (total[1] - left[1]) * units[1]), least, before)
+        return _gain_of(kind, two, ((total[0] - left[0]) * units[0], (total[1] - left[1]) * units[1]), least, noise)
     for s in range(left.shape[0]):
         left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
-    return _gain_of(kind, left_real, right_real, least, before)
+    return _gain_of(kind, left_real, right_real, least, noise)
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -199,7 +219,7 @@ def _only(filled, chance, middles):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _by_feature(
-    kind, own, n, filled, misses, total, units, least, counted, least_rows, before, chance, order, middles, best, found,
+    kind, own, n, filled, misses, total, units, least, counted, least_rows, noise, chance, order, middles, best, found,
     scratch,
 ):  # fmt: skip
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
@@ -230,7 +250,7 @@ def _by_feature(
                 continue
             if order[0] != 0 and not _in_order(kind, left, total, units, order[0], order[1], order[2]):
                 continue
-            value = _gain(kind, left, total, units, least, before, left_real, right_real)
+            value = _gain(kind, left, total, units, least, noise, left_real, right_real)
             if value > best:
                 best, best_k, found[1] = value, k, missing_left
     if best_k == last:
@@ -243,8 +263,8 @@ def _by_feature(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    kind, histograms, starts, totals, first, last, layout, units, least, counted, least_rows, columns, allowed, chance,
-    direction, bounds, gain, feature, split, default_left, left_sums,
+    kind, histograms, starts, totals, first, last, layout, units, noise, least, counted, least_rows, columns, allowed,
+    chance, direction, bounds, gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
 
@@ -257,6 +277,7 @@ def best_splits(
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
         middles: float64 (any,), ends: int64 (features + 1,)) IN; the last two are of values, see `trees.tree.Cuts`
     units: float64 (statistics,) IN; what one step of each sum stands for
+    noise: float IN; a squared distance between children is a rounding below this share of their squares
     least: float64 (nodes,) IN; what each child must weigh
     counted: float64 (statistics,) IN; how many rows one step of each sum is; none where ``least`` says all
     least_rows: float64 (nodes,) IN; how many rows each child must have
@@ -271,7 +292,7 @@ def best_splits(
     offsets, n_values, has_missing, middles, ends = layout
     found, scratch = np.zeros(2, np.int64), np.zeros((3, totals.shape[1]), np.int64)
     any_rows, filled = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.int64)
-    real, n_columns = np.zeros(totals.shape[1]), columns.shape[1] if len(columns) else len(n_values)
+    n_columns = columns.shape[1] if len(columns) else len(n_values)
     for node in range(first, last):
         total, width = totals[node], np.int64(0)
         for place in range(n_columns):
@@ -280,10 +301,6 @@ def best_splits(
         own = histograms[starts[node] : starts[node] + len(total) * width].reshape(len(total), width)
         rows = any_rows[:width]
         _any_rows(own, rows)
-        for s in range(total.shape[0]):
-            real[s] = total[s] * units[s]
-        mass = _mass(kind, real)
-        before = _purity(kind, real, mass) if mass > 0.0 else 0.0
         best_at, end, feature[node] = np.int64(0), np.int64(0), -1
         # a node of several classes is split even where nothing is gained yet, as below it something may be; of numbers,
         # nobody knows whether they differ
@@ -299,7 +316,7 @@ def best_splits(
             which = chance[node, f] if len(chance) else -1.0
             order = (direction[f], bounds[node, 0], bounds[node, 1]) if len(direction) else (np.int8(0), 0.0, 0.0)
             more = _by_feature(
-                kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], before, which,
+                kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], noise, which,
                 order, middles[ends[f] : ends[f + 1]], best, found, scratch,
             )  # fmt: skip
             if more > best:

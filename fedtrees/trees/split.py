@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fedtrees.core.threads import Threads
 
 SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
+LEAST_NOISE = 2.0**-96  # of numbers of 53 bits, squared, with some to spare
 
 
 class Rule(Protocol):
@@ -274,16 +275,25 @@ class Splits:
 
 @dataclass(frozen=True)
 class Units:
-    """What one step of the quantised gradient and hessian stands for."""
+    """What one step of the quantised gradient and hessian stands for.
+
+    Attributes
+    ----------
+    g, h : float
+    noise : float
+        What two means or shares that are equal may lie apart by roundings, as a part of them, squared.
+    """
 
     g: float
     h: float
+    noise: float = LEAST_NOISE
 
     @staticmethod
     def of(grid: Grid) -> Units:
         """The units of a grid."""
         scale_g, scale_h = grid.scales()
-        return Units(1 / scale_g, 1 / scale_h)  # powers of two
+        noise = LEAST_NOISE if grid.extra < 0 else max(math.ldexp(1.0, -2 * grid.bits()), LEAST_NOISE)
+        return Units(1 / scale_g, 1 / scale_h, noise)  # powers of two
 
 
 def best_splits(

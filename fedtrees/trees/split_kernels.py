@@ -31,14 +31,13 @@ def _score(g, h, alpha, reg_lambda):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, parent, out):
+def _gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, parent, out):
     """Equation 7 of Chen and Guestrin (2016), twice, of each way to part a node; -1 where a child is too light.
 
-    What goes left is ``left`` and ``more``. One loop without branches over plain floats: it runs in vectors.
+    One loop without branches over plain floats: it runs in vectors.
     """
     for b in range(out.shape[0]):
-        gl, hl = left_g[b] + more_g, left_h[b] + more_h
-        gr, hr = all_g - gl, all_h - hl
+        gl, hl, gr, hr = left_g[b], left_h[b], right_g[b], right_h[b]
         light = (hl < min_child) | (hr < min_child) | (hl <= 0.0) | (hr <= 0.0)
         gl, gr = max(abs(gl) - alpha, 0.0), max(abs(gr) - alpha, 0.0)
         hl, hr = hl + reg_lambda, hr + reg_lambda
@@ -48,7 +47,7 @@ def _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _bounded_gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, bounds, before, out):
+def _bounded_gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, bounds, before, out):
     """`_gains` where weights are bounded, as XGBoost has them: -(2 g w + (h + lambda) w ** 2) of each child.
 
     bounds: (most, low, high, direction) IN; the largest |weight|, the node's own bounds, and whether the left weight
@@ -57,8 +56,7 @@ def _bounded_gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lamb
     """
     most, low, high, direction = bounds
     for b in range(out.shape[0]):
-        gl, hl = left_g[b] + more_g, left_h[b] + more_h
-        gr, hr = all_g - gl, all_h - hl
+        gl, hl, gr, hr = left_g[b], left_h[b], right_g[b], right_h[b]
         light = (hl < min_child) | (hr < min_child) | (hl <= 0.0) | (hr <= 0.0)
         dl, dr = 1.0 if light else hl + reg_lambda, 1.0 if light else hr + reg_lambda
         wl = -(max(gl - alpha, 0.0) + min(gl + alpha, 0.0)) / dl
@@ -71,80 +69,88 @@ def _bounded_gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lamb
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _ways(left_g, left_h, more_g, more_h, node, penalties, limit, out):
-    """The gains of some ways to part a node: what goes left is ``left`` and ``more``.
+def _ways(sides, before, penalties, limit, out):
+    """The gains of some ways to part a node.
 
-    node: (g, h, what it saves as a leaf) IN
+    sides: (g and h of what goes left, g and h of what goes right), float64 (more than the ways,) each IN
+    before: float IN; what the node saves as a leaf
     limit: (whether weights are bounded, most, low, high, direction) IN; see `_bounded_gains`
     """
-    all_g, all_h, before = node
+    left_g, left_h, right_g, right_h = sides
     alpha, reg_lambda, min_child = penalties
     is_bounded, most, low, high, direction = limit
     if is_bounded:
         bounds = (most, low, high, direction)
-        _bounded_gains(
-            left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, bounds, before, out
-        )  # fmt: skip
+        _bounded_gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, bounds, before, out)
     else:
-        _gains(left_g, left_h, more_g, more_h, all_g, all_h, alpha, reg_lambda, min_child, before, out)
+        _gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, before, out)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _part(sides, way, g, h, total, units):
+    """Write down a way to part a node: right is what is left of the total, subtracted before anything is rounded."""
+    sides[0][way], sides[1][way] = g * units[0], h * units[1]
+    sides[2][way], sides[3][way] = (total[0] - g) * units[0], (total[1] - h) * units[1]
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _by_threshold(own_g, own_h, n, misses, node, units, penalties, limit, best, left_g, left_h, gains, found):
+def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limit, best, sides, gains, found):
     """The first of the splits by a threshold that gain most, of those that gain more than ``best``.
 
     own_g, own_h: int64 (bins,) IN; the missing, where there are any, at n
-    left_g, left_h, gains: float64 (more than n,) scratch
+    total: int64 (2,) IN; the node's sums
+    sides: see `_ways`, gains: float64 (more than n,) scratch
     found: int64 (2,) OUT; the bin, and whether the missing go left. Written to memory, so that the compiler makes a
         branch of it that is seldom taken, not a chain of choices.
     Returns the gain; ``best`` where none gains more.
     """
-    unit_g, unit_h = units
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
         g += own_g[b]
         h += own_h[b]
-        left_g[b], left_h[b] = g * unit_g, h * unit_h
+        _part(sides, b, g, h, total, units)
     # missing right; at the last bin, the present from the missing
     ways = gains[: n if misses else max(n - 1, 0)]
-    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+    _ways(sides, before, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
             best, found[0], found[1] = ways[b], b, False
     if misses:
         ways = gains[: max(n - 1, 0)]
-        more_g, more_h = own_g[n] * unit_g, own_h[n] * unit_h
-        _ways(left_g, left_h, more_g, more_h, node, penalties, limit, ways)
+        g, h = own_g[n], own_h[n]
+        for b in range(ways.shape[0]):
+            g += own_g[b]
+            h += own_h[b]
+            _part(sides, b, g, h, total, units)
+        _ways(sides, before, penalties, limit, ways)
         for b in range(ways.shape[0] - 1, -1, -1):
             if ways[b] > best:
                 best, found[0], found[1] = ways[b], b, True
         if limit[4] != 0:
             # the missing from the present: the other way about, the weights may stand the wrong way
-            left_g[0], left_h[0] = 0.0, 0.0
-            _ways(left_g, left_h, more_g, more_h, node, penalties, limit, gains[:1])
+            _part(sides, 0, own_g[n], own_h[n], total, units)
+            _ways(sides, before, penalties, limit, gains[:1])
             if gains[0] > best:
                 best, found[0], found[1] = gains[0], -1, True
     return best
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_category(own_g, own_h, n, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
+def _by_category(own_g, own_h, n, total, before, units, penalties, limit, best, sides, gains, found):
     """The first of the splits of one category from all others that gain most, as in `_by_threshold`.
 
-    total: int64 (2,) IN; the node's sums
     found: int64 (2,) OUT; the category, which goes right, and whether the missing go left
     Returns the gain.
     """
-    unit_g, unit_h = units
     ways = gains[: 2 * n]
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
         g += own_g[b]
         h += own_h[b]
     for b in range(n):
-        left_g[2 * b], left_h[2 * b] = (total[0] - own_g[b]) * unit_g, (total[1] - own_h[b]) * unit_h
-        left_g[2 * b + 1], left_h[2 * b + 1] = (g - own_g[b]) * unit_g, (h - own_h[b]) * unit_h
-    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+        _part(sides, 2 * b, total[0] - own_g[b], total[1] - own_h[b], total, units)
+        _part(sides, 2 * b + 1, g - own_g[b], h - own_h[b], total, units)
+    _ways(sides, before, penalties, limit, ways)
     for way in range(2 * n):
         if ways[way] > best:
             best, found[0], found[1] = ways[way], way // 2, way % 2 == 0
@@ -166,22 +172,21 @@ def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, best, left_g, left_h, gains, found):
+def _by_set(own_g, own_h, n, most_right, total, before, units, penalties, limit, best, sides, gains, found):
     """The first of the splits of the sorted categories in two that gain most, as in `_by_threshold`.
 
     most_right: int IN; categories that are tried on one side of such a split, and one more
     found: int64 (2,) OUT; how many of the sorted categories go right, and whether the missing go left
     Returns the gain.
     """
-    unit_g, unit_h = units
     order = _sorted_categories(own_g, own_h, n, units, penalties, limit[1])
     ways = gains[: max(min(most_right, n) - 1, 0)]
     g, h = total[0], total[1]
     for b in range(ways.shape[0]):
         g -= own_g[order[b]]
         h -= own_h[order[b]]
-        left_g[b], left_h[b] = g * unit_g, h * unit_h
-    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+        _part(sides, b, g, h, total, units)
+    _ways(sides, before, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
             best, found[0], found[1] = ways[b], b + 1, True
@@ -189,8 +194,8 @@ def _by_set(own_g, own_h, n, most_right, total, node, units, penalties, limit, b
     for b in range(ways.shape[0]):
         g += own_g[order[n - 1 - b]]
         h += own_h[order[n - 1 - b]]
-        left_g[b], left_h[b] = g * unit_g, h * unit_h
-    _ways(left_g, left_h, 0.0, 0.0, node, penalties, limit, ways)
+        _part(sides, b, g, h, total, units)
+    _ways(sides, before, penalties, limit, ways)
     for b in range(ways.shape[0]):
         if ways[b] > best:
             best, found[0], found[1] = ways[b], n - 1 - b, False
@@ -245,13 +250,12 @@ def best_splits(
     most_weight, bounds, direction, before = limits
     is_bounded = len(bounds) > 0
     most, found = 2 * n_values.max() + 1, np.zeros(2, np.int64)
-    left_g, left_h, gains = np.empty(most), np.empty(most), np.empty(most)
+    gains, sides = np.empty(most), (np.empty(most), np.empty(most), np.empty(most), np.empty(most))
     for node in range(first, last):
         own, total = histograms[places[node]], totals[node]
         all_g, all_h = total[0] * units[0], total[1] * units[1]
         low, high = (bounds[node, 0], bounds[node, 1]) if is_bounded else (-np.inf, np.inf)
         leaf = before[node] if is_bounded else _score(all_g, all_h, penalties[0], penalties[1])
-        itself = (all_g, all_h, leaf)
         best, feature[node] = 0.0, -1
         for f in range(n_values.shape[0]):
             if len(allowed) and not allowed[node, f]:
@@ -262,17 +266,14 @@ def best_splits(
             if not is_category[f]:
                 misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
                 more = _by_threshold(
-                    own_g, own_h, n, misses, itself, units, penalties, limit, best, left_g, left_h, gains, found
+                    own_g, own_h, n, misses, total, leaf, units, penalties, limit, best, sides, gains, found
                 )
             elif n < one_below:
-                more = _by_category(
-                    own_g, own_h, n, total, itself, units, penalties, limit, best, left_g, left_h, gains, found
-                )
+                more = _by_category(own_g, own_h, n, total, leaf, units, penalties, limit, best, sides, gains, found)
             else:
                 more = _by_set(
-                    own_g, own_h, n, most_right, total, itself, units, penalties, limit, best, left_g, left_h, gains,
-                    found,
-                )  # fmt: skip
+                    own_g, own_h, n, most_right, total, leaf, units, penalties, limit, best, sides, gains, found
+                )
             if more > best:
                 best, feature[node] = more, f
                 split[node], default_left[node] = found[0], found[1]
