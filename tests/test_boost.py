@@ -26,7 +26,7 @@ from fedtrees import (
 )
 from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
-from fedtrees.core.weighting import MOST_REPEATS
+from fedtrees.core.weighting import MOST_REPEATS, CountWeights
 from fedtrees.queries.evaluation import Scored
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.facts import Begin, Grown
@@ -96,7 +96,9 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
         residual = (target - margin)[own]
         if whole:
             return twins.quantile(residual.tolist(), alpha)
-        counts = np.maximum(1, np.rint(weight[own] * 2.0 ** (16 - exponent_of(weight.max())))).astype(int)
+        (counting,) = facts(federation, CountWeights)
+        units = weight[own] * 2.0 ** (counting.bits - exponent_of(weight.max()))
+        counts = np.maximum(1, np.rint(units)).astype(int)
         return twins.weighted_quantile(residual.tolist(), counts.tolist(), alpha)
 
     names = ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "learning_rate")

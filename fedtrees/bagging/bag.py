@@ -21,7 +21,7 @@ from fedtrees.bagging.questions import JoinedScores, LocalTrees
 from fedtrees.core.channel import PlainChannel
 from fedtrees.core.cohort import Cohort, Sampler
 from fedtrees.core.holdout import HoldOut
-from fedtrees.core.ring import Vector
+from fedtrees.core.ring import Vector, step_bits
 from fedtrees.core.rng import stream
 from fedtrees.queries.evaluation import Evaluation
 from fedtrees.queries.row_weights import learn_weights, summarise
@@ -139,6 +139,7 @@ def bag(
     summary = summarise(channel, everyone, n_features)
     channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
     weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
+    weights.check_span(step_bits(weights.rows), settings.loss.weight_span())
     base_margin = storable(start_margin(channel, everyone, weights, labels, settings)[0])
     outputs = len(base_margin)
     evaluation = Evaluation.prepare(

@@ -37,7 +37,7 @@ def exponent_of(bound: float) -> int:
     return max(LOWEST_EXPONENT, exponent - 1 if mantissa == 0.5 else exponent)
 
 
-def exponent_counts(values: NDArray[np.floating]) -> Vector:
+def exponent_counts(values: NDArray[np.floating], times: Vector | None = None) -> Vector:
     """How many values need each exponent: their largest magnitude, found by a sum.
 
     Law: the counts of all rows are the sum of the counts of any parts of them.
@@ -45,6 +45,8 @@ def exponent_counts(values: NDArray[np.floating]) -> Vector:
     Parameters
     ----------
     values : float (rows,)
+    times : int64 (rows,), optional
+        How often each value counts, below ``2 ** 53`` together; once by default.
 
     Returns
     -------
@@ -61,7 +63,8 @@ def exponent_counts(values: NDArray[np.floating]) -> Vector:
     exponent = np.where(values == 0, LOWEST_EXPONENT, exponent)
     if exponent.max(initial=LOWEST_EXPONENT) > HIGHEST_EXPONENT or not np.isfinite(mantissa).all():
         raise beyond_exponents()
-    return np.bincount(np.maximum(exponent, LOWEST_EXPONENT) - LOWEST_EXPONENT, minlength=N_EXPONENTS).astype(np.int64)
+    place = np.maximum(exponent, LOWEST_EXPONENT) - LOWEST_EXPONENT
+    return np.bincount(place, times, minlength=N_EXPONENTS).astype(np.int64)
 
 
 def beyond_exponents() -> HeadroomError:
@@ -75,6 +78,18 @@ def largest_exponent(counts: Vector) -> int:
     """The exponent that bounds every row counted; the lowest of all where there is none."""
     (present,) = np.nonzero(counts)
     return int(present[-1]) + LOWEST_EXPONENT if len(present) else LOWEST_EXPONENT
+
+
+def smallest_exponent(counts: Vector) -> int:
+    """The exponent of the smallest of the rows counted that are not zero; the largest of all where there is none."""
+    (present,) = np.nonzero(counts[1:])
+    return int(present[0]) + 1 + LOWEST_EXPONENT if len(present) else HIGHEST_EXPONENT
+
+
+def middle_exponent(counts: Vector) -> int:
+    """The exponent that bounds half of the rows counted, zeros included."""
+    upto = np.cumsum(counts)
+    return int(np.searchsorted(upto, (upto[-1] + 1) // 2)) + LOWEST_EXPONENT if upto[-1] else LOWEST_EXPONENT
 
 
 def headroom_bits(bound: int, terms: int, what: str) -> int:

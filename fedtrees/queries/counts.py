@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Query
-from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent, quantise, restore
+from fedtrees.core.ring import (
+    N_EXPONENTS,
+    Vector,
+    exponent_counts,
+    largest_exponent,
+    middle_exponent,
+    quantise,
+    restore,
+    smallest_exponent,
+)
 from fedtrees.core.weighting import MOST_REPEATS
 from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
@@ -147,17 +156,36 @@ class Repeats:
         Whether all weights are whole, 1 to `MOST_REPEATS`.
     rows : int
         Rows, each as often as its weight says, where they are whole.
-    target_exponent : int
-        The exponent that bounds a target.
+    target_exponent, middle_exponent : int
+        The exponents that bound a target, and half of all targets.
     """
 
     whole: bool
     rows: int
     target_exponent: int
+    middle_exponent: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large weights and targets are.
+
+    Attributes
+    ----------
+    exponents : tuple of int
+        The exponents of the largest weight and of the largest product of a weight and its target.
+    span : int
+        Binary digits between the lightest row that weighs anything and the heaviest.
+    """
+
+    exponents: tuple[int, int]
+    span: int
 
 
 class WholeWeights(Query, frozen=True, eq=False):
-    """How many weights are not whole, 1 to `MOST_REPEATS`, the sum of those that are, and what bounds targets.
+    """How many weights are not whole, 1 to `MOST_REPEATS`, the sum of those that are, and targets by exponent.
+
+    Where all weights are whole, a target counts as often as its row.
 
     Parameters
     ----------
@@ -188,16 +216,19 @@ class WholeWeights(Query, frozen=True, eq=False):
         if weight is None:
             return np.concatenate([[0, len(target)], exponent_counts(target.ravel())]).astype(np.int64)
         whole = (weight == np.floor(weight)) & (weight >= 1) & (weight <= MOST_REPEATS)
-        sums = [len(weight) - np.count_nonzero(whole), weight[whole].astype(np.int64).sum()]
-        return np.concatenate([sums, exponent_counts(target.ravel())]).astype(np.int64)
+        times = np.where(whole, weight, 1).astype(np.int64)
+        sums = [len(weight) - np.count_nonzero(whole), times[whole].sum()]
+        times = times if target.ndim == 1 else np.repeat(times, target.shape[1])
+        return np.concatenate([sums, exponent_counts(target.ravel(), times)]).astype(np.int64)
 
     def read(self, total: Vector) -> Repeats:
         """See `Query`."""
-        return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(total[2:]))
+        counts = total[2:]
+        return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(counts), middle_exponent(counts))
 
 
 class LabelExponents(Query, frozen=True, eq=False):
-    """The exponents that bound a row's weight, and its weight times its target: two maxima, by a sum.
+    """The exponents of rows' weights, and of their weights times their targets, counted.
 
     Parameters
     ----------
@@ -231,9 +262,11 @@ class LabelExponents(Query, frozen=True, eq=False):
             product = _times(weight, target)
         return np.concatenate([exponent_counts(weight), exponent_counts(product.ravel())])
 
-    def read(self, total: Vector) -> tuple[int, int]:
-        """The exponents of the weight and of weight times target."""
-        return largest_exponent(total[:N_EXPONENTS]), largest_exponent(total[N_EXPONENTS:])
+    def read(self, total: Vector) -> Sizes:
+        """See `Sizes`."""
+        weights, products = total[:N_EXPONENTS], total[N_EXPONENTS:]
+        heaviest = largest_exponent(weights)
+        return Sizes((heaviest, largest_exponent(products)), max(0, heaviest - smallest_exponent(weights)))
 
 
 class LabelSums(Query, frozen=True, eq=False):
@@ -245,7 +278,7 @@ class LabelSums(Query, frozen=True, eq=False):
         Rows of the federation, each as often as its weight says where weights are whole.
     labels : list, optional
     exponents : tuple of int
-        What `LabelExponents` read.
+        Of `Sizes`.
     bits : int
         Fineness of the grid; see `core.ring.step_bits`.
     targets : int, default 1

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedtrees.core.weighting import CountWeights, Weigh, Weighting
+from fedtrees.core.ring import LOWEST_EXPONENT
+from fedtrees.core.weighting import CountWeights, Weigh, Weighting, count_bits
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, Summary, WholeWeights
 
@@ -17,12 +18,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """How rows weigh: rows, each as often as it counts; what bounds its weight and its product with its target."""
+    """How rows weigh.
+
+    Attributes
+    ----------
+    rows : int
+        Rows, each as often as it counts.
+    exponents : tuple of int
+        What bounds a row's weight, and its product with its target.
+    most : int
+        The most that a row counts.
+    whole : bool
+        Whether rows of weight k count as k rows.
+    span : int
+        Binary digits between the lightest and the heaviest weight; 0 where rows count several times instead.
+    middle : int
+        The exponent that bounds half of the targets.
+    """
 
     rows: int
     exponents: tuple[int, int]
     most: int
     whole: bool = True
+    span: int = 0
+    middle: int = LOWEST_EXPONENT
 
     @property
     def all_one(self) -> bool:
@@ -38,6 +57,29 @@ class Weights:
     def most_counted(self) -> int:
         """What all rows count together, at the most."""
         return self.rows * (1 if self.whole else self.most)
+
+    def check_span(self, digits: int, more: int = 0) -> None:
+        """Refuse weights of which the lightest would be lost beside the heaviest.
+
+        Parameters
+        ----------
+        digits : int
+            Binary digits between the two that sums have room for.
+        more : int, default 0
+            By how many digits the training itself spreads them.
+
+        Raises
+        ------
+        DataError
+        """
+        if self.span + more > digits:
+            spread = f" (and scale_pos_weight by a factor of 2**{more} more)" if more else ""
+            ratio, most = (math.ldexp(1.0, own) for own in (self.span, max(digits, 0)))
+            raise DataError(
+                f"sample_weight: the heaviest row weighs about {ratio:.0e} times the lightest, its silo's weight "
+                f"included{spread}, and sums over {self.rows} rows hold ratios of up to {most:.0e}. Lower the largest "
+                "weights, or leave out the rows that weigh next to nothing."
+            )
 
 
 def summarise(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
@@ -64,13 +106,14 @@ def learn_weights(
     channel.tell(Weigh(weighting.settled(summary.rows, summary.silos)))
     most = summary.rows * targets
     questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
-    exponents, repeats = channel.totals(questions, everyone)
+    sizes, repeats = channel.totals(questions, everyone)
+    heaviest, middle = sizes.exponents[0], repeats.middle_exponent
     if not repeats.whole:
-        counting = CountWeights(exponents[0], whole=False)
+        counting = CountWeights(heaviest, whole=False, bits=count_bits(summary.rows, sizes.span))
         channel.tell(counting)
-        return Weights(summary.rows, exponents, counting.most, whole=False)
+        return Weights(summary.rows, sizes.exponents, counting.most, False, sizes.span, middle)
     if repeats.rows == summary.rows:
-        return Weights(summary.rows, exponents, 1)
-    counting = CountWeights(exponents[0], whole=True)
+        return Weights(summary.rows, sizes.exponents, 1, middle=middle)
+    counting = CountWeights(heaviest, whole=True)
     channel.tell(counting)
-    return Weights(repeats.rows, (0, repeats.target_exponent), counting.most)
+    return Weights(repeats.rows, (0, repeats.target_exponent), counting.most, middle=middle)

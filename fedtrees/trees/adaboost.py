@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Steps = NDArray[np.float32]
 
-ROUNDING = 1e-9  # an error below is one of fixed point
+ROUNDING = 1e-9  # what an error may be off by fixed point
 
 
 @dataclass
@@ -69,8 +69,10 @@ class SammeReweigher(Reweigher):
     def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: Grid, rows: int) -> Steps | None:
         """See `Reweigher`."""
         leaves = tree.sums[tree.feature == LEAF]
-        error = float((leaves.sum(axis=1) - leaves.max(axis=1)).sum() / leaves.sum())
-        if error <= ROUNDING:
+        others = leaves.copy()  # nothing is subtracted: heavy rows beside light ones would leave nothing of these
+        others[np.arange(len(others)), others.argmax(axis=1)] = 0.0
+        error = float(others.sum() / leaves.sum())
+        if error <= 0.0:
             self._kept(1.0, 0.0, done=True)
             return np.zeros(2, np.float32)
         if error >= 1 - 1 / self.n_classes - ROUNDING:
@@ -97,7 +99,7 @@ class R2Reweigher(Reweigher):
         largest = channel.total(TreeErrors.of(tree, grid, rows, "buckets", exponent=exponent), cohort)
         asked = TreeErrors.of(tree, grid, rows, "losses", largest=largest, loss=LOSS_KINDS[self.loss])
         error = channel.total(asked, cohort) / float(tree.sums[0, 1])
-        if error <= ROUNDING:
+        if error <= 0.0:
             self._kept(1.0, 0.0, done=True)
             return np.zeros(4, np.float32)
         if error >= 0.5 and self.votes:

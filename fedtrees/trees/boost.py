@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +28,7 @@ from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import ForestScores
 from fedtrees.trees.facts import Aim, Begin, Grown
 from fedtrees.trees.grid import Grid
-from fedtrees.trees.grids import Grids
+from fedtrees.trees.grids import Grids, check_weights
 from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
@@ -36,7 +37,7 @@ from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.position_bias import PositionBiases
 from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
-from fedtrees.trees.row_draws import MOST_SHARE, RowDraws
+from fedtrees.trees.row_draws import MOST_SHARE, RowDraws, most_draws
 from fedtrees.trees.shelf import Shelf
 from fedtrees.trees.split import Rule, SplitRule
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -199,7 +200,7 @@ def boost(
                 channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton,
                 None if constraints is None else constraints.direction,
             )  # fmt: skip
-        grids.learn(answers, grown, len(cohort) == n_silos, plan.outputs)
+        grids.learn(answers, grown, len(cohort) / n_silos, plan.outputs)
         if not all(np.isfinite(tree.value).all() for tree in grown):
             raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
         steps = None
@@ -274,6 +275,8 @@ def _start(
     summary = summarise(channel, everyone, n_features)
     channel.tell(Aim(loss.name, loss.params(), labels))
     weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
+    share = _share_drawn(settings.subsample, summary.rows)
+    check_weights(loss, weights, weights.rows * (most_draws(share) if settings.bootstrap else 1))
     if isinstance(loss, RankingLoss) and not weights.all_one:
         loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
         settings = replace(settings, loss=loss)
@@ -293,7 +296,7 @@ def _start(
         channel.tell(settings.inherited)
     else:
         evaluation.start = Frequencies(base_margin[:1], np.ones(1))
-    rule, share, draws = settings.rule.knowing(sums), _share_drawn(settings.subsample, summary.rows), np.zeros(0)
+    rule, draws = settings.rule.knowing(sums), np.zeros(0)
     if settings.bootstrap:
         rule, draws = rule.drawing(share, sums)
     begin = Begin(
@@ -306,8 +309,7 @@ def _start(
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
-    gradients, grid = summary.rows * plan.outputs, settings.grid_before
-    grids = Grids(loss, *weights.exponents, gradients, weights.rows, hazards, weights.whole, grid)
+    grids = Grids(loss, weights, weights.rows * plan.outputs, plan.rows, hazards, sums, share, settings.grid_before)
     quantile = _leaf_quantile(weights, loss, plan.outputs)
     drawn = begin.draws() if settings.bootstrap else None
     biases = None
@@ -359,4 +361,8 @@ def start_margin(
     quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
         return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums
-    return loss.newton(*start[0]) if start else loss.intercept(sums), sums
+    margin = loss.newton(*start[0]) if start else loss.intercept(sums)
+    if loss.starts_amid and len(margin) == 1:  # of several targets, sizes are not known apart
+        bound = math.ldexp(1.0, weights.middle)
+        margin = np.clip(margin, -bound, bound)
+    return margin, sums

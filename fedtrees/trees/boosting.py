@@ -163,6 +163,7 @@ class Boosting:
         self.words += [np.zeros_like(self.words[0]) for _ in digits[len(self.words) :]]
         scale_g, scale_h = grid.scales()
         kernel = None if grid.further or self.target.ndim > 1 else self.loss.kernel
+        least = np.int64(bool(grid.further) and self.loss.keeps_hessians)
         if kernel is None:
             self._fill_statistics(silo)
         else:
@@ -175,7 +176,7 @@ class Boosting:
                 if kernel is None:
                     below = sum(digits[place + 1 :])
                     for g, h, own in zip(*self.statistics, words, strict=True):
-                        loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, digits[place], below, own)
+                        loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, least, digits[place], below, own)
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -244,12 +245,13 @@ class Boosting:
     def exponent_counts(self, silo: Silo) -> Vector:
         """The gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
         self._fill_statistics(silo)
+        times = np.ones(1, np.int64) if self.repeats is None else self.repeats
 
         def count(piece: Ranges) -> Vector:
             counts = np.zeros((2, N_EXPONENTS), np.int64)
             for own, part in zip(counts, self.statistics, strict=True):
                 for output in part:
-                    if not loss_kernels.count_exponents(output, piece, LOWEST_EXPONENT, own):
+                    if not loss_kernels.count_exponents(output, times, piece, LOWEST_EXPONENT, own):
                         raise beyond_exponents()
             return counts
 

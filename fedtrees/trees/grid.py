@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 
-
 MOST_EXTRA = 2 * STATISTIC_BITS_G  # three words together hold more than a float64 has
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ring import HIGHEST_EXPONENT, LOWEST_EXPONENT, WORD_BITS, Vector, exponent_of, largest_exponent
-from fedtrees.trees.grid import Grid
+from fedtrees.queries.row_weights import Weights
+from fedtrees.trees.grid import MOST_EXTRA, Grid
 from fedtrees.trees.histogram import GradientExponents
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import Bounds, Loss, Moves, grid_of
@@ -21,53 +23,84 @@ if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
     from fedtrees.core.query import Query
 
-DIGITS = 10  # binary digits that a gradient should keep, and
-SHARE = 1 / 16  # the part of them that may keep fewer before all get more
+DIGITS = 10  # binary digits that a gradient should keep; fewer, for
+SHARE = 1 / 16  # this part of them at the most, and half as many for each digit fewer, before all get more
+LONE = 3  # as many of any size say nothing of the others, nor does what lies within as many standard deviations
 MOST_LOST = 24  # digits that a bound may lie above the truth before it is asked for instead
+LEAST_DIGITS = 5  # that the lightest row keeps of its weight, or training is refused
+CHOICES = (0, STATISTIC_BITS_G, MOST_EXTRA)  # digits beyond one word's
+
+
+def room_of(rows: int) -> int:
+    """The digits beyond one word's that the sums of so many rows have room for."""
+    return max(0, min(MOST_EXTRA, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
+
+
+def check_weights(loss: Loss, weights: Weights, rows: int) -> None:
+    """Refuse weights of which the lightest would be lost: see `Weights.check_span`.
+
+    rows: int; what the sums of histograms hold
+    """
+    weights.check_span(STATISTIC_BITS_H + room_of(rows) - LEAST_DIGITS, loss.weight_span())
 
 
 class Grids:
     """The grids that gradients are rounded to, shared by the whole cohort.
 
-    Where the loss bounds its gradients, they are fixed. Elsewhere the sizes of a round's gradients ride on its first
+    Where the loss bounds its gradients, a grid is fixed. Elsewhere the sizes of a round's gradients ride on its first
     histograms, and with what the leaves say they bound the next round's; a cohort that was drawn anew is asked first.
 
-    A grid has 19 binary digits, and 19 more for a tree where those are too few: where more than a sixteenth of the
-    gradients, or of the hessians, that are not zero would keep fewer than 10 digits.
+    A grid has 19 binary digits, and where those are too few 19 or 38 more, as far as sums have room for them. They are
+    too few where
+
+    - the lightest row would keep fewer than 10 digits of its weight,
+    - more than a sixteenth of the gradients, or of the hessians, that are not zero would keep fewer than 10 digits,
+      more than a thirty-second fewer than 9, and so on,
+    - a class is so rare, or the last round's rows were fitted so well, that the mean row would keep fewer than 10.
+
+    Law: a function of sums of integers alone.
 
     Parameters
     ----------
     loss : Loss
-    weight_exponent, target_exponent : int
-        What bounds a row's weight, and its weight times its target.
+    weights : Weights
     gradients : int
         Gradients in the federation: rows times outputs.
     rows : int
-        Rows of the federation, each as often as it counts: what histograms have to have room for.
+        What histograms have to have room for: rows, as often as they count or may be drawn.
     hazards : Hazards, optional
         What bounds gradients where rows are compared with all that are at risk.
-    whole : bool, default False
-        Whether all weights are whole.
+    sums : float64 (any,), optional
+        What `LabelSums` read.
+    drawn : float
+        The share of the rows that a tree draws.
     earlier : Grid, optional
         Of a training that goes on, the grid that the earlier one would have gone on with: it is taken where it has room
         for the gradients that there are, so that some rounds and then others are all of them.
     """
 
     def __init__(
-        self, loss: Loss, weight_exponent: int, target_exponent: int, gradients: int, rows: int,
-        hazards: Hazards | None = None, whole: bool = False, earlier: Grid | None = None,
+        self, loss: Loss, weights: Weights, gradients: int, rows: int, hazards: Hazards | None = None,
+        sums: NDArray[np.float64] | None = None, drawn: float = 1.0, earlier: Grid | None = None,
     ):  # fmt: skip
         self._hazards = hazards
         self._loss, self._query = loss, GradientExponents(gradients)
-        self._weight, self._target = weight_exponent, target_exponent
-        self._room = max(0, min(STATISTIC_BITS_G, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
-        bound = loss.bound()
-        self._fixed = None
+        self._weight, self._target = weights.exponents
+        self._room, self._span = room_of(rows), weights.span + loss.weight_span()
+        self._spread = DIGITS if loss.spans_orders else 0
+        self._unfitted = 0.0
+        if sums is not None:
+            self._spread = max(self._spread, math.ceil(-math.log2(loss.least_share(sums))))
+            self._unfitted = drawn * loss.largest_hessians(sums)
+        self._fixed, bound = None, loss.bound()
         if bound:
-            extra = -STATISTIC_BITS_G if loss.counts and whole else self._room if loss.spans_orders else 0
-            self._fixed = grid_of(bound, weight_exponent)._replace(extra=extra)
+            counted = loss.counts and weights.whole
+            extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
+            self._fixed = grid_of(bound, self._weight)._replace(extra=extra)
         self._next: Grid | None = None
         self._earlier = earlier
+        if self._fixed and earlier is not None and earlier in self._finer(self._fixed):
+            self._next = earlier
 
     @property
     def next(self) -> Grid | None:
@@ -77,10 +110,10 @@ class Grids:
     def exponents(self, channel: Channel, cohort: Cohort) -> Grid:
         """The grid for the coming tree."""
         if self._fixed:
-            return self._fixed
+            return self._fixed if self._next is None else self._next
         if self._hazards is not None:
             g, h = self._hazards.learn(channel, cohort)
-            return Grid(exponent_of(g), exponent_of(h), self._room)
+            return Grid(exponent_of(g), exponent_of(h), self._extra_for(self._spread))
         if self._next is None:
             counts = channel.total(self._query, cohort)
             g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
@@ -92,12 +125,16 @@ class Grids:
         """What to ask along with the tree's first histograms."""
         return [] if self._fixed or self._hazards else [self._query]
 
-    def learn(self, answers: Sequence[Any], trees: list[Tree], complete: bool, outputs: int) -> None:
-        """Bound the next round's gradients; not possible where a cohort left somebody out."""
-        if self._fixed or self._hazards:
-            return
+    def learn(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> None:
+        """Bound the next round's gradients; not possible where a cohort left somebody out.
+
+        asked: float; the share of the silos that were
+        """
         self._next = None
-        if complete:
+        if self._fixed:
+            root = sum(float(tree.cover[0]) for tree in trees) * outputs / len(trees)
+            self._next = self._for_fit(root, asked * self._unfitted)
+        elif not self._hazards and asked == 1:
             counts: Vector = answers[0]
             g, h = (largest_exponent(part) for part in counts)
             now = Bounds(*(math.ldexp(1.0, e) for e in (g, h, self._weight, self._target)))
@@ -107,23 +144,53 @@ class Grids:
                 if max(next_g - g, next_h - h) <= MOST_LOST:
                     self._next = self._fine_enough(next_g, next_h, counts)
 
+    def _finer(self, grid: Grid) -> list[Grid]:
+        """A grid, and those of as large gradients that have more digits."""
+        choices = sorted({min(choice, self._room) for choice in CHOICES})
+        return [grid, *(grid._replace(extra=own) for own in choices if own > grid.extra >= 0)]
+
     def _has_room(self, grid: Grid | None, g: int, h: int) -> bool:
         """Whether a grid that came with a model is one, and right for gradients and hessians up to these exponents."""
-        if grid is None or grid.extra not in (0, self._room):
+        if grid is None or grid not in self._finer(grid._replace(extra=self._extra_for(0))):
             return False
         loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
         return 0 <= grid.g - g <= loose and 0 <= grid.h - h <= loose
 
+    def _for_fit(self, fit: float, unfitted: float) -> Grid | None:
+        """The finer grid, where the hessians of the last trees' rows have few digits left in the mean.
+
+        fit, unfitted: float; the sum of hessians, and what it would be of rows that are not fitted at all
+        """
+        if self._fixed is None or not 0 < fit < unfitted:
+            return None
+        spread = max(self._spread, math.ceil(math.log2(unfitted / fit)))
+        return self._fixed._replace(extra=self._extra_for(spread))
+
+    def _extra_for(self, spread: int) -> int:
+        """The extra digits for gradients that span so many digits more than weights do."""
+        span = self._span + spread
+        lost = STATISTIC_BITS_G - DIGITS
+        place = 0 if span <= lost else 1 if span <= lost + STATISTIC_BITS_G - 4 else 2
+        return min(CHOICES[min(place, len(CHOICES) - 1)], self._room)
+
     def _fine_enough(self, g: int, h: int, counts: Vector) -> Grid:
-        coarse = any(_loses_digits(part, exponent) for part, exponent in zip(counts, (g, h), strict=True))
-        return Grid(g, h, self._room if coarse else 0)
+        """The grid up to these exponents, of gradients and hessians of these sizes."""
+        least, lone = self._extra_for(0), 0 if self._loss.reweighs else LONE
+        extra = least
+        for extra in sorted({min(choice, self._room) for choice in CHOICES if choice >= least}):
+            sizes = zip(counts, (g, h), strict=True)
+            if not any(_loses_digits(part, exponent, STATISTIC_BITS_G + extra, lone) for part, exponent in sizes):
+                break
+        return Grid(g, h, extra)
 
 
-def _loses_digits(counts: Vector, exponent: int) -> bool:
+def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool:
     """Whether too many of these numbers, counted by exponent, keep too few digits on a grid up to ``exponent``."""
-    not_zero = counts[1:]
-    few = not_zero[: max(0, exponent - (STATISTIC_BITS_G - DIGITS) - LOWEST_EXPONENT)]
-    return bool(few.sum() > SHARE * not_zero.sum())
+    upto, total = np.cumsum(counts[1:]), counts[1:].sum()
+    kept = digits - exponent + np.arange(LOWEST_EXPONENT, HIGHEST_EXPONENT)  # a number has half of its bound or more
+    few = kept < DIGITS
+    may = SHARE * total * np.exp2(kept[few] + 1.0 - DIGITS)
+    return bool((upto[few] > may + lone * (np.sqrt(may) + 1)).any())
 
 
 def moves_of(trees: list[Tree], outputs: int, unit_h: float) -> Moves:

@@ -130,7 +130,7 @@ def _row(kind, a, p, y):
     elif kind == ABSOLUTE:
         g, h = np.float64(p > y) - np.float64(p < y), 1.0
     else:  # QUANTILE
-        g = 1.0 - a if p > y else -a
+        g = 1.0 - a if p >= y else -a  # as in XGBoost, where y is p, too
         h = 1.0
     return g, h
 
@@ -153,11 +153,12 @@ def statistics(kind, parameter, margin, y, weight, ranges, g, h):
 
 
 @njit(nogil=True, cache=True)
-def pack_statistics(g, h, ranges, scale_g, scale_h, digits, below, words):
+def pack_statistics(g, h, ranges, scale_g, scale_h, least, digits, below, words):
     """Quantise gradients and hessians to one of the words that hold their digits.
 
     g, h: float64 (rows,), ranges: int64 (ranges, 2) IN
     scale_g, scale_h: float IN; of the grid with its extra digits
+    least: int IN; what a hessian that is not 0 is rounded to at the least: where it is 1, no row is without weight
     digits: int IN; of the word, which are from 0 to 2**digits - 1; 0 for the highest word, which has all that are left
         and is rounded down
     below: int IN; the digits that go to words below this one
@@ -168,18 +169,21 @@ def pack_statistics(g, h, ranges, scale_g, scale_h, digits, below, words):
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
             own_g, own_h = np.int64(np.rint(g[i] * scale_g)), np.int64(np.rint(h[i] * scale_h))
+            if h[i] > 0.0:
+                own_h = max(own_h, least)
             words[i] = (((own_g >> shift) & mask) << half) + ((own_h >> shift) & mask)
 
 
 @njit(nogil=True, cache=True)
-def count_exponents(values, ranges, lowest, out):
+def count_exponents(values, times, ranges, lowest, out):
     """Count values by the exponents that bound them, as `core.ring.exponent_counts` does. Returns whether all have one.
 
     values: float64 (rows,), ranges: int64 (ranges, 2) IN
+    times: int64 (rows,) or (1,) IN; how often each counts
     lowest: int IN; the first exponent
     out: int64 (exponents,) OUT, added to
     """
-    fine = True
+    fine, step = True, np.int64(times.shape[0] > 1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
             bits = np.float64(values[i]).view(np.int64)
@@ -187,7 +191,7 @@ def count_exponents(values, ranges, lowest, out):
             exponent = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1023) + np.int64(not whole)
             at = max(exponent - lowest, np.int64(0))
             if at < out.shape[0]:
-                out[at] += 1
+                out[at] += times[i * step]
             else:
                 fine = False
     return fine

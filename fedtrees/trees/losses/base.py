@@ -73,6 +73,8 @@ class Loss:
     shares_splits: ClassVar[bool] = False  # whether the trees of all outputs are split, and draw rows, alike
     takes_margins: ClassVar[bool] = True  # whether rows may start from margins of their own
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
+    keeps_hessians: ClassVar[bool] = False  # whether a hessian, which has a floor, stays above 0 where a grid is fine
+    starts_amid: ClassVar[bool] = False  # whether margins start among most targets, however far out the mean lies
 
     def metric(self) -> str:
         """What XGBoost reports for the loss where no metric is asked for."""
@@ -135,6 +137,24 @@ class Loss:
     def link(self, base_score: float) -> float:
         """The margin of a base score, which is in the units of a prediction."""
         return base_score
+
+    def weight_span(self) -> int:
+        """Binary digits by which `weighted` spreads rows' weights."""
+        return 0
+
+    def least_share(self, sums: Doubles) -> float:
+        """The mean gradient of the rows that are most alike, as a part of the largest: of classes, the rarest's share.
+
+        sums: what `queries.counts.LabelSums` reads
+        """
+        return 1.0
+
+    def largest_hessians(self, sums: Doubles) -> float:
+        """The sum of hessians of rows that are not fitted at all, of all outputs; 0 where fitted rows' do not vanish.
+
+        sums: what `queries.counts.LabelSums` reads
+        """
+        return 0.0
 
     def bound(self) -> tuple[float, float] | None:
         """The largest |gradient| and hessian of a row of weight 1, before `weighted`; None where the margins decide."""

@@ -15,6 +15,11 @@ from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 MOST_POSITIVE_WEIGHT = 2.0**64
 
 
+def _rarest(shares: Doubles) -> float:
+    """The smallest of some shares that are not 0."""
+    return float(min((share for share in shares.tolist() if share > 0), default=1.0))
+
+
 def log_odds(share: float) -> float:
     """The margin of a probability."""
     return math.log(share / (1 - share))
@@ -33,6 +38,7 @@ class Logistic(Loss):
     name = "binary:logistic"
     classification = True
     code = loss_kernels.LOGISTIC
+    keeps_hessians = True
     kernel = staticmethod(loss_kernels.logistic)
     scale_pos_weight: float = 1.0
 
@@ -45,6 +51,24 @@ class Logistic(Loss):
         """See `Loss`."""
         scale = np.float32(self.scale_pos_weight)
         return weight if scale == 1 else np.where(y == 1, weight * scale, weight)
+
+    def weight_span(self) -> int:
+        """See `Loss`."""
+        return math.ceil(abs(math.log2(self.scale_pos_weight)))
+
+    def sides(self, sums: Doubles) -> tuple[Doubles, Doubles]:
+        """The weights of the first class and of the second, float64 (outputs,) each, from what `LabelSums` reads."""
+        return sums[:1], self.scale_pos_weight * sums[1:]
+
+    def least_share(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        first, second = self.sides(sums)
+        return _rarest(np.concatenate([first, second]) / np.tile(first + second, 2))
+
+    def largest_hessians(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        first, second = self.sides(sums)
+        return float((first + second).sum()) / 4
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
@@ -93,11 +117,21 @@ class Share(Loss):
 
     name = "reg:logistic"
     code = loss_kernels.LOGISTIC
+    keeps_hessians = True
     kernel = staticmethod(loss_kernels.logistic)
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
         check_rows(table, (y < 0) | (y > 1), "a number that is not from 0 to 1; reg:logistic needs shares")
+
+    def least_share(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        shares = sums[1:] / sums[0]
+        return _rarest(np.concatenate([shares, 1 - shares]))
+
+    def largest_hessians(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        return float(sums[0]) / 4
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
@@ -141,10 +175,19 @@ class Softprob(Loss):
     name = "multi:softprob"
     classification = True
     kernel = staticmethod(loss_kernels.softmax)
+    keeps_hessians = True
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
         """See `Loss`."""
         return n_labels
+
+    def least_share(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        return _rarest(sums / sums.sum())
+
+    def largest_hessians(self, sums: Doubles) -> float:
+        """See `Loss`."""
+        return float(sums.sum()) / 2
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""

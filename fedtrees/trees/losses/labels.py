@@ -33,6 +33,10 @@ class _ByColumn(_Base):
         second = np.clip(sums[1:] / sums[:1], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
         return self.of_sides(1 - second, second)
 
+    def sides(self, sums: Doubles) -> tuple[Doubles, Doubles]:
+        """See `Logistic`; of which all columns have the same rows."""
+        return sums[0] - sums[1:], getattr(self, "scale_pos_weight", 1.0) * sums[1:]
+
     def weighted(self, weight: Floats, y: Floats) -> Floats:
         """See `Loss`; a row weighs differently in each column, see `statistics`."""
         return weight

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
-from fedtrees.trees.losses.base import Loss, Params
+from fedtrees.trees.losses.base import Doubles, Loss, Params
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class QuantileError(Loss):
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
         return 1.0, 1.0
+
+    def least_share(self, sums: Doubles) -> float:
+        """See `Loss`: above its quantile a row's gradient is this."""
+        return min(min(alpha, 1 - alpha) for alpha in self.alphas)
 
     def leaf_quantiles(self, outputs: int) -> tuple[float, ...]:
         """See `Loss`."""

@@ -49,6 +49,7 @@ class RankingLoss(Loss):
     """
 
     ranks = True
+    keeps_hessians = True
     lambdarank_pair_method: str = "topk"
     lambdarank_num_pair_per_sample: float | None = None
     lambdarank_normalization: bool = True

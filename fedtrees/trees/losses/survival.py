@@ -59,6 +59,7 @@ class AcceleratedFailureTime(Loss):
 
     name = "survival:aft"
     open_above = True
+    keeps_hessians = True
     spans_orders = True
     aft_loss_distribution: str = "normal"
     aft_loss_distribution_scale: float = 1.0

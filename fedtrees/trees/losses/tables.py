@@ -22,6 +22,7 @@ class Squares(SquaredError):
     name = "tree:squares"
     shares_splits = True
     takes_margins = False
+    starts_amid = True
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class AdaBoostR2(Loss):
 
     name = "tree:r2"
     takes_margins = False
+    starts_amid = True
     reweighs = 4  # the largest error, the power of it that is the loss, the step of who errs by nothing, and of all
 
     def intercept(self, sums: Doubles) -> Doubles:
