@@ -31,7 +31,7 @@ from fedtrees.queries.score_histogram import KEYS, ScoreHistogram, count_scores,
 from fedtrees.queries.scores import Scores
 
 Floats = NDArray[np.float32]
-OBJECTIVES = {1: "binary:logistic", 3: "multi:softprob", 4: "multi:softprob"}
+OBJECTIVES = {1: "binary:logistic"} | dict.fromkeys((3, 4, 20), "multi:softprob")
 
 
 class ColumnScores(Scores, frozen=True, eq=False):
@@ -439,3 +439,46 @@ def test_a_ranking_is_stopped_by_its_area() -> None:
     assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
     with pytest.raises(DataError, match="'aucpr' of a ranking is of relevances of 0 and 1"):
         FedGBTRanker(2, eval_metric="aucpr").fit(X, y * 2, qid=qid, eval_set=[(X, y * 2)], eval_qid=[qid])
+
+
+# -- laws -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+@pytest.mark.parametrize("more", [{"sampling": 2}, {"validation_fraction": 0.4}, {"mode": "bagging"}])
+def test_both_modes_of_a_federation_score_areas_alike(outputs: int, more: dict[str, Any]) -> None:
+    rng = stream(outputs, "areas by mode")
+    X = rng.normal(size=(150, 3)).astype(np.float32)
+    y = np.digitize(X[:, 0] + rng.normal(size=150), [-0.4, 0.6][: outputs - 1])
+    ends = []
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation.from_table(
+            X[:90], y[:90], silos=np.arange(90) % 3, eval_set=[(X[90:], y[90:])], eval_silos=[np.arange(60) % 3],
+            row_id=np.arange(90), n_jobs=1, mode=mode,
+        )  # fmt: skip
+        names = ["aucpr", "logloss", "auc"] if outputs == 2 else "auc"
+        model = FedGBTClassifier(3, max_depth=2, eval_metric=names, **more).fit_federation(federation)
+        bills = [model.ledger_.per_round().to_dict(), model.ledger_.per_silo().to_dict()]
+        ends.append([model.evals_result_, model.evals_uncertainty_, *bills])
+    assert ends[0] == ends[1]
+
+
+def test_a_network_that_goes_on_keeps_what_was_uncertain() -> None:
+    X, y = rare(200, 0.3)
+    model = FedAvgClassifier((), n_rounds=2, eval_metric="auc", validation_fraction=0.3, warm_start=True, n_jobs=1)
+    for rounds in (2, 4):
+        model.fit(X, y)
+        assert len(model.evals_result_["validation_0"]["auc"]) == rounds
+        assert model.evals_uncertainty_ == {"validation_0": {"auc": [0.0] * rounds}}
+
+
+def test_areas_of_many_classes_are_certain_after_a_few_messages() -> None:
+    n, outputs = 2 * EXACT_ROWS, 20
+    rng = stream(0, "many classes")
+    y = rng.integers(0, outputs, n)
+    margin = (rng.normal(size=(n, outputs)) + np.eye(outputs)[y]).astype(np.float32)
+    found, ledger = by_silos(margin, y)
+    p = np.exp(margin.astype(np.float64))
+    right = roc_auc_score(y, p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="weighted")
+    assert found["auc"].value == pytest.approx(right, abs=found["auc"].uncertainty + 1e-6)
+    assert max(score.uncertainty for score in found.values()) <= MOST_UNCERTAIN and ledger.rounds <= 5

@@ -58,7 +58,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         Whether a relevance of r is worth ``2**r - 1``, or r; None is True.
 
     For the others and for attributes see `FedGBTClassifier`; metrics are ``ndcg``, ``map`` and ``pre``, also of so many
-    ranks, such as ``ndcg@10``.
+    ranks, such as ``ndcg@10``, and ``auc`` and ``aucpr``, means over queries.
 
     Examples
     --------

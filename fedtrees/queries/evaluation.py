@@ -128,7 +128,7 @@ class Evaluation:
         """The edges to ask with, of each histogram of each set."""
         if self.curves != 1:
             steps = None  # probabilities of several classes do not move by a tree's leaves
-        buckets = min(BUCKETS, 2 * BUCKETS // max(2, self.curves))
+        buckets = max(BUCKETS // 8, 2 * BUCKETS // max(2, self.curves))  # of many classes, each counts the less
         edges: list[list[NDArray[np.int64]]] = []
         for place, (question, known) in enumerate(zip(self.questions, self.known, strict=True)):
             before = self.start if known is None else ties_of(known[0])
@@ -179,7 +179,7 @@ class Evaluation:
         doubts = [np.max([area.doubts[k] for area in areas.values()], axis=0) for k in range(len(known))]
         foreseen = self.foreseen[place]
         flat, limit = np.concatenate(doubts), self._limit(place)
-        room = ROOM if limit else 4 * ROOM
+        room = (ROOM if limit else 4 * ROOM) * max(1, self.curves // 2)
         order = np.argsort(-flat, kind="stable")
         rest = flat.sum() - np.cumsum(flat[order])
         n = 1 + int(np.count_nonzero(rest > limit / 2))
