@@ -352,6 +352,23 @@ def test_boosting_of_rare_events_follows_the_right_area(share: float) -> None:
 
 
 @pytest.mark.slow_without_jit
+@pytest.mark.parametrize(("share", "first"), [(2e-4, 0.7881), (1e-4, 0.7525)])
+def test_one_event_in_ten_thousand_rows_stops_boosting_where_xgboost_stops(share: float, first: float) -> None:
+    rng, n, half = np.random.default_rng(0), 400_000, 200_000
+    X = rng.normal(size=(n, 3))
+    y = (rng.random(n) < 1 / (1 + np.exp(-(np.log(share) - 1 + 1.5 * X[:, 0])))).astype(int)
+    given: dict[str, Any] = {"n_estimators": 15, "max_depth": 3, "learning_rate": 0.1, "early_stopping_rounds": 5}
+    held_out = [(X[half:], y[half:])]
+    model = FedGBTClassifier(**given, eval_metric="auc").fit(X[:half], y[:half], eval_set=held_out)
+    xgb = xgboost.XGBClassifier(**given, eval_metric="auc", tree_method="hist")
+    xgb.fit(X[:half], y[:half], eval_set=held_out, verbose=False)
+    said, theirs = (fitted.evals_result()["validation_0"]["auc"] for fitted in (model, xgb))
+    assert said[0] == pytest.approx(first, abs=5e-5) and len(said) == len(theirs) < 15
+    assert model.best_iteration == xgb.best_iteration
+    np.testing.assert_allclose(said, theirs, atol=4e-3)  # of models whose cuts differ
+
+
+@pytest.mark.slow_without_jit
 def test_most_areas_take_one_message_a_round() -> None:
     X, y = rare(40_000, 0.3)
     model = FedGBTClassifier(20, max_depth=5, eval_metric="auc", validation_fraction=0.5, n_jobs=1).fit(X, y)
@@ -472,6 +489,7 @@ def test_a_network_that_goes_on_keeps_what_was_uncertain() -> None:
         assert model.evals_uncertainty_ == {"validation_0": {"auc": [0.0] * rounds}}
 
 
+@pytest.mark.slow_without_jit
 def test_areas_of_many_classes_are_certain_after_a_few_messages() -> None:
     n, outputs = 2 * EXACT_ROWS, 20
     rng = stream(0, "many classes")
