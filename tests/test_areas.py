@@ -196,6 +196,21 @@ def test_no_order_within_buckets_moves_an_area_by_more_than_it_says(data: st.Dat
         assert abs(area - right) <= doubts.sum() + 1e-12 and not none.any() and (doubts >= 0).all()
 
 
+def test_nothing_is_certain_of_scores_in_one_bucket_whatever_the_classes() -> None:
+    counts = [5, 2, 3]
+    every = [ScoreHistogram(np.zeros(1, np.int64), np.array([n]), np.array([10 - n])) for n in counts]
+    for histograms in (every[:1], every):
+        roc = Area("auc").read_histograms(histograms)
+        assert roc.value == pytest.approx(0.5) and roc.uncertainty == pytest.approx(0.5)
+        precision, n = Area("aucpr").read_histograms(histograms), counts[: len(histograms)]
+        assert precision.value == pytest.approx(np.mean(n) / 10)
+        # all of them could come first, where precision is 1, or last
+        least = [1 - (10 - k) / k * math.log(10 / (10 - k)) for k in n]
+        assert precision.uncertainty == pytest.approx(
+            np.mean([max(1 - k / 10, k / 10 - a) for k, a in zip(n, least, strict=True)])
+        )
+
+
 def test_one_class_has_no_area() -> None:
     for name in ("auc", "aucpr"):
         read = Area(name).read_histograms([exactly(np.float32([1, 2, 3]), np.ones(3))])
