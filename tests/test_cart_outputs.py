@@ -119,8 +119,6 @@ def test_what_has_no_meaning_for_several_outputs_is_refused() -> None:
     X, y, _ = table(0, rows=40)
     with pytest.raises(ParameterError, match=r"monotonic_cst=.*: y has 3 columns, and it is for one"):
         FedTreeRegressor(monotonic_cst=[1, 0, 0, 0]).fit(X, y)
-    with pytest.raises(ParameterError, match="oob_score=True: y has 3 columns"):
-        FedForestRegressor(3, oob_score=True).fit(X, y)
     with pytest.raises(DataError, match="y has 3 columns; FedAdaBoostRegressor is for one"):
         FedAdaBoostRegressor(3).fit(X, y)
     with pytest.raises(DataError):

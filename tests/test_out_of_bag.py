@@ -224,3 +224,26 @@ def test_categories_are_left_out_as_their_codes_are() -> None:
     for mode in ("fused", "faithful"):
         apart = clone(model).fit_federation(LocalFederation(silos, mode=mode))
         assert apart.oob_score_ == model.oob_score_ > 0.9
+
+
+def test_several_outputs_are_scored_by_the_mean_of_theirs() -> None:
+    y = np.stack([NUMBERS, X[:, 2] * 3 + 7, -NUMBERS], axis=1)
+    y[np.isnan(y)] = 0.0
+    model = FedForestRegressor(25, max_depth=4, oob_score=True).fit(X, y, silos=SILOS)
+    predicted, times = np.zeros(y.shape), np.zeros(240)
+    for tree, drawn in zip(model, model.estimators_samples_, strict=True):
+        out = np.setdiff1d(np.arange(240), drawn)
+        predicted[out] += tree.predict(X[out])
+        times[out] += 1
+    predicted /= times[:, None]
+    assert model.oob_prediction_.tobytes() == predicted.tobytes()
+    assert model.oob_score_ == pytest.approx(r2_score(y, predicted), abs=1e-6)
+    parts = [Silo(str(k), X[k == SILOS], y[k == SILOS]) for k in range(4)]
+    apart = clone(model).fit_federation(LocalFederation(parts, mode="faithful"))
+    assert apart.oob_score_ == model.oob_score_
+
+    def worst(y: Any, predicted: Any) -> Any:
+        return np.abs(y - predicted).max(axis=1)
+
+    scored = clone(model).set_params(oob_score=worst).fit(X, y, silos=SILOS)
+    assert scored.oob_score_ == pytest.approx(np.abs(y - predicted).max(axis=1).mean(), rel=1e-5)

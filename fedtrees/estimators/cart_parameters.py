@@ -194,10 +194,9 @@ def _check_several(estimator: Any, targets: int) -> None:
     """Refuse what several columns of y leave without a meaning."""
     if estimator._classifies or not estimator._takes_several:
         raise DataError(f"y has {targets} columns; {type(estimator).__name__} is for one. Fit one a column.")
-    for name in ("monotonic_cst", "oob_score"):
-        given = getattr(estimator, name, None)
-        if given is not None and given is not False:
-            raise ParameterError(f"{name}={given!r}: y has {targets} columns, and it is for one.")
+    given = getattr(estimator, "monotonic_cst", None)
+    if given is not None:
+        raise ParameterError(f"monotonic_cst={given!r}: y has {targets} columns, and it is for one.")
 
 
 def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
