@@ -16,6 +16,7 @@ from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Paramet
 from fedtrees.bagging.bag import OneAfterAnother
 from fedtrees.bagging.local_tree import LocalTree, of_integers, read_trees, thresholds, to_integers
 from fedtrees.core.cohort import FixedFraction, FixedNumber
+from fedtrees.core.rng import stream
 from fedtrees.runtime.unreliable import UnreliableFederation
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -196,3 +197,42 @@ def test_constraints_reach_every_silo() -> None:
     assert (np.diff(model.predict(line)) >= 0).all()
     paths = model.booster_.trees_to_dataframe().groupby("Tree").Feature.agg(lambda own: set(own) - {"Leaf"})
     assert all(len(own) <= 1 for own in paths)
+
+
+# -- draws --------------------------------------------------------------------------------------------------
+
+
+def test_silos_draw_anew_each_round_and_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    train = xgboost.train
+
+    def noted(params: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        seen.append(params["seed"])
+        return train(params, *args, **kwargs)
+
+    monkeypatch.setattr(xgboost, "train", noted)
+    FedGBTClassifier(3, max_depth=2, mode="bagging", subsample=0.5, random_state=7, n_jobs=1).fit(X, Y, silos=SILOS)
+    names = sorted(set(SILOS))
+    wanted = [int(stream(7, "local trees", round, name).integers(2**31 - 1)) for round in range(3) for name in names]
+    assert seen == wanted and len(set(seen)) == 12
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trees_of_two_rounds_see_other_rows(mode: str) -> None:
+    """With steps too small to move a margin, rounds differ by what they draw alone."""
+    still = {"max_depth": 3, "mode": mode, "learning_rate": 1e-30, "n_jobs": 1}
+    for params, differ in (({"subsample": 0.5}, True), ({"colsample_bytree": 0.2}, True), ({}, False)):
+        model = FedGBTClassifier(4, **still, **params).fit(X, Y)
+        trees = [read_trees(model.booster_[k : k + 1])[0][0] for k in range(4)]
+        asked = {(tree.feature.tobytes(), tree.value[tree.feature >= 0].tobytes()) for tree in trees}
+        assert len(asked) == (4 if differ else 1), params
+
+
+def test_silos_take_turns_in_an_order_drawn_anew_for_each_pass() -> None:
+    sampler = OneAfterAnother(FixedFraction(1.0))
+    passes = [[int(sampler.draw(5, 3, 5 * turn + place)[0]) for place in range(5)] for turn in range(12)]
+    assert all(sorted(order) == list(range(5)) for order in passes)
+    assert passes == [stream(3, "who comes next", turn).permutation(np.arange(5)).tolist() for turn in range(12)]
+    assert len({tuple(order) for order in passes}) > 6
+    other = [int(OneAfterAnother(FixedFraction(1.0)).draw(5, 4, place)[0]) for place in range(60)]
+    assert other != [silo for order in passes for silo in order]

@@ -10,7 +10,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from fedtrees.errors import DataError
+from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.inherited import Inherited
 
@@ -46,7 +46,7 @@ class Continued:
         Raises
         ------
         DataError
-            For a booster of other than plain trees.
+            For a booster of other than plain trees, or of some that are none.
         """
         model: dict[str, Any] = json.loads(booster.save_raw("json"))
         learner = model["learner"]
@@ -64,6 +64,10 @@ class Continued:
         biases = [learner["objective"][name] for name in ("ti+", "tj-") if name in learner["objective"]]
         position_bias = np.array(biases, np.float32) if len(biases) == 2 else None
         trees = _inherited(forest, features, base_margin)
+        try:
+            trees.check(features)  # silos would refuse them, too
+        except ProtocolError as error:
+            raise DataError(f"xgb_model: {error}.") from error
         return Continued(model, learner["objective"]["name"], trees, rounds, position_bias=position_bias)
 
     def with_new(self, booster: xgboost.Booster) -> xgboost.Booster:
