@@ -21,6 +21,7 @@ from fedtrees import (
     FedGBTClassifier,
     FedTreeClassifier,
     LocalFederation,
+    ParameterError,
     SchemaError,
     Silo,
 )
@@ -154,3 +155,26 @@ def test_labels_that_are_no_names_are_refused(labels: Any, text: str) -> None:
         with pytest.raises(DataError, match=text) as caught:
             call()
         str(caught.value).encode()  # printable: nothing in it that no terminal takes
+
+
+def test_odd_texts_come_through_or_are_refused_where_they_name_silos_and_categories() -> None:
+    for name in ("a\0", "a\ud800"):
+        with pytest.raises(ParameterError, match=r"a silo's name, .* does not come through; rename it"):
+            Silo(name, X, Y)
+    with pytest.raises(DataError, match=r"column 'ward' has the category .*; rename it"):
+        Silo("mayo", pd.DataFrame({"ward": pd.Categorical(["a\0", "b"] * 60)}), Y)
+    names = ["a b", "a\nb", "\U0001f3e5", "x" * 10_000]
+    table = pd.DataFrame({"ward": pd.Categorical(np.take(names, np.arange(120) % 4))})
+    for mode in ("fused", "faithful"):
+        silos = [Silo(name, table[k::4], Y[k::4], n_jobs=1) for k, name in enumerate(names)]
+        model = FedGBTClassifier(2, n_jobs=1).fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
+        assert sorted(model._schema.categories["ward"]) == sorted(names)
+        pooled = FedGBTClassifier(2, n_jobs=1).fit(table, Y)
+        assert model.predict_proba(table).tobytes() == pooled.predict_proba(table).tobytes()
+
+
+@pytest.mark.parametrize("family", ESTIMATORS)
+def test_more_silos_than_there_are_cannot_be_drawn(family: str) -> None:
+    estimator = ESTIMATORS[family]().set_params(sampling=99)
+    with pytest.raises(ParameterError, match="sampling=99: the federation has 3 silos; ask for no more"):
+        estimator.fit(X, Y, silos=np.arange(120) % 3)

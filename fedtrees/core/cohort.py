@@ -149,6 +149,8 @@ def as_sampler(value: object, names: Sequence[str] | None = None) -> Sampler:
     if isinstance(value, Sampler) and not isinstance(value, type):
         return value.in_order(names) if names is not None and isinstance(value, NamingSampler) else value
     if isinstance(value, Integral) and not isinstance(value, bool):
+        if names is not None and int(value) > len(names):
+            raise ParameterError(f"sampling={value}: the federation has {len(names)} silos; ask for no more.")
         return FixedNumber(int(value))
     if isinstance(value, Real) and not isinstance(value, bool):
         return FixedFraction(float(value))

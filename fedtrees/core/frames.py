@@ -13,6 +13,7 @@ from fedtrees.core.column_kinds import NoNumbers, all_of, no_numbers
 from fedtrees.core.column_names import column_names, difference
 from fedtrees.core.rounding import as_float32
 from fedtrees.core.table import MISSING, Schema
+from fedtrees.core.texts import odd_text
 from fedtrees.errors import DataError, MissingExtraError, SchemaError
 
 
@@ -63,7 +64,7 @@ def read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tup
             values[:, place] = codes = column.cat.codes.to_numpy()
             values[codes < 0, place] = np.nan
             if kinds[place] == "category":
-                categories[name] = [_plain(value) for value in column.cat.categories]
+                categories[name] = [_category(value, name, where) for value in column.cat.categories]
                 type_of = column.cat.categories.dtype
                 if type_of.kind == "i" and type_of.itemsize < 8:
                     widths[name] = 8 * type_of.itemsize
@@ -121,10 +122,14 @@ def _numbers_of(column: Any) -> NDArray[np.float32]:
         return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _plain(value: Any) -> Any:
-    return (
-        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float) else str(value)
-    )
+def _category(value: Any, column: str, where: str) -> Any:
+    """A category as a plain value: what is neither text nor number is its text."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    plain = plain if isinstance(plain, str | int | float) else str(plain)
+    odd = odd_text(plain) if isinstance(plain, str) else None
+    if odd is not None:
+        raise DataError(f"{where}column {column!r} has the category {plain!r}, with {odd} in it; rename it.")
+    return plain
 
 
 def _refuse_other_columns(names: list[str], known: Schema, where: str) -> None:

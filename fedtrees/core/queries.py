@@ -96,4 +96,5 @@ def refuse_shared(queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], n
         first = int(np.argmax(same & apart))
         one, two = (names[int(silos[order[place]])] for place in (first, first + 1))
         query = plain_array(qid, "qid")[order[first]]
+        query = query.item() if isinstance(query, np.generic) else query
         raise DataError(f"qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo.")

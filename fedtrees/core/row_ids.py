@@ -52,9 +52,15 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: s
     if given.shape != (n_rows,):
         raise DataError(f"{where}{what} has the shape {given.shape} and X has {n_rows} rows.")
     if given.dtype.kind == "O" and all(isinstance(value, str) for value in given):
+        _refuse_nul(np.array(["\0" in value for value in given], bool), where, what)
         given = given.astype(str)
     elif given.dtype.kind == "O" and all(is_whole(value, -(2**63), 2**63 - 1) for value in given):
         given = given.astype(np.int64)
+    if given.dtype.kind == "f" and n_rows and (np.abs(given) <= 2**53).all() and (given == np.floor(given)).all():
+        given = given.astype(np.int64)  # pandas makes floats of whole numbers where some were missing once
+    if given.dtype.kind == "U":
+        codes = _codes(given)
+        _refuse_nul(((codes[:, :-1] == 0) & (codes[:, 1:] > 0)).any(axis=1), where, what)
     if given.dtype.kind == "U" or not n_rows:
         return _hash_texts(given.astype(str))
     if (
@@ -109,10 +115,22 @@ def mixed(words: RowIds) -> RowIds:
     return words ^ (words >> np.uint64(31))
 
 
+def _codes(texts: NDArray[Any]) -> NDArray[np.uint32]:
+    """The characters of texts, uint32 (texts, characters), filled up with zeros."""
+    native = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("=")))
+    return native.view(np.uint32).reshape(len(texts), -1 if len(texts) and texts.dtype.itemsize else 0)
+
+
+def _refuse_nul(wrong: NDArray[np.bool_], where: str, what: str) -> None:
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{where}{what} has a NUL character in row {row}, which does not come through; rename it.")
+
+
 def _hash_texts(texts: NDArray[Any]) -> RowIds:
     if not len(texts):
         return np.zeros(0, np.uint64)
-    codes = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("="))).view(np.uint32).reshape(len(texts), -1)
+    codes = _codes(texts)
     ids = np.full(len(texts), 0x9E3779B97F4A7C15, np.uint64)
     for column in codes.T:  # a text is filled up with zeros, which are passed over
         ids = np.where(column > 0, mixed(ids + column), ids)

@@ -24,6 +24,7 @@ from fedtrees.core.record import decode
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.table import SPARSE, Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
+from fedtrees.core.texts import odd_text
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
@@ -101,6 +102,9 @@ class Silo:
         where = f"silo {name!r}: "
         if not isinstance(name, str) or not name:
             raise ParameterError(f"a silo's name is a text, not {name!r}.")
+        odd = odd_text(name)
+        if odd is not None:
+            raise ParameterError(f"a silo's name, {name!r}, has {odd} in it, which does not come through; rename it.")
         name = str(name)  # and not a subclass of numpy's, which does not travel
         values, schema = read_features(X, where, missing=missing)
         target = read_target(y, len(values), where)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import by_name
+from fedtrees.core.frames import as_pandas, is_frame
 from fedtrees.core.queries import ids_of_groups, side_by_side
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.target import plain_array
@@ -17,6 +18,7 @@ from fedtrees.errors import ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import one_a_set
 from fedtrees.estimators.kin import XGBRanker
+from fedtrees.estimators.parameters import metric_names
 from fedtrees.estimators.staged import staged
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
@@ -111,7 +113,8 @@ class FedGBTRanker(FedGBT, XGBRanker):
         sample_weight : array-like (queries,), optional
             One a query, in the order in which they appear.
         qid : array-like (rows,), optional
-            Whole numbers or texts that name each row's query, in any order; without, a silo is one query.
+            Whole numbers or texts that name each row's query, in any order; or X is a table of which they are the
+            column ``"qid"``, as XGBoost has it.
         group : array-like (queries,), optional
             In place of ``qid``: how many rows each query has, whose rows stand side by side.
         eval_qid, eval_group : sequence of array-like, optional
@@ -146,8 +149,25 @@ class FedGBTRanker(FedGBT, XGBRanker):
             "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
             "eval_qid": eval_qid,
         }  # fmt: skip
+        X, qid = with_ids_apart(X, qid)
+        if qid is None:
+            raise ParameterError(
+                "qid: a ranking needs the query of each row; give qid, or an X that has them as its column 'qid'."
+            )
+        held_out = list(eval_set or ())
+        ids = one_a_set("eval_qid", eval_qid, len(held_out))
+        for place, own in enumerate(held_out):
+            if isinstance(own, tuple | list) and len(own) == 2:
+                table, ids[place] = with_ids_apart(own[0], ids[place], f"eval_set {place}: ")
+                held_out[place] = (table, own[1])
+                if ids[place] is None:
+                    raise ParameterError(f"eval_qid: eval_set {place} needs the query of each row, as X does.")
+        more["eval_qid"] = ids
         options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id, "qid": qid}
-        return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, verbose, options)
+        return self._fit_table(X, y, silos, sample_weight, held_out, more, xgb_model, verbose, options)
+
+    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
+        return super()._read(with_ids_apart(X, None)[0], validate_features)
 
     def predict(
         self,
@@ -161,7 +181,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
     ) -> NDArray[np.floating]:
         """The score of each row, float32 (rows,): more is higher up in its query.
 
-        See `FedGBTClassifier.predict` for the parameters.
+        A column ``"qid"`` of X is passed over. See `FedGBTClassifier.predict` for the parameters.
         """
         return self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
 
@@ -171,19 +191,54 @@ class FedGBTRanker(FedGBT, XGBRanker):
         yield from staged(self, X, silos=silos)
 
     def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None, silos: ArrayLike | None = None) -> float:
-        """The mean NDCG over queries, of all ranks; of the one query that all rows are where ``qid`` is None.
+        """The last ``eval_metric``, or what XGBoost reports for the objective, by default NDCG of the first 32 ranks.
 
-        See `FedGBTClassifier.predict` for ``silos``.
+        Parameters
+        ----------
+        X : DataFrame, sparse matrix or array-like (rows, features)
+        y : array-like (rows,)
+            Relevances.
+        qid : array-like (rows,), optional
+            The query of each row; or X has a column ``"qid"``. Without, all rows are one query.
+        silos : str or array-like (rows,), optional
+            See `FedGBTClassifier.predict`.
         """
+        X, qid = with_ids_apart(X, qid)
         relevance = plain_array(y, "y").astype(np.float32)
         queries = read_row_ids(np.zeros(len(relevance), int) if qid is None else qid, len(relevance), what="qid")
         assert queries is not None
         order, starts = side_by_side(queries)
         margin = np.asarray(self.predict(X, silos=silos), np.float32)[order]
-        metric, params = metric_named("ndcg"), {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
+        name = (metric_names(self.eval_metric) or [self._loss(None).metric()])[-1]
+        metric, params = metric_named(name), {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
         return metric.read(metric.ask(Rows("rank:ndcg", margin[None], relevance[order], None, 0, params, starts)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.estimator_type = "ranker"
         return tags
+
+
+def with_ids_apart(X: Any, qid: ArrayLike | None, where: str = "") -> tuple[Any, ArrayLike | None]:
+    """A table without its column ``"qid"``, and what that holds; as XGBoost has it.
+
+    Raises
+    ------
+    ParameterError
+        If ids are given besides.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> X, qid = with_ids_apart(pd.DataFrame({"qid": [1, 1], "age": [3.0, 5.0]}), None)
+    >>> list(X), list(qid)
+    (['age'], [1, 1])
+    """
+    if not is_frame(X):
+        return X, qid
+    frame = as_pandas(X, where)
+    if "qid" not in frame.columns:
+        return X, qid
+    if qid is not None:
+        raise ParameterError(f"{where}qid: X has a column 'qid', too; give the ids in one place.")
+    return frame.drop(columns="qid"), frame["qid"].to_numpy()

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedtrees.core.row_ids import RowIds
 from fedtrees.core.table import Table
-from fedtrees.errors import ParameterError, unknown_value
+from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.trees import ranking_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Params, Ranges, check_rows
 
@@ -106,6 +106,9 @@ class RankingLoss(Loss):
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
+        if table.queries is None and table.n_rows:
+            silo = table.silo_of(0)
+            raise DataError(f"silo {silo!r}: qid is not given; a ranking needs the query of each row: Silo(..., qid=).")
         check_rows(table, y < 0, f"a negative number; {self.name} needs a relevance of 0 or more")
         if self.ndcg_exp_gain and self.name != "rank:map":
             wrong = (y != np.floor(y)) | (y > LARGEST_GAIN)
