@@ -337,6 +337,7 @@ def test_over_four_hospitals_we_score_as_scikit_learn_does(kind: str) -> None:
     assert mean[0] == pytest.approx(mean[1], abs=0.005)
 
 
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")  # a few rows are in all 20 bags
 @pytest.mark.slow_without_jit
 def test_a_forest_of_diamonds_scores_as_scikit_learns() -> None:
     X, y, silos, train = data.diamonds()

@@ -167,7 +167,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     The tree is the one that is grown from the pooled rows, bit for bit, and ``model_`` is a fitted
     `sklearn.tree.DecisionTreeClassifier`: prediction, plots and text are scikit-learn's. Breiman et al. (1984).
 
-    Rows count as often as they weigh, wherever a parameter speaks of rows.
+    Rows count as often as they weigh, wherever a parameter speaks of rows. A row that misses what no row of a node
+    missed in training follows the child with more rows, as in scikit-learn.
 
     Parameters
     ----------
@@ -240,7 +241,8 @@ class FedTreeRegressor(CartRegressor, _OneTree):
     """A regression tree grown over silos that send only sums of targets and of weights in each bin.
 
     ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. Its nodes' impurities are what the splits below them
-    explain: silos do not tell squares of targets. See `FedTreeClassifier` for parameters and attributes.
+    explain: silos do not tell squares of targets. Several columns of y are several outputs, which share the splits. See
+    `FedTreeClassifier` for parameters and attributes.
 
     Parameters
     ----------
