@@ -378,9 +378,9 @@ def test_one_event_in_ten_thousand_rows_stops_boosting_where_xgboost_stops(share
     xgb = xgboost.XGBClassifier(**given, eval_metric="auc", tree_method="hist")
     xgb.fit(X[:half], y[:half], eval_set=held_out, verbose=False)
     said, theirs = (fitted.evals_result()["validation_0"]["auc"] for fitted in (model, xgb))
-    assert said[0] == pytest.approx(first, abs=5e-5) and len(said) == len(theirs) < 15
+    assert said[0] == pytest.approx(first, abs=3e-4) and len(said) == len(theirs) < 15
     assert model.best_iteration == xgb.best_iteration
-    np.testing.assert_allclose(said, theirs, atol=4e-3)  # of models whose cuts differ
+    np.testing.assert_allclose(said, theirs, atol=1e-3)  # of models whose cuts differ
 
 
 @pytest.mark.slow_without_jit
