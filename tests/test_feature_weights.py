@@ -34,6 +34,7 @@ def test_features_are_drawn_one_after_the_other_by_their_share_of_those_left() -
     assert len(drawn) == 6
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("share", ["colsample_bytree", "colsample_bylevel", "colsample_bynode"])
 def test_heavy_features_are_asked_oftener_as_in_xgboost(share: str) -> None:
     params = {"n_estimators": 400, "max_depth": 1, "n_jobs": 1, share: 0.25, "feature_weights": np.array(WEIGHTS)}

@@ -98,6 +98,7 @@ def test_nothing_falls_whatever_the_objective_and_the_way_to_grow(objective: str
     assert falls(wild.booster_, frame) > 0  # the waves are there to be followed
 
 
+@pytest.mark.slow_without_jit
 @examples(15)
 @given(
     objective=st.sampled_from(["reg:absoluteerror", "reg:quantileerror"]),

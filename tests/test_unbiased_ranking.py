@@ -62,6 +62,7 @@ def test_trees_and_biases_are_those_of_xgboost(params: dict[str, Any], objective
         assert biases(ours)[0, 1:].mean() < 0.9
 
 
+@pytest.mark.slow_without_jit
 @examples(6)
 @given(
     seed=st.integers(0, 1000),
