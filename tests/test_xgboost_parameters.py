@@ -41,7 +41,9 @@ ESTIMATORS = [
 
 
 @pytest.mark.parametrize("case", BOTH)
-@pytest.mark.parametrize("given", [{}, {**SMALL, "eta": 0.2, "tree_method": "hist"}], ids=["none", "some"])
+@pytest.mark.parametrize(
+    "given", [{"n_estimators": 2}, {**SMALL, "eta": 0.2, "tree_method": "hist"}], ids=["none", "some"]
+)
 def test_parameters_of_an_xgboost_estimator_make_one_of_ours(case: str, given: dict[str, Any]) -> None:
     ours, theirs, y, more = BOTH[case]
     params = theirs(**given).get_params()
@@ -52,7 +54,7 @@ def test_parameters_of_an_xgboost_estimator_make_one_of_ours(case: str, given: d
         if name in params
         if name != "learning_rate"
     )
-    twin = ours(**SMALL, learning_rate=0.2) if given else ours()
+    twin = ours(**SMALL, learning_rate=0.2) if "eta" in given else ours(n_estimators=2)
     expected = model_bytes(twin.fit(X, y, **more))
     assert model_bytes(model.fit(X, y, **more)) == expected
     assert model_bytes(clone(model).fit(X, y, **more)) == expected
@@ -62,12 +64,13 @@ def test_parameters_of_an_xgboost_estimator_make_one_of_ours(case: str, given: d
 def test_none_is_the_default_of_every_parameter() -> None:
     names = FedGBTClassifier().get_params()
     model = FedGBTClassifier(**dict.fromkeys(names))
-    assert set(model.get_params().values()) == {None}
-    assert model_bytes(model.fit(X, TWO)) == model_bytes(FedGBTClassifier().fit(X, TWO))
     assert set(model.get_params().values()) == {None} and model.get_num_boosting_rounds() == 100
+    model.set_params(n_estimators=2)
+    assert model_bytes(model.fit(X, TWO)) == model_bytes(FedGBTClassifier(n_estimators=2).fit(X, TWO))
+    assert set(model.get_params().values()) == {None, 2} and model.get_num_boosting_rounds() == 2
     missing = X.copy()
     missing[::3, 0] = np.nan
-    assert model.predict(missing).tolist() == FedGBTClassifier().fit(X, TWO).predict(missing).tolist()
+    assert model.predict(missing).tolist() == FedGBTClassifier(n_estimators=2).fit(X, TWO).predict(missing).tolist()
 
 
 def test_xgboosts_other_names_are_ours() -> None:
