@@ -35,6 +35,14 @@ def test_a_tree_is_exact_beside_one_outlying_target(far: float) -> None:
             assert own.tolist() == target.astype(np.float32).tolist()
 
 
+def test_each_of_several_targets_has_its_own_outlier() -> None:
+    first = np.array([1, 1, 2, 2, 3, 3, 4, 1e9])
+    targets = np.stack([first, 1e6 + np.arange(8), np.r_[-1e12, np.arange(7)]], axis=1)
+    for silos in (None, np.arange(8) % 3):
+        own = FedTreeRegressor(max_depth=None).fit(ONE, targets, silos=silos).predict(ONE)
+        np.testing.assert_allclose(own, targets, rtol=1e-6, atol=1e-6)
+
+
 def many(seed: int = 0, rows: int = 300, far: float = 1e8) -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(rows, 3)), rng.normal(size=rows)

@@ -138,7 +138,8 @@ def bag(
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, n_features)
     channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
-    weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
+    targets = 1 if settings.loss.open_above else settings.targets
+    weights = learn_weights(channel, everyone, summary, labels, targets, settings.weighting)
     weights.check_span(step_bits(weights.rows), settings.loss.weight_span())
     base_margin = storable(start_margin(channel, everyone, weights, labels, settings)[0])
     outputs = len(base_margin)

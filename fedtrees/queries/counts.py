@@ -156,14 +156,16 @@ class Repeats:
         Whether all weights are whole, 1 to `MOST_REPEATS`.
     rows : int
         Rows, each as often as its weight says, where they are whole.
-    target_exponent, middle_exponent : int
-        The exponents that bound a target, and half of all targets.
+    target_exponent : int
+        The exponent that bounds a target.
+    middle_exponents : tuple of int
+        Of each column of y, the exponent that bounds half of its targets.
     """
 
     whole: bool
     rows: int
     target_exponent: int
-    middle_exponent: int
+    middle_exponents: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,17 @@ class WholeWeights(Query, frozen=True, eq=False):
         Rows of the federation.
     labels : list, optional
         The class labels; None for targets that are numbers.
+    targets : int, default 1
+        Columns of y, where they are numbers.
     """
 
     rows: int
     labels: list[Any] | None
+    targets: int = 1
 
     def size(self) -> int:
         """See `Query`."""
-        return 2 + N_EXPONENTS
+        return 2 + N_EXPONENTS * self.targets
 
     def bound(self) -> int:
         """See `Query`."""
@@ -213,18 +218,19 @@ class WholeWeights(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
+        columns = target.reshape(len(target), self.targets).T
         if weight is None:
-            return np.concatenate([[0, len(target)], exponent_counts(target.ravel())]).astype(np.int64)
+            return np.concatenate([[0, len(target)], *(exponent_counts(own) for own in columns)]).astype(np.int64)
         whole = (weight == np.floor(weight)) & (weight >= 1) & (weight <= MOST_REPEATS)
         times = np.where(whole, weight, 1).astype(np.int64)
         sums = [len(weight) - np.count_nonzero(whole), times[whole].sum()]
-        times = times if target.ndim == 1 else np.repeat(times, target.shape[1])
-        return np.concatenate([sums, exponent_counts(target.ravel(), times)]).astype(np.int64)
+        return np.concatenate([sums, *(exponent_counts(own, times) for own in columns)]).astype(np.int64)
 
     def read(self, total: Vector) -> Repeats:
         """See `Query`."""
-        counts = total[2:]
-        return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(counts), middle_exponent(counts))
+        counts = total[2:].reshape(self.targets, N_EXPONENTS)
+        middles = tuple(middle_exponent(own) for own in counts)
+        return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(counts.sum(axis=0)), middles)
 
 
 class LabelExponents(Query, frozen=True, eq=False):

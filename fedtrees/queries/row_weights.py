@@ -32,8 +32,8 @@ class Weights:
         Whether rows of weight k count as k rows.
     span : int
         Binary digits between the lightest and the heaviest weight; 0 where rows count several times instead.
-    middle : int
-        The exponent that bounds half of the targets.
+    middles : tuple of int
+        Of each column of y, the exponent that bounds half of its targets.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class Weights:
     most: int
     whole: bool = True
     span: int = 0
-    middle: int = LOWEST_EXPONENT
+    middles: tuple[int, ...] = (LOWEST_EXPONENT,)
 
     @property
     def all_one(self) -> bool:
@@ -105,15 +105,15 @@ def learn_weights(
     """Tell the silos how they are weighed, learn what that means for rows, in one round, and tell it to them."""
     channel.tell(Weigh(weighting.settled(summary.rows, summary.silos)))
     most = summary.rows * targets
-    questions = [LabelExponents(most, labels), WholeWeights(most, labels)]
+    questions = [LabelExponents(most, labels), WholeWeights(most, labels, targets if labels is None else 1)]
     sizes, repeats = channel.totals(questions, everyone)
-    heaviest, middle = sizes.exponents[0], repeats.middle_exponent
+    heaviest, middles = sizes.exponents[0], repeats.middle_exponents
     if not repeats.whole:
         counting = CountWeights(heaviest, whole=False, bits=count_bits(summary.rows, sizes.span))
         channel.tell(counting)
-        return Weights(summary.rows, sizes.exponents, counting.most, False, sizes.span, middle)
+        return Weights(summary.rows, sizes.exponents, counting.most, False, sizes.span, middles)
     if repeats.rows == summary.rows:
-        return Weights(summary.rows, sizes.exponents, 1, middle=middle)
+        return Weights(summary.rows, sizes.exponents, 1, middles=middles)
     counting = CountWeights(heaviest, whole=True)
     channel.tell(counting)
-    return Weights(repeats.rows, (0, repeats.target_exponent), counting.most, middle=middle)
+    return Weights(repeats.rows, (0, repeats.target_exponent), counting.most, middles=middles)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -274,7 +273,8 @@ def _start(
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, n_features)
     channel.tell(Aim(loss.name, loss.params(), labels))
-    weights = learn_weights(channel, everyone, summary, labels, settings.targets, settings.weighting)
+    targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one counts
+    weights = learn_weights(channel, everyone, summary, labels, targets, settings.weighting)
     share = _share_drawn(settings.subsample, summary.rows)
     check_weights(loss, weights, weights.rows * (most_draws(share) if settings.bootstrap else 1))
     if isinstance(loss, RankingLoss) and not weights.all_one:
@@ -362,7 +362,7 @@ def start_margin(
     if quantile is not None:
         return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums
     margin = loss.newton(*start[0]) if start else loss.intercept(sums)
-    if loss.starts_amid and len(margin) == 1:  # of several targets, sizes are not known apart
-        bound = math.ldexp(1.0, weights.middle)
-        margin = np.clip(margin, -bound, bound)
+    if loss.starts_amid:
+        bounds = np.ldexp(1.0, np.array(weights.middles))
+        margin = np.clip(margin, -bounds, bounds)
     return margin, sums
