@@ -161,10 +161,10 @@ def _too_few(left, total, counted, least_rows):
 def _more_left(kind, left, total, counted):
     """Whether more rows go left than right; where none of them misses the feature, others that do go with them."""
     if kind >= SQUARED:
-        return 2 * left[1] > total[1]
+        return left[1] > total[1] - left[1]  # nothing overflows
     balance = 0.0
     for s in range(left.shape[0]):
-        balance += (2 * left[s] - total[s]) * counted[s]
+        balance += (left[s] - (total[s] - left[s])) * counted[s]
     return balance > 0.0
 
 
