@@ -1,10 +1,10 @@
-"""The command line: ``fedtrees demo``. What is slow to import waits until a command needs it."""
+"""The command line: ``fedtrees demo``, ``fedtrees warmup``. What is slow to import waits until a command needs it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return _demo(given)
+        run: Callable[[argparse.Namespace], int] = given.run
+        return run(given)
     except FedTreesError as error:
         print(f"fedtrees: error: {error}", file=sys.stderr)
         return 1
@@ -73,6 +74,18 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _demo_options(demo)
+    demo.set_defaults(run=_demo)
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile all kernels, as when an image is built",
+        description=(
+            "Compiles the kernels of every family and keeps them where later processes of the same user find them: in "
+            "the package's folder, in NUMBA_CACHE_DIR, or in the user's cache. Example, in a Dockerfile: "
+            "ENV NUMBA_CACHE_DIR=/var/cache/fedtrees, then RUN fedtrees warmup as the user who trains later."
+        ),
+        allow_abbrev=False,
+    )
+    warmup.set_defaults(run=_warmup)
     return parser
 
 
@@ -113,6 +126,19 @@ def _demo(given: argparse.Namespace) -> int:
         max_rows=30_000 if given.quick else None,
     )
     run(settings)
+    return 0
+
+
+def _warmup(given: argparse.Namespace) -> int:
+    from fedtrees.core.compiled import is_kept
+    from fedtrees.estimators.progress import progress
+    from fedtrees.warmup import steps, warm_up
+
+    with progress(1, len(steps()), "warming up", "trainings") as shown:
+        warm_up(shown)
+    if not is_kept():
+        print("fedtrees: error: the kernels could not be kept; set NUMBA_CACHE_DIR, see above", file=sys.stderr)
+        return 1
     return 0
 
 

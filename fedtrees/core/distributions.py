@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from fedtrees.core.compiled import njit
 from fedtrees.core.elementary import exp
 
 NORMAL, LOGISTIC, EXTREME = range(3)

@@ -6,7 +6,8 @@ A library's exp is not fixed: two machines may differ in its last bit, and two s
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fedtrees.core.compiled import njit
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,12 +99,24 @@ class Ledger:
         self.names = names
         self._everyone = np.arange(len(names))
         self.entries: list[Entry] = []
+        self._watching: Callable[[int], None] | None = None
 
     def record(self, entry: Entry) -> None:
         """Add a round."""
         if len(entry.cohort) == len(self.names):  # cohorts of all are one array: a large federation has many rounds
             entry = replace(entry, cohort=self._everyone)
         self.entries.append(entry)
+        if self._watching is not None:
+            self._watching(len(self.entries) - 1)
+
+    @contextmanager
+    def watched(self, by: Callable[[int], None]) -> Iterator[None]:
+        """Call ``by`` with the number of each round that is added meanwhile, from 0."""
+        self._watching = by
+        try:
+            yield
+        finally:
+            self._watching = None
 
     @property
     def rounds(self) -> int:

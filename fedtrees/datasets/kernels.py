@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fedtrees.core.compiled import njit
 
 HALF = np.uint64(32)
 LOWER = np.uint64(2**32 - 1)

@@ -28,6 +28,8 @@ from fedtrees.trees.tree_errors import LOSS_KINDS
 class _AdaBoost(FedEnsemble):
     """The common part of `FedAdaBoostClassifier` and `FedAdaBoostRegressor`."""
 
+    _task = "AdaBoost"
+
     n_estimators: int
     learning_rate: float
     _takes_several = False

@@ -22,7 +22,7 @@ from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_co
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.earlier_model import go_on_from
 from fedtrees.estimators.model_file import describe
-from fedtrees.estimators.modes import check_mode, grow_by
+from fedtrees.estimators.modes import TASKS, check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
 from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
 from fedtrees.estimators.personalizing import Personalizes
@@ -337,7 +337,8 @@ class FedGBT(Personalizes):
             keep_parameters(booster, settings, self.eval_metric is not None, model.learning_rate)
             return booster
 
-        with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators) as shown:
+        task = TASKS[asked.mode]
+        with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators, task) as shown:
             model = GrowingModel(
                 export,
                 settings.rule.learning_rate,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -87,6 +88,7 @@ class FedCart(ReadsRows):
         self.verbose = verbose
 
     _fitted = "model_"
+    _task: ClassVar[str]  # as progress names it
     _absent = 0.0
     _random_thresholds: ClassVar[bool] = False
     _takes_several: ClassVar[bool] = True  # columns of y
@@ -198,12 +200,22 @@ class FedCart(ReadsRows):
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
         settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
-        with progress(self.verbose, settings.n_estimators * settings.parallel) as shown:
+        with self._progress(channel.ledger, settings) as observer:
             ensemble = boost(
                 channel, n_silos, len(schema.names), schema.labels, settings, threads,
-                lambda margin: margin.astype(np.float32), _Shown(shown),
+                lambda margin: margin.astype(np.float32), observer,
             )  # fmt: skip
         self._hold(ensemble, schema)
+
+    @contextmanager
+    def _progress(self, ledger: Ledger, settings: Settings) -> Iterator[_Shown | None]:
+        """Show trees that grow one after the other; of those that grow at once, the rounds of messages."""
+        if settings.n_estimators > 1:
+            with progress(self.verbose, settings.n_estimators, self._task) as shown:
+                yield _Shown(shown)
+        else:
+            with progress(self.verbose, None, self._task, "rounds") as shown, ledger.watched(shown):
+                yield None
 
     def _go_on(self, schema: Schema) -> None:
         """Refuse columns and labels that are not those of trees that stay."""

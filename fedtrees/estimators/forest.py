@@ -36,6 +36,8 @@ from fedtrees.trees.boost import Ensemble, Settings
 class _Forest(FedEnsemble):
     """The common part of forests: many trees in one round, averaged."""
 
+    _task = "forest"
+
     def __init__(
         self,
         n_estimators: int = 100,
@@ -352,6 +354,7 @@ class FedExtraTreesClassifier(_ForestClassifier):
     True
     """
 
+    _task = "extra trees"
     _random_thresholds = True
 
     __init__ = with_defaults(_Forest.__init__, bootstrap=False)
@@ -368,6 +371,7 @@ class FedExtraTreesRegressor(_ForestRegressor):
     True
     """
 
+    _task = "extra trees"
     _random_thresholds = True
 
     __init__ = with_defaults(

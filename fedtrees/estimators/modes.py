@@ -18,6 +18,7 @@ from fedtrees.trees.boost import Ensemble, Observer, Settings, boost
 from fedtrees.trees.split import SplitRule
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
+TASKS = {"histogram": "boosting", "bagging": "bagging", "cyclic": "cyclic boosting"}  # as progress names them
 # whose gradients come from more than a silo's rows, or whose targets XGBoost's plain training does not take
 _POOLED_ONLY = ("survival:", "rank:")
 

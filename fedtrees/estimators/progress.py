@@ -1,30 +1,153 @@
-"""A progress bar, a step a round."""
+"""How far a training is: a bar on a terminal, a line every few seconds elsewhere, and a word while kernels compile."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fedtrees.core.compiled import ADVICE, listening
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+EVERY = 3.0  # seconds between two lines
+_advised = False
 
 
 @contextmanager
-def progress(verbose: int, rounds: int, task: str = "boosting", unit: str = "trees") -> Iterator[Callable[[int], None]]:
-    """Yield a function to be called with each finished round; it draws nothing where ``verbose`` is 0."""
-    if not verbose:
-        yield lambda round: None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def progress(
+    verbose: int, total: int | None, task: str = "boosting", unit: str = "trees"
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function to be called with each finished step, counted from 0.
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns) as bar:
-        step = bar.add_task(task, total=rounds)
-        yield lambda round: bar.update(step, completed=round + 1)
+    Where ``verbose`` is 0 nothing is shown, except that a first use of an installation compiles its kernels.
+
+    Parameters
+    ----------
+    verbose : int
+    total : int, optional
+        Steps there will be; None where that is not known.
+    task, unit : str
+        What goes on, and what its steps are.
+    """
+    kind = _Bar if draws_bars(sys.stderr) else _Lines
+    display = kind(task, unit, total, quiet=not verbose)
+    with listening(display.compiling, display.compiled):
+        try:
+            yield display.finished
+        finally:
+            display.close()
+
+
+def draws_bars(stream: TextIO) -> bool:
+    """Whether a stream can show a bar that moves: a terminal, or a notebook that has widgets."""
+    from rich.console import Console
+
+    console = Console(file=stream)
+    if console.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def _advise() -> bool:
+    """Whether it is still to be said, in this process, that kernels are compiled."""
+    global _advised
+    first, _advised = not _advised, True
+    return first
+
+
+class _Lines:
+    """Lines of text, for logs and pipes."""
+
+    def __init__(self, task: str, unit: str, total: int | None, quiet: bool):
+        self._task, self._unit, self._quiet = task, unit, quiet
+        self._of = "" if total is None else f" of {total}"
+        self._start = self._last = time.monotonic()
+        self._done = 0
+
+    def finished(self, step: int) -> None:
+        """Note a finished step; say so if nothing was said for a while."""
+        self._done = step + 1
+        if not self._quiet and time.monotonic() - self._last >= EVERY:
+            self._say()
+
+    def compiling(self, n: int) -> None:
+        """Say once that kernels are compiled."""
+        if _advise():
+            _write(ADVICE)
+
+    def compiled(self) -> None:
+        """Say nothing: the next line does."""
+
+    def close(self) -> None:
+        """Say how it ended."""
+        if not self._quiet:
+            self._say()
+
+    def _say(self) -> None:
+        self._last = time.monotonic()
+        seconds = self._last - self._start
+        _write(f"{self._task}: {self._done}{self._of} {self._unit}, {seconds:.0f} s")
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+class _Bar:
+    """A bar that moves; a quiet one is there only while kernels are compiled."""
+
+    def __init__(self, task: str, unit: str, total: int | None, quiet: bool):
+        from rich.console import Console
+
+        self._console, self._quiet = Console(file=sys.stderr), quiet
+        self._task, self._unit, self._total = task, unit, total
+        self._shown: Progress | None = None
+        self._step: Any = None
+        if not quiet:
+            self._open(task, unit, total)
+
+    def _open(self, task: str, unit: str, total: int | None) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        counted = "{task.completed}" if total is None else "{task.completed}/{task.total}"
+        left = [] if total is None else [TextColumn("left"), TimeRemainingColumn()]
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn(f"{counted} {unit}"), TimeElapsedColumn()
+        self._shown = Progress(*columns, *left, console=self._console, transient=self._quiet)
+        self._step = self._shown.add_task(task, total=total)
+        self._shown.start()
+
+    def finished(self, step: int) -> None:
+        """Move the bar."""
+        if self._shown is not None:
+            self._shown.update(self._step, completed=step + 1)
+
+    def compiling(self, n: int) -> None:
+        """Show that kernels are compiled, and say once what that is about."""
+        if self._shown is None:
+            self._open("compiling", "kernels", None)
+        assert self._shown is not None
+        if _advise():
+            self._console.print(ADVICE, soft_wrap=True)
+        if self._quiet:
+            self._shown.update(self._step, completed=n, refresh=True)
+        else:
+            self._shown.update(self._step, description="compiling", refresh=True)
+
+    def compiled(self) -> None:
+        """Go back to what was shown before."""
+        if self._shown is not None and self._quiet:
+            self.close()
+        elif self._shown is not None:
+            self._shown.update(self._step, description=self._task)
+
+    def close(self) -> None:
+        """Leave the bar as it is, or take away one that was only there while kernels were compiled."""
+        if self._shown is not None:
+            self._shown.stop()
+            self._shown = None

@@ -26,6 +26,8 @@ from fedtrees.trees.boost import Ensemble
 class _OneTree(FedCart):
     """The common part of `FedTreeClassifier` and `FedTreeRegressor`."""
 
+    _task = "tree"
+
     def __init__(
         self,
         *,

@@ -7,7 +7,8 @@ share a key, as they are equal under ``<``, and round numbers of either sign beg
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fedtrees.core.compiled import njit
 
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.core.distributions import distribution
 from fedtrees.core.elementary import exp, log, log_gamma
 from fedtrees.queries.kernels import key_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from fedtrees.core.compiled import njit
 
 LEFT_OUT_ROWS = 256  # walked through a tree before the next one: their features stay in the cache
 

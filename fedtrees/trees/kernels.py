@@ -9,8 +9,8 @@ times as much. Features stand in groups of up to 8, so that the accumulators of 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.queries.kernels import BLOCK, is_missing, key_of
 
 LIST_ROWS = 65536  # rows gathered before they are added: their bins are read once a feature group

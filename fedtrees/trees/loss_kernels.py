@@ -7,8 +7,8 @@ of `core.elementary`, which is made of them.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.core.elementary import exp, log
 from fedtrees.queries.kernels import key_of
 

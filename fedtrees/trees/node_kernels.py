@@ -7,8 +7,8 @@ put in the order of their nodes first: the sums of one node at a time stay in th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.queries.kernels import BLOCK
 from fedtrees.trees.kernels import LOW_HALF, descend
 

@@ -56,7 +56,7 @@ class Layout:
         group, place = np.divmod(columns.astype(np.int64), a_group)
         n_bins = state.cuts.n_bins[columns]
         ends = np.cumsum(n_bins, axis=1)
-        sizes = ends[:, -1]
+        sizes = ends[:, -1].copy()  # contiguous, as where all features are asked for: one kernel compiled and not two
         starts = np.append(0, np.cumsum(sizes * state.statistics_a_bin))
         return Layout((group * rows * a_group + place).astype(np.uint64), ends - n_bins, sizes, starts)
 

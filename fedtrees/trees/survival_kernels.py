@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.core.distributions import LOGISTIC, NORMAL, distribution
 from fedtrees.core.elementary import exp, log
 from fedtrees.queries.metric_kernels import MOST_MARGIN

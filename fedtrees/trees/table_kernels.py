@@ -6,8 +6,8 @@ Additions, multiplications, divisions and `core.elementary` alone, so that machi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from fedtrees.core.compiled import njit
 from fedtrees.core.elementary import exp
 
 

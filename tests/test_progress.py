@@ -1,0 +1,108 @@
+"""What a training shows of itself: bars on terminals, lines elsewhere, each under its family's name."""
+
+from __future__ import annotations
+
+import sys
+from io import StringIO
+
+import numpy as np
+import pytest
+
+import fedtrees
+from fedtrees.estimators import progress as module
+from fedtrees.estimators.progress import draws_bars, progress
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+Y = (X[:, 0] + np.random.default_rng(1).normal(size=60) > 0).astype(int)
+
+
+class Terminal(StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.0)
+
+
+def test_lines_come_every_few_seconds_and_at_the_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(
+        [0.0, 1.0, 3.5, 3.5, 4.0, 6.9, 6.9, 7.2]
+    )  # start, then each step, and again where something is written
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with progress(1, 10, "boosting") as shown:
+        for step in range(4):
+            shown(step)
+    assert capsys.readouterr().err.splitlines() == [
+        "boosting: 2 of 10 trees, 4 s",
+        "boosting: 4 of 10 trees, 7 s",
+        "boosting: 4 of 10 trees, 7 s",
+    ]  # fmt: skip
+
+
+def test_nothing_is_written_where_nothing_was_asked_for(capsys: pytest.CaptureFixture[str], eager: None) -> None:
+    with progress(0, 3) as shown:
+        shown(0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("total", [3, None])
+def test_a_terminal_gets_a_bar(total: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(1, total, "forest", "rounds") as shown:
+        for step in range(3):
+            shown(step)
+    text = stream.getvalue()
+    assert "forest" in text and ("3/3 rounds" if total else "3 rounds") in text
+
+
+def test_a_bar_says_that_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for verbose in (0, 1):
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(module, "_advised", False)
+        bar = module._Bar("boosting", "trees", 3, quiet=not verbose)
+        bar.compiling(1)
+        assert (bar._shown is not None) and "fedtrees compiles its kernels" in stream.getvalue()
+        bar.compiled()
+        assert (bar._shown is None) == (not verbose)
+        bar.close()
+        assert "compiling" in stream.getvalue()
+
+
+@pytest.mark.parametrize("widgets", [False, True])
+def test_a_notebook_gets_a_bar_if_it_has_widgets(widgets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr(module, "find_spec", lambda name: object() if widgets else None)
+    assert draws_bars(sys.stderr) == widgets
+
+
+FAMILIES = {
+    "boosting": (fedtrees.FedGBTClassifier, {"n_estimators": 3, "max_depth": 2}),
+    "bagging": (fedtrees.FedGBTClassifier, {"n_estimators": 3, "max_depth": 2, "mode": "bagging"}),
+    "cyclic boosting": (fedtrees.FedGBTClassifier, {"n_estimators": 3, "max_depth": 2, "mode": "cyclic"}),
+    "tree": (fedtrees.FedTreeClassifier, {"max_depth": 2}),
+    "forest": (fedtrees.FedForestClassifier, {"n_estimators": 3, "max_depth": 2}),
+    "extra trees": (fedtrees.FedExtraTreesClassifier, {"n_estimators": 3, "max_depth": 2}),
+    "AdaBoost": (fedtrees.FedAdaBoostClassifier, {"n_estimators": 3}),
+    "averaging": (fedtrees.FedAvgClassifier, {"hidden_layer_sizes": (), "n_rounds": 3}),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_moves_under_its_own_name(name: str, capsys: pytest.CaptureFixture[str], eager: None) -> None:
+    kind, params = FAMILIES[name]
+    kind(**params, verbose=1).fit(X, Y, silos=np.arange(60) % 2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(name + ": ")]
+    done = [int(line.removeprefix(name + ": ").split()[0]) for line in lines]
+    assert len(set(done)) >= 2 and done == sorted(done)
+    kind(**params).fit(X, Y, silos=np.arange(60) % 2)
+    assert name + ": " not in capsys.readouterr().err
