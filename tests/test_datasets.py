@@ -96,7 +96,7 @@ def test_missing_aircraft_and_weather_stay_missing(flown: Example) -> None:
 def test_flights_say_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flights, "find_spec", lambda name: None)
     assert not has_flights()
-    with pytest.raises(MissingExtraError, match=r"fedtrees\[demo\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '.\[demo\]' in a checkout"):
         load_flights()
 
 

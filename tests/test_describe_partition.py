@@ -243,7 +243,7 @@ def test_numbers_are_drawn_by_group_in_a_figure_of_their_own(axes: Any) -> None:
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'fedtrees\[plot\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[plot\]'"):
         describe_partition(["x"], silos=["a"]).plot()
 
 

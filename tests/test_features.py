@@ -181,7 +181,7 @@ def test_a_table_that_speaks_arrow_is_read_with_its_names_and_categories() -> No
 
 def test_without_pyarrow_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"needs pyarrow; pip install 'fedtrees\[arrow\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs pyarrow; pip install '\.\[arrow\]'"):
         read_features(Elsewhere(pd.DataFrame({"age": [1.0]})))
 
 

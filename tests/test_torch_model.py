@@ -124,5 +124,5 @@ def test_a_silo_that_has_no_such_factory_says_so() -> None:
 
 def test_without_pytorch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'fedtrees\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         FedAvgClassifier(model=TorchModel(mlp)).fit(np.eye(4), [0, 1, 0, 1])

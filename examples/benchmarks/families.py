@@ -1,6 +1,6 @@
 """What a family of trees costs and what it is worth, on silos that are alike, and as they are.
 
-pip install 'fedtrees[bench,plot]'
+pip install '.[bench,plot]'
 python examples/benchmarks/families.py [--figure families.svg]
 
 The adult table of incomes, whose silos are fifteen occupations, or fifteen drawn by lot; without it beside the

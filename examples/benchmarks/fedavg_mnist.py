@@ -1,6 +1,6 @@
 """The protocol of McMahan et al. (2016) on MNIST: rounds to 97 %, other methods on skewed silos, and seconds a round.
 
-pip install 'fedtrees[torch]'
+pip install '.[torch]'
 python examples/benchmarks/fedavg_mnist.py
 
 A hundred silos of 600 images each, a tenth of them drawn a round, one epoch in batches of ten, a network of two hidden

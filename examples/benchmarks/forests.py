@@ -1,6 +1,6 @@
 """Trees by impurity, forests and AdaBoost over silos, against scikit-learn's own on the pooled rows.
 
-pip install fedtrees
+pip install .
 python examples/benchmarks/forests.py [--trees 100] [--seeds 5]
 
 What each model scores on the same held-out rows, accuracy, or R2 of diamonds: the mean over some seeds, and on heart,

@@ -1,6 +1,6 @@
 """Every objective on real tables, federated over their silos, beside XGBoost on the pooled rows.
 
-pip install 'fedtrees[bench]'
+pip install '.[bench]'
 python examples/benchmarks/parity.py
 
 Both train with the same parameters and are scored on the same held-out rows by the same function: the table's own, or

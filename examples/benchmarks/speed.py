@@ -1,6 +1,6 @@
 """How long fedtrees, XGBoost and LightGBM take over the same rows, and how much memory.
 
-pip install 'fedtrees[bench]'
+pip install '.[bench]'
 python examples/benchmarks/speed.py --growth --startup
 
 Every fit has a fresh process of its own, in which a small fit goes first, so that nothing is compiled or imported while
@@ -68,7 +68,7 @@ def _options() -> argparse.Namespace:
     if options.rows < 2_000 or options.trees < 2 or min(options.repeats, options.threads) < 1:
         parser.error("give 2,000 rows, 2 trees, 1 turn and 1 thread at the least.")
     if find_spec("lightgbm") is None:
-        parser.error("LightGBM is not installed: pip install 'fedtrees[bench]'.")
+        parser.error("LightGBM is not installed: pip install '.[bench]'.")
     return options
 
 

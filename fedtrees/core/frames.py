@@ -35,7 +35,9 @@ def as_pandas(X: Any, where: str) -> Any:
         table = X.to_arrow() if hasattr(X, "to_arrow") else X
         return table.to_pandas(types_mapper=_arrow_type(pd))
     except ImportError as error:
-        raise MissingExtraError(f"{where}{type(X).__module__} needs pyarrow; pip install 'fedtrees[arrow]'.") from error
+        raise MissingExtraError(
+            f"{where}{type(X).__module__} needs pyarrow; pip install '.[arrow]' in a checkout."
+        ) from error
 
 
 def _arrow_type(pd: Any) -> Any:

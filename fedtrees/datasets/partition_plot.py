@@ -25,7 +25,7 @@ def plot_labels(description: PartitionDescription, ax: Axes | None, shares: bool
         import matplotlib.pyplot as plt
         from matplotlib.patches import StepPatch
     except ImportError as error:
-        raise MissingExtraError("plots need matplotlib: pip install 'fedtrees[plot]'") from error
+        raise MissingExtraError("plots need matplotlib: pip install '.[plot]' in a checkout") from error
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 4), layout="constrained")
     counts, labels, colours = _coloured(description, plt)

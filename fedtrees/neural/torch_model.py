@@ -187,7 +187,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError("TorchModel needs PyTorch: pip install 'fedtrees[torch]'.") from error
+        raise MissingExtraError("TorchModel needs PyTorch: pip install '.[torch]' in a checkout.") from error
     return torch
 
 
