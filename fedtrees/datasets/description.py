@@ -64,7 +64,7 @@ class PartitionDescription:
         Raises
         ------
         MissingExtraError
-            If matplotlib is not installed: ``pip install '.[plot]' in a checkout``.
+            If matplotlib is not installed: ``pip install '.[plot]'`` in a checkout.
         """
         from fedtrees.datasets.partition_plot import plot_labels
 
