@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.channel import Call, Log, Reply
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.ledger import Amount
 from fedtrees.core.message import Request
 from fedtrees.core.table import Schema, Table
 from fedtrees.runtime.transport import Postman, Transport
@@ -306,6 +307,9 @@ class Watched:
 
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         return self.inner.schemas(labels)
+
+    def schema_sizes(self, labels: bool) -> Amount:
+        return self.inner.schema_sizes(labels)
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         self.log = call.log

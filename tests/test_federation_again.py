@@ -120,7 +120,9 @@ def silos_of(read: Callable[[Any], Any], weighs: bool) -> list[Silo]:
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize(
-    ("read", "mode"), [(dense, "fused"), (sparse, "fused"), (frame, "fused"), (dense, "faithful")], ids=str
+    ("read", "mode"),
+    [(dense, "fused"), (sparse, "fused"), (frame, "fused"), (dense, "faithful")],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_every_family_after_every_other_is_as_after_none(read: Callable[[Any], Any], mode: str) -> None:
     known = TREES | NETWORKS if read is dense else TREES
