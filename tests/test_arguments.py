@@ -92,3 +92,13 @@ def test_a_misspelt_argument_is_answered_with_the_nearest(name: str) -> None:
 
 def test_the_error_is_python_s_and_ours() -> None:
     assert issubclass(ArgumentError, TypeError) and issubclass(ArgumentError, ParameterError)
+
+
+@pytest.mark.parametrize("kind", [fedtrees.FedGBTClassifier, fedtrees.FedTreeRegressor, fedtrees.FedAvgClassifier])
+def test_silos_in_place_of_a_table_are_led_to_fit_federation(kind: Any) -> None:
+    silos = [fedtrees.Silo("a", [[1.0], [2.0]], [0, 1])]
+    for given in (silos, fedtrees.LocalFederation(silos)):
+        with pytest.raises(fedtrees.ArgumentError, match=r"\.fit needs y; train over silos by fit_federation"):
+            kind().fit(given)
+    with pytest.raises(fedtrees.ArgumentError, match=rf"^{kind.__name__}\.fit needs y\.$"):
+        kind().fit([[1.0], [2.0]])

@@ -34,6 +34,7 @@ def by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
     placed = [own.name for own in parameters if own.kind is Parameter.POSITIONAL_OR_KEYWORD]
     named = [own.name for own in parameters if own.kind is Parameter.KEYWORD_ONLY]
     known = frozenset(placed + named)
+    needed = [own.name for own in parameters if own.name in placed and own.default is Parameter.empty]
     bound = placed[:1] in (["self"], ["cls"])
 
     @wraps(function)
@@ -46,6 +47,12 @@ def by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
                     + ", ".join(f"{name}=..." for name in named)
                 )
             raise unknown_argument(who, next(name for name in kwargs if name not in known), known - {"self", "cls"})
+        lacking = [name for name in needed[len(args) :] if name not in kwargs]
+        if lacking:
+            given = [*args[bound:], *kwargs.values()]
+            hint = "; train over silos by fit_federation(LocalFederation(silos))" if _holds_silos(given) else ""
+            who = _called(function, args[0] if bound else None)
+            raise ArgumentError(f"{who} needs {_listed(lacking)}{hint}.")
         return function(*args, **kwargs)
 
     return called
@@ -63,6 +70,13 @@ def unknown_argument(who: str, name: str, known: Iterable[str]) -> ArgumentError
     near = get_close_matches(name, names, n=1)
     hint = f": did you mean {near[0]!r}?" if near else f". Known: {', '.join(names)}."
     return ArgumentError(f"{who} has no {name!r}{hint}")
+
+
+def _holds_silos(given: list[Any]) -> bool:
+    """Whether the first of these arguments is a federation, or silos, where a table was to be."""
+    first = given[0] if given else None
+    one = first[0] if isinstance(first, list | tuple) and first else first
+    return hasattr(one, "schemas") or hasattr(one, "answer")
 
 
 def _called(function: Callable[..., Any], owner: Any) -> str:
