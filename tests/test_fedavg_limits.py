@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, ParameterError, Silo, UnreliableFederation
+from fedtrees import (
+    DataError,
+    FedAvgClassifier,
+    FedAvgRegressor,
+    LocalFederation,
+    ParameterError,
+    Silo,
+    UnreliableFederation,
+)
 from fedtrees.core.rng import stream
 from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow
 from fedtrees.neural.largest_loss import LargestLoss
@@ -210,6 +218,22 @@ def test_cohorts_differ_from_round_to_round_and_go_on_with_the_rounds(sampling: 
     assert set(answers.answers) == {2 if sampling == 2 else 4}
     drawn = [tuple(whole._settings.sampler.draw(8, 4, round)) for round in range(6)]
     assert len(set(drawn)) > 3
+
+
+def test_draws_of_a_training_that_goes_on_are_those_of_its_first_seed() -> None:
+    model = FedAvgClassifier((4,), sampling=2, **SMALL).partial_fit(X, Y, silos=SILOS)
+    model.set_params(random_state=99).partial_fit(X, Y, silos=SILOS, n_rounds=3)
+    whole = FedAvgClassifier((4,), sampling=2, **SMALL).partial_fit(X, Y, silos=SILOS, n_rounds=4)
+    assert model.params_.tobytes() == whole.params_.tobytes()
+
+
+def test_missing_values_of_evaluation_sets_are_refused_before_any_training() -> None:
+    table = X.copy()
+    table[7, 2] = np.nan
+    model = FedAvgClassifier((4,), n_rounds=1, n_jobs=1)
+    with pytest.raises(DataError, match=r"silo 'b': column 'f2' holds NaN, which a network cannot learn from"):
+        model.fit(X, Y, silos=SILOS, eval_set=[(table, Y)], eval_silos=[SILOS])
+    assert not hasattr(model, "params_")
 
 
 # -- equalities ---------------------------------------------------------------------------------------------
