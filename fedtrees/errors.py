@@ -42,7 +42,7 @@ class DataError(FedTreesError, ValueError):
 
 
 class DataTypeError(DataError, TypeError):
-    """A cell is neither a number nor something that stands for one."""
+    """A cell, an array or a model is of a type that does not serve here."""
 
 
 class SchemaError(DataError):

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from bad_input import AGE, GOOD, INF, NAN, NUMBERS, TREES, Part, at, clear, column, frame, two_silos, watch
+from scipy.sparse import csr_array
 
 from fedtrees import (
     DataError,
+    DataTypeError,
     FedGBTClassifier,
     FedGBTRegressor,
     FedTreesError,
@@ -223,6 +225,11 @@ SILENT: dict[str, Call] = {
     ),
     "a loss that is no name": (lambda: regress(objective=7), ParameterError, "objective=7: give a name"),
     "no y": (lambda: FedGBTClassifier().fit(frame(), None), DataError, "requires y to be passed"),
+    "sparse labels": (
+        lambda: FedGBTClassifier().fit(frame(), csr_array(np.eye(6, 1))),
+        DataTypeError,
+        r"y is a sparse matrix; give an array, such as y\.toarray\(\)",
+    ),
     "one class": (lambda: fit(part=replace(GOOD, y=["ill"] * 6)), DataError, "y holds one class only, 'ill'; a class"),
     "a silo NaN": (
         lambda: fit(["a", "a", NAN, "b", "b", "b"]),

@@ -13,7 +13,7 @@ from fedtrees.core.column_kinds import is_missing
 from fedtrees.core.labels import MixedLabels, is_label, joined_labels, label_array, places_among
 from fedtrees.core.rounding import as_float32
 from fedtrees.core.texts import odd_text
-from fedtrees.errors import DataError, SchemaError
+from fedtrees.errors import DataError, DataTypeError, SchemaError
 
 if TYPE_CHECKING:
     from fedtrees.core.table import Table
@@ -29,12 +29,16 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     ------
     DataError
         If lists of different lengths are nested.
+    DataTypeError
+        If it is a sparse matrix.
 
     Examples
     --------
     >>> plain_array(["ill", float("nan")], "y")
     array(['ill', nan], dtype=object)
     """
+    if hasattr(values, "tocsr"):
+        raise DataTypeError(f"{what} is a sparse matrix; give an array, such as {what.split()[-1]}.toarray().")
     try:
         array = np.asarray(values)
         if array.dtype.kind == "T":  # NumPy's texts of any length

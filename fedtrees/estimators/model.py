@@ -16,7 +16,7 @@ from fedtrees.core.silo_column import COLUMN, codes_of_silos, schema_without_sil
 from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
-from fedtrees.errors import DataError, ParameterError, unknown_value
+from fedtrees.errors import DataError, DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.model_file import (
     ATTRIBUTE,
@@ -283,7 +283,9 @@ class HoldsBooster(ReadsRows):
         Raises
         ------
         DataError
-            If there is no model in it, or one that is not of this estimator's kind.
+            If there is no model in it, or none of trees.
+        DataTypeError
+            If the model is not of this estimator's kind.
         FileNotFoundError
         """
         booster, name = read_booster(fname), named(fname)
@@ -291,7 +293,7 @@ class HoldsBooster(ReadsRows):
         if booster_kind(booster) != "gbtree":
             raise DataError(f"{name}: a model of {booster_kind(booster)!r}; fedtrees reads those of 'gbtree'.")
         if not objective.startswith(self._loads):
-            raise DataError(f"{name}: a model of {objective!r} is not for {type(self).__name__}.")
+            raise DataTypeError(f"{name}: a model of {objective!r} is not for {type(self).__name__}.")
         try:
             about = json.loads(booster.attr(ATTRIBUTE) or "null")
             schema, params = schema_of(booster, about, self._classifies), parameters_of(booster, about)
