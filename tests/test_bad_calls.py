@@ -68,7 +68,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "verbose": ("give a whole number from 0", [-1, 0.5, "yes"]),
     "n_jobs": ("give a number of threads, -1 for all cores, or None", [0, 1.5, "all", True]),
     "random_state": ("give a whole number, a numpy generator, or None", ["a", 1.5, True]),
-    "base_score": ("give a finite number, or None", [NAN, INF, 1e300, "0.5"]),
+    "base_score": ("give a finite number, or one an output, or None", [NAN, INF, 1e300, "0.5"]),
 }
 PROBABILITY = "give a probability above 0 and below 1, or None"
 # name: the value and the whole beginning of the error

@@ -135,9 +135,9 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
     if objective == "reg:squaredlogerror":  # nothing bounds its gradients but a look at them
         assert kinds.count("GradientExponents") == 4
         return
-    # before the first tree: counts, weights, three to six rounds of ranks, labels, and what bounds gradients if need be
-    assert kinds[0] == "Counts" and kinds[-len(growing) :] == growing
-    setup = kinds[1:first]
+    # before the first tree: schemas, counts, weights, some rounds of ranks, labels, what bounds gradients if need be
+    assert kinds[:2] == ["Schema", "Counts"] and kinds[-len(growing) :] == growing
+    setup = kinds[2:first]
     assert (setup[-1] == "GradientExponents") == (objective in UNBOUNDED)
     assert 3 <= setup.count("Ranks") <= 6
     sums = "LabelSums+NewtonSums" if objective == "reg:pseudohubererror" else "LabelSums"

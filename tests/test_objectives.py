@@ -165,7 +165,7 @@ DEVIANCE = {"reg:gamma": mean_gamma_deviance, "reg:tweedie": lambda y, p: mean_t
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("objective", sorted(DEVIANCE))
 def test_small_gradients_count_beside_huge_ones(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without more digits for heavy tails, the model is another one."""
+    """With more digits for heavy tails, the model is nearer to XGBoost's by far."""
     X, y = heavy(objective)
 
     def off() -> tuple[float, list[Any]]:
@@ -176,8 +176,8 @@ def test_small_gradients_count_beside_huge_ones(objective: str, monkeypatch: pyt
     lost, asked = off()
     assert lost < 1e-5 and all(grid.extra >= 19 for grid in asked)
     monkeypatch.setattr(grids, "CHOICES", (0,))
-    lost, asked = off()
-    assert lost > 0.005 and all(grid.extra == 0 for grid in asked)
+    coarse, asked = off()
+    assert coarse > 20 * lost and all(grid.extra == 0 for grid in asked)
 
 
 @pytest.mark.slow_without_jit

@@ -271,7 +271,7 @@ NAN = float("nan")
         (pd.Series([1, None, 0], dtype="Int64"), "y, row 1: NaN, infinity or None"),
         (["a", "b", 1], "y, row 2: a label that is not a text where the first of all is a text"),
         (np.array([1, "b", 1], object), "y, row 1: a label that is a text where the first of all is not a text"),
-        ([2**70, 1, 2], "y holds whole numbers beyond 64 bits; make them texts"),
+        ([2**70, 1, 2], "y holds whole numbers beyond 64 bits; make labels texts"),
         ([0.0, 1.0, 0.5], "y, row 2: Unknown label type: y is continuous, it holds fractions such as 0.5"),
         (
             np.array([(1, 2), (3,), None], object)[[0, 1, 0]],

@@ -37,7 +37,7 @@ from fedtrees.core.features import read_features
 
 BY_IMPURITY: list[Any] = [
     FedTreeClassifier(max_depth=6, n_jobs=1), FedTreeRegressor(max_depth=6, n_jobs=1),
-    FedForestClassifier(4, max_depth=5, oob_score=True, n_jobs=1), FedForestRegressor(4, max_depth=5, n_jobs=1),
+    FedForestClassifier(16, max_depth=5, oob_score=True, n_jobs=1), FedForestRegressor(4, max_depth=5, n_jobs=1),
     FedExtraTreesClassifier(4, max_depth=5, n_jobs=1), FedExtraTreesRegressor(4, max_depth=5, n_jobs=1),
     FedAdaBoostClassifier(3, max_depth=2, n_jobs=1), FedAdaBoostRegressor(3, max_depth=2, n_jobs=1),
 ]  # fmt: skip

@@ -171,7 +171,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     >>> model.booster_.save_raw("json") == pooled.booster_.save_raw("json")
     True
     >>> model.ledger_.rounds
-    22
+    23
     """
 
     _classifies = True

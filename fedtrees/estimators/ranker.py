@@ -231,7 +231,7 @@ def with_ids_apart(X: Any, qid: ArrayLike | None, where: str = "") -> tuple[Any,
     --------
     >>> import pandas as pd
     >>> X, qid = with_ids_apart(pd.DataFrame({"qid": [1, 1], "age": [3.0, 5.0]}), None)
-    >>> list(X), list(qid)
+    >>> list(X), qid.tolist()
     (['age'], [1, 1])
     """
     if not is_frame(X):
