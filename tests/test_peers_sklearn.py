@@ -59,8 +59,9 @@ CLAIMED: dict[str, dict[Held, str]] = {
         test_missing_values_best_splitter_three_classes test_missing_values_best_splitter_to_left
         test_missing_values_best_splitter_to_right test_missing_values_is_resilience test_missing_values_poisson
         test_numerical_stability test_only_constant_features test_pickle test_poisson_vs_mse test_probability
-        test_public_apply_all_trees test_public_apply_sparse_trees test_realloc test_regression_toy
-        test_sample_weight_non_uniform test_sparse_criteria test_sparse_input_reg_trees test_sparse_parameters
+        test_prune_single_node_tree test_public_apply_all_trees test_public_apply_sparse_trees test_pure_set
+        test_realloc test_regression_toy test_sample_weight_non_uniform test_sparse_criteria
+        test_sparse_input_reg_trees test_sparse_parameters
         test_splitting_with_missing_values test_unbalanced_iris test_weighted_classification_toy test_xor
         """,
         numbers: """
@@ -91,8 +92,8 @@ CLAIMED: dict[str, dict[Held, str]] = {
     },
     ADABOOST: {
         every: """
-        test_adaboost_consistent_predict test_adaboost_decision_function test_importances test_pickle
-        test_regression_toy test_staged_predict
+        test_adaboost_consistent_predict test_adaboost_decision_function test_importances test_oneclass_adaboost_proba
+        test_pickle test_regression_toy test_staged_predict
         """
     },
     NETWORK: {
@@ -169,10 +170,6 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
         ADABOOST: "test_adaboost_classifier_sample_weight_error test_adaboost_negative_weight_error",
         NETWORK: "test_nonfinite_params",
     },
-    "one class only, which is refused": {
-        TREE: "test_prune_single_node_tree test_pure_set test_sample_weight",
-        ADABOOST: "test_oneclass_adaboost_proba",
-    },
     "a grid of 20 digits: means of numbers are right to a millionth of their range, not to the last bit": {
         TREE: """
         test_balance_property test_diabetes_overfit test_memory_layout
@@ -192,8 +189,11 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
         """,
     },
     "numbers: a column within 1e-7 is split where scikit-learn takes it as constant; y beyond 2**128 is refused; "
-    "missing values are taken in sparse rows; weights of AdaBoost do not become infinite": {
-        TREE: "test_almost_constant_feature test_empty_leaf_infinite_threshold test_missing_value_errors",
+    "missing values are taken in sparse rows; AdaBoost has no infinite weights; thresholds are the last number "
+    "below a cut": {
+        TREE: """
+        test_almost_constant_feature test_empty_leaf_infinite_threshold test_missing_value_errors test_sample_weight
+        """,
         ADABOOST: "test_sample_weights_infinite",
     },
     "held, but for minutes rather than seconds": {

@@ -37,16 +37,16 @@ class ReadsRows(KnowsColumns):
         return tags
 
 
-def check_labels(labels: list[Any] | None) -> list[Any]:
+def check_labels(labels: list[Any] | None, least: int = 2) -> list[Any]:
     """The class labels of a classifier.
 
     Raises
     ------
     DataError
-        If there are fewer than two.
+        If there are none, or fewer than the least number of them.
     """
     if not labels:
         raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
-    if len(labels) < 2:
+    if len(labels) < least:
         raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
     return labels

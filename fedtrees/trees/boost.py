@@ -355,7 +355,7 @@ def start_margin(
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     if settings.base_score is not None:
         return np.array([loss.link(own) for own in settings.base_score]), sums
-    if labels is not None and np.count_nonzero(sums) < 2:
+    if labels is not None and loss.takes_margins and np.count_nonzero(sums) < 2:
         only = labels[int(np.argmax(sums))]
         raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
     quantile = _leaf_quantile(weights, loss, outputs)
