@@ -397,6 +397,7 @@ NOT_HELD = {
 }
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.filterwarnings("ignore:Unknown data type")  # XGBoost's, of None, before it refuses it
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("behaviour", list(dict.fromkeys(HELD.values())), ids=lambda each: each.__name__)
