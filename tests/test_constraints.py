@@ -104,6 +104,7 @@ def example(n: int = 1000) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.column_stack([x1, x2]), 5 * x1 + np.sin(10 * np.pi * x1) - 5 * x2 - np.cos(10 * np.pi * x2) + noise
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("how", [(1, -1), [1, -1], "(1,-1)", {"up": 1, "down": -1}], ids=str)
 def test_predictions_rise_and_fall_as_they_are_told(how: Any) -> None:
     X, y = example()

@@ -134,6 +134,7 @@ def test_leaves_that_are_quantiles_keep_to_it_and_to_the_margins_of_training(
         assert silo.state.margin.tobytes() == np.ascontiguousarray(told).tobytes()
 
 
+@pytest.mark.slow_without_jit
 def test_values_in_order_cost_no_accuracy() -> None:
     """A target that does rise: constrained leaves are as good as free ones on new rows, and as XGBoost's."""
     rng = np.random.default_rng(0)

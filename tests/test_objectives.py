@@ -201,6 +201,7 @@ def test_digits_leave_room_for_the_sums_of_many_rows() -> None:
             ).width()  # fmt: skip
 
 
+@pytest.mark.slow_without_jit
 def test_a_full_cohort_is_not_asked_for_its_gradients_again() -> None:
     for objective in ("reg:gamma", "reg:tweedie", "count:poisson", "reg:pseudohubererror", "reg:squarederror"):
         X, y, weight = table(objective, 500)

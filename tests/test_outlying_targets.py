@@ -77,6 +77,7 @@ def test_extra_trees_and_boosting_by_weights_are_no_worse_than_the_mean_of_the_o
     assert r2_score(y[others], boosted[others]) > 0.0
 
 
+@pytest.mark.slow_without_jit
 def test_boosting_by_gradients_leaves_the_outlier_behind() -> None:
     x, y, others = many()
     predicted = FedGBTRegressor(200, reg_lambda=0, min_child_weight=0).fit(x, y).predict(x)
