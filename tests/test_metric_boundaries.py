@@ -271,3 +271,21 @@ def test_a_ranker_s_booster_evaluates_as_its_training_did() -> None:
     found = dict(re.findall(r"eval-([^:]+):(\S+)", fitted.booster_.eval(xgboost.DMatrix(X, y, qid=qid))))
     said = {name: values[-1] for name, values in fitted.evals_result_["validation_0"].items()}
     assert {name: float(value) for name, value in found.items()} == {name: pytest.approx(v) for name, v in said.items()}
+
+
+# -- margins that no hazard can hold ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1e4, 1e30])
+def test_the_partial_likelihood_is_that_of_margins_within_80(spread: float) -> None:
+    rng = np.random.default_rng(8)
+    X, margin = rng.normal(size=(60, 1)), (spread * rng.normal(size=60)).astype(np.float32)
+    times = np.arange(1.0, 61.0)
+    happened = rng.random(60) < 0.5
+    y = np.where(happened, times, -times)
+    model = FedGBTRegressor(1, objective="survival:cox", learning_rate=1e-12)
+    model.fit(X, y, base_margin=margin, eval_set=[(X, y)], base_margin_eval_set=[margin])
+    near = np.clip(margin.astype(np.float64), -80, 80)
+    right = np.mean([np.logaddexp.reduce(near[event:]) - near[event] for event in np.flatnonzero(happened)])
+    assert right >= 0
+    np.testing.assert_allclose(model.evals_result_["validation_0"]["cox-nloglik"], right, rtol=1e-6)

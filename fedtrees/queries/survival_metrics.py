@@ -13,6 +13,7 @@ from fedtrees.core.ring import Vector
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.hazards import LIMBS, MOST_BINS, bound_of_limbs, hazard_limbs, restore_limbs
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.metric_kernels import MOST_MARGIN
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 
@@ -43,7 +44,10 @@ class FailureTimeLoss(Metric):
 
 @dataclass(frozen=True)
 class PartialLikelihood(Metric):
-    """``cox-nloglik``: minus the logarithm of the partial likelihood, a mean over events, by the training's times."""
+    """``cox-nloglik``: minus the logarithm of the partial likelihood, a mean over events, by the training's times.
+
+    Margins beyond 80 count as 80, either way, in both halves of the likelihood: it is never negative.
+    """
 
     name = "cox-nloglik"
 
@@ -69,7 +73,7 @@ class PartialLikelihood(Metric):
             return np.zeros(self.size(), np.int64)
         weight = np.ones(1, np.float32) if rows.weight is None else rows.weight
         limbs = hazard_limbs(rows.margin[0], rows.y, weight, rows.bins, MOST_BINS)
-        happened = np.where(rows.y > 0, weight, np.float32(0)) * rows.margin[0]
+        happened = np.where(rows.y > 0, weight, np.float32(0)) * np.clip(rows.margin[0], -MOST_MARGIN, MOST_MARGIN)
         return np.concatenate([limbs.reshape(-1), sums_by_power(happened)])
 
     def read(self, total: Vector) -> float:
