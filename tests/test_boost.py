@@ -198,7 +198,7 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
             assert (state.words[0] & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
             last = federation.calls[-1][0].queries[0]
             if isinstance(last, Histograms) and not loss_named(problem.objective).bound():
-                g, h = state.statistics[:, :, federation.inner._fused.rows_asked()]
+                g, h = state.gradients.statistics[:, :, federation.inner._fused.rows_asked()]
                 assert (np.abs(g) <= 2.0**last.exponents.g).all() and (h <= 2.0**last.exponents.h).all()
 
     federation = Watched(LocalFederation(problem.silos()), look)

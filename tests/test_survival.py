@@ -245,7 +245,7 @@ def test_gradients_are_the_slopes_of_the_partial_likelihood(seed: int, n: int, t
     silo = Silo("a", X, y, sample_weight=weight, base_margin=start, n_jobs=1)
     federation = Watched(LocalFederation([silo], mode="faithful"))
     FedGBTRegressor(1, objective=COX, max_depth=1, n_jobs=1).fit_federation(federation)
-    g, h = (own[0].copy() for own in silo.state.statistics)
+    g, h = (own[0].copy() for own in silo.state.gradients.statistics)
     times = silo.state.repeats if whole and weight.max() > 1 else np.ones(n)
     g, h = g * times, h * times
     step, exact = 1e-4, start.astype(float)

@@ -92,7 +92,7 @@ def test_whoever_holds_a_query_the_model_is_the_same_bytes(
     bring_up_to_date(silo, federation.log)
     rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
     assert silo.state.margin.tobytes() == margins(apart, rows).tobytes()  # type: ignore[arg-type]
-    assert (silo.state.bias.astype(np.float32) == biases(apart.booster_).astype(np.float32)).all()
+    assert (silo.state.gradients.bias.astype(np.float32) == biases(apart.booster_).astype(np.float32)).all()
 
 
 def test_what_means_nothing_is_refused() -> None:

@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.reused import Reused
-from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
-from fedtrees.core.rng import stream
+from fedtrees.core.ring import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
-from fedtrees.trees import draw_kernels, kernels, loss_kernels, node_kernels, survival_kernels
+from fedtrees.trees import draw_kernels, kernels, loss_kernels, node_kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.evaluated import Evaluated
+from fedtrees.trees.gradients import Gradients
 from fedtrees.trees.grid import Grid, further_digits
 from fedtrees.trees.inherited import Inherited
-from fedtrees.trees.losses import ProportionalHazards, RankingLoss, column_of, loss_of
+from fedtrees.trees.losses import column_of, loss_of
 from fedtrees.trees.margins import first_margin
-from fedtrees.trees.risk import bins_of
 from fedtrees.trees.row_draws import keys_of
 from fedtrees.trees.tree import Cuts, Shape
 
@@ -91,13 +90,7 @@ class Boosting:
         self._kept: dict[tuple[str, int], Vector] = {}
         self.answers = Reused(), Reused()  # what answers are written to that come in parts
         self._prepared: tuple[object, ...] = ()
-        self.statistics = np.zeros((2, outputs, 0))  # gradients and hessians, where a loss needs them before rounding
-        self._filled: tuple[object, ...] = ()
-        # of a ranking without the bias of positions, that, and what rows add to its next estimate
-        positions = self.loss.positions if isinstance(self.loss, RankingLoss) else 0
-        self.bias, self.costs = np.ones((2, positions)), np.zeros((2, rows if positions else 0))
-        # where bins of time start, and what the server says of each; see `risk`
-        self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
+        self.gradients = Gradients(self.loss, outputs, rows)
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self.pieces: list[Ranges] = []  # of those rows, one a thread
@@ -165,7 +158,7 @@ class Boosting:
         kernel = None if grid.further or self.target.ndim > 1 else self.loss.kernel
         least = np.int64(bool(grid.further) and self.loss.keeps_hessians)
         if kernel is None:
-            self._fill_statistics(silo)
+            self.gradients.fill(self, silo)
         else:
             self.catch_up(silo)
 
@@ -175,7 +168,7 @@ class Boosting:
             for place, words in enumerate(self.words[: len(digits)]):
                 if kernel is None:
                     below = sum(digits[place + 1 :])
-                    for g, h, own in zip(*self.statistics, words, strict=True):
+                    for g, h, own in zip(*self.gradients.statistics, words, strict=True):
                         loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, least, digits[place], below, own)
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
@@ -187,76 +180,6 @@ class Boosting:
         self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
         self._drawn_times = {}
         self._walked = [None] * len(self.node)
-
-    def _fill_statistics(self, silo: Silo) -> None:
-        """Compute the gradients and hessians of the rows asked, not rounded: once for a tree, whoever needs them."""
-        key = len(self.forest), silo.silos_asked.tobytes()
-        if key == self._filled:
-            return
-        self.catch_up(silo)
-        if self.statistics.shape[1:] != self.margin.shape:
-            self.statistics = np.zeros((2, *self.margin.shape))
-        g, h = self.statistics
-
-        def fill(piece: Ranges) -> None:
-            self.loss.statistics(self.margin, self.target, self.weight, piece, g, h)
-
-        if isinstance(self.loss, RankingLoss):
-            self._rank(silo, self.loss, g[0], h[0])
-        elif isinstance(self.loss, ProportionalHazards):
-            self._hazard(silo, g[0], h[0])
-        else:
-            silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
-        self._filled = key
-
-    def _hazard(self, silo: Silo, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
-        """Compute gradients and hessians of the silos asked, from what the server says of risk sets."""
-        rates, squares = self.risks
-        if not len(rates):
-            raise ProtocolError("gradients were asked for before the risks")
-        bins = bins_of(self.target, self.times)
-
-        def fill(piece: Ranges) -> None:
-            survival_kernels.cox_statistics(self.margin[0], self.target, self.weight, bins, rates, squares, piece, g, h)
-
-        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
-
-    def _rank(self, silo: Silo, loss: RankingLoss, g: NDArray[np.float64], h: NDArray[np.float64]) -> None:
-        """Compute gradients and hessians of the silos asked, query by query."""
-        starts = silo.table.query_starts()
-        keys = stream(self.begin.seed, "pairs", self.begin.rounds_before + len(self.forest)).integers(
-            2**64, size=2, dtype=np.uint64
-        )
-        queries = silo.table.queries
-        names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
-
-        def fill(which: Ranges) -> None:
-            loss.lambdas(
-                self.margin[0], self.target, self.weight, starts, names, which, keys, self.bias, self.costs, g, h
-            )
-
-        silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
-
-    def position_costs(self, silo: Silo) -> NDArray[np.float64]:
-        """What the rows asked add to their positions' costs; see `ranking_kernels.lambdas`."""
-        self._fill_statistics(silo)
-        return self.costs
-
-    def exponent_counts(self, silo: Silo) -> Vector:
-        """The gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
-        self._fill_statistics(silo)
-        times = np.ones(1, np.int64) if self.repeats is None else self.repeats
-
-        def count(piece: Ranges) -> Vector:
-            counts = np.zeros((2, N_EXPONENTS), np.int64)
-            for own, part in zip(counts, self.statistics, strict=True):
-                for output in part:
-                    if not loss_kernels.count_exponents(output, times, piece, LOWEST_EXPONENT, own):
-                        raise beyond_exponents()
-            return counts
-
-        parts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
-        return sum(parts, np.zeros((2, N_EXPONENTS), np.int64))
 
     # -- within a tree --------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class ForestScores(Scores, frozen=True, eq=False):
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
         queries = _queries_asked(table, asked) if state.loss.ranks else None
-        bins = bins_of(target, state.times) if len(state.times) else None
+        bins = bins_of(target, state.gradients.times) if len(state.gradients.times) else None
         return Rows(own.objective, margin, target, weight, self.weight_exponent, state.begin.params, queries, bins)
 
 

@@ -204,7 +204,7 @@ class GradientExponents(Query, frozen=True, eq=False):
         state: Boosting | None = silo.state
         if state is None:
             raise ProtocolError("gradients were asked for before the cut points")
-        return state.exponent_counts(silo).reshape(-1)
+        return state.gradients.exponent_counts(state, silo).reshape(-1)
 
     def read(self, total: Vector) -> Vector:
         """The counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `core.ring.exponent_counts`."""

@@ -56,9 +56,9 @@ class PositionCosts(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        if state is None or self.positions < 1 or state.bias.shape != (2, self.positions):
+        if state is None or self.positions < 1 or state.gradients.bias.shape != (2, self.positions):
             raise ProtocolError("costs of positions were asked for before the cut points, or of others")
-        costs = state.position_costs(silo)
+        costs = state.gradients.position_costs(state, silo)
         starts, rows = silo.table.query_starts(), silo.rows_asked()
         place = (np.arange(silo.table.n_rows) - np.repeat(starts[:-1], np.diff(starts)))[rows]
         near = place < self.positions
@@ -87,9 +87,9 @@ class PositionBias(Fact, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state: Boosting | None = silo.state
-        if state is None or state.bias.shape != self.bias.shape or not (self.bias >= 0).all():
+        if state is None or state.gradients.bias.shape != self.bias.shape or not (self.bias >= 0).all():
             raise ProtocolError("biases of positions before the cut points, or of others")
-        state.bias = self.bias.astype(np.float64)
+        state.gradients.bias = self.bias.astype(np.float64)
 
 
 @dataclass

@@ -102,7 +102,7 @@ class TimeBins(Fact, frozen=True, eq=False):
         ascending = (self.starts[1:] > self.starts[:-1]).all()
         if state is None or not 0 < len(self.starts) <= MOST_BINS or not ascending:
             raise ProtocolError("bins of time before the cut points, or that are none")
-        state.times = self.starts
+        state.gradients.times = self.starts
 
 
 class RiskSums(Query, frozen=True, eq=False):
@@ -137,14 +137,14 @@ class RiskSums(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state
-        if state is None or len(state.times) != self.bins:
+        if state is None or len(state.gradients.times) != self.bins:
             raise ProtocolError("risks were asked for before their bins of time, or in others")
         state.catch_up(silo)
         rows = silo.rows_asked()
         weight = state.weight if len(state.weight) == 1 else state.weight[rows]
         if state.repeats is not None:
             weight = weight * state.repeats[rows].astype(np.float32)
-        bins = bins_of(state.target[rows], state.times)
+        bins = bins_of(state.target[rows], state.gradients.times)
         return hazard_limbs(state.margin[0][rows], state.target[rows], weight, bins, self.bins).reshape(-1)
 
     def read(self, total: Vector) -> tuple[list[Fraction], list[Fraction]]:
@@ -173,9 +173,9 @@ class Risks(Fact, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state: Boosting | None = silo.state
-        if state is None or not len(self.rates) == len(self.squares) == len(state.times):
+        if state is None or not len(self.rates) == len(self.squares) == len(state.gradients.times):
             raise ProtocolError("risks before their bins of time, or of others")
-        state.risks = self.rates, self.squares
+        state.gradients.risks = self.rates, self.squares
 
 
 @dataclass(frozen=True, eq=False)

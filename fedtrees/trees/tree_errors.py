@@ -111,7 +111,7 @@ class TreeErrors(Query, frozen=True, eq=False):
             place = np.minimum(np.floor(np.ldexp(error, -self.exponent) * BUCKETS), BUCKETS - 1)
             return np.bincount(place.astype(np.int64), minlength=BUCKETS).astype(np.int64)
         lost = np.empty(len(y))
-        table_kernels.weighted_losses(said, y, state.statistics[1, 0][rows], self.largest, self.loss, lost)
+        table_kernels.weighted_losses(said, y, state.gradients.statistics[1, 0][rows], self.largest, self.loss, lost)
         counts = silo.counts() if silo.counting is not None and silo.counting.whole else None
         whole = quantise(lost, self._exponent, self._bits)
         return np.array([(whole if counts is None else whole * counts[rows]).sum()], np.int64)
