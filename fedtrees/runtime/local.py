@@ -123,7 +123,8 @@ class LocalFederation:
         self.table = table
         self._run = b""
         self._heard: NDArray[np.int64] | int = 0
-        self._sizes, size_of = np.unique(np.diff(table.starts), return_inverse=True)
+        most_rows = np.max([np.diff(own.starts) for own in (table, *held_out)], axis=0)  # see `Silo.most_rows`
+        self._sizes, size_of = np.unique(most_rows, return_inverse=True)
         self._size_of = size_of.astype(np.min_scalar_type(len(self._sizes)))
         self._owners = silos  # None where one table was split
         if mode == "fused":

@@ -1,0 +1,49 @@
+"""Silos that train on nothing and are scored all the same: both modes give the same model, scores and ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedtrees import FedAvgClassifier, FedAvgRegressor, FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
+
+X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+COUNTS = np.abs(X[:, 0]).round(1)
+ESTIMATORS: dict[str, tuple[Any, Any]] = {
+    "trees of classes": (FedGBTClassifier(2, eval_metric=["auc", "logloss"], min_child_weight=0), COUNTS > 0.5),
+    "trees of two targets": (FedGBTRegressor(2), np.column_stack([COUNTS, 2 * COUNTS])),
+    "network of classes": (FedAvgClassifier((3,), n_rounds=2), COUNTS > 0.5),
+    "network of numbers": (FedAvgRegressor((3,), n_rounds=2), COUNTS),
+    "network of two targets": (FedAvgRegressor((3,), n_rounds=2), np.column_stack([COUNTS, 2 * COUNTS])),
+    "network of counts": (FedAvgRegressor((3,), n_rounds=2, loss="poisson"), COUNTS),
+    "network that holds out": (FedAvgRegressor((3,), n_rounds=2, validation_fraction=0.3), COUNTS),
+}
+
+
+def silos_of(y: Any) -> list[Silo]:
+    """Of b and d no row trains, as there is none or as none weighs anything; all but a and b are scored on many."""
+    none = np.zeros(20)
+    return [
+        Silo("a", X[:40], y[:40], eval_set=[(X[:0], y[:0])], n_jobs=1),
+        Silo("b", X[:0], y[:0], eval_set=[(X[:0], y[:0])], n_jobs=1),
+        Silo("c", X[:1], y[:1], eval_set=[(X, y)], n_jobs=1),
+        Silo("d", X[40:], y[40:], sample_weight=none, eval_set=[(X[40:], y[40:])], n_jobs=1),
+    ]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_silos_without_rows_are_scored_and_answer_in_both_modes(name: str) -> None:
+    estimator, y = ESTIMATORS[name]
+    found = []
+    for mode in ("fused", "faithful"):
+        model = estimator.fit_federation(LocalFederation(silos_of(y), mode=mode, n_jobs=1))
+        scores = {place: dict(own) for place, own in model.evals_result_.items()}
+        found.append((scores, model.predict(X).tobytes(), model.ledger_.per_silo().to_dict()))
+    assert found[0] == found[1]
+    rows = [40, 0, 1, 0]
+    without = [Silo(own.name, X[:n], y[:n], n_jobs=1) for own, n in zip(silos_of(y), rows, strict=True)]
+    if "holds out" not in name:
+        plain = estimator.fit_federation(LocalFederation(without, n_jobs=1))
+        assert plain.predict(X).tobytes() == found[0][1]  # whom a model is scored on changes nothing of it
