@@ -29,7 +29,7 @@ from fedtrees import (
     FedTreeClassifier,
     FedTreeRegressor,
 )
-from fedtrees.trees.columns import Thresholds
+from fedtrees.trees.columns import NodeDraws
 
 BOOSTED: list[Any] = [
     FedGBTClassifier(4, max_depth=4, n_jobs=1),
@@ -99,7 +99,7 @@ def test_negated_columns_and_draws_mirror_extremely_random_trees(
     both = []
     for own in (np.ones(4), signs):
         chances = np.where(own > 0, chance, 1 - chance)
-        with patch.object(Thresholds, "draw", lambda _, round, step, nodes, c=chances: np.tile(c, (nodes, 1))):
+        with patch.object(NodeDraws, "draw", lambda _, round, trees, nodes, c=chances: np.tile(c, (len(nodes), 1))):
             both.append(said(estimator, rest[0] * own, rest))
     np.testing.assert_allclose(both[1], both[0], rtol=1e-6)
 

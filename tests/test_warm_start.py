@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from fedtrees import (
     FedForestRegressor,
     LocalFederation,
     ParameterError,
+    Poisson,
     SchemaError,
     Silo,
 )
 
+WEIGHT = np.random.default_rng(1).uniform(0.5, 2, 240)
 KINDS: list[Any] = [
     FedForestClassifier(4, max_depth=4, warm_start=True),
     FedForestRegressor(4, max_depth=4, max_features=2, warm_start=True),
@@ -66,6 +69,56 @@ def test_earlier_trees_stay_and_others_follow(estimator: Any) -> None:
     assert nodes(model.set_params(warm_start=False, n_estimators=4).fit(X, y, silos=SILOS)) == first
     mean = np.mean([tree.predict_proba(X) if model._classifies else tree.predict(X) for tree in model], axis=0)
     np.testing.assert_allclose(model.predict_proba(X) if model._classifies else model.predict(X), mean)
+
+
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"max_leaf_nodes": 7},
+    {"max_features": 2, "max_depth": None},
+    {"sampling": 0.5, "random_state": 3, "oob_score": True, "bootstrap": True},
+    {"sampling": Poisson(0.7), "min_bin_rows": 4},
+    {"max_samples": 0.4, "bootstrap": True, "oob_score": True},
+    {"min_samples_leaf": 3, "bootstrap": False},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("estimator", KINDS, ids=named)
+def test_some_trees_and_then_others_are_all_of_them(estimator: Any, way: dict[str, Any]) -> None:
+    """As scikit-learn's test_warm_start asks: draws are named by a tree's number in the forest."""
+    model = clone(estimator).set_params(**way)
+    how = {"silos": SILOS, "sample_weight": WEIGHT}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Some inputs do not have OOB scores")
+        at_once, in_stages = grown(model, 9, **how), grown(model, 2, 3, 9, **how)
+    assert nodes(in_stages) == nodes(at_once)
+    assert getattr(in_stages, "oob_score_", None) == getattr(at_once, "oob_score_", None)
+    drawn = zip(in_stages.estimators_samples_, at_once.estimators_samples_, strict=True)
+    assert all((one == other).all() for one, other in drawn)
+
+
+@pytest.mark.parametrize("weight", [{"odd": 9.0}, "balanced", "balanced_subsample"])
+@pytest.mark.filterwarnings("ignore:class_weight")
+def test_classes_that_weigh_and_several_outputs_grow_on_likewise(weight: Any) -> None:
+    model = clone(KINDS[0]).set_params(class_weight=weight, n_jobs=1)
+    assert nodes(grown(model, 2, 6, silos=SILOS)) == nodes(grown(model, 6, silos=SILOS))
+    numbers = np.stack([NUMBERS, X[:, 1] == 3, -NUMBERS], axis=1)
+    one, two = (clone(KINDS[k]).set_params(n_estimators=2).fit(X, numbers) for k in (1, 3))
+    for own in (one, two):
+        cold = clone(own).set_params(n_estimators=5).fit(X, numbers)
+        assert nodes(own.set_params(n_estimators=5).fit(X, numbers)) == nodes(cold)
+
+
+def test_a_federation_grows_on_as_it_would_have_at_once() -> None:
+    silos = [Silo(str(k), X[k == SILOS], LABELS[k == SILOS]) for k in range(4)]
+    ledgers = []
+    for mode in ("fused", "faithful"):
+        model = clone(KINDS[0]).set_params(sampling=2)
+        for n in (3, 8):
+            model.set_params(n_estimators=n).fit_federation(LocalFederation(silos, mode=mode))
+        ledgers.append(model.ledger_)
+        assert nodes(model) == nodes(clone(model).fit_federation(LocalFederation(silos)))
+    assert ledgers[0].per_silo().equals(ledgers[1].per_silo())
 
 
 @pytest.mark.parametrize("estimator", KINDS, ids=named)

@@ -20,7 +20,7 @@ from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.boost import Settings
-from fedtrees.trees.columns import Columns, Thresholds
+from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.row_draws import MOST_SHARE
@@ -246,7 +246,7 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
         bootstrap=bool(given.get("bootstrap", False)),
         subsample=_drawn(given.get("max_samples")),
         features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n and not several else 0,
-        thresholds=Thresholds(n, seed) if estimator._random_thresholds else None,
+        thresholds=NodeDraws(n, seed, "thresholds") if estimator._random_thresholds else None,
         vocabulary=Vocabulary(schema.categories) if schema.categories else None,
         **others,
     )  # fmt: skip

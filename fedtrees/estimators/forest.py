@@ -108,16 +108,15 @@ class _Forest(FedEnsemble):
             )
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
-        trees, stages = self._earlier
-        more = int(self.n_estimators) - len(trees)
-        return super()._settings(schema, seed, parallel=more, rounds_before=len(stages), **others)
+        before = len(self._earlier[0])
+        more = int(self.n_estimators) - before
+        return super()._settings(schema, seed, parallel=more, trees_before=before, **others)
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
-        trees, stages = self._earlier
         self.__dict__.pop("_cohort", None)
-        if int(self.n_estimators) > len(trees):
+        if int(self.n_estimators) > len(self._earlier[0]):
             sampler = as_sampler(self.sampling, channel.ledger.names)
-            self._cohort = sampler.draw(n_silos, seed, len(stages))
+            self._cohort = sampler.draw(n_silos, seed, 0)  # of all trees, whenever they grow
             super()._grow(channel, n_silos, schema, seed, threads)
             self.__dict__.pop("oob_score_", None)
         else:
@@ -285,7 +284,8 @@ class FedForestClassifier(_ForestClassifier):
         y_pred, as scikit-learn calls it (of classes, their places in ``classes_``), returns a number for each row,
         and the score is their mean: rows stay in their silos, so no function can see all of them at once.
     warm_start : bool, default False
-        Whether another fit keeps the trees and adds those that ``n_estimators`` is more; it may be of other rows.
+        Whether another fit keeps the trees and adds those that ``n_estimators`` is more; it may be of other rows. Of
+        the same, some trees and then others are the same forest as all of them at once.
     max_samples : float or int, optional
         The share of the rows that a tree draws, above 0 and up to 16, or how many; None is as many as there are.
     class_weight : dict of label to float, "balanced", "balanced_subsample" or None, default None

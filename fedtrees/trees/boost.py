@@ -22,7 +22,7 @@ from fedtrees.queries.row_weights import Weights, learn_weights, summarise
 from fedtrees.queries.score_edges import Frequencies
 from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.binning import category_cuts, global_cuts
-from fedtrees.trees.columns import Columns, Thresholds
+from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.evaluation import ForestScores
 from fedtrees.trees.facts import Aim, Begin, Grown
@@ -67,7 +67,7 @@ class Settings:
     parallel: int = 1
     subsample: float | int = 1.0  # a share of the rows, or how many
     bootstrap: bool = False
-    thresholds: Thresholds | None = None
+    thresholds: NodeDraws | None = None
     features_a_node: int = 0  # see `Plan`
     reweigher: Reweigher | None = None  # of a loss that reweighs
     eval_names: Sequence[str] = ()
@@ -75,6 +75,7 @@ class Settings:
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
     inherited: Inherited | None = None  # what the training goes on from
     rounds_before: int = 0  # of that: draws go on from there
+    trees_before: int = 0  # of a forest that these trees join, likewise
     grid_before: Grid | None = None  # that its next round would have had
     bias_before: NDArray[np.float32] | None = None  # of positions, of a ranking without it
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
@@ -87,6 +88,7 @@ class Settings:
             cuts, self.rule, self.max_depth, outputs, rows, threads,
             Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
             self.constraints, self.columns, self.thresholds, self.features_a_node,
+            self.trees_before,
         )  # fmt: skip
 
 
@@ -302,6 +304,7 @@ def _start(
     begin = Begin(
         loss.name, labels, base_margin, cuts.values, cuts.offsets, cuts.missing, loss.params(), settings.parallel,
         share, settings.seed, cuts.categorical, settings.bootstrap, draws, settings.rounds_before,
+        settings.trees_before,
     )  # fmt: skip
     channel.tell(begin)
     most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)

@@ -329,7 +329,7 @@ class Boosting:
         """The words of rows as often as the growing round's tree draws them, 0 for others: int64 (rows,)."""
         if self.loss.shares_splits:
             tree %= self.begin.parallel
-        keys = keys_of(self.begin.seed, tree, self.begin.rounds_before + len(self.forest))
+        keys = keys_of(self.begin.seed, self.begin.trees_before + tree, self.begin.rounds_before + len(self.forest))
         out = np.zeros(len(words), np.int64)
 
         def draw(piece: Ranges) -> None:

@@ -8,8 +8,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.rng import stream
+from fedtrees.core.row_ids import mixed
 
 Features = NDArray[np.int64]  # places of features, ascending
+
+
+@dataclass(frozen=True)
+class NodeDraws:
+    """Numbers from 0 to 1 that nodes of trees draw, one a feature.
+
+    Law: a draw depends on the seed, the purpose, the round, and on the numbers of its tree and node alone: of trees
+    that grow side by side, none changes what another draws.
+
+    Examples
+    --------
+    >>> draws = NodeDraws(n_features=2, seed=0, purpose="thresholds")
+    >>> few, more = (draws.draw(0, np.array(trees), np.array([0, 0])) for trees in ([5, 7], [7, 5]))
+    >>> few.shape, bool((few == more[::-1]).all())
+    ((2, 2), True)
+    """
+
+    n_features: int
+    seed: int
+    purpose: str
+    _keys: dict[tuple[int, int], NDArray[np.uint64]] = field(init=False, repr=False, default_factory=dict)
+
+    def draw(self, round: int, trees: NDArray[np.integer], nodes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Draw for nodes, each of its tree: float64 (nodes, features)."""
+        of_tree, place = np.unique(trees, return_inverse=True)
+        keys = np.array([self._key(round, tree) for tree in of_tree.tolist()], np.uint64).reshape(-1, 2)
+        own = mixed(nodes.astype(np.uint64) ^ keys[place, 0]) + keys[place, 1]
+        steps = np.arange(self.n_features, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64
+        whole = mixed(own[:, None] + steps) >> np.uint64(11)
+        return np.asarray(whole * 2.0**-53, np.float64)
+
+    def _key(self, round: int, tree: int) -> NDArray[np.uint64]:
+        if (round, tree) not in self._keys:
+            drawn = stream(self.seed, f"{self.purpose} of tree {tree}", round)
+            self._keys[round, tree] = drawn.integers(2**64, size=2, dtype=np.uint64)
+        return self._keys[round, tree]
 
 
 @dataclass(frozen=True)
@@ -101,24 +138,3 @@ class TreeColumns:
         if self.columns.bylevel == 1 or not max_depth:
             return self.tree
         return np.unique(np.concatenate([self.level(own) for own in range(depth, max_depth)]))
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Which one threshold of each feature a node may try, as in extremely randomised trees; Geurts et al. (2006).
-
-    Law: a draw depends on the seed, the round, and on how many nodes were looked at before.
-
-    Examples
-    --------
-    >>> drawn = Thresholds(n_features=2, seed=0).draw(round=0, step=1, nodes=3)
-    >>> drawn.shape, bool((drawn >= 0).all() and (drawn < 1).all())
-    ((3, 2), True)
-    """
-
-    n_features: int
-    seed: int
-
-    def draw(self, round: int, step: int, nodes: int) -> NDArray[np.float64]:
-        """Numbers from 0 to 1, float64 (nodes, features), of the nodes that are looked at in one step."""
-        return stream(self.seed, f"thresholds of step {step}", round).random((nodes, self.n_features))

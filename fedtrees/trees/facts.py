@@ -71,6 +71,8 @@ class Begin(Fact, frozen=True, eq=False):
         Where rows are drawn so, what that mean is multiplied by for the rows of each class; 1 where empty.
     rounds_before : int, default 0
         Of the model that training goes on from: the next draw is that of the round after.
+    trees_before : int, default 0
+        Of a forest that the trees join, likewise.
     """
 
     objective: str
@@ -87,10 +89,13 @@ class Begin(Fact, frozen=True, eq=False):
     bootstrap: bool = False
     class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
     rounds_before: int = 0
+    trees_before: int = 0
 
     def draws(self) -> RowDraws:
         """How the first round's trees draw rows, with ``bootstrap``."""
-        return RowDraws(self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws)
+        return RowDraws(
+            self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws, self.trees_before
+        )  # fmt: skip
 
     def shares(self) -> NDArray[np.uint64]:
         """What rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""

@@ -29,11 +29,11 @@ class Growth:
 
     def __init__(self, plan: Plan, exponents: Grid, round: int):
         self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
-        self.looked = 0  # how often nodes were looked at
         self.trees = [GrowingTree(plan.rule.statistics, plan.rule.gains) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
         if plan.columns is not None:
-            self.columns = [plan.columns.of_tree(round, number) for number in range(plan.trees)]
+            numbers = range(plan.trees_before, plan.trees_before + plan.trees)
+            self.columns = [plan.columns.of_tree(round, number) for number in numbers]
 
     @property
     def unsettled(self) -> bool:
@@ -133,7 +133,7 @@ class Growth:
         limits = Limits(allowed=self._allowed(frontier))
         if not boosts or not plan.is_bounded:
             roots = self._sums(frontier.tree, np.zeros_like(frontier.node))
-            limits = replace(limits, roots=roots, chance=self._chances(len(frontier)))
+            limits = replace(limits, roots=roots, chance=self._chances(frontier))
         if not plan.is_bounded:
             return limits
         bounds, above = (np.tile(np.array([[-np.inf, np.inf]]), (len(frontier), 1)) for _ in range(2))
@@ -147,11 +147,16 @@ class Growth:
         before = plan.newton.objective(totals[:, 0] * self.units.g, totals[:, 1] * self.units.h, above)
         return replace(limits, before=before)
 
-    def _chances(self, nodes: int) -> NDArray[np.float64] | None:
+    def _chances(self, frontier: Frontier) -> NDArray[np.float64] | None:
         """Draws of thresholds, float64 (nodes, features); None where all thresholds are tried."""
-        self.looked += 1
-        thresholds = self.plan.thresholds
-        return None if thresholds is None else thresholds.draw(self.round, self.looked, nodes)
+        if self.plan.thresholds is None:
+            return None
+        return self.plan.thresholds.draw(self.round, self._numbers(frontier.tree), frontier.node)
+
+    def _numbers(self, of_tree: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The number in the forest of the trees that nodes belong to: of several outputs, one of all."""
+        numbers: NDArray[np.int32] = self.plan.trees_before + of_tree % self.plan.parallel
+        return numbers
 
     def _allowed(self, frontier: Frontier) -> NDArray[np.bool_] | None:
         """The features that nodes may ask for, bool (nodes, features); None where all may."""

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.core.rng import stream
 from fedtrees.trees import draw_kernels
+from fedtrees.trees.columns import NodeDraws
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.growth import Growth
 from fedtrees.trees.histogram import Histograms
@@ -39,18 +39,20 @@ NODES_A_DRAW = 4096  # whose chances a cache holds
 class NodeGrowth(Growth):
     """See `Growth`.
 
-    Law: a draw depends on the seed, the round, and on how many nodes were asked for before.
+    Law: what a tree draws depends on the seed, its number in the forest and its own nodes alone, however many grow
+    beside it and however many messages ask for a level.
     """
 
     def __init__(self, plan: Plan, exponents: Grid, round: int):
         super().__init__(replace(plan, columns=None), exponents, round)
         assert plan.columns is not None
-        self.seed, self.asked = plan.columns.seed, 0
+        self.chances = NodeDraws(plan.cuts.n_features, plan.columns.seed, "features")
         self.starts = np.zeros(1, np.int64)  # where each node's integers start in the answer
         nothing = np.zeros((0, plan.cuts.n_features), bool)
         # of the nodes that were asked for last: the features drawn, and all that were ever tried
         self.nodes, self.drawn, self.tried = _nobody(), np.zeros((0, 0), np.int64), nothing
         self.again, self.again_tried = _nobody(), nothing
+        self.due, self.messages = (self.again, self.again_tried), 0  # of a level: its last message asks again
 
     @property
     def unsettled(self) -> bool:
@@ -64,28 +66,31 @@ class NodeGrowth(Growth):
         most_bins = int(np.sort(self.plan.cuts.n_bins)[-self.plan.features_a_node :].sum())
         step = max(1, MOST_INTEGERS // (2 * most_bins * self.plan.rule.statistics))
         starts = range(0, max(1, len(pairs)), step)
+        self.messages, self.due = len(starts), (self.again, self.again_tried)
+        self.again, self.again_tried = _nobody(), self.again_tried[:0]
         return [pairs.take(np.arange(first, min(first + step, len(pairs)))) for first in starts]
 
     def ask_for(self, pairs: Pairs) -> Histograms:
         """The question for both of each pair of siblings, and for the nodes that are asked for again."""
-        of_tree = np.concatenate([np.repeat(pairs.parents.tree, 2), self.again.tree])
-        build = np.concatenate([np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1), self.again.node])
+        self.messages -= 1
+        again, again_tried = (_nobody(), self.again_tried[:0]) if self.messages else self.due
+        of_tree = np.concatenate([np.repeat(pairs.parents.tree, 2), again.tree])
+        build = np.concatenate([np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1), again.node])
         untried = np.zeros((2 * len(pairs), self.plan.cuts.n_features), bool)
-        tried = np.concatenate([untried, self.again_tried])
+        tried = np.concatenate([untried, again_tried])
         order = np.argsort(of_tree, kind="stable")  # tree after tree
-        self.again, self.again_tried = _nobody(), tried[:0]
         return self._ask(of_tree[order], build[order], tried[order])
 
     def _ask(
         self, of_tree: NDArray[np.int32], build: NDArray[np.int32], tried: NDArray[np.bool_] | None = None
     ) -> Histograms:
-        cuts, most, self.asked = self.plan.cuts, self.plan.features_a_node, self.asked + 1
+        cuts, most = self.plan.cuts, self.plan.features_a_node
         self.tried = np.zeros((len(build), cuts.n_features), bool) if tried is None else tried
         self.drawn = np.zeros((len(build), most), np.int64)
-        chance = stream(self.seed, f"columns of question {self.asked}", self.round)
         for first in range(0, len(build), NODES_A_DRAW):
             own = slice(first, first + NODES_A_DRAW)
-            draw_kernels.draw_columns(chance.random(self.tried[own].shape), self.tried[own], self.drawn[own])
+            chance = self.chances.draw(self.round, self._numbers(of_tree[own]), build[own])
+            draw_kernels.draw_columns(chance, self.tried[own], self.drawn[own])
         bins = cuts.n_bins[self.drawn].sum(axis=1)
         self.starts = np.append(0, np.cumsum(bins * self.plan.rule.statistics))
         self.nodes = Frontier(of_tree, build, np.arange(len(build)))
@@ -124,8 +129,8 @@ class NodeGrowth(Growth):
             for node in (first + np.flatnonzero(hopeful[own])).tolist():
                 hopeful[node] = self._is_constant(self._own(part, node, start))
             first = last
-        # a level of several messages asks again for its first nodes in the second
-        self.again, self.again_tried = nodes.take(np.flatnonzero(hopeful)), self.tried[hopeful]
+        self.again = Frontier.joined([self.again, nodes.take(np.flatnonzero(hopeful))])
+        self.again_tried = np.concatenate([self.again_tried, self.tried[hopeful]])
         splits = Splits.joined(found)
         (good,) = np.nonzero(splits.feature >= 0)
         return Candidates(nodes.take(good), splits.take(good))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.trees.columns import Columns, Thresholds
+from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.shelf import Places, Shelf
 from fedtrees.trees.split import Rule, SplitRule, Splits
@@ -47,8 +47,10 @@ class Plan:
         None where every node may ask for every feature.
     features_a_node : int
         Where it is not 0, each node asks for so many features of its own, drawn anew, and silos send no others.
-    thresholds : Thresholds, optional
-        None where every threshold is tried.
+    thresholds : NodeDraws, optional
+        Which one threshold of each feature a node may try, as in extremely randomised trees; None where each is tried.
+    trees_before : int
+        Trees of the forest that grew before: draws are named by a tree's number among all.
     """
 
     cuts: Cuts
@@ -63,8 +65,9 @@ class Plan:
     best_first: bool = False
     constraints: Constraints | None = None
     columns: Columns | None = None
-    thresholds: Thresholds | None = None
+    thresholds: NodeDraws | None = None
     features_a_node: int = 0
+    trees_before: int = 0
 
     @property
     def trees(self) -> int:
@@ -108,6 +111,11 @@ class Frontier:
         """Some of the nodes."""
         return Frontier(self.tree[which], self.node[which], self.places[which])
 
+    @staticmethod
+    def joined(parts: Sequence[Frontier]) -> Frontier:
+        """All of them, in order."""
+        return Frontier(*(np.concatenate([getattr(own, n) for own in parts]) for n in ("tree", "node", "places")))
+
     def __len__(self) -> int:
         return len(self.node)
 
@@ -126,9 +134,8 @@ class Candidates:
     @staticmethod
     def joined(parts: Sequence[Candidates]) -> Candidates:
         """All of them, in order."""
-        places = [part.at for part in parts]
-        at = (np.concatenate([getattr(own, name) for own in places]) for name in ("tree", "node", "places"))
-        return Candidates(Frontier(*at), Splits.joined([part.splits for part in parts]))
+        at = Frontier.joined([part.at for part in parts])
+        return Candidates(at, Splits.joined([part.splits for part in parts]))
 
     def __len__(self) -> int:
         return len(self.at)

@@ -29,6 +29,8 @@ class RowDraws(Record, frozen=True, eq=False):
         The mean of that variable: what share of the rows a tree draws.
     class_draws : float64 (classes,) or (0,)
         What the mean is multiplied by for the rows of each class; 1 where empty.
+    first : int, default 0
+        The number in the forest of the first of the trees.
     """
 
     trees: int
@@ -36,6 +38,7 @@ class RowDraws(Record, frozen=True, eq=False):
     round: int
     share: float
     class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
+    first: int = 0
 
     def shares(self) -> NDArray[np.uint64]:
         """What rows are drawn by, see `draw_kernels.draw`: uint64 (classes or 1, times)."""
@@ -44,7 +47,7 @@ class RowDraws(Record, frozen=True, eq=False):
 
     def keys(self, tree: int) -> NDArray[np.uint64]:
         """See `keys_of`."""
-        return keys_of(self.seed, tree, self.round)
+        return keys_of(self.seed, self.first + tree, self.round)
 
     def check(self, n_labels: int) -> None:
         """Refuse draws that are none, or too many: kernels trust them.

@@ -28,7 +28,8 @@ class SharedGrowth(Growth):
     def __init__(self, plan: Plan, exponents: Grid, round: int):
         super().__init__(plan, exponents, round)
         if plan.columns is not None:
-            places = [plan.columns.of_tree(round, place) for place in range(plan.parallel)]
+            numbers = range(plan.trees_before, plan.trees_before + plan.parallel)
+            places = [plan.columns.of_tree(round, number) for number in numbers]
             self.columns = places * plan.outputs
 
     def find(self, frontier: Frontier) -> Candidates:
