@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from strategies import examples
+from xgboost_twin import by_xgboost
 
-from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, FedGBTRanker, LocalFederation
+from fedtrees import LocalFederation
 from fedtrees.core.channel import PlainChannel
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Table
@@ -25,7 +25,6 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area, area_under_precision, area_under_roc
 from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN, Evaluation, Score
 from fedtrees.queries.metric import Rows
-from fedtrees.queries.metrics import metric_named
 from fedtrees.queries.score_edges import Frequencies, edges_like, finer_edges, first_edges, ties_of
 from fedtrees.queries.score_histogram import KEYS, ScoreHistogram, count_scores, keys_of
 from fedtrees.queries.scores import Scores
@@ -63,17 +62,6 @@ def by_silos(
         channel, everyone, ["set"], ["auc", "aucpr"], labels, outputs, ColumnScores, OBJECTIVES[outputs]
     )
     return evaluation.score(channel, everyone)["set"], channel.ledger
-
-
-def by_xgboost(
-    margin: Floats, y: NDArray[Any], name: str, weight: Any = None, objective: str = "", **more: Any
-) -> float:
-    outputs = 1 if margin.ndim == 1 else margin.shape[1]
-    # of raw margins: probabilities near 1 are equal in float32
-    params = {"objective": objective or ("binary:logitraw" if outputs == 1 else "multi:softprob"), "eval_metric": name}
-    params |= {"base_score": 0.5, "disable_default_eval_metric": 1} | ({"num_class": outputs} if outputs > 1 else {})
-    data = xgboost.DMatrix(np.zeros((len(y), 1)), y, weight=weight, base_margin=margin, **more)
-    return float(re.findall(r":(\S+)", xgboost.train(params, data, 0).eval(data))[-1])
 
 
 def exactly(margin: Floats, y: NDArray[Any], weight: NDArray[np.int64] | None = None) -> ScoreHistogram:
@@ -337,171 +325,6 @@ def test_buckets_that_are_none_are_refused(edges: list[Any]) -> None:
     other = ColumnScores(0, 1, ["auc"], 2, 0, objective="reg:squarederror")
     with pytest.raises(ProtocolError, match="not all metrics of reg:squarederror"):
         PlainChannel(federation).total(other, np.arange(1))
-
-
-# -- of estimators ----------------------------------------------------------------------------------------
-
-
-def rare(n: int, share: float) -> tuple[Floats, NDArray[np.int64]]:
-    rng = stream(0, "rare events")
-    X = rng.normal(size=(n, 3)).astype(np.float32)
-    return X, (rng.random(n) < 1 / (1 + np.exp(-(np.log(share) - 1 + 1.5 * X[:, 0])))).astype(int)
-
-
-@pytest.mark.slow_without_jit
-@pytest.mark.parametrize("share", [2e-3, 0.3])
-def test_boosting_of_rare_events_follows_the_right_area(share: float) -> None:
-    X, y = rare(60_000, share)
-    half = len(y) // 2
-    model = FedGBTClassifier(30, max_depth=4, eval_metric=["aucpr", "auc"], early_stopping_rounds=4, n_jobs=1)
-    model.fit(X[:half], y[:half], silos=np.arange(half) % 3, eval_set=[(X[half:], y[half:])])
-    said, off = model.evals_result_["validation_0"]["auc"], model.evals_uncertainty_["validation_0"]["auc"]
-    ends = [(0, round + 1) for round in range(len(said))]
-    right = [
-        roc_auc_score(y[half:], model.booster_.inplace_predict(X[half:], iteration_range=end, predict_type="margin"))
-        for end in ends
-    ]
-    np.testing.assert_array_less(np.abs(np.array(said) - right), np.array(off) + 1e-12)
-    assert max(off) <= MOST_UNCERTAIN and max(right) - right[model.best_iteration] <= 2 * max(off)
-    assert len(right) == model.best_iteration + 5 or len(right) == 30
-
-
-@pytest.mark.slow_without_jit
-@pytest.mark.parametrize(("share", "first"), [(2e-4, 0.7881), (1e-4, 0.7525)])
-def test_one_event_in_ten_thousand_rows_stops_boosting_where_xgboost_stops(share: float, first: float) -> None:
-    rng, n, half = np.random.default_rng(0), 400_000, 200_000
-    X = rng.normal(size=(n, 3))
-    y = (rng.random(n) < 1 / (1 + np.exp(-(np.log(share) - 1 + 1.5 * X[:, 0])))).astype(int)
-    given: dict[str, Any] = {"n_estimators": 15, "max_depth": 3, "learning_rate": 0.1, "early_stopping_rounds": 5}
-    held_out = [(X[half:], y[half:])]
-    model = FedGBTClassifier(**given, eval_metric="auc").fit(X[:half], y[:half], eval_set=held_out)
-    xgb = xgboost.XGBClassifier(**given, eval_metric="auc", tree_method="hist")
-    xgb.fit(X[:half], y[:half], eval_set=held_out, verbose=False)
-    said, theirs = (fitted.evals_result()["validation_0"]["auc"] for fitted in (model, xgb))
-    assert said[0] == pytest.approx(first, abs=3e-4) and len(said) == len(theirs) < 15
-    assert model.best_iteration == xgb.best_iteration
-    np.testing.assert_allclose(said, theirs, atol=1e-3)  # of models whose cuts differ
-
-
-@pytest.mark.slow_without_jit
-def test_most_areas_take_one_message_a_round() -> None:
-    X, y = rare(40_000, 0.3)
-    model = FedGBTClassifier(20, max_depth=5, eval_metric="auc", validation_fraction=0.5, n_jobs=1).fit(X, y)
-    kinds = model.ledger_.per_round()["kind"]
-    assert kinds.str.contains("ForestScores").sum() <= 22
-    assert max(model.evals_uncertainty_["validation_0"]["auc"]) <= MOST_UNCERTAIN
-
-
-@pytest.mark.slow_without_jit
-def test_a_network_is_scored_and_stopped_by_the_right_area() -> None:
-    X, y = rare(20_000, 0.01)
-    model = FedAvgClassifier((), n_rounds=8, batch_size=256, eval_metric=["aucpr", "auc"], target_score=0.99, n_jobs=1)
-    model.fit(X[:10_000], y[:10_000], eval_set=[(X[10_000:], y[10_000:])])
-    p = model._margins(X[10_000:])[:, 0]
-    score, off = (result["validation_0"]["auc"][-1] for result in (model.evals_result_, model.evals_uncertainty_))
-    assert score == pytest.approx(roc_auc_score(y[10_000:], p), abs=off + 1e-12) and off <= MOST_UNCERTAIN
-    reached = model.set_params(target_score=score - 0.01).fit(
-        X[:10_000], y[:10_000], eval_set=[(X[10_000:], y[10_000:])]
-    )
-    assert reached.evals_result_["validation_0"]["auc"][-1] >= score - 0.01
-
-
-def test_scores_that_are_sums_are_certain() -> None:
-    X, y = rare(200, 0.3)
-    model = FedGBTClassifier(3, eval_metric=["logloss", "auc"], n_jobs=1).fit(X, y, eval_set=[(X, y)])
-    assert model.evals_uncertainty_ == {"validation_0": {"logloss": [0.0] * 3, "auc": [0.0] * 3}}
-    assert list(model.evals_result_["validation_0"]) == ["logloss", "auc"]
-    assert not hasattr(model.fit(X, y), "evals_uncertainty_")
-
-
-def test_hinge_predicts_one_class_or_the_other_and_that_is_ranked() -> None:
-    X, y = rare(300, 0.3)
-    model = FedGBTClassifier(4, objective="binary:hinge", eval_metric=["auc", "aucpr", "error"], n_jobs=1)
-    model.fit(X, y, eval_set=[(X, y)])
-    margin = model.booster_.inplace_predict(X, predict_type="margin")
-    for name, values in model.evals_result_["validation_0"].items():
-        assert values[-1] == pytest.approx(by_xgboost(margin, y, name, objective="binary:hinge"), rel=1e-6)
-
-
-def test_three_classes_are_stopped_by_their_area() -> None:
-    X, _ = rare(400, 0.3)
-    y = np.digitize(X[:, 0] + stream(1, "noise").normal(size=400), [-0.5, 0.8])
-    model = FedGBTClassifier(60, max_depth=2, eval_metric=["aucpr", "auc"], early_stopping_rounds=3, n_jobs=1)
-    model.fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])])
-    said = model.evals_result_["validation_0"]["auc"]
-    assert model.best_iteration == said.index(max(said)) and len(said) == model.best_iteration + 4
-    p = model.predict_proba(X[200:]).astype(np.float64)
-    right = roc_auc_score(y[200:], p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="weighted")
-    assert max(said) == pytest.approx(right, abs=1e-6)
-
-
-# -- of rankings ------------------------------------------------------------------------------------------
-
-
-def ranked(weighted: bool, most: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], Any]:
-    rng = stream(most, "rankings")
-    sizes = np.array([1, 2, 3, 5, 9, 14, 3, 2, 20])
-    n, group = sizes.sum(), np.repeat(np.arange(len(sizes)), sizes)
-    y = rng.integers(0, most + 1, n)
-    y[group == 4] = 0  # no relevant row
-    return rng.normal(size=n).round(1).astype(np.float32), y, sizes, rng.random(len(sizes)) + 0.5 if weighted else None
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("name", "most"), [("auc", 1), ("auc", 4), ("aucpr", 1)])
-def test_areas_of_rankings_are_xgboost_s(name: str, most: int, weighted: bool) -> None:
-    margin, y, sizes, weight = ranked(weighted, most)
-    starts = np.append(0, np.cumsum(sizes))
-    each = None if weight is None else np.repeat(weight, sizes).astype(np.float32)
-    metric = metric_named(name, "rank:ndcg")
-    whole = metric.ask(Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 1, {}, starts))
-    right = by_xgboost(margin, y, name, weight, "rank:ndcg", group=sizes)
-    assert metric.read(whole) == pytest.approx(right, rel=1e-6)
-
-
-def test_a_ranking_is_stopped_by_its_area() -> None:
-    rng = stream(0, "ranking")
-    X, qid = rng.normal(size=(240, 3)), np.arange(240) // 8
-    y = (X[:, 0] + rng.normal(size=240) > 0.3).astype(int)
-    model = FedGBTRanker(40, max_depth=2, eval_metric="auc", early_stopping_rounds=3, n_jobs=1)
-    model.fit(X[:120], y[:120], qid=qid[:120], eval_set=[(X[120:], y[120:])], eval_qid=[qid[120:]])
-    said = model.evals_result_["validation_0"]["auc"]
-    margin = model.predict(X[120:])
-    assert said[model.best_iteration] == max(said)
-    assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
-    with pytest.raises(DataError, match="'aucpr' of a ranking is of relevances of 0 and 1"):
-        FedGBTRanker(2, eval_metric="aucpr").fit(X, y * 2, qid=qid, eval_set=[(X, y * 2)], eval_qid=[qid])
-
-
-# -- laws -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("outputs", [2, 3])
-@pytest.mark.parametrize("more", [{"sampling": 2}, {"validation_fraction": 0.4}, {"mode": "bagging"}])
-def test_both_modes_of_a_federation_score_areas_alike(outputs: int, more: dict[str, Any]) -> None:
-    rng = stream(outputs, "areas by mode")
-    X = rng.normal(size=(150, 3)).astype(np.float32)
-    y = np.digitize(X[:, 0] + rng.normal(size=150), [-0.4, 0.6][: outputs - 1])
-    ends = []
-    for mode in ("fused", "faithful"):
-        federation = LocalFederation.from_table(
-            X[:90], y[:90], silos=np.arange(90) % 3, eval_set=[(X[90:], y[90:])], eval_silos=[np.arange(60) % 3],
-            row_id=np.arange(90), n_jobs=1, mode=mode,
-        )  # fmt: skip
-        names = ["aucpr", "logloss", "auc"] if outputs == 2 else "auc"
-        model = FedGBTClassifier(3, max_depth=2, eval_metric=names, **more).fit_federation(federation)
-        bills = [model.ledger_.per_round().to_dict(), model.ledger_.per_silo().to_dict()]
-        ends.append([model.evals_result_, model.evals_uncertainty_, *bills])
-    assert ends[0] == ends[1]
-
-
-def test_a_network_that_goes_on_keeps_what_was_uncertain() -> None:
-    X, y = rare(200, 0.3)
-    model = FedAvgClassifier((), n_rounds=2, eval_metric="auc", validation_fraction=0.3, warm_start=True, n_jobs=1)
-    for rounds in (2, 4):
-        model.fit(X, y)
-        assert len(model.evals_result_["validation_0"]["auc"]) == rounds
-        assert model.evals_uncertainty_ == {"validation_0": {"auc": [0.0] * rounds}}
 
 
 @pytest.mark.slow_without_jit

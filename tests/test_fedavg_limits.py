@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 from fedtrees import (
     DataError,
     FedAvgClassifier,
-    FedAvgRegressor,
     LocalFederation,
     ParameterError,
     Silo,
-    UnreliableFederation,
 )
 from fedtrees.core.rng import stream
-from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow
-from fedtrees.neural.largest_loss import LargestLoss
+from fedtrees.neural.compression import Rounded
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
-from fedtrees.neural.methods import FedNova, QFedAvg
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
@@ -314,105 +310,3 @@ def test_a_batch_of_all_rows_is_no_batch_to_the_bit() -> None:
         for size in (None, 90, 91, 10_000, 89)
     ]
     assert found[0] == found[1] == found[2] == found[3] != found[4]
-
-
-# -- numbers that are small or large on their way -----------------------------------------------------------
-
-
-@pytest.mark.parametrize("q", [4.0, 8.0, 15.0, 40.0])
-@pytest.mark.parametrize("centre", [0.0, 30.0])
-def test_qfedavg_of_any_power_is_its_equation_from_the_first_round_on(q: float, centre: float) -> None:
-    """Li et al. (2020), Algorithm 2, in logarithms, of silos whose losses are far apart."""
-    y = X[:, 0].astype(np.float64) + np.where(SILOS == "a", centre, 0)
-    common: dict[str, Any] = {"batch_size": None, "learning_rate": 0.01, "standardize": False, "n_jobs": 1}
-    model = FedAvgRegressor((), n_rounds=1, method=QFedAvg(q), **common).fit(X, y, silos=SILOS)
-    w = FedAvgRegressor((), n_rounds=1, **common).partial_fit(X, y, n_rounds=0).params_.astype(np.float64)
-    losses, steps = [], []
-    for name in "abc":
-        Z = np.column_stack([X, np.ones(90)])[name == SILOS].astype(np.float64)
-        error = Z @ w - y.astype(np.float32)[name == SILOS]
-        losses.append((error**2).mean() / 2)
-        steps.append(Z.T @ error / 30)
-    F, D = np.array(losses) / max(losses), np.array(steps)
-    top = (F[:, None] ** q * D).sum(axis=0)
-    bottom = (q * F ** (q - 1) * (D**2).sum(axis=1) / max(losses) + F**q / 0.01).sum()
-    np.testing.assert_allclose(model.params_, w - top / bottom, rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("mode", ["fused", "faithful"])
-def test_qfedavg_goes_on_where_silos_vanish(mode: str) -> None:
-    """One that was lost while losses were asked for may have a larger one than all that answered."""
-    y = np.where(SILOS == "a", 300.0, 0.0) + X[:, 0]
-    federation = LocalFederation.from_table(X, y, silos=SILOS, mode=mode, n_jobs=1)
-    flaky = UnreliableFederation(federation, rate=0.5, seed=2)
-    model = FedAvgRegressor((), n_rounds=12, method=QFedAvg(12.0), learning_rate=0.01, n_jobs=1).fit_federation(flaky)
-    assert np.isfinite(model.params_).all() and np.isfinite(model.loss_curve_).sum() > 6
-
-
-def test_the_largest_loss_is_bounded_from_above_within_an_eighth_of_an_octave() -> None:
-    query = LargestLoss(5, np.zeros(0, np.float32))
-    for loss in (1e-12, 1e-3, 0.7, 1.0, 5.0, 1e9):
-        total = np.zeros(query.size(), np.int64)
-        total[LargestLoss._of(loss)] += 2
-        total[LargestLoss._of(loss / 50)] += 3
-        assert max(loss, 2.0**-40) <= query.read(total) * (1 + 1e-12) < max(loss, 2.0**-40) * 2 ** (1 / 8) * (1 + 1e-9)
-    assert query.read(np.zeros(query.size(), np.int64)) == 1.0
-
-
-def test_fednova_of_a_thousand_steps_is_as_fine_as_of_one() -> None:
-    rows = np.arange(90) < 30
-    common: dict[str, Any] = {"batch_size": 1, "learning_rate": 1e-4, "local_epochs": 40, "standardize": False}
-    silos = np.where(rows, "a", "b")
-    model = FedAvgClassifier((), n_rounds=1, method=FedNova(), n_jobs=1, **common).fit(X, Y, silos=silos)
-    start = FedAvgClassifier((), **common).partial_fit(X, Y, n_rounds=0).params_
-    moved = {}
-    for name, own in (("a", rows), ("b", ~rows)):
-        work = Work(40, 1, 1e-4)
-        done = train(
-            Perceptron([4, 1], "binary:logistic"),
-            start,
-            Rows(X[own], Y[own], None),
-            work,
-            stream(0, "batches", 0, name),
-        )
-        moved[name] = (done.params - start).astype(np.float64), done.steps
-    assert moved["a"][1] == 1200 and moved["b"][1] == 2400
-    each = moved["a"][0] / 1200 / 3 + moved["b"][0] / 2400 * 2 / 3
-    np.testing.assert_allclose(model.params_, start + each * 2000, rtol=0, atol=1.2e-7)
-
-
-@pytest.mark.parametrize("exponent", [-30, -24, -5, 0, 6])
-def test_a_narrow_grid_reaches_twice_as_far_as_the_last_round_and_no_further(exponent: int) -> None:
-    grid, bits = narrow(8, exponent), 8
-    far = 2.0 ** max(exponent, -24)  # a smaller one would not fit what may follow
-    whole = Rounded(bits).round(np.array([2 * far, -2 * far, 3 * far, far]), grid, lambda: RNG, Memory())
-    assert whole.tolist() == [128, -128, 128, 64]  # seven bits and a sign, to the end
-    np.testing.assert_allclose(np.ldexp(whole[:2].astype(float), -grid.bits), [2 * far, -2 * far])
-
-
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_narrow_grid_follows_the_largest_update_of_either_sign(sign: float) -> None:
-    y = sign * 3.0 + 0.01 * X[:, 0]
-    common: dict[str, Any] = {"batch_size": None, "learning_rate": 0.5, "standardize": False, "n_jobs": 1}
-    silos = np.where(np.arange(90) < 60, "a", "b")
-    exact = FedAvgRegressor((), **common).partial_fit(X, y, silos=silos, n_rounds=0)
-    model = FedAvgRegressor((), compression=Rounded(8), **common).partial_fit(X, y, silos=silos, n_rounds=1)
-    moved = [
-        FedAvgRegressor((), **common).partial_fit(X[own], y[own], n_rounds=1).params_ - exact.params_
-        for own in (silos == "a", silos == "b")
-    ]
-    largest = max(np.abs(own).max() for own in moved)
-    assert model._network.exponent == math.ceil(math.log2(largest))
-    assert (sign * np.array(moved)).max() == largest  # the bias, which moves towards y
-
-
-def test_what_is_rounded_is_the_product_with_the_mass_and_narrow_grids_are_cut_at_their_ends() -> None:
-    grid = Grid(4, 2)
-    assert Exact().round(np.array([0.03, -0.03]), grid, lambda: RNG, Memory(), 10).tolist() == [5, -5]
-    beyond = Rounded(4).round(np.array([100.0, -100.0]), Grid(3, 0), lambda: np.random.default_rng(0), Memory(), 3)
-    assert beyond.tolist() == [24, -24]  # eight steps, of a mass of three
-    memory = Memory()
-    top = TopK(0.5, 4).round(np.array([100.0, -1.0, 0.1, 0.0]), Grid(3, 0), lambda: RNG, memory, 5)
-    assert top.tolist() == [40, -40, 0, 0]
-    np.testing.assert_allclose(memory.enter(1).recall(4), [99, 0, 0.1, 0], rtol=1e-6)
-    assert TopK(0.01).entries(150) == 2 and TopK(0.01).entries(3) == 1 and TopK(1.0).entries(7) == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ def few_values(
     y = np.sin(X[:, 0] / 4) + 0.1 * X[:, 1] - 0.02 * X[:, 2] * (X[:, 3] > 11) + 0.4 * rng.normal(size=n)
     X[rng.random(X.shape) < missing] = np.nan
     return X, y, rng.uniform(0.5, 1.5, n).astype(np.float32)
+
+
+def searches(
+    n: int, queries: int, seed: int = 0, objective: str = "rank:ndcg"
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+    """Whole numbers, few of each column, relevances that follow one of them, and ascending query ids."""
+    rng = np.random.default_rng(seed)
+    qid = np.sort(rng.integers(0, queries, n))
+    X = rng.integers(0, 24, (n, 4)).astype(np.float32)
+    relevance = np.clip(np.round(X[:, 0] / 6 + 0.7 * rng.normal(size=n)), 0, 4)
+    return X, (relevance > 1).astype(float) if objective == "rank:map" else relevance, qid
 
 
 def with_categories(
@@ -112,3 +124,15 @@ def same_trees(ours: xgboost.Booster, theirs: xgboost.Booster, values: NDArray[n
     for name, rel, tolerance in (("leaf", 2e-3, 2e-5), ("gain", 2e-3, 2e-2), ("cover", 1e-4, 1e-2)):
         assert own[name].to_numpy() == pytest.approx(other[name].to_numpy(), rel=rel, abs=tolerance), name
     return len(own)
+
+
+def by_xgboost(
+    margin: NDArray[np.float32], y: NDArray[Any], name: str, weight: Any = None, objective: str = "", **more: Any
+) -> float:
+    """XGBoost's metric of these margins."""
+    outputs = 1 if margin.ndim == 1 else margin.shape[1]
+    # of raw margins: probabilities near 1 are equal in float32
+    params = {"objective": objective or ("binary:logitraw" if outputs == 1 else "multi:softprob"), "eval_metric": name}
+    params |= {"base_score": 0.5, "disable_default_eval_metric": 1} | ({"num_class": outputs} if outputs > 1 else {})
+    data = xgboost.DMatrix(np.zeros((len(y), 1)), y, weight=weight, base_margin=margin, **more)
+    return float(re.findall(r":(\S+)", xgboost.train(params, data, 0).eval(data))[-1])
