@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fedtrees.core.channel import Federation, PlainChannel
     from fedtrees.core.cohort import FixedFraction, FixedNumber, Poisson
     from fedtrees.core.ledger import Ledger
+    from fedtrees.core.one_class import OneClassWarning
     from fedtrees.core.silo import Silo
     from fedtrees.core.weighting import RowWeights, SiloWeights
     from fedtrees.errors import (
@@ -80,6 +81,7 @@ _HOME = {
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
     "MoreTrees": "fedtrees.estimators.personal_trees",
+    "OneClassWarning": "fedtrees.core.one_class",
     "OwnHead": "fedtrees.neural.personal",
     "OwnLeaves": "fedtrees.estimators.personal_trees",
     "ParameterError": "fedtrees.errors",
@@ -132,6 +134,7 @@ __all__ = [
     "LocalFederation",
     "MissingExtraError",
     "MoreTrees",
+    "OneClassWarning",
     "OwnHead",
     "OwnLeaves",
     "ParameterError",

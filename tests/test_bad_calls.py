@@ -230,7 +230,6 @@ SILENT: dict[str, Call] = {
         DataTypeError,
         r"y is a sparse matrix; give an array, such as y\.toarray\(\)",
     ),
-    "one class": (lambda: fit(part=replace(GOOD, y=["ill"] * 6)), DataError, "y holds one class only, 'ill'; a class"),
     "a silo NaN": (
         lambda: fit(["a", "a", NAN, "b", "b", "b"]),
         DataError,
@@ -264,7 +263,6 @@ SILENT: dict[str, Call] = {
     "n_jobs of a federation": (lambda: LocalFederation([silo()], n_jobs=0), ParameterError, "n_jobs=0: give a number"),
     "n_jobs of a silo": (lambda: silo(n_jobs=0), ParameterError, "n_jobs=0: give a number of threads"),
     "weights all zero": (lambda: fit(weight=[0.0] * 6), DataError, "sample_weight is zero in every row of every silo"),
-    "one class of a weight": (lambda: fit(weight=[1, 0] * 3), DataError, "y holds one class only, 'ill'; a classifier"),
     "silos for a federation": (
         lambda: FedGBTClassifier().fit_federation([silo()]),
         ParameterError,
@@ -288,11 +286,6 @@ COUNTED: dict[str, Call] = {
         lambda: FedGBTClassifier().fit(GOOD.X, np.full((6, 2), 2.0)),
         DataError,
         "silo 'all': y, row 0: neither 0 nor 1; of several labels a row, each is a column of 0 and 1",
-    ),
-    "one class that counts": (
-        lambda: fit(["a", "b"] * 3, weighting={"a": 1, "b": 0}),
-        DataError,
-        "y holds one class only, 'ill', where sample w",
     ),
     "no weight, fused": (over_two("fused"), ParameterError, "weighting: no weight for silo 'ucla'; give one for every"),
     "no weight, faithful": (over_two("faithful"), ParameterError, "weighting: no weight for silo 'ucla'; give one for"),

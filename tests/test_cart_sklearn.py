@@ -72,7 +72,7 @@ def named(estimator: Any) -> str:
     return type(estimator).__name__
 
 
-@pytest.mark.filterwarnings("ignore:y holds one class only")
+@pytest.mark.filterwarnings("ignore::fedtrees.OneClassWarning")
 @parametrize_with_checks(SMALL, expected_failed_checks=expected_failed_checks)
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -79,7 +79,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = 
         {}, {"X": pd.DataFrame(X).rename(columns=str).assign(c=pd.Categorical(CLINICS))}, DataTypeError,
         "column 'c' is a category; a network needs numbers: encode it",
     ),
-    "one class": ({}, {"y": np.zeros(len(Y))}, DataError, "y holds one class only"),
     "lengths": ({}, {"y": Y[1:]}, DataError, r"y has the shape \(568,\) and X has 569 rows"),
 }  # fmt: skip
 

@@ -47,6 +47,7 @@ def no_threads_are_left() -> Any:
     assert not [own for own in set(threading.enumerate()) - before if own.name.startswith("fedtrees")]
 
 
+@pytest.mark.filterwarnings("ignore::fedtrees.OneClassWarning")
 @parametrize_with_checks(
     [FedAvgClassifier(**SMALL), FedAvgRegressor(**SMALL)], expected_failed_checks=expected_failed_checks
 )

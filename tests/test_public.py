@@ -48,6 +48,7 @@ PUBLIC = [
     "LocalFederation",
     "MissingExtraError",
     "MoreTrees",
+    "OneClassWarning",
     "OwnHead",
     "OwnLeaves",
     "ParameterError",

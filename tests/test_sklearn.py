@@ -49,6 +49,7 @@ def routing() -> Any:
 # -- scikit-learn's own checks ------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::fedtrees.OneClassWarning")
 @parametrize_with_checks(
     [FedGBTClassifier(**SMALL), FedGBTRegressor(**SMALL)], expected_failed_checks=expected_failed_checks
 )

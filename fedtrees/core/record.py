@@ -18,8 +18,8 @@ _KINDS: dict[str, type[Record]] = {}
 _HOMES = (
     "fedtrees.bagging.facts", "fedtrees.bagging.questions", "fedtrees.core.absent",
     "fedtrees.core.holdout", "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting",
-    "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.scores",
-    "fedtrees.neural.training", "fedtrees.neural.update",
+    "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.one_class",
+    "fedtrees.neural.scores", "fedtrees.neural.training", "fedtrees.neural.update",
     "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.moments",
     "fedtrees.queries.query_weights", "fedtrees.queries.ranks", "fedtrees.queries.scores", "fedtrees.queries.spread",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from fedtrees.core.table import Schema
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
-from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
@@ -78,7 +78,7 @@ class _AdaBoost(FedEnsemble):
     def staged_score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
         """The score after one tree, after two, and so on: the accuracy, or the coefficient of determination."""
         if isinstance(self, CartClassifier):
-            refuse_unseen(y, self.classes_)
+            refuse_unlike(y, self.classes_)
         metric = accuracy_score if isinstance(self, CartClassifier) else r2_score
         for predicted in self.staged_predict(X):
             yield float(metric(y, predicted, sample_weight=sample_weight))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
@@ -20,7 +21,7 @@ from fedtrees.estimators.booster_parameters import keep_parameters
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.defaults import filled
-from fedtrees.estimators.earlier_model import go_on_from
+from fedtrees.estimators.earlier_model import earlier_booster, go_on_from, labels_to_go_on_with
 from fedtrees.estimators.model_file import describe
 from fedtrees.estimators.modes import TASKS, check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
@@ -321,13 +322,16 @@ class FedGBT(Personalizes):
         schema, sizes = schema_of(federation, labels=self._classifies, several=True)
         if not asked.enable_categorical:
             refuse_categories(schema)
+        before = None if xgb_model is None else earlier_booster(xgb_model)
+        if before is not None:
+            schema = msgspec.structs.replace(schema, labels=labels_to_go_on_with(before, schema.labels))
         loss = self._loss(schema.labels)
         check_mode(asked, loss.name, xgb_model is not None, schema)
         if asked.split_on_silo:
             schema = schema_with_silos(schema, sorted(federation.names))
         earlier = None
-        if xgb_model is not None:
-            earlier, schema = go_on_from(xgb_model, schema, loss)
+        if before is not None:
+            earlier, schema = go_on_from(before, schema, loss)
         settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
         settings.weighting.check(federation.names)
         channel = PlainChannel(federation, settings.seed, schemas=sizes)
@@ -345,7 +349,8 @@ class FedGBT(Personalizes):
                 0 if earlier is None else earlier.rounds,
             )
             callbacks = check_callbacks(self.callbacks)
-            monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model)
+            constant = len(schema.labels or ()) == 1  # an area is undefined then, in every round
+            monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model, constant)
             monitor.callbacks.start()
             ensemble = grow_by(
                 asked.mode, channel, list(federation.names), schema, settings, threads,
@@ -376,7 +381,7 @@ class FedGBT(Personalizes):
             objective=objective,
             # an earlier model's own base score, which comes back as it is, will take this one's place
             base_margin=storable_base_margin(objective, ensemble.base_margin),
-            n_classes=len(schema.labels or ()),
+            n_classes=loss.outputs(len(schema.labels or ()), schema.targets),
             n_targets=1 if schema.labels else len(ensemble.base_margin),
             params=loss.params(),
             parallel=ensemble.parallel,

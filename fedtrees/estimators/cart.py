@@ -22,7 +22,7 @@ from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import SPARSE, Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node
-from fedtrees.estimators.columns import Classifies, column_of, schema_of, warn_caller
+from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.reads import ReadsRows, check_labels
@@ -175,9 +175,7 @@ class FedCart(ReadsRows):
         check_cart_parameters(self)
         schema, sizes = schema_of(federation, labels=self._classifies, absent=self._absent)
         if self._classifies:
-            labels = check_labels(schema.labels, least=1)
-            if len(labels) == 1:
-                warn_caller(f"y holds one class only, {labels[0]!r}: the model says it of every row.")
+            check_labels(schema.labels)
         seed = seed_of(self.random_state)
         channel = PlainChannel(federation, seed, schemas=sizes)
         if SPARSE in schema.formats:

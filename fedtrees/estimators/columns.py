@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,6 +19,7 @@ from fedtrees.core.channel import Federation, Simulating
 from fedtrees.core.features import read_features
 from fedtrees.core.frames import is_frame
 from fedtrees.core.ledger import Amount, Ledger
+from fedtrees.core.notices import warn_caller
 from fedtrees.core.table import DENSE, Schema, agree, refuse_mixed_formats
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
@@ -72,14 +73,6 @@ class KnowsColumns(NamedParameters):
             labels = getattr(X, "column_names", None)  # pyarrow's columns are not their names
             if all(isinstance(label, str) for label in (list(X.columns) if labels is None else labels)):
                 warn_caller(f"X has feature names, but {name} was fitted without feature names")
-
-
-def warn_caller(message: str) -> None:
-    """Issue a `UserWarning` that points at the line outside fedtrees that led here."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fedtrees":
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def schema_of(
@@ -153,30 +146,34 @@ class Classifies(ClassifierMixin):
     classes_: Any
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy.
+        """The accuracy; rows of a class that was not there in training are wrong.
 
         Raises
         ------
         DataError
-            If y holds a label that was not there in training.
+            If y holds a label that is missing, or a text among numbers.
         """
         check_is_fitted(self)
-        refuse_unseen(y, self.classes_)
+        refuse_unlike(y, self.classes_)
         return float(super().score(X, y, sample_weight))
 
 
-def refuse_unseen(y: ArrayLike, classes: NDArray[Any]) -> None:
-    """Refuse labels that were not there in training.
+def refuse_unlike(y: ArrayLike, classes: NDArray[Any], others: bool = True) -> None:
+    """Refuse labels that cannot be compared with those of the training; ``others`` than these can.
 
     Raises
     ------
     DataError
-        Naming the first.
+        Naming the first that is missing, a fraction, or a text among numbers.
     """
-    known = set(classes.tolist())
-    unseen = [label for label in plain_array(y, "y").ravel().tolist() if label not in known]
-    if unseen:
-        raise DataError(f"y: label {unseen[0]!r} was not there in training; known are {classes.tolist()}.")
+    known, texts = set(classes.tolist()), classes.dtype.kind == "U"
+    for label in plain_array(y, "y").ravel().tolist():
+        if label not in known and not (others and (isinstance(label, str) if texts else _is_whole(label))):
+            raise DataError(f"y: label {label!r} was not there in training; known are {classes.tolist()}.")
+
+
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, Real) and math.isfinite(label) and label == math.floor(label)
 
 
 def column_of(y: ArrayLike | None) -> NDArray[Any]:

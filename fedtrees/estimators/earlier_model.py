@@ -19,32 +19,23 @@ from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import Loss
 
 
-def go_on_from(given: Any, schema: Schema, loss: Loss) -> tuple[Continued, Schema]:
+def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Continued, Schema]:
     """The model that a training goes on from, and the columns with categories in the order of its codes.
 
     Categories that the model does not have follow those that it has.
 
     Parameters
     ----------
-    given : xgboost.Booster, fitted estimator, path or bytes
+    given : xgboost.Booster
     schema : Schema
-        The columns of the rows to train on.
+        The columns of the rows to train on, and the labels of `labels_to_go_on_with`.
     loss : Loss
 
     Raises
     ------
     DataError
-        If the model is of other columns, categories, classes or another objective.
-    ParameterError
-        For what is no model.
-    FileNotFoundError
+        If the model is of other columns, categories or another objective.
     """
-    if isinstance(given, str | PathLike | bytes | bytearray):
-        given = read_booster(given)
-    elif hasattr(given, "get_booster"):
-        given = given.get_booster()
-    if not isinstance(given, xgboost.Booster):
-        raise ParameterError(f"xgb_model: give a Booster, a fitted estimator or a path, not {type(given).__name__}.")
     earlier = Continued.read(given)
     outputs = loss.outputs(len(schema.labels or ()), schema.targets)
     if earlier.objective != loss.exported_as(outputs):
@@ -56,10 +47,50 @@ def go_on_from(given: Any, schema: Schema, loss: Loss) -> tuple[Continued, Schem
     if schema.named and given.feature_names is not None and given.feature_names != schema.names:
         raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
     about = _about(given).get("schema", {})
-    if about.get("labels", schema.labels) != schema.labels:
-        raise DataError(f"xgb_model: a model of the classes {about['labels']}, and y holds {schema.labels}.")
     categories = _aligned(schema, _vocabularies_of(given, schema, about))
     return replace(earlier, grid=_grid_of(given)), msgspec.structs.replace(schema, categories=categories)
+
+
+def earlier_booster(given: Any) -> xgboost.Booster:
+    """The Booster of a model to go on from: a Booster itself, a fitted estimator, a path or bytes.
+
+    Raises
+    ------
+    DataError
+        For a file without a model.
+    ParameterError
+        For what is no model.
+    FileNotFoundError
+    """
+    if isinstance(given, str | PathLike | bytes | bytearray):
+        return read_booster(given)
+    booster = given.get_booster() if hasattr(given, "get_booster") else given
+    if not isinstance(booster, xgboost.Booster):
+        raise ParameterError(f"xgb_model: give a Booster, a fitted estimator or a path, not {type(given).__name__}.")
+    return booster
+
+
+def labels_to_go_on_with(booster: xgboost.Booster, labels: list[Any] | None) -> list[Any] | None:
+    """The classes of the earlier model, of which the rows that it goes on with need not hold all.
+
+    Raises
+    ------
+    DataError
+        For a label that is none of them.
+    """
+    about = _about(booster).get("schema", {})
+    known = about["labels"] if "labels" in about else _classes_without_names(booster, labels)
+    if not labels or not known or known == labels:
+        return labels  # a model of numbers is refused by its objective
+    if not set(labels) <= set(known):
+        raise DataError(f"xgb_model: a model of the classes {known}, and y holds {labels}.")
+    return known
+
+
+def _classes_without_names(booster: xgboost.Booster, labels: list[Any] | None) -> list[Any] | None:
+    """The classes of a model that XGBoost wrote: whole numbers from 0, or whatever as many labels there are."""
+    n = max(2, int(json.loads(booster.save_config())["learner"]["learner_model_param"]["num_class"]))
+    return list(range(n)) if labels and len(labels) < n else labels
 
 
 def _about(booster: xgboost.Booster) -> dict[str, Any]:

@@ -156,8 +156,6 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         labels = schema.labels
         if not labels:
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
-        if len(labels) < 2:
-            raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """The margins: of two classes the log odds of the second, float32 (rows,); else one a class (rows, classes)."""
@@ -167,6 +165,8 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """The logarithm of each class's probability, float32 (rows, classes); finite where the probability is 0."""
         margin = self._margins(X)
+        if len(self.classes_) == 1:
+            return np.zeros((len(margin), 1), np.float32)
         if margin.shape[1] == 1:
             logarithms: NDArray[np.float32] = -np.logaddexp(0, np.concatenate([margin, -margin], axis=1))
             return logarithms
@@ -177,6 +177,8 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Each class's probability, float32 (rows, classes)."""
         margin = self._margins(X)
+        if len(self.classes_) == 1:
+            return np.ones((len(margin), 1), np.float32)
         if margin.shape[1] == 1:
             second = (1 + np.tanh(margin[:, 0] / 2)) / 2
             return np.stack([1 - second, second], axis=1)
@@ -188,6 +190,8 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         """The likeliest class of each row; the first of those that are equally likely."""
         margin = self.decision_function(X)
         likeliest = (margin > 0).astype(np.intp) if margin.ndim == 1 else margin.argmax(axis=1)
+        if len(self.classes_) == 1:  # a second output stands for all that is not of it
+            likeliest[:] = 0
         labels: NDArray[Any] = self.classes_[likeliest]
         return labels
 

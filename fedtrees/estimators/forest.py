@@ -20,10 +20,11 @@ from sklearn.utils.validation import check_is_fitted
 from fedtrees.core.channel import Channel
 from fedtrees.core.cohort import as_sampler
 from fedtrees.core.labels import labels_array
+from fedtrees.core.notices import warn_caller
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
-from fedtrees.estimators.columns import refuse_other_columns, warn_caller
+from fedtrees.estimators.columns import refuse_other_columns
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.estimators.left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_bag, places_in

@@ -14,8 +14,10 @@ from fedtrees.core.labels import labels_array
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
-from fedtrees.estimators.columns import refuse_unseen
+from fedtrees.estimators.class_objective import objective_of_classes
+from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.kin import XGBClassifier, XGBRegressor
+from fedtrees.estimators.parameters import metric_names
 from fedtrees.estimators.reads import check_labels
 from fedtrees.estimators.staged import staged
 from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
@@ -182,7 +184,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         if labels is None:  # several a row
             return self._loss_of_columns()
         labels = check_labels(labels)
-        objective = self._objective_named("binary:logistic" if len(labels) == 2 else "multi:softprob")
+        objective = self._objective_named(objective_of_classes(len(labels), metric_names(self.eval_metric)))
         if objective == "binary:logistic" and len(labels) > 2:
             objective = "multi:softprob"  # as in XGBoost, whose default it is
         if objective.startswith("binary:") and len(labels) > 2:
@@ -230,6 +232,8 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
 
     def _shares(self, second: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each class's probability, from what the Booster predicts."""
+        if len(self._labels) == 1:  # the Booster's second class stands for all that is not of it
+            return np.ones((len(second), 1), np.float32)
         if self._objective == "multi:softmax":
             power = np.exp(second - second.max(axis=1, keepdims=True))
             shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
@@ -309,13 +313,15 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     ) -> float:
         """The accuracy, of several labels a row the share of rows with all of them right; see `predict` for ``silos``.
 
+        Rows of a class that was not there in training are wrong.
+
         Raises
         ------
         DataError
-            If y holds a label that was not there in training.
+            If y holds a label that is missing, or a text among numbers.
         """
         check_is_fitted(self, "booster_")
-        refuse_unseen(y, self.classes_)
+        refuse_unlike(y, self.classes_, others=not self._several)
         return float(accuracy_score(y, self.predict(X, silos=silos), sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:

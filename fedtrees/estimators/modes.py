@@ -86,7 +86,7 @@ def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
     if columns is not None:
         params |= {f"colsample_{own}": getattr(columns, own) for own in ("bytree", "bylevel", "bynode")}
     if params["objective"].startswith("multi:"):
-        params["num_class"] = len(schema.labels or ())
+        params["num_class"] = loss.outputs(len(schema.labels or ()), settings.targets)
     if constraints is not None:
         params |= constraints.params()
     return params

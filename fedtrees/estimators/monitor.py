@@ -28,6 +28,8 @@ class Monitor:
     callbacks : sequence of xgboost.callback.TrainingCallback
     model : GrowingModel
         What they see.
+    constant : bool, default False
+        See `Best`.
 
     Attributes
     ----------
@@ -44,13 +46,14 @@ class Monitor:
         shown: Callable[[int], object],
         callbacks: Sequence[object],
         model: GrowingModel,
+        constant: bool = False,
     ):
         self.history: dict[str, dict[str, list[float]]] = {}
         self.uncertainty: dict[str, dict[str, list[float]]] = {}
         self.model = model
         self.callbacks = Callbacks(callbacks, model, self.history)
         self._shown = shown
-        self._best = Best(patience, bool(metrics) and metric_named(metrics[-1]).maximise)
+        self._best = Best(patience, bool(metrics) and metric_named(metrics[-1]).maximise, constant)
 
     def before(self, round: int, rule: SplitRule) -> SplitRule | None:
         """See `trees.boost.Observer`."""

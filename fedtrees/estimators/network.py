@@ -216,24 +216,26 @@ class FedAvgEstimator(KnowsColumns):
         known = None if earlier is None else self._schema.labels
         if classes is not None:
             known = known_classes(classes, known)
+        more = known is not None and len(known) > 1
         federation = self._federation(X, y, silos, sample_weight)
         try:
             schema, sizes = schema_of(federation, labels=self._classifies, absent=0)
             if known is not None:
                 schema = msgspec.structs.replace(schema, labels=within(schema.labels or [], known))
-            self._train(federation, schema, sizes, rounds, earlier)
+            self._train(federation, schema, sizes, rounds, earlier, more)
         finally:
             federation.close()
 
     def _train(
-        self, federation: Federation, schema: Schema, sizes: Amount, rounds: int, earlier: Network | None
-    ) -> None:
+        self, federation: Federation, schema: Schema, sizes: Amount, rounds: int, earlier: Network | None,
+        more_classes: bool = False,
+    ) -> None:  # fmt: skip
         self._check(schema)
         if earlier is not None:
             self._refuse_others(schema)
         sets = federation.eval_sets
         seed = self._settings.seed if earlier is not None else None  # its streams go on
-        settings = settings_of(self, schema, federation.names, sets, rounds, seed)
+        settings = settings_of(self, schema, federation.names, sets, rounds, seed, more_classes)
         if earlier is not None:
             self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
@@ -246,7 +248,11 @@ class FedAvgEstimator(KnowsColumns):
             if earlier is not None:
                 losses = self.loss_curve_
                 before = [getattr(self, name, {}) for name in ("evals_result_", "evals_uncertainty_")]
-            watch = Watch(settings, self.patience, self.target_score, shown, losses, *before)
+            constant = len(schema.labels or ()) == 1
+            scores, uncertainty = before
+            watch = Watch(
+                settings, self.patience, self.target_score, shown, losses, scores, uncertainty, constant=constant
+            )
             try:
                 average(channel, len(federation.names), schema.labels, settings, watch, earlier)
             finally:

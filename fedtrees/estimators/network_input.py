@@ -72,8 +72,8 @@ def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:
         raise ParameterError(f"classes={given!r}: {error}") from error
     if known is not None and classes != known:
         raise ParameterError(f"classes={given!r}: they are not those of the earlier calls, {known}; fit anew.")
-    if len(classes) < 2:
-        raise ParameterError(f"classes={given!r}: a classifier needs at least two.")
+    if not classes:
+        raise ParameterError(f"classes={given!r}: name at least one class.")
     return classes if known is None else known
 
 

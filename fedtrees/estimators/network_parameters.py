@@ -14,6 +14,7 @@ from fedtrees.core.table import Schema
 from fedtrees.core.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.cart_parameters import check_class_weight, class_weights
+from fedtrees.estimators.class_objective import TWO, objective_of_classes
 from fedtrees.estimators.parameters import check_federated, check_ranges, metric_names, seed_of
 from fedtrees.neural.activations import ACTIVATIONS
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
@@ -189,7 +190,8 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
         )
     if estimator._classifies:
         n = len(schema.labels or ())
-        objective, outputs = ("binary:logistic", 1) if n == 2 else ("multi:softprob", n)
+        objective = objective_of_classes(n, metric_names(estimator.eval_metric))
+        outputs = 1 if objective == TWO else max(2, n)
     else:
         objective, outputs = LOSSES[estimator.loss], schema.targets
     if estimator.model is not None:
@@ -200,8 +202,9 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
 
 
 def settings_of(
-    estimator: Any, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None
-) -> Settings:
+    estimator: Any, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
+    more_classes: bool = False,
+) -> Settings:  # fmt: skip
     """What an estimator's parameters mean for a training on these columns.
 
     Parameters
@@ -215,6 +218,8 @@ def settings_of(
     rounds : int
     seed : int, optional
         That of a training that goes on; None asks the estimator's random state.
+    more_classes : bool, default False
+        See `Settings`.
 
     Raises
     ------
@@ -258,4 +263,5 @@ def settings_of(
         eval_metrics=metrics,
         validation_share=float(estimator.validation_fraction or 0.0),
         class_weight=class_weights(getattr(estimator, "class_weight", None), schema.labels or ()),
+        more_classes=more_classes,
     )

@@ -60,7 +60,7 @@ class Personalizes(HoldsBooster):
             self.monotone_constraints, self.interaction_constraints, self._schema.names
         ).params()  # fmt: skip
         if self._objective.startswith("multi:"):
-            params["num_class"] = len(self._schema.labels or ())
+            params["num_class"] = max(2, len(self._schema.labels or ()))
         params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
         weights = check_feature_weights(self.feature_weights, len(self._schema.names))
         own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params, weights)

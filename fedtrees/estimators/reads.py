@@ -37,16 +37,14 @@ class ReadsRows(KnowsColumns):
         return tags
 
 
-def check_labels(labels: list[Any] | None, least: int = 2) -> list[Any]:
+def check_labels(labels: list[Any] | None) -> list[Any]:
     """The class labels of a classifier.
 
     Raises
     ------
     DataError
-        If there are none, or fewer than the least number of them.
+        If there are none.
     """
     if not labels:
         raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
-    if len(labels) < least:
-        raise DataError(f"y holds one class only, {labels[0]!r}; a classifier needs at least two.")
     return labels

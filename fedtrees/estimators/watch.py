@@ -33,12 +33,14 @@ class Watch:
         Of rounds before; NaN stands for those that a set or a metric was not there in.
     uncertainty : dict of str to dict of str to list of float
         Of these.
+    constant : bool, default False
+        See `Best`.
     """
 
     def __init__(
         self, settings: Settings, patience: int | None, target: float | None, shown: Callable[[int], object],
         losses: list[float], scores: dict[str, dict[str, list[float]]],
-        uncertainty: dict[str, dict[str, list[float]]],
+        uncertainty: dict[str, dict[str, list[float]]], constant: bool = False,
     ):  # fmt: skip
         self.network: Network | None = None
         self.best_network: Network | None = None
@@ -48,7 +50,7 @@ class Watch:
         last = metric_named(settings.eval_metrics[-1])
         self._maximise = last.maximise and bool(settings.eval_names)
         self._patience, self._target, self._shown = patience, target, shown
-        self._best, self._done = Best(patience, self._maximise), 0
+        self._best, self._done = Best(patience, self._maximise, constant), 0
 
     def begin(self, network: Network) -> None:
         """See `neural.fedavg.Observer`."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
 from fedtrees.core.holdout import HoldOut
+from fedtrees.core.one_class import warn_of_one_class
 from fedtrees.core.rng import stream
 from fedtrees.core.weighting import RowWeights, Weigh, Weighting
 from fedtrees.errors import DataError, ParameterError
@@ -22,6 +23,7 @@ from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, Round
 from fedtrees.neural.model import AnyModel, Floats
+from fedtrees.neural.one_class import ClassRows, margins_of_one_class
 from fedtrees.neural.optimisers import Averaging, Memory, ServerOptimiser
 from fedtrees.neural.schedules import Constant, Schedule
 from fedtrees.neural.scores import NetworkScores
@@ -33,6 +35,9 @@ from fedtrees.queries.row_weights import summarise
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
+
+
+LOGARITHM_OF_0 = -200.0  # in float32, its power is 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Settings:
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0
     class_weight: Sequence[float] | Literal["balanced"] | None = None
+    more_classes: bool = False  # whether rows of classes that these rows lack may follow in a later call
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +136,19 @@ def average(
     """
     everyone = np.arange(n_silos)
     start = _start(channel, everyone, labels, settings, earlier)
-    network, trained = start.network, False
+    network, trained = start.network, start.constant
     observer.begin(network)
     for round in range(network.round, network.round + settings.rounds):
         cohort = settings.sampler.draw(n_silos, settings.seed, round)
-        network = start.bounded(channel, cohort, settings, network)
-        update = channel.total(start.question(settings, network), cohort) if len(cohort) else None
+        update = None
+        if len(cohort) and not start.constant:
+            network = start.bounded(channel, cohort, settings, network)
+            update = channel.total(start.question(settings, network), cohort)
         trained |= update is not None and update.mass > 0
         network = _next(network, update, settings, start.mass)
         scores = start.evaluation.score(channel, everyone, partial(msgspec.structs.replace, params=network.params))
-        if observer.after(network, update.loss if update and update.mass else math.nan, scores):
+        loss = update.loss if update and update.mass else start.loss
+        if observer.after(network, loss, scores):
             break
     if settings.rounds and not trained:
         raise ParameterError(f"sampling={settings.sampler!r} drew no silo that holds rows in any round; draw more.")
@@ -169,6 +178,8 @@ class _Start:
     silos: int
     mass: int  # of all silos
     most: int  # that they can have: the bound of sums
+    constant: bool = False  # whether the network is what it is to be, as rows are of one class only
+    loss: float = math.nan  # of rounds that silos are not asked in
 
     def bounded(self, channel: Channel, cohort: Cohort, settings: Settings, network: Network) -> Network:
         """The network with what bounds the cohort's losses, where the method asks for it."""
@@ -209,38 +220,69 @@ def _start(
     moments = network.moments
     channel.tell(StartTraining(settings.model, labels, settings.seed, moments.mean, moments.deviation))
     objective = settings.model.objective
-    outputs = len(labels or ()) if objective.startswith("multi:") else max(1, settings.targets)
+    outputs = max(2, len(labels or ())) if objective.startswith("multi:") else max(1, settings.targets)
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, NetworkScores, objective
     )
-    unit = _unit(channel, everyone, summary.rows, settings)
+    unit, only = _unit(channel, everyone, summary.rows, labels, settings)
     channel.tell(unit)
-    return _Start(network, evaluation, len(everyone), unit.mass(unit.total), unit.most(len(everyone)))
+    start = _Start(network, evaluation, len(everyone), unit.mass(unit.total), unit.most(len(everyone)))
+    if labels is None or only is None or (len(labels) > 1 and (earlier is not None or settings.more_classes)):
+        return start
+    warn_of_one_class(labels[only], labels)
+    return _of_one_class(start, only, settings, earlier)
 
 
-def _unit(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> WeightUnit:
-    """What silos' weights are counted in: rows, where all weigh 1 and their number leaves a grid that is fine enough.
+def _of_one_class(start: _Start, only: int, settings: Settings, earlier: Network | None) -> _Start:
+    """A start from the network that predicts one class; a module that cannot be made constant is trained."""
+    model, params = settings.model, start.network.params
+    rows = np.linspace(-1, 1, 2 * settings.features, dtype=np.float32).reshape(2, -1)
+    if earlier is None:
+        margins = margins_of_one_class(only, model.objective, model.margins(params, rows).shape[1])
+        constant = model.constant(params, margins)
+        params = params if constant is None else constant
+    first, second = model.margins(params, rows)
+    if (first != second).any():
+        return start
+    loss = float(model.losses(params, rows, np.array([only, only]))[0])
+    return replace(start, network=replace(start.network, params=params), constant=True, loss=loss)
+
+
+def _unit(
+    channel: Channel, everyone: Cohort, rows: int, labels: list[Any] | None, settings: Settings
+) -> tuple[WeightUnit, int | None]:
+    """What silos' weights are counted in, and the only class that there is.
+
+    Rows are counted where all weigh 1 and their number leaves a grid that is fine enough.
 
     Raises
     ------
     DataError
         If no row weighs anything.
     """
-    plain, total = channel.total(TotalWeight(rows), everyone)
+    classes = [] if labels is None else [ClassRows(rows, labels)]
+    (plain, total), *only = channel.totals([TotalWeight(rows), *classes], everyone)
     if not total:
         raise DataError("sample_weight, class_weight and weighting leave no weight to any row of any silo.")
     fine = settings.method.fine and not settings.compression.adapts
-    return WeightUnit(total, 0 if plain and not fine else settings.compression.mass_bits)
+    unit = WeightUnit(total, 0 if plain and not fine else settings.compression.mass_bits)
+    return unit, only[0] if only else None
 
 
 def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:
-    columns = settings.features + settings.targets
-    moments = Moments(np.zeros(columns), np.ones(columns))
+    n = settings.features
+    moments = Moments(np.zeros(n + settings.targets), np.ones(n + settings.targets))
     if settings.standardize:
-        moments = learn_moments(channel, everyone, rows, settings.features, settings.targets)
+        moments = learn_moments(channel, everyone, rows, n, settings.targets)
+    # what is predicted of targets that never change, as they are scaled: 0, the mean, however long is trained
+    constant = np.where(moments.constant[n:], np.float32(0), np.float32(np.nan))
     if settings.model.objective == "count:poisson":  # a logarithm has no mean to take away: counts are in units of it
-        scale, n = moments.mean[settings.features :], settings.features
+        scale = moments.mean[n:]
+        constant[moments.constant[n:] & (scale == 0)] = LOGARITHM_OF_0
         scale = np.where(scale > 0, scale, 1.0)
         moments = Moments(np.append(moments.mean[:n], 0 * scale), np.append(moments.deviation[:n], scale))
     params = settings.model.initial(stream(settings.seed, "initial weights"))
+    if np.isfinite(constant).any():
+        held = settings.model.constant(params, constant)
+        params = params if held is None else held
     return Network(params, moments, settings.method.start(settings.model), settings.optimiser.start(len(params)))

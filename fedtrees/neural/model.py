@@ -37,6 +37,13 @@ class Model(Protocol):
         """Parameters to start from, float32 (n_params,)."""
         ...
 
+    def constant(self, params: Floats, margins: Floats) -> Floats | None:
+        """The parameters, those of the last layer such that it says the same of all rows; None where it has no biases.
+
+        params: float32 (n_params,), margins: float32 (outputs,), NaN where an output is left as it is
+        """
+        ...
+
     def margins(self, params: Floats, X: Floats) -> Floats:
         """What is predicted of rows, before any link: float32 (rows, outputs)."""
         ...

@@ -63,6 +63,14 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
             weights[:] = rng.uniform(-bound, bound, weights.shape)
         return params
 
+    def constant(self, params: Floats, margins: Floats) -> Floats:
+        """See `neural.model.Model`."""
+        constant = params.copy()
+        weights, biases = self.layers(constant)[-1]
+        held = ~np.isnan(margins)
+        weights[:, held], biases[held] = 0, margins[held]
+        return constant
+
     def margins(self, params: Floats, X: Floats) -> Floats:
         """What the last layer says, float32 (rows, outputs)."""
         return self._forward(self.layers(params), X)[-1]

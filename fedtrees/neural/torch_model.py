@@ -132,22 +132,37 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         parts = [own.detach().numpy().ravel() for own in module.parameters()]
         return np.concatenate(parts).astype(np.float32)
 
+    def constant(self, params: Floats, margins: Floats) -> Floats | None:
+        """See `neural.model.Model`; for modules that end with a linear layer and its biases."""
+        shapes = [tuple(own.shape) for own in _module(self.name, self.features, self.outputs).parameters()]
+        last = self.tail(1)
+        if len(shapes) < 2 or len(shapes[-2]) != 2 or shapes[-1] != margins.shape or shapes[-2][0] != len(margins):
+            return None
+        if last != (shapes[-2][1] + 1) * len(margins):
+            return None
+        constant, held = params.copy(), ~np.isnan(margins)
+        constant[-last : -len(margins)].reshape(shapes[-2])[held] = 0
+        constant[-len(margins) :][held] = margins[held]
+        return constant
+
     def margins(self, params: Floats, X: Floats) -> Floats:
         """What the module says, float32 (rows, outputs)."""
-        with _torch().no_grad():
-            margins: Floats = self._call(_tensor(params), X).numpy()
-            return margins
+        torch = _torch()
+        with torch.no_grad():
+            said: Floats = self._call(torch.from_numpy(params), X).numpy()
+            return said
 
     def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
         """Each row's loss, float64 (rows,)."""
-        with _torch().no_grad():
-            each: NDArray[np.float64] = self._losses(_tensor(params), X, y).numpy().astype(np.float64)
+        torch = _torch()
+        with torch.no_grad():
+            each: NDArray[np.float64] = self._losses(torch.from_numpy(params), X, y).numpy().astype(np.float64)
             return each
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
         """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         torch = _torch()
-        flat = _tensor(params).requires_grad_()
+        flat = torch.from_numpy(params).requires_grad_()
         each = self._losses(flat, X, y)
         share = torch.full((len(X),), 1 / len(X)) if weight is None else torch.from_numpy(weight / np.float32(len(X)))
         loss = each @ share
@@ -166,11 +181,11 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         named = dict(module.named_parameters())
         parts = torch.split(flat, [own.numel() for own in named.values()])
         views = {name: part.view(own.shape) for (name, own), part in zip(named.items(), parts, strict=True)}
-        return torch.func.functional_call(module, views, (_tensor(X),))
+        return torch.func.functional_call(module, views, (torch.from_numpy(X),))
 
     def _losses(self, flat: Any, X: Floats, y: NDArray[Any]) -> Any:
         torch = _torch()
-        margin, target = self._call(flat, X), _tensor(np.ascontiguousarray(y))
+        margin, target = self._call(flat, X), torch.from_numpy(np.ascontiguousarray(y))
         functional = torch.nn.functional
         if self.objective == "binary:logistic":
             return functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
@@ -187,11 +202,6 @@ def _torch() -> Any:
     except ImportError as error:
         raise MissingExtraError("TorchModel needs PyTorch: pip install '.[torch]' in a checkout.") from error
     return torch
-
-
-def _tensor(values: NDArray[Any]) -> Any:
-    """Share an array's memory, or copy an array that is only to be read, of which PyTorch makes no tensor in peace."""
-    return _torch().from_numpy(values if values.flags.writeable else values.copy())
 
 
 _own = local()  # a module is called with other parameters by putting them into it: threads cannot share one

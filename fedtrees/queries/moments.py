@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,10 +93,18 @@ class PowerSums(Query, frozen=True, eq=False):
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Means and standard deviations, float64 (columns,); a column that never changes deviates by 1."""
+    """Means and standard deviations, float64 (columns,); a column that never changes deviates by 1.
+
+    Attributes
+    ----------
+    mean, deviation : float64 (columns,)
+    constant : bool (columns,) or (0,)
+        Which columns never change, where that is known.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    constant: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
 
 def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, targets: int) -> Moments:
@@ -114,4 +122,4 @@ def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, 
 
     mean = np.array(means(None), np.float64)
     deviation = np.array([math.sqrt(own) for own in means(mean)])
-    return Moments(mean, np.where(deviation == 0, 1.0, deviation))
+    return Moments(mean, np.where(deviation == 0, 1.0, deviation), deviation == 0)

@@ -33,6 +33,7 @@ from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.newton import NewtonSums
+from fedtrees.trees.one_class import warn_if_constant, with_second_class
 from fedtrees.trees.position_bias import PositionBiases
 from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
@@ -356,11 +357,11 @@ def start_margin(
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
+    if settings.inherited is None or (labels is not None and len(labels) == 1):
+        warn_if_constant(sums, labels, loss)
+    sums = sums if labels is None else with_second_class(sums, loss)
     if settings.base_score is not None:
         return np.array([loss.link(own) for own in settings.base_score]), sums
-    if labels is not None and loss.takes_margins and np.count_nonzero(sums) < 2:
-        only = labels[int(np.argmax(sums))]
-        raise DataError(f"y holds one class only, {only!r}, where sample weights count; a classifier needs two.")
     quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
         return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums

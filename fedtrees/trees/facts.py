@@ -109,8 +109,7 @@ class Begin(Fact, frozen=True, eq=False):
         cuts.check(silo.table.n_features)
         loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
         targets = max(1, silo.table.n_targets) if self.labels is None else 1
-        fewest = 0 if not loss.classification else 2 if loss.takes_margins else 1  # of one class, a leaf says all
-        if loss.classification != (self.labels is not None) or n_labels < fewest:
+        if loss.classification != (self.labels is not None) or n_labels < loss.classification:
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         too_many = self.objective.startswith("binary:") and n_labels > 2
         unlike = silo.table.n_rows and len(self.base_margin) != loss.outputs(n_labels, targets)  # none tells no columns

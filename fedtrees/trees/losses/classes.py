@@ -13,6 +13,8 @@ from fedtrees.trees import loss_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 
 MOST_POSITIVE_WEIGHT = 2.0**64
+# XGBoost's shares of a class that no row is of, and of one that all are of, as float32 has them
+LEAST_SHARE, MOST_SHARE = float(np.float32(1e-6)), float(np.float32(1 - 1e-6))
 
 
 def _rarest(shares: Doubles) -> float:
@@ -83,7 +85,8 @@ class Logistic(Loss):
         return step
 
     def of_share(self, share: Doubles) -> Doubles:
-        """The margin of a share of the second class."""
+        """The margin of a share of the second class; where rows are all of one class, XGBoost's."""
+        share = np.where(share == 0, LEAST_SHARE, np.where(share == 1, MOST_SHARE, share))
         return np.log(share / (1 - share))
 
     def link(self, base_score: float) -> float:
@@ -178,8 +181,8 @@ class Softprob(Loss):
     keeps_hessians = True
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """See `Loss`."""
-        return n_labels
+        """See `Loss`; of one class only, a second output stands for all that is not of it."""
+        return max(2, n_labels)
 
     def least_share(self, sums: Doubles) -> float:
         """See `Loss`."""

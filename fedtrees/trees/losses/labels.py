@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 else:
     _Base = Loss
 
-SMALLEST_SHARE = 1e-6  # XGBoost's limit, where all rows of a column are of one class
-
 
 class _ByColumn(_Base):
     """What a loss of two classes becomes where each column of y holds its own two."""
@@ -30,7 +28,7 @@ class _ByColumn(_Base):
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
-        second = np.clip(sums[1:] / sums[:1], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        second = np.clip(sums[1:] / sums[:1], 0, 1)
         return self.of_sides(1 - second, second)
 
     def sides(self, sums: Doubles) -> tuple[Doubles, Doubles]:

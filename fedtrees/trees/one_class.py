@@ -1,0 +1,45 @@
+"""Rows of one class only, as where a fold lacks the others: what is then predicted, and the warning of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.notices import warn_caller
+from fedtrees.core.one_class import FOLLOWS, OneClassWarning, warn_of_one_class
+from fedtrees.trees.losses import BY_COLUMN, Loss
+
+MOST_NAMED = 5  # columns of labels
+
+
+def with_second_class(sums: NDArray[np.float64], loss: Loss) -> NDArray[np.float64]:
+    """Classes' weights as a loss of two takes them: of one class only, nothing is of the second."""
+    return np.append(sums, 0.0) if loss.takes_margins and len(sums) == 1 else sums
+
+
+def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: Loss) -> None:
+    """Warn where the rows that count are of one class only, or those of a column of labels.
+
+    Parameters
+    ----------
+    sums : float64 (any,)
+        What `queries.counts.LabelSums` reads.
+    labels : list, optional
+        The class labels; None where y is numbers, or columns of labels.
+    loss : Loss
+    """
+    if labels is None:
+        if isinstance(loss, tuple(BY_COLUMN.values())):
+            _warn_of_columns(sums)
+    elif np.count_nonzero(sums) == 1:
+        warn_of_one_class(labels[int(np.argmax(sums))], labels)
+
+
+def _warn_of_columns(sums: NDArray[np.float64]) -> None:
+    constant = np.flatnonzero((sums[1:] == 0) | (sums[1:] == sums[0]))
+    if len(constant):
+        each = [f"{int(sums[1 + column] > 0)} in column {column}" for column in constant[:MOST_NAMED].tolist()]
+        more = "" if len(constant) <= MOST_NAMED else f" and {len(constant) - MOST_NAMED} more"
+        warn_caller(f"y holds one class only, {', '.join(each)}{more}: {FOLLOWS}.", OneClassWarning)
