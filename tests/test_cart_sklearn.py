@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from families import BECOME, BY_IMPURITY, small_ones
 from sklearn.base import clone
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
 )
 from sklearn.exceptions import NotFittedError
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
+from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fedtrees import (
@@ -26,8 +23,6 @@ from fedtrees import (
     DataError,
     FedAdaBoostClassifier,
     FedAdaBoostRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
     FedForestClassifier,
     FedForestRegressor,
     FedTreeClassifier,
@@ -37,26 +32,7 @@ from fedtrees import (
     expected_failed_checks,
 )
 
-SMALL: list[Any] = [
-    FedTreeClassifier(max_depth=5, n_jobs=1),
-    FedTreeRegressor(max_depth=5, n_jobs=1),
-    FedForestClassifier(5, max_depth=5, n_jobs=1),
-    FedForestRegressor(5, max_depth=5, n_jobs=1),
-    FedExtraTreesClassifier(5, max_depth=8, n_jobs=1),
-    FedExtraTreesRegressor(5, max_depth=8, n_jobs=1),
-    FedAdaBoostClassifier(5, max_depth=2, n_jobs=1),
-    FedAdaBoostRegressor(5, n_jobs=1),
-]
-BECOME = {
-    FedTreeClassifier: DecisionTreeClassifier,
-    FedTreeRegressor: DecisionTreeRegressor,
-    FedForestClassifier: RandomForestClassifier,
-    FedForestRegressor: RandomForestRegressor,
-    FedExtraTreesClassifier: ExtraTreesClassifier,
-    FedExtraTreesRegressor: ExtraTreesRegressor,
-    FedAdaBoostClassifier: AdaBoostClassifier,
-    FedAdaBoostRegressor: AdaBoostRegressor,
-}
+SMALL: list[Any] = small_ones(BY_IMPURITY, 5, max_depth=5)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)).astype(np.float32)
 X[RNG.random(X.shape) < 0.1] = np.nan
