@@ -361,7 +361,6 @@ class Silo:
             asked = "+".join(query.kind for query in request.queries)
             _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
-        text = text if f"silo {self.name!r}" in text else f"silo {self.name!r}: {text}"
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
 
 
