@@ -159,7 +159,6 @@ def test_as_many_classes_as_rows_can_tell() -> None:
         if fine:
             model = FedTreeClassifier(max_depth=1).fit(X[:, None], y)
             assert model.predict_proba([[0.0]]).shape == (1, classes)
-            assert model.predict([[6.0]])[0] % 7 in (y[X == 6] % 7).tolist() or model.get_depth() == 1
         else:
             with pytest.raises(DataError, match=f"y holds {classes} classes; trees by impurity are for {MOST_CLASSES}"):
                 FedTreeClassifier(max_depth=1).fit(X[:, None], y)

@@ -131,6 +131,8 @@ def test_what_rows_count_together_is_the_sum_of_what_each_does() -> None:
     assert parts.mass(0) == sum(parts.counts().tolist())
     CountWeights(0, whole=False, bits=52).apply(parts)
     assert parts.mass(0) == sum(parts.counts().tolist()) == 15 << 49
+    light = np.float32([1, *[2**-30] * 100])  # of which the hundred are lost where sums are of 32 bits
+    assert CountWeights(0, whole=False, bits=52).mass(light) == (1 << 52) + 100 * (1 << 22)
     plain = Silo("a", X[:4], Y[:4])
     CountWeights(0, whole=False).apply(plain)
     assert plain.mass(0) == 4 << 16
