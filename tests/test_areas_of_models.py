@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from xgboost_twin import by_xgboost
 
-from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, FedGBTRanker, LocalFederation
+from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, FedGBTRanker, LocalFederation, Silo
 from fedtrees.core.rng import stream
 from fedtrees.queries.evaluation import MOST_UNCERTAIN
 from fedtrees.queries.metric import Rows
@@ -150,8 +150,11 @@ def test_a_ranking_is_stopped_by_its_area() -> None:
     margin = model.predict(X[120:])
     assert said[model.best_iteration] == max(said)
     assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
-    with pytest.raises(DataError, match="'aucpr' of a ranking is of relevances of 0 and 1"):
-        FedGBTRanker(2, eval_metric="aucpr").fit(X, y * 2, qid=qid, eval_set=[(X, y * 2)], eval_qid=[qid])
+    first = int(np.argmax(y > 0))
+    for mode in ("fused", "faithful"):
+        silo = Silo("mayo", X, 2 * y, qid=qid, eval_set=[(X, 2 * y, None, qid)])
+        with pytest.raises(DataError, match=rf"^silo 'mayo': y, row {first}: a relevance above 1, .* score by 'ndcg'"):
+            FedGBTRanker(2, eval_metric="aucpr").fit_federation(LocalFederation([silo], mode=mode))
 
 
 # -- laws -------------------------------------------------------------------------------------------------

@@ -88,6 +88,10 @@ class Metric:
         """Whether it says anything of the predictions of this objective."""
         raise NotImplementedError
 
+    def refused(self, y: Floats) -> tuple[NDArray[np.bool_], str] | None:
+        """Find rows whose targets the metric is not defined for, and why, if there are any."""
+        return None
+
     def size(self) -> int:
         """Integers a silo answers with."""
         return 2 * N_PLACES

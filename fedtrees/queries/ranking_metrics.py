@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
-from fedtrees.errors import DataError, ParameterError
+from fedtrees.errors import ParameterError
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.areas import area_under_precision
-from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
+from fedtrees.queries.metric import Floats, Metric, Rows, mean_of_sums, weighted_sums
 from fedtrees.queries.score_histogram import ScoreHistogram
 
 KINDS = {"ndcg": kernels.NDCG, "map": kernels.AVERAGE_PRECISION, "pre": kernels.PRECISION}
@@ -73,12 +74,16 @@ class RankArea(Metric):
         """See `Metric`."""
         return objective.startswith("rank:")
 
+    def refused(self, y: Floats) -> tuple[NDArray[np.bool_], str] | None:
+        """See `Metric`."""
+        if self.name == "auc" or not (y > 1).any():
+            return None
+        return y > 1, "a relevance above 1, of which eval_metric='aucpr' has no precision; score by 'ndcg'"
+
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
         if rows.queries is None or not len(rows.y):
             return np.zeros(self.size(), np.int64)
-        if self.name == "aucpr" and (rows.y > 1).any():
-            raise DataError("eval_metric='aucpr' of a ranking is of relevances of 0 and 1, and there are others.")
         starts = rows.queries
         kept = np.ones(len(starts) - 1, bool) if rows.weight is None else rows.weight[starts[:-1]] > 0
         out = np.empty(len(kept), np.float32)

@@ -20,7 +20,7 @@ from fedtrees.core.ring import (
     step_bits,
 )
 from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.target import check_rows, numbers_of, places_of
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Metric, Rows
@@ -201,7 +201,14 @@ class Scores(Query, frozen=True, eq=False):
         if not 0 <= self.place < self.sets:
             raise ProtocolError("scores were asked for of a set that there is not")
         table = tables[self.place]
-        rows = self.rows_of(silo, table, _asked(silo, table))
+        asked = _asked(silo, table)
+        rows = self.rows_of(silo, table, asked)
+        for metric in self.summed().values():
+            refused = metric.refused(rows.y)
+            if refused is not None:
+                wrong, why = np.zeros(table.n_rows, bool), refused[1]
+                wrong[asked] = refused[0]
+                check_rows(table, wrong, why)
         parts = [metric.ask(rows) for metric in self.summed().values()]
         if self.areas():
             scores = rows.scores()
