@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from fedtrees import DataError, FedAvgClassifier, FedAvgRegressor, LocalFederation
+from fedtrees import DataError, FedAvgClassifier, FedAvgRegressor, LocalFederation, Silo
 from fedtrees.neural.torch_model import TorchModel
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -117,19 +117,39 @@ def lossy() -> dict[str, tuple[Any, Any, str]]:
     tiny[:, 7] *= 1e-50
     frame = pd.DataFrame(near, columns=list("abcdefgh")).assign(more=True)
     return {
-        "near a million": (near, Y, "f2: its numbers differ by 0.01 around 1e.06"),
-        "near a billion": (far, Y, "f5: its numbers differ by 14.4.* around 1e.09"),
-        "below float32": (tiny, Y, "f7: its numbers differ by 1e-50"),
-        "in a frame": (frame, Y, "c: its numbers differ by 0.01"),
-        "whole numbers": (np.column_stack([np.arange(len(Y)) % 9 + 2**40, np.arange(len(Y))]), Y, "f0: its numbers"),
+        "near a million": (near, Y, "column 'f2': its numbers differ by 0.01 around 1e.06"),
+        "near a billion": (far, Y, "column 'f5': its numbers differ by 14.4.* around 1e.09"),
+        "below float32": (tiny, Y, "column 'f7': its numbers differ by 1.*e-50"),
+        "in a frame": (frame, Y, "column 'c': its numbers differ by 0.01"),
+        "whole numbers": (
+            np.column_stack([np.arange(len(Y)) % 9 + 2**40, np.arange(len(Y))]),
+            Y,
+            "column 'f0': its numbers differ by",
+        ),
     }
 
 
 @pytest.mark.parametrize("case", lossy())
 def test_columns_that_float32_does_not_tell_apart_are_refused_by_name(case: str) -> None:
     table, y, match = lossy()[case]
-    with pytest.raises(DataError, match=match + ".*float32 is too coarse for; take their mean away and scale them"):
+    text = match + ".*float32 is too coarse for; take their mean away and scale them"
+    with pytest.raises(DataError, match=f"^silo 'all': {text}"):
         FedAvgClassifier((4,), n_rounds=1).fit(table, y)
+    half = np.arange(len(Y)) % 2 == 0
+    for mode in ("fused", "faithful"):
+        silos = [Silo(name, table[rows], y[rows]) for name, rows in (("ucla", half), ("mayo", ~half))]
+        with pytest.raises(DataError, match=rf"^silo 'ucla': {text}".replace("by 0.01", "by 0.01.*")):
+            FedAvgClassifier((4,), n_rounds=1).fit_federation(LocalFederation(silos, mode=mode))
+
+
+def test_one_silos_digits_may_be_lost_where_all_silos_differ_by_more() -> None:
+    near = X.astype(np.float64)
+    near[:, 2] = np.where(SILOS == 0, near[:, 2] * 0.01 + 1e6, near[:, 2] * 1e6)
+    parts = [Silo(str(silo), near[silo == SILOS], Y[silo == SILOS]) for silo in np.unique(SILOS)]
+    for mode in ("fused", "faithful"):
+        apart = FedAvgClassifier((4,), n_rounds=1).fit_federation(LocalFederation(parts, mode=mode))
+        whole = FedAvgClassifier((4,), n_rounds=1).fit(near, Y, silos=SILOS)
+        assert apart.params_.tobytes() == whole.params_.tobytes()
 
 
 @pytest.mark.parametrize("y", [T * 0.01 + 1e6, T + 1e9, T * 1e-50, np.column_stack([T, T * 0.01 + 1e6])])

@@ -109,3 +109,17 @@ def test_ids_that_name_no_queries_are_refused(ids: Any, text: str) -> None:
 def test_whole_numbers_may_come_as_floats() -> None:
     models = [FedGBTRanker(**SMALL).fit(X, Y, qid=ids) for ids in (QID, QID.astype(float), QID.astype(object))]
     assert len({bytes(model.booster_.save_raw()) for model in models}) == 1
+
+
+@pytest.mark.parametrize("table", ["last", "polars", "pyarrow"])
+def test_ids_are_given_in_one_place_in_a_silo_too(table: str) -> None:
+    frame = tables()[table]
+    with pytest.raises(ParameterError, match=r"^silo 'mayo': qid: X has a column 'qid', too; give"):
+        Silo("mayo", frame, Y, qid=QID)
+    with pytest.raises(ParameterError, match=r"^qid: X has a column 'qid', too; give"):
+        LocalFederation.from_table(frame, Y, qid=QID)
+    silo = Silo("mayo", frame, Y)  # for which it is a column like others
+    with pytest.raises(DataError, match=r"'mayo': qid is not given.*Silo\(name, X.drop\(columns='qid'\), y, qid=X"):
+        FedGBTRanker(**SMALL).fit_federation(LocalFederation([silo]))
+    with pytest.raises(FedTreesError, match="'qid'"):
+        Silo("mayo", X, Y, qid=QID, eval_set=[(frame, Y, None, None, QID)])

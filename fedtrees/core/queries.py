@@ -11,7 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from fedtrees.core.row_ids import RowIds
 from fedtrees.core.table import kept_rows
 from fedtrees.core.target import plain_array
-from fedtrees.errors import DataError
+from fedtrees.errors import DataError, ParameterError
+
+
+def refuse_ids_twice(qid: ArrayLike | None, names: Sequence[str], where: str = "") -> None:
+    """Refuse ids of queries that are given beside a column ``"qid"``, which would be a feature.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if qid is not None and "qid" in names:
+        raise ParameterError(f"{where}qid: X has a column 'qid', too; give the ids in one place.")
 
 
 def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: str = "") -> ArrayLike | None:

@@ -16,11 +16,13 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.disclosure import disclosed, withhold_rare
 from fedtrees.core.features import read_features
+from fedtrees.core.lost_digits import LostDigits, lost_digits
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.numbers import is_whole
-from fedtrees.core.queries import of_queries, rows_to_keep
+from fedtrees.core.queries import of_queries, refuse_ids_twice, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
+from fedtrees.core.rounding import as_float32
 from fedtrees.core.row_ids import read_row_ids
 from fedtrees.core.table import SPARSE, Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
@@ -81,6 +83,7 @@ class Silo:
     ['f0', 'f1']
     """
 
+    lost: list[LostDigits]  # what columns lost where they were read
     most_integers = 1 << 28  # an answer of more is refused: a question of a few bytes must not take all memory
 
     @by_name
@@ -107,6 +110,7 @@ class Silo:
             raise ParameterError(f"a silo's name, {name!r}, has {odd} in it, which does not come through; rename it.")
         name = str(name)  # and not a subclass of numpy's, which does not travel
         values, schema = read_features(X, where, missing=missing)
+        refuse_ids_twice(qid, schema.names, where)
         target = read_target(y, len(values), where)
         queries = read_row_ids(qid, len(values), where, "qid")
         weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
@@ -123,6 +127,10 @@ class Silo:
         if min_category_rows > 1:
             withhold_rare([table, *held_out], int(min_category_rows))
         self._hold(table, Threads(n_jobs), held_out, one_owner=True)
+        self.lost = lost_digits(X, values, schema.names, name)
+        if target.dtype.kind in "iuf" and len(target):
+            numbers = target.reshape(len(target), -1)
+            self.lost += lost_digits(numbers, as_float32(numbers), ["y"] * numbers.shape[1], name, len(schema.names))
 
     @classmethod
     def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
@@ -136,6 +144,7 @@ class Silo:
         self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
         self.table = table
         self.held_out = list(held_out)  # evaluation sets, of the same silos
+        self.lost = []
         self._one_owner = one_owner  # else they were one table, and whoever split it knows its categories
         self.threads = threads
         self.state: Any = None  # what the facts of the present run have built
@@ -361,6 +370,7 @@ class Silo:
             asked = "+".join(query.kind for query in request.queries)
             _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
+        text = text if f"silo {self.name!r}" in text else f"silo {self.name!r}: {text}"
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
 
 

@@ -20,18 +20,13 @@ from fedtrees.core.channel import Federation, PlainChannel
 from fedtrees.core.ledger import Amount
 from fedtrees.core.numbers import is_whole
 from fedtrees.core.rng import stream
+from fedtrees.core.rounding import as_float32
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import SPARSE, Schema, agree
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.columns import (
-    KnowsColumns,
-    column_of,
-    one_a_set,
-    refuse_other_columns,
-    schema_of,
-    with_columns,
-)
+from fedtrees.estimators.after_fit import AfterFit
+from fedtrees.estimators.columns import KnowsColumns, column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
 from fedtrees.estimators.progress import progress
@@ -117,6 +112,14 @@ class FedAvgEstimator(KnowsColumns):
         self.class_weight = class_weight
 
     _classifies: bool
+
+    params_ = AfterFit[Floats]()
+    coefs_, intercepts_ = AfterFit[list[Floats]](), AfterFit[list[Floats]]()
+    n_rounds_, n_iter_, n_layers_, n_outputs_ = (AfterFit[int]() for _ in range(4))
+    loss_curve_ = AfterFit[list[float]]()
+    loss_, best_loss_ = AfterFit[float](), AfterFit[float]()
+    out_activation_ = AfterFit[str]()
+    evals_result_, evals_uncertainty_ = (AfterFit[dict[str, dict[str, list[float]]]]() for _ in range(2))
 
     def _check(self, schema: Schema) -> None:
         """Refuse labels that there is nothing to learn from."""
@@ -205,9 +208,10 @@ class FedAvgEstimator(KnowsColumns):
             n_jobs=self.n_jobs,
         )
         try:
-            refuse_lost(X, federation.table.schema.names)
-            if not self._classifies:
-                refuse_lost(target.reshape(len(target), -1), ["y"] * target.size)
+            refuse_lost(X, federation.table.X, federation.table.schema.names, silos)
+            if not self._classifies and target.dtype.kind in "iuf" and len(target):
+                numbers = target.reshape(len(target), -1)
+                refuse_lost(numbers, as_float32(numbers), ["y"] * numbers.shape[1], silos)
         except DataError:
             federation.close()
             raise
@@ -239,7 +243,7 @@ class FedAvgEstimator(KnowsColumns):
     ) -> None:  # fmt: skip
         self._check(schema)
         if earlier is not None:
-            refuse_other_columns(schema, self._schema, type(self).__name__)
+            self._refuse_others(schema)
         sets = federation.eval_sets
         seed = self._settings.seed if earlier is not None else None  # its streams go on
         settings = settings_of(self, schema, federation.names, sets, rounds, seed, more_classes)
@@ -279,6 +283,18 @@ class FedAvgEstimator(KnowsColumns):
             if type(one) is not type(other):
                 given = f"{what}: {type(one).__name__}, and the earlier training had {type(other).__name__}"
                 raise ParameterError(f"{given}; set warm_start=False, or fit anew.")
+
+    def _refuse_others(self, schema: Schema) -> None:
+        """Refuse columns and labels that are not those of the training that is gone on from."""
+        n, known = len(schema.names), self._schema
+        if n != len(known.names):
+            given = f"X has {n} features, but {type(self).__name__} is expecting {len(known.names)} features as input"
+            raise DataError(f"{given}, those of the earlier training.")
+        if schema.targets != known.targets:
+            raise DataError(f"y has {schema.targets} targets, and the earlier training had {known.targets}.")
+        agree([("the earlier training", known), ("now", schema)])
+        if schema.labels != known.labels:
+            raise DataError(f"y holds the classes {schema.labels}, and the earlier training had {known.labels}.")
 
     def _hold(self, watch: Watch, settings: Settings, schema: Schema) -> None:
         assert watch.network is not None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
-from fedtrees.core.frames import as_pandas, is_frame
+from fedtrees.core.lost_digits import lost_digits
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 
-MOST_LOST = 0.05  # of a column's spread, by reading it as float32
 FEWEST = 8
 
 
@@ -25,34 +24,20 @@ def dense(own: Any) -> Any:
     return own.toarray() if hasattr(own, "tocsr") else own
 
 
-def refuse_lost(X: Any, names: Sequence[str]) -> None:
-    """Refuse columns whose values float32, which all tables are read as, does not tell apart.
+def refuse_lost(X: Any, values: NDArray[np.float32], names: Sequence[str], silos: ArrayLike | None) -> None:
+    """Refuse a table with columns whose values float32, which all tables are read as, does not tell apart.
 
     Raises
     ------
     DataError
-        Naming the first.
+        Naming the first, and the silo of the row that loses the most.
     """
-    for name, column in zip(names, _columns(X), strict=False):
-        if column.dtype.kind not in "iuf" or len(column) < FEWEST:
-            continue  # nothing to lose, or rows that might be alike by chance
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused elsewhere
-            lost = (column - column.astype(np.float32)).astype(np.float64)
-            spread = float((column - column[0]).std(dtype=np.float64)) if lost.any() else 0.0
-        if 0 < spread < math.inf:
-            scale = np.abs(lost).max()  # whose square might be too small for float64
-            if scale * math.sqrt(np.mean((lost / scale) ** 2)) > MOST_LOST * spread:
-                raise DataError(
-                    f"{name}: its numbers differ by {spread:g} around {column.mean():g}, which float32 is too coarse "
-                    "for; take their mean away and scale them, as sklearn.preprocessing.StandardScaler does."
-                )
-
-
-def _columns(X: Any) -> Iterator[NDArray[Any]]:
-    if is_frame(X):
-        frame = as_pandas(X, "")
-        return (np.asarray(frame.iloc[:, place]) for place in range(frame.shape[1]))
-    return iter(np.asarray(X).T)
+    if len(values) < FEWEST:
+        return  # rows that might be alike by chance
+    for lost in lost_digits(X, values, names, "all"):
+        if lost.beyond(lost.spread):
+            silo = lost.silo if silos is None else str(plain_array(silos, "silos")[lost.row])
+            raise DataError(str(replace(lost, silo=silo)))
 
 
 def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:

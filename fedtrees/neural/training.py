@@ -98,7 +98,19 @@ class StartTraining(Fact, frozen=True, eq=False):
         features, n = silo.table.n_features, len(self.mean)
         if n < features or len(self.deviation) != n:
             raise ProtocolError(f"scales of {n} columns, and there are {features} features")
+        self._refuse_lost(silo)
         silo.state = Training(silo, self)
+
+    def _refuse_lost(self, silo: Silo) -> None:
+        """Refuse columns whose differences float32 lost, as far as they differ in all silos together."""
+        as_they_are = not self.mean.any() and bool((self.deviation == 1).all())
+        for lost in silo.lost:
+            if lost.place >= len(self.mean):  # labels
+                continue
+            mean, spread = float(self.mean[lost.place]), float(self.deviation[lost.place])
+            constant = lost.held == mean and spread == 1  # in all silos, once it is float32
+            if lost.beyond(lost.spread if constant or as_they_are else spread):
+                raise DataError(str(lost))
 
 
 class Scaling:

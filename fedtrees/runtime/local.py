@@ -129,6 +129,7 @@ class LocalFederation:
         self._owners = silos  # None where one table was split
         if mode == "fused":
             self._fused = Silo.of_table(table, self.threads, held_out)
+            self._fused.lost = [lost for silo in silos or () for lost in silo.lost]
             return
         if silos is None:
             apart = zip(part_table(table), *(part_table(own) for own in held_out), strict=True)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.absent import apart_from_absent, take_absent_as
 from fedtrees.core.features import read_features
-from fedtrees.core.queries import of_queries, refuse_shared, rows_to_keep
+from fedtrees.core.queries import of_queries, refuse_ids_twice, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
 from fedtrees.core.silo_ids import codes_of_ids, places_of_ids, read_silos
@@ -55,13 +55,10 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
-    margin, queries, given = _join_margins(tables), _join_queries(tables), None
-    if any(table.order is not None for table in tables):  # rows that weigh nothing were left out, or queries sorted
-        given = np.concatenate([table.rows_as_given(0) for table in tables])
+    margin, queries = _join_margins(tables), _join_queries(tables)
     return Table(
-        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries,
-        given=given,
-    )  # fmt: skip
+        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries
+    )
 
 
 def _keep_absent_apart(X: NDArray[np.float32], tables: Sequence[Table], starts: NDArray[np.int64]) -> None:
@@ -125,6 +122,7 @@ def split_table(
     ids = None if silos is None else read_silos(silos)
     values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
+    refuse_ids_twice(qid, schema.names)
     target, queries = read_target(y, n), read_row_ids(qid, n, what="qid")
     weight = read_weight(of_queries(sample_weight, queries), n, silos=ids)
     margin, row_ids = read_margin(base_margin, n), read_row_ids(row_id, n)

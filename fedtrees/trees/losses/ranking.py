@@ -108,7 +108,10 @@ class RankingLoss(Loss):
         """See `Loss`."""
         if table.queries is None and table.n_rows:
             silo = table.silo_of(0)
-            raise DataError(f"silo {silo!r}: qid is not given; a ranking needs the query of each row: Silo(..., qid=).")
+            how = "Silo(..., qid=)"
+            if "qid" in table.schema.names:
+                how = "Silo(name, X.drop(columns='qid'), y, qid=X['qid']), of the X that has them as a column"
+            raise DataError(f"silo {silo!r}: qid is not given; a ranking needs the query of each row: {how}.")
         check_rows(table, y < 0, f"a negative number; {self.name} needs a relevance of 0 or more")
         if self.ndcg_exp_gain and self.name != "rank:map":
             wrong = (y != np.floor(y)) | (y > LARGEST_GAIN)
