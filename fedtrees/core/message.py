@@ -177,7 +177,7 @@ def add_answers(queries: Sequence[Query], body: bytes, silo: str, total: Vector)
             places = np.frombuffer(body, _PLACE, entries, at)
             used = np.count_nonzero(places != _NOWHERE)
             rising = (places[1:used] > places[: max(used - 1, 0)]).all()
-            if not rising or (places[:used] >= size).any() or integers[used:].any():
+            if not rising or (places[:used] >= size).any() or integers[used:].any() or (places[used:] < _NOWHERE).any():
                 raise ProtocolError(f"silo {silo!r}: an answer to {query.kind} with places that there are not")
             own[places[:used]] = _sum(query, own[places[:used]], integers[:used], silo)
         else:

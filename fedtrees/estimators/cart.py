@@ -21,6 +21,7 @@ from fedtrees.core.labels import labels_array
 from fedtrees.core.ledger import Ledger
 from fedtrees.core.table import SPARSE, Schema
 from fedtrees.core.threads import Threads
+from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node
 from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
@@ -63,8 +64,7 @@ class FedCart(ReadsRows):
     A subclass says in ``_grow`` how trees come about, and in ``_exported`` what of scikit-learn they become.
     """
 
-    model_: Any
-    ledger_: Ledger
+    model_ = AfterFit[Any]()
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.labels import labels_array
 from fedtrees.core.table import Schema
 from fedtrees.errors import DataError
+from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.columns import Classifies
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.estimators.network import FedAvgEstimator
@@ -147,6 +148,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
 
     __init__ = with_defaults(FedAvgEstimator.__init__, without=("loss",))
     _classifies = True
+    classes_ = AfterFit[NDArray[Any]]()
 
     def _know(self, schema: Schema) -> None:
         super()._know(schema)

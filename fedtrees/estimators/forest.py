@@ -23,6 +23,7 @@ from fedtrees.core.labels import labels_array
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
+from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
 from fedtrees.estimators.columns import refuse_other_columns
 from fedtrees.estimators.defaults import with_defaults
@@ -38,6 +39,7 @@ class _Forest(FedEnsemble):
     """The common part of forests: many trees in one round, averaged."""
 
     _task = "forest"
+    oob_score_ = AfterFit[float | None]()
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class _Forest(FedEnsemble):
 
     def _go_on(self, schema: Schema) -> None:
         if self._earlier[0]:
-            refuse_other_columns(schema, self._schema, type(self).__name__)
+            refuse_other_columns(schema, self._schema)
         if self.warm_start and getattr(self, "class_weight", None) in ("balanced", "balanced_subsample"):
             warn_caller(
                 f"class_weight={self.class_weight!r} with warm_start weighs classes by the rows of each fit; where "
@@ -159,7 +161,6 @@ class _Forest(FedEnsemble):
         rows = channel.total(Counts(len(schema.names)), everyone).rows
         metric = register_metric(self.oob_score) if callable(self.oob_score) else ""
         question = out_of_bag(self.model_.estimators_, self._stages, rows, schema.labels, metric)
-        self.oob_score_: float | None
         self.oob_score_, scored = (None, 0) if question is None else channel.total(question, everyone)
         if scored < rows:
             warn_caller(

@@ -17,6 +17,7 @@ from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, DataTypeError, ParameterError, unknown_value
+from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.model_file import (
     ATTRIBUTE,
@@ -52,8 +53,8 @@ class HoldsBooster(ReadsRows):
     """An estimator whose model is an `xgboost.Booster`."""
 
     _Booster: xgboost.Booster  # XGBoost's name
-    evals_result_: dict[str, dict[str, list[float]]]
-    evals_uncertainty_: dict[str, dict[str, list[float]]]
+    evals_result_ = AfterFit[dict[str, dict[str, list[float]]]]()
+    evals_uncertainty_ = AfterFit[dict[str, dict[str, list[float]]]]()
 
     # parameters of the constructor that are needed here
     n_estimators: int
