@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from families import BY_IMPURITY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,26 +26,15 @@ from strategies import BadPost, Posted, Problem, examples, problems
 
 from fedtrees import (
     DataError,
-    FedAdaBoostClassifier,
-    FedAdaBoostRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
     FedForestClassifier,
     FedForestRegressor,
     FedTreeClassifier,
-    FedTreeRegressor,
     LocalFederation,
 )
 from fedtrees.core.rng import stream
 from fedtrees.core.row_ids import mixed
 from fedtrees.trees import node_growth
 
-KINDS: dict[str, tuple[Any, Any]] = {
-    "tree": (FedTreeClassifier, FedTreeRegressor),
-    "forest": (FedForestClassifier, FedForestRegressor),
-    "extra": (FedExtraTreesClassifier, FedExtraTreesRegressor),
-    "boost": (FedAdaBoostClassifier, FedAdaBoostRegressor),
-}
 OF_TREES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "max_depth": st.sampled_from([1, 3, 8, None]),
@@ -66,10 +56,10 @@ def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
     problem = draw(
         problems(most_silos=most_silos, objectives=["binary:logistic", "multi:softprob", "reg:squarederror"])
     )
-    kind = draw(st.sampled_from(sorted(KINDS)), label="kind")
+    kind = draw(st.sampled_from(sorted(BY_IMPURITY)), label="kind")
     classifies = problem.objective != "reg:squarederror"
     given = draw(OF_TREES, label="params")
-    names = KINDS[kind][not classifies]().get_params()
+    names = BY_IMPURITY[kind][not classifies]().get_params()
     params = {name: own for name, own in given.items() if name in names}
     if classifies and draw(st.booleans(), label="entropy"):
         params["criterion"] = "entropy"
@@ -87,7 +77,7 @@ def tasks(draw: st.DrawFn, most_silos: int = 30) -> tuple[Problem, Any]:
         params["monotonic_cst"] = draw(st.none() | directions)
     if not classifies and kind != "boost" and draw(st.booleans(), label="poisson"):
         params["criterion"], problem = "poisson", replace(problem, y=np.abs(problem.y))
-    return replace(problem, row_id=np.arange(len(problem.y))), KINDS[kind][not classifies](**params)
+    return replace(problem, row_id=np.arange(len(problem.y))), BY_IMPURITY[kind][not classifies](**params)
 
 
 def nodes_of(model: Any) -> bytes:
@@ -150,13 +140,13 @@ def test_replies_that_get_lost_and_silos_that_forget_change_nothing(task: tuple[
 
 
 @pytest.mark.slow_without_jit
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(BY_IMPURITY))
 @pytest.mark.parametrize("sampling", [0.5, 1.0])
 def test_the_bill_is_the_same_fused_and_faithful(kind: str, sampling: float) -> None:
     problem = table(rows=400)
     bills = []
     for mode in ("fused", "faithful"):
-        model = KINDS[kind][0](max_depth=3, sampling=sampling)
+        model = BY_IMPURITY[kind][0](max_depth=3, sampling=sampling)
         bills.append(model.fit_federation(LocalFederation(problem.silos(), mode=mode)).ledger_)
     assert_frame_equal(bills[0].per_round(), bills[1].per_round())
     assert_frame_equal(bills[0].per_silo(), bills[1].per_silo())

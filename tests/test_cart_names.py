@@ -7,38 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from families import BECOME, BY_IMPURITY
 from sklearn.base import clone
-from sklearn.ensemble import (
-    AdaBoostClassifier,
-    AdaBoostRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-from fedtrees import (
-    FedAdaBoostClassifier,
-    FedAdaBoostRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
-    FedForestClassifier,
-    FedForestRegressor,
-    FedTreeClassifier,
-    FedTreeRegressor,
-)
 
 BAG: dict[str, Any] = {"n_estimators": 30, "max_depth": 3, "oob_score": True, "bootstrap": True}
+GIVEN: dict[str, dict[str, Any]] = {
+    "tree": {"max_depth": 3}, "forest": BAG, "extra": BAG, "boost": {"n_estimators": 4},
+}  # fmt: skip
 PAIRS: list[tuple[Any, Any]] = [
-    (FedTreeClassifier(max_depth=3), DecisionTreeClassifier(max_depth=3)),
-    (FedTreeRegressor(max_depth=3), DecisionTreeRegressor(max_depth=3)),
-    (FedForestClassifier(**BAG), RandomForestClassifier(**BAG)),
-    (FedForestRegressor(**BAG), RandomForestRegressor(**BAG)),
-    (FedExtraTreesClassifier(**BAG), ExtraTreesClassifier(**BAG)),
-    (FedExtraTreesRegressor(**BAG), ExtraTreesRegressor(**BAG)),
-    (FedAdaBoostClassifier(4), AdaBoostClassifier(n_estimators=4)),
-    (FedAdaBoostRegressor(4), AdaBoostRegressor(n_estimators=4)),
+    (ours(**given), BECOME[ours](**given)) for name, given in GIVEN.items() for ours in BY_IMPURITY[name]
 ]
 # names of scikit-learn's that are not here, and why
 REASONS = {

@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from families import BECOME, BY_IMPURITY, small_ones
 from sklearn.base import clone
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
 )
 from sklearn.exceptions import NotFittedError
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
+from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fedtrees import (
@@ -26,8 +23,6 @@ from fedtrees import (
     DataError,
     FedAdaBoostClassifier,
     FedAdaBoostRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
     FedForestClassifier,
     FedForestRegressor,
     FedTreeClassifier,
@@ -37,26 +32,7 @@ from fedtrees import (
     expected_failed_checks,
 )
 
-SMALL: list[Any] = [
-    FedTreeClassifier(max_depth=5, n_jobs=1),
-    FedTreeRegressor(max_depth=5, n_jobs=1),
-    FedForestClassifier(5, max_depth=5, n_jobs=1),
-    FedForestRegressor(5, max_depth=5, n_jobs=1),
-    FedExtraTreesClassifier(5, max_depth=8, n_jobs=1),
-    FedExtraTreesRegressor(5, max_depth=8, n_jobs=1),
-    FedAdaBoostClassifier(5, max_depth=2, n_jobs=1),
-    FedAdaBoostRegressor(5, n_jobs=1),
-]
-BECOME = {
-    FedTreeClassifier: DecisionTreeClassifier,
-    FedTreeRegressor: DecisionTreeRegressor,
-    FedForestClassifier: RandomForestClassifier,
-    FedForestRegressor: RandomForestRegressor,
-    FedExtraTreesClassifier: ExtraTreesClassifier,
-    FedExtraTreesRegressor: ExtraTreesRegressor,
-    FedAdaBoostClassifier: AdaBoostClassifier,
-    FedAdaBoostRegressor: AdaBoostRegressor,
-}
+SMALL: list[Any] = small_ones(BY_IMPURITY, 5, max_depth=5)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)).astype(np.float32)
 X[RNG.random(X.shape) < 0.1] = np.nan
@@ -202,18 +178,16 @@ def test_shares_are_shares_whatever_type_they_have(share: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
-@pytest.mark.parametrize("scale", [1 / 300, 1.0, 1e9])
+@pytest.mark.parametrize("scale", [1 / 300, 2.0**-8, 1.0, 1e9])
 def test_shares_and_scores_out_of_the_bag_do_not_depend_on_the_unit_of_weights(scale: float) -> None:
     weight = np.full(300, scale)
-    own = FedTreeRegressor(min_samples_leaf=0.05, min_samples_split=0.2).fit(X, NUMBERS, sample_weight=weight)
-    assert (
-        own.get_n_leaves()
-        == FedTreeRegressor(min_samples_leaf=0.05, min_samples_split=0.2).fit(X, NUMBERS).get_n_leaves()
-    )
+    tree = FedTreeRegressor(min_samples_leaf=0.05, min_samples_split=0.2)
+    weighted, plain = clone(tree).fit(X, NUMBERS, sample_weight=weight), tree.fit(X, NUMBERS)
+    assert weighted.tree_.threshold.tobytes() == plain.tree_.threshold.tobytes()
     forests = [
         FedForestRegressor(5, oob_score=True).fit(X, NUMBERS, sample_weight=given) for given in (weight, np.ones(300))
     ]
-    assert forests[0].oob_score_ == pytest.approx(forests[1].oob_score_, abs=5e-3)  # gains that tie
+    assert forests[0].oob_score_ == pytest.approx(forests[1].oob_score_, rel=0 if scale in (2.0**-8, 1.0) else 1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")

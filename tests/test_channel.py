@@ -144,7 +144,7 @@ def test_facts_travel_in_order_with_the_next_request() -> None:
 def test_a_call_knows_what_its_answer_takes() -> None:
     call = Call(Log(bytes(16)), 0, [Place(3, 100), Place(2, 2**30)])
     assert call.size() == 5
-    assert call.answer_size(np.array([1, 10**9])).tolist() == [REPLY_HEAD + 2 * 4 + 3 * 1 + 2 * 4] * 2
+    assert call.answer_size(np.array([[1, 10**9]])).tolist() == [REPLY_HEAD + 2 * 4 + 3 * 1 + 2 * 4] * 2
 
 
 def test_no_two_runs_share_a_name() -> None:

@@ -204,3 +204,11 @@ def test_fewer_than_one_silo_are_refused(value: int) -> None:
 def test_samplers_check_what_they_are_made_of(kind: Any, value: Any) -> None:
     with pytest.raises(ParameterError, match=r"^sampling: a .* not "):
         kind(value)
+
+
+def test_all_silos_can_be_asked_for_by_number_and_no_more() -> None:
+    assert as_sampler(3, ["a", "b", "c"]) == FixedNumber(3)
+    with pytest.raises(ParameterError, match=r"^sampling=4: the federation has 3 silos; ask for no more"):
+        as_sampler(4, ["a", "b", "c"])
+    assert [FixedNumber(3).count(n) for n in (1, 2, 3, 4)] == [1, 2, 3, 3]
+    assert FixedNumber(4).draw(3, 0, 0).tolist() == FixedNumber(3).draw(3, 5, 7).tolist() == [0, 1, 2]

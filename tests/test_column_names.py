@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from families import FAMILIES, small
 
 from fedtrees import (
     DataError,
-    FedAdaBoostClassifier,
-    FedAvgClassifier,
-    FedExtraTreesClassifier,
-    FedForestClassifier,
     FedGBTClassifier,
-    FedTreeClassifier,
     LocalFederation,
     ParameterError,
     SchemaError,
@@ -45,14 +42,7 @@ LABELS: dict[str, Any] = {
     "texts": ["age", "bp", "dose"],
     "odd texts": ["blood pressure", "a\nb", "\U0001f3e5 " * 2000],
 }
-ESTIMATORS: dict[str, Any] = {
-    "boosting": lambda: FedGBTClassifier(2, max_depth=2, n_jobs=1),
-    "tree": lambda: FedTreeClassifier(max_depth=2, n_jobs=1),
-    "forest": lambda: FedForestClassifier(2, max_depth=2, n_jobs=1),
-    "extra trees": lambda: FedExtraTreesClassifier(2, max_depth=2, n_jobs=1),
-    "adaboost": lambda: FedAdaBoostClassifier(2, n_jobs=1),
-    "network": lambda: FedAvgClassifier((), n_rounds=2, n_jobs=1),
-}
+ESTIMATORS: dict[str, Any] = {name: partial(small, kinds[0], 2) for name, kinds in FAMILIES.items()}
 
 
 def frame(labels: Any, rows: Any = slice(None)) -> pd.DataFrame:

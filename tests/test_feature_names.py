@@ -8,37 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from families import FAMILIES, small_ones
 from sklearn.ensemble import RandomForestClassifier
 
 from fedtrees import (
-    FedAdaBoostClassifier,
-    FedAdaBoostRegressor,
-    FedAvgClassifier,
-    FedAvgRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
-    FedForestClassifier,
-    FedForestRegressor,
     FedGBTClassifier,
-    FedGBTRegressor,
-    FedTreeClassifier,
-    FedTreeRegressor,
 )
 
-SMALL: list[Any] = [
-    FedTreeClassifier(max_depth=2),
-    FedTreeRegressor(max_depth=2),
-    FedForestClassifier(3, max_depth=2),
-    FedForestRegressor(3, max_depth=2),
-    FedExtraTreesClassifier(3, max_depth=2),
-    FedExtraTreesRegressor(3, max_depth=2),
-    FedAdaBoostClassifier(3),
-    FedAdaBoostRegressor(3),
-    FedGBTClassifier(3),
-    FedGBTRegressor(3),
-    FedAvgClassifier((4,), n_rounds=2),
-    FedAvgRegressor((4,), n_rounds=2),
-]
+SMALL: list[Any] = small_ones(FAMILIES)
 X = np.random.default_rng(0).normal(size=(80, 3))
 Y = (X[:, 0] > 0).astype(int)
 FRAME = pd.DataFrame(X, columns=["age", "dose", "visits"])

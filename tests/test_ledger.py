@@ -37,6 +37,18 @@ def test_totals_are_over_all_silos_and_rounds() -> None:
     assert repr(ledger) == "Ledger(3 silos, 4 rounds, 366 bytes down, 172 bytes up)"
 
 
+def test_silos_that_were_lost_did_not_answer_and_kinds_are_whole_names() -> None:
+    ledger = Ledger(NAMES)
+    ledger.record(Entry(0, "Counts", np.arange(3), 100, np.array([30, 0, 31]), 5))
+    ledger.record(Entry(1, "Counts+Ranks", np.arange(3), 10, Grouped(np.array([0, 7]), np.uint8([0, 1, 0])), 6))
+    ledger.record(Entry(2, "Ranks", np.arange(2), 1, 2, 7))
+    assert ledger.per_round()["answers"].tolist() == [2, 1, 2]
+    assert ledger.per_silo("Counts")["integers"].tolist() == [5, 5, 5]
+    assert ledger.per_silo("Ranks")["integers"].tolist() == [7, 7, 0]
+    assert ledger.per_silo("Counts+Ranks")["bytes_up"].tolist() == [0, 7, 0]
+    assert ledger.entries[2].cohort.tolist() == [0, 1] and ledger.detail("c").index.tolist() == [0, 1]
+
+
 def test_a_row_a_silo() -> None:
     table = everyone().per_silo()
     assert table.index.tolist() == NAMES and table.index.name == "silo"

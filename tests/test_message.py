@@ -109,7 +109,7 @@ def opened(queries: list[Some], body: bytes) -> list[int]:
 
 
 def length(queries: list[Some], rows: int) -> int:
-    return int(answer_size(queries, np.array([rows]))[0]) - REPLY_HEAD
+    return int(answer_size(queries, np.array([[rows]]))[0]) - REPLY_HEAD
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**63 - 1), st.integers(1, 8)), max_size=4), st.data())
@@ -123,7 +123,7 @@ def test_answers_of_several_queries_come_back(shapes: list[tuple[int, int, int]]
         hit = data.draw(st.lists(st.integers(0, max(query.n - 1, 0)), max_size=reach, unique=True))
         vector[hit] = [data.draw(st.integers(-query.largest, query.largest)) for _ in hit]
         vectors.append(vector)
-    body = pack_answers(queries, vectors, rows)
+    body = pack_answers(queries, vectors, np.array([rows]))
     assert len(body) == length(queries, rows)
     assert opened(queries, body) == [int(value) for vector in vectors for value in vector]
     none = -np.concatenate([np.zeros(0, np.int64), *vectors])
@@ -136,7 +136,7 @@ def test_a_sum_beyond_the_bound_is_refused() -> None:
         query, vector = Some(40, largest, a_row), np.zeros(40, np.int64)
         for value in (largest, -largest):
             vector[3] = value
-            body, total = pack_answers([query], [vector], 1), np.zeros(40, np.int64)
+            body, total = pack_answers([query], [vector], np.array([1])), np.zeros(40, np.int64)
             add_answers([query], body, "a", total)
             with pytest.raises(ProtocolError, match="silo 'b': its answer takes the sum beyond the bound of Some"):
                 add_answers([query], body, "b", total)
@@ -144,7 +144,7 @@ def test_a_sum_beyond_the_bound_is_refused() -> None:
 
 
 def test_counts_below_zero_are_refused() -> None:
-    body = pack_answers([Some(5, 2**40)], [np.array([5, 1, -7, 0, 0])], 3)
+    body = pack_answers([Some(5, 2**40)], [np.array([5, 1, -7, 0, 0])], np.array([3]))
     with pytest.raises(ProtocolError, match="silo 'a': an integer beyond the bound of Counts"):
         add_answers([Counts(3)], body, "a", np.zeros(5, np.int64))
 
@@ -154,7 +154,7 @@ def test_the_length_of_an_answer_says_nothing_of_the_values() -> None:
         for value in (0, -(2**40)):
             vector = np.zeros(query.n, np.int64)
             vector[:3] = value
-            assert len(pack_answers([query], [vector], rows)) == taken
+            assert len(pack_answers([query], [vector], np.array([rows]))) == taken
 
 
 def test_a_few_rows_send_no_more_than_they_can_touch() -> None:
@@ -165,10 +165,10 @@ def test_a_few_rows_send_no_more_than_they_can_touch() -> None:
 @pytest.mark.parametrize("value", [101, -101, 2**63 - 1, -(2**63)])
 def test_an_integer_beyond_its_bound_is_neither_sent_nor_added(value: int) -> None:
     with pytest.raises(ProtocolError, match="Some: an integer beyond the stated bound of 100"):
-        pack_answers([Some(2, 100)], [np.array([100, value])], 1)
+        pack_answers([Some(2, 100)], [np.array([100, value])], np.array([1]))
     lone = np.eye(1, 50, 7, dtype=np.int64)[0] * max(value, 1 - 2**63)
     for a_row in (2, 1):
-        body = pack_answers([Some(50, 2**63 - 1, a_row)], [lone], 1)
+        body = pack_answers([Some(50, 2**63 - 1, a_row)], [lone], np.array([1]))
         with pytest.raises(ProtocolError, match="silo 'mayo': an integer beyond the bound of Narrow, 100"):
             add_answers([Narrow(50, 2**63 - 1, a_row)], body, "mayo", np.zeros(50, np.int64))
 
@@ -185,12 +185,12 @@ class Narrow(Some, frozen=True, eq=False):
 
 def test_a_vector_of_another_size_is_not_sent() -> None:
     with pytest.raises(ProtocolError, match="Some: 3 integers where 2 were asked for"):
-        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)], 1)
+        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)], np.array([1]))
 
 
 def test_a_query_that_says_too_little_of_what_rows_touch_is_not_answered() -> None:
     with pytest.raises(ProtocolError, match="Some: 2 rows touch 5 integers, more than stated: 4"):
-        pack_answers([Some(50, 100, 2)], [np.repeat([1, 0], [5, 45])], 2)
+        pack_answers([Some(50, 100, 2)], [np.repeat([1, 0], [5, 45])], np.array([2]))
 
 
 @pytest.mark.parametrize("body", [b"", b"\2", bytes(5), bytes(7), bytes(1000), b"\2\0\0\0", b"\3" + bytes(20)])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
+from families import BY_IMPURITY, small
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,25 +16,11 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from strategies import examples
 
 from fedtrees import (
-    FedAdaBoostClassifier,
-    FedAdaBoostRegressor,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
-    FedForestClassifier,
-    FedForestRegressor,
     FedGBTClassifier,
-    FedTreeClassifier,
     FedTreeRegressor,
 )
 
-CLASSIFIERS = [
-    FedTreeClassifier(n_jobs=1), FedForestClassifier(15, n_jobs=1), FedExtraTreesClassifier(15, n_jobs=1),
-    FedAdaBoostClassifier(3, n_jobs=1),
-]  # fmt: skip
-REGRESSORS = [
-    FedTreeRegressor(n_jobs=1), FedForestRegressor(15, n_jobs=1), FedExtraTreesRegressor(15, n_jobs=1),
-    FedAdaBoostRegressor(3, n_jobs=1),
-]  # fmt: skip
+CLASSIFIERS, REGRESSORS = ([small(kinds[k], 15, max_depth=10) for kinds in BY_IMPURITY.values()] for k in (0, 1))
 ZEROS, ONES = [0.0] * 8 + [1.0] * 2, [0.0] * 2 + [1.0] * 8
 
 

@@ -11,12 +11,13 @@ import twins
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import LARGEST, column, examples, tables
+from strategies import LARGEST, Watched, column, examples, tables
 
-from fedtrees import LocalFederation, PlainChannel
+from fedtrees import FedGBTRegressor, LocalFederation, PlainChannel
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, float_of, shortest_between
 from fedtrees.trees.binning import cuts_of, global_cuts, keys_of
+from fedtrees.trees.facts import Begin
 from fedtrees.trees.tree import Cuts
 
 seeds = st.integers(0, 2**32 - 1)
@@ -236,3 +237,17 @@ def test_ranks_answer_in_as_many_bytes_whatever_a_silo_holds() -> None:
     query = buckets.query(buckets.to_refine())
     assert query.size() == 2**12 and query.bound() == 1000 and query.width() == 2
     assert replace(buckets, rows=10**6).query(buckets.to_refine()).width() == 3
+
+
+@pytest.mark.parametrize("rows", [300, 5000])
+@pytest.mark.parametrize("unit", [2.0**-8, 1 / 300, 1e9])
+def test_cuts_of_rows_that_weigh_alike_are_those_of_rows_without_weights(rows: int, unit: float) -> None:
+    """The size of a fraction does not show whether a bucket has one row; refined further, its cuts lie elsewhere."""
+    X = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    cuts = []
+    for weight in (None, np.full(rows, unit)):
+        federation = Watched(LocalFederation.from_table(X, X[:, 0], silos=np.arange(rows) % 3, sample_weight=weight))
+        FedGBTRegressor(1, max_depth=1, n_jobs=1).fit_federation(federation)
+        assert federation.log is not None
+        cuts += [fact.values.tobytes() for fact in federation.log.facts if isinstance(fact, Begin)]
+    assert cuts[0] == cuts[1]

@@ -56,6 +56,13 @@ def test_no_two_keys_spell_the_same_text() -> None:
     assert len(draws) == len(keys)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rounds_and_seeds_any_power_of_two_apart_draw_differently(sign: int) -> None:
+    far = [0, *(sign * 2**power for power in range(0, 130, 3))]
+    for keys in ([(seed, "a", 3) for seed in far], [(3, "a", round) for round in far]):
+        assert len({int(stream(*key).integers(2**63)) for key in keys}) == len(far)
+
+
 def test_neighbouring_streams_do_not_resemble_each_other() -> None:
     n = 4000
     keys = [(seed, purpose, round, silo) for seed, purpose, round, silo in itertools.product(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from families import BY_IMPURITY, small, small_ones
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,16 +19,10 @@ from sklearn.preprocessing import OneHotEncoder
 from strategies import examples
 
 from fedtrees import (
-    FedAdaBoostClassifier,
-    FedAdaBoostRegressor,
     FedAvgClassifier,
-    FedExtraTreesClassifier,
-    FedExtraTreesRegressor,
     FedForestClassifier,
-    FedForestRegressor,
     FedGBTClassifier,
     FedTreeClassifier,
-    FedTreeRegressor,
     LocalFederation,
     SchemaError,
     Silo,
@@ -35,12 +30,8 @@ from fedtrees import (
 from fedtrees.core.absent import all_absent, apart_from_absent, take_absent_as
 from fedtrees.core.features import read_features
 
-BY_IMPURITY: list[Any] = [
-    FedTreeClassifier(max_depth=6, n_jobs=1), FedTreeRegressor(max_depth=6, n_jobs=1),
-    FedForestClassifier(16, max_depth=5, oob_score=True, n_jobs=1), FedForestRegressor(4, max_depth=5, n_jobs=1),
-    FedExtraTreesClassifier(4, max_depth=5, n_jobs=1), FedExtraTreesRegressor(4, max_depth=5, n_jobs=1),
-    FedAdaBoostClassifier(3, max_depth=2, n_jobs=1), FedAdaBoostRegressor(3, max_depth=2, n_jobs=1),
-]  # fmt: skip
+ESTIMATORS: list[Any] = small_ones(BY_IMPURITY, 4, max_depth=5)
+ESTIMATORS[2] = small(FedForestClassifier, 16, max_depth=5, oob_score=True)
 BOOSTED = FedGBTClassifier(3, max_depth=3, n_jobs=1)
 
 
@@ -87,7 +78,7 @@ def silos_of(sparse: Any, y: NDArray[np.int64], which: str = "sd") -> list[Silo]
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "twice"])
-@pytest.mark.parametrize("estimator", BY_IMPURITY, ids=name_of)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
 def test_sparse_and_dense_rows_give_the_same_trees_and_predictions(estimator: Any, form: str) -> None:
     sparse, dense, y = table()
     if form == "twice":  # entries that stand twice are summed
@@ -115,7 +106,7 @@ def test_one_hot_columns_are_told_as_well_from_sparse_rows() -> None:
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("mode", ["fused", "faithful"])
-@pytest.mark.parametrize("estimator", BY_IMPURITY[::2], ids=name_of)
+@pytest.mark.parametrize("estimator", ESTIMATORS[::2], ids=name_of)
 def test_sparse_and_dense_silos_together_mean_one_thing(estimator: Any, mode: str) -> None:
     sparse, dense, y = table(gaps=0.05)
     dense[dense == 0] = -0.0  # which is 0, too, wherever it stands

@@ -197,7 +197,7 @@ def test_other_columns_and_classes_are_refused_and_the_model_stays() -> None:
             frame[["a", "b"]],
             LABELS,
             DataError,
-            "X has 2 features, but the earlier training, which is gone on from, had 3",
+            "X has 2 features, but FedForestClassifier is expecting 3 features as input, those of the earlier training",
         ),
         (frame[["b", "a", "c"]], LABELS, SchemaError, "the columns stand in another order"),
         (frame, np.where(LABELS == "odd", "ill", LABELS), DataError, "y holds the classes"),

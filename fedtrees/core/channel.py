@@ -85,7 +85,7 @@ class Call:
         return sum(query.size() for query in self.queries)
 
     def answer_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Bytes that silos of so many rows answer with."""
+        """Bytes that silos with rows (tables, silos) answer with; see `Query.reach`."""
         return answer_size(self.queries, rows)
 
 

@@ -45,6 +45,17 @@ class Grouped:
 Amount = int | NDArray[np.int64] | Grouped  # one number for all silos, or one for each
 
 
+def groups_of(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger]]:
+    """Different values, int64 (groups,), and each one's group, unsigned int (values,) of as few bytes as will do."""
+    different, group = np.unique(values, return_inverse=True)
+    return different, group.astype(np.min_scalar_type(len(different)))
+
+
+def grouped(amounts: NDArray[np.int64], group: NDArray[np.unsignedinteger]) -> Amount:
+    """An amount for each silo of some groups: one number where all groups have the same."""
+    return int(amounts[0]) if (amounts == amounts[0]).all() else Grouped(amounts, group)
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One round.

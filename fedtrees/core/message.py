@@ -4,7 +4,7 @@ A request is a fixed header, the facts the silo has not heard yet, and the queri
 (run, round, attempt), so a late or doubled one is recognised; answering twice is harmless.
 
 A vector of which a silo's few rows can touch but a part travels as that part: places and integers, filled up to as many
-as so many rows could touch. So lengths depend on the questions and on a silo's number of rows, never on its values.
+as so many rows could touch. So lengths depend on the questions and on a silo's numbers of rows, never on its values.
 
     request   run 16s | round u32 | attempt u32 | since u32 | facts u32 | queries u32 | (length u32 | record) ...
     reply     what u8 | run 16s | round u32 | attempt u32 | body
@@ -109,8 +109,8 @@ def reply(request: Request, what: What, body: bytes) -> bytes:
     return _REPLY.pack(what, request.run, request.round, request.attempt) + body
 
 
-def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: int) -> bytes:
-    """The vectors of several queries, each in its own width, as a silo of so many rows sends them.
+def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: NDArray[np.int64]) -> bytes:
+    """The vectors of several queries, each in its own width, as a silo sends them whose tables have so many rows.
 
     Raises
     ------
@@ -128,7 +128,10 @@ def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: int)
         if entries < len(vector):
             (hit,) = np.nonzero(vector)
             if len(hit) > entries:
-                raise ProtocolError(f"{query.kind}: {rows} rows touch {len(hit)} integers, more than stated: {entries}")
+                given = int(query.rows_among(rows))
+                raise ProtocolError(
+                    f"{query.kind}: {given} rows touch {len(hit)} integers, more than stated: {entries}"
+                )
             places = np.full(entries, _NOWHERE, _PLACE)
             places[: len(hit)] = hit
             parts.append(places.tobytes())
@@ -138,15 +141,15 @@ def pack_answers(queries: Sequence[Query], vectors: Sequence[Vector], rows: int)
 
 
 def answer_size(queries: Sequence[Query], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of an `ANSWER` reply to these queries from silos of so many rows: int64 (silos,)."""
-    size = np.full(len(rows), REPLY_HEAD, np.int64)
+    """Bytes of an `ANSWER` reply to these queries from silos with rows (tables, silos): int64 (silos,)."""
+    size = np.full(rows.shape[1:], REPLY_HEAD, np.int64)
     for query in queries:
         dense = query.size() * query.width()
         size += _FRAME.size + np.minimum(query.reach(rows) * (_PLACE.itemsize + query.width()), dense)
     return size
 
 
-def _entries(query: Query, rows: int) -> int:
+def _entries(query: Query, rows: NDArray[np.int64]) -> int:
     """How many integers of the vector travel: all of them, unless those that the rows can touch take fewer bytes."""
     reach, width = int(query.reach(rows)), query.width()
     return reach if reach * (_PLACE.itemsize + width) < query.size() * width else query.size()
@@ -177,7 +180,7 @@ def add_answers(queries: Sequence[Query], body: bytes, silo: str, total: Vector)
             places = np.frombuffer(body, _PLACE, entries, at)
             used = np.count_nonzero(places != _NOWHERE)
             rising = (places[1:used] > places[: max(used - 1, 0)]).all()
-            if not rising or (places[:used] >= size).any() or integers[used:].any() or (places[used:] < _NOWHERE).any():
+            if not rising or (places[:used] >= size).any() or integers[used:].any():
                 raise ProtocolError(f"silo {silo!r}: an answer to {query.kind} with places that there are not")
             own[places[:used]] = _sum(query, own[places[:used]], integers[:used], silo)
         else:

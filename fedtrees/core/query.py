@@ -37,10 +37,25 @@ class Query(Record, frozen=True, eq=False):
         """How many coordinates one row can make other than zero, at the most; any, unless a query knows better."""
         return self.size()
 
-    def reach(self, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
-        """How many coordinates a silo of so many rows can make other than zero, at the most."""
-        size, touches = self.size(), self.touches()
-        return np.minimum(rows * touches, size) if touches < size else size
+    def rows_among(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pick the rows that the answer is made of from those of a silo's tables: the ones it trains on come first."""
+        trained_on: NDArray[np.int64] = rows[0]
+        return trained_on
+
+    def reach(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many coordinates silos with so many rows can make other than zero, at the most.
+
+        Parameters
+        ----------
+        rows : int64 (tables, ...)
+            Of the table that a silo trains on, and of each of its evaluation sets.
+
+        Returns
+        -------
+        int64 (...,)
+        """
+        size, touches, own = self.size(), self.touches(), self.rows_among(rows)
+        return np.minimum(own * touches, size) if touches < size else np.full(own.shape, size)
 
     def bound(self) -> int:
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""

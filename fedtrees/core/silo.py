@@ -142,6 +142,7 @@ class Silo:
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table], one_owner: bool = False) -> None:
         self._turns = Turns()
         self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
+        self.rows = np.array([own.n_rows for own in (table, *held_out)], np.int64)
         self.table = table
         self.held_out = list(held_out)  # evaluation sets, of the same silos
         self.lost = []
@@ -163,12 +164,6 @@ class Silo:
     def name(self) -> str:
         """The silo's name; of a table of several, the first one's."""
         return self.table.names[0]
-
-    @property
-    def most_rows(self) -> int:
-        """Rows of the largest of its tables, on which the lengths of its messages depend."""
-        table, held_out = self.read
-        return max(own.n_rows for own in (table, *held_out))
 
     def as_read(self) -> tuple[Table, list[Table]]:
         """The tables as they were read, for what is no run: a run that made other numbers of them starts again."""
@@ -353,7 +348,7 @@ class Silo:
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in request.queries]
-            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.most_rows))
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.rows))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again
@@ -370,7 +365,6 @@ class Silo:
             asked = "+".join(query.kind for query in request.queries)
             _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
-        text = text if f"silo {self.name!r}" in text else f"silo {self.name!r}: {text}"
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
 
 

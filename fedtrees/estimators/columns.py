@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.channel import Federation, Simulating
+from fedtrees.core.channel import Federation
 from fedtrees.core.features import read_features
 from fedtrees.core.frames import is_frame
 from fedtrees.core.ledger import Amount, Ledger
@@ -24,7 +24,7 @@ from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit, not_fitted
 from fedtrees.estimators.named import NamedParameters
-from fedtrees.runtime.schema_sizes import sizes_of
+from fedtrees.runtime.schema_sizes import sizes_in
 
 
 class KnowsColumns(NamedParameters):
@@ -114,13 +114,18 @@ def schema_of(
     if labels and schema.labels is None and not several:
         silo = next(name for name, own in schemas if own.targets > 1)
         raise DataError(f"silo {silo!r}: y has {schema.targets} columns; a classifier needs one label a row.")
-    if isinstance(federation, Simulating):
-        return schema, federation.schema_sizes(labels)
-    return schema, sizes_of([each for _, each in schemas])
+    return schema, sizes_in(federation, labels, schemas)
 
 
-def refuse_other_columns(schema: Schema, known: Schema) -> None:
-    """Refuse columns and labels that are not those of the training that is gone on from.
+def refuse_other_columns(schema: Schema, known: Schema, name: str) -> None:
+    """Refuse columns, targets and labels other than those of an earlier training, which the estimator continues.
+
+    Parameters
+    ----------
+    schema, known : Schema
+        Of the training to come, and of the earlier one.
+    name : str
+        Of the estimator's class.
 
     Raises
     ------
@@ -128,16 +133,18 @@ def refuse_other_columns(schema: Schema, known: Schema) -> None:
     SchemaError
     """
     n, before = len(schema.names), len(known.names)
-    if n != before:
-        raise DataError(f"X has {n} features, but the earlier training, which is gone on from, had {before}.")
+    if n != before:  # in scikit-learn's words
+        given = f"X has {n} features, but {name} is expecting {before} features as input"
+        raise DataError(f"{given}, those of the earlier training.")
+    if schema.targets != known.targets:
+        raise DataError(f"y has {schema.targets} targets, and the earlier training had {known.targets}.")
     agree([("the earlier training", known), ("now", schema)])
-    for name, vocabulary in known.categories.items():
-        if schema.categories[name] != vocabulary:
-            given = f"column {name!r} has the categories {schema.categories[name]}"
-            raise DataError(f"{given}, and the earlier training, which is gone on from, had {vocabulary}.")
+    for column, vocabulary in known.categories.items():
+        if schema.categories[column] != vocabulary:
+            given = f"column {column!r} has the categories {schema.categories[column]}"
+            raise DataError(f"{given}, and the earlier training had {vocabulary}.")
     if schema.labels != known.labels:
-        given = f"y holds the classes {schema.labels}"
-        raise DataError(f"{given}, and the earlier training, which is gone on from, had {known.labels}.")
+        raise DataError(f"y holds the classes {schema.labels}, and the earlier training had {known.labels}.")
 
 
 class Classifies(ClassifierMixin):

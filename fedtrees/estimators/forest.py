@@ -103,7 +103,7 @@ class _Forest(FedEnsemble):
 
     def _go_on(self, schema: Schema) -> None:
         if self._earlier[0]:
-            refuse_other_columns(schema, self._schema)
+            refuse_other_columns(schema, self._schema, type(self).__name__)
         if self.warm_start and getattr(self, "class_weight", None) in ("balanced", "balanced_subsample"):
             warn_caller(
                 f"class_weight={self.class_weight!r} with warm_start weighs classes by the rows of each fit; where "

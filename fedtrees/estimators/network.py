@@ -26,7 +26,14 @@ from fedtrees.core.table import SPARSE, Schema, agree
 from fedtrees.core.threads import Threads
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.columns import KnowsColumns, column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.columns import (
+    KnowsColumns,
+    column_of,
+    one_a_set,
+    refuse_other_columns,
+    schema_of,
+    with_columns,
+)
 from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
 from fedtrees.estimators.progress import progress
@@ -243,7 +250,7 @@ class FedAvgEstimator(KnowsColumns):
     ) -> None:  # fmt: skip
         self._check(schema)
         if earlier is not None:
-            self._refuse_others(schema)
+            refuse_other_columns(schema, self._schema, type(self).__name__)
         sets = federation.eval_sets
         seed = self._settings.seed if earlier is not None else None  # its streams go on
         settings = settings_of(self, schema, federation.names, sets, rounds, seed, more_classes)
@@ -283,18 +290,6 @@ class FedAvgEstimator(KnowsColumns):
             if type(one) is not type(other):
                 given = f"{what}: {type(one).__name__}, and the earlier training had {type(other).__name__}"
                 raise ParameterError(f"{given}; set warm_start=False, or fit anew.")
-
-    def _refuse_others(self, schema: Schema) -> None:
-        """Refuse columns and labels that are not those of the training that is gone on from."""
-        n, known = len(schema.names), self._schema
-        if n != len(known.names):
-            given = f"X has {n} features, but {type(self).__name__} is expecting {len(known.names)} features as input"
-            raise DataError(f"{given}, those of the earlier training.")
-        if schema.targets != known.targets:
-            raise DataError(f"y has {schema.targets} targets, and the earlier training had {known.targets}.")
-        agree([("the earlier training", known), ("now", schema)])
-        if schema.labels != known.labels:
-            raise DataError(f"y holds the classes {schema.labels}, and the earlier training had {known.labels}.")
 
     def _hold(self, watch: Watch, settings: Settings, schema: Schema) -> None:
         assert watch.network is not None

@@ -41,9 +41,9 @@ class LargestLoss(Query, frozen=True, eq=False):
         """See `Query`."""
         return HIGHEST - LOWEST + 1
 
-    def reach(self, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+    def reach(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `Query`."""
-        return 1
+        return np.ones(rows.shape[1:], np.int64)
 
     def bound(self) -> int:
         """See `Query`."""

@@ -147,22 +147,20 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
 
     def margins(self, params: Floats, X: Floats) -> Floats:
         """What the module says, float32 (rows, outputs)."""
-        torch = _torch()
-        with torch.no_grad():
-            said: Floats = self._call(torch.from_numpy(params), X).numpy()
-            return said
+        with _torch().no_grad():
+            margins: Floats = self._call(_tensor(params), X).numpy()
+            return margins
 
     def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
         """Each row's loss, float64 (rows,)."""
-        torch = _torch()
-        with torch.no_grad():
-            each: NDArray[np.float64] = self._losses(torch.from_numpy(params), X, y).numpy().astype(np.float64)
+        with _torch().no_grad():
+            each: NDArray[np.float64] = self._losses(_tensor(params), X, y).numpy().astype(np.float64)
             return each
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
         """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         torch = _torch()
-        flat = torch.from_numpy(params).requires_grad_()
+        flat = _tensor(params).requires_grad_()
         each = self._losses(flat, X, y)
         share = torch.full((len(X),), 1 / len(X)) if weight is None else torch.from_numpy(weight / np.float32(len(X)))
         loss = each @ share
@@ -181,11 +179,11 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         named = dict(module.named_parameters())
         parts = torch.split(flat, [own.numel() for own in named.values()])
         views = {name: part.view(own.shape) for (name, own), part in zip(named.items(), parts, strict=True)}
-        return torch.func.functional_call(module, views, (torch.from_numpy(X),))
+        return torch.func.functional_call(module, views, (_tensor(X),))
 
     def _losses(self, flat: Any, X: Floats, y: NDArray[Any]) -> Any:
         torch = _torch()
-        margin, target = self._call(flat, X), torch.from_numpy(np.ascontiguousarray(y))
+        margin, target = self._call(flat, X), _tensor(np.ascontiguousarray(y))
         functional = torch.nn.functional
         if self.objective == "binary:logistic":
             return functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
@@ -202,6 +200,11 @@ def _torch() -> Any:
     except ImportError as error:
         raise MissingExtraError("TorchModel needs PyTorch: pip install '.[torch]' in a checkout.") from error
     return torch
+
+
+def _tensor(values: NDArray[Any]) -> Any:
+    """Share an array's memory, or copy an array that is only to be read, of which PyTorch makes no tensor in peace."""
+    return _torch().from_numpy(values if values.flags.writeable else values.copy())
 
 
 _own = local()  # a module is called with other parameters by putting them into it: threads cannot share one

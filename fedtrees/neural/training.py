@@ -214,8 +214,7 @@ class Training:
         numbers = numbers_of(table)
         if self.model.objective == "count:poisson":
             check_rows(table, numbers < 0, "a negative number, which loss='poisson' has no likelihood for")
-        columns = -1 if table.n_rows else len(self.begin.mean) - silo.table.n_features  # which no row tells
-        return self.scaling.targets(numbers.reshape(table.n_rows, columns))
+        return self.scaling.targets(numbers if numbers.ndim == 2 else numbers[:, None])
 
 
 def refuse_missing(table: Table) -> None:

@@ -81,10 +81,10 @@ class LocalUpdate(Query, frozen=True, eq=False):
         exponents = N_EXPONENTS if self.compression.adapts else 0
         return self._numbers + self._digits * (self.extras + 1) + exponents + 1
 
-    def reach(self, rows: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+    def reach(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `Query`."""
         most = self.compression.entries(self._numbers) + self._digits * (self.extras + 1) + 2
-        return min(most, self.size())
+        return np.full(rows.shape[1:], min(most, self.size()))
 
     def bound(self) -> int:
         """See `Query`."""

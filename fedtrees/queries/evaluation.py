@@ -82,10 +82,11 @@ class Evaluation:
         for name, size in zip(names, sizes, strict=True):
             if not size.rows:
                 raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
+        several = outputs > 1 and objective.startswith("multi:")  # of which a row's metric is one number
         questions = [
             kind(
                 place, len(names), list(metrics), size.rows * outputs, size.weight_exponent,
-                size.weight_bits(size.rows * outputs), objective,
+                size.weight_bits(size.rows * outputs), objective, 1 if several else outputs,
             )
             for place, size in enumerate(sizes)
         ]  # fmt: skip

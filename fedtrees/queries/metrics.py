@@ -119,7 +119,6 @@ _SIMPLE: tuple[Metric, ...] = (
     MeanOfRows("logloss", kernels.LOGLOSS),
     MeanOfRows("error", kernels.ERROR, 0.5),
     MeanOfRows("rmse", kernels.SQUARED, root=True),
-    MeanOfRows("mse", kernels.SQUARED),
     MeanOfRows("mae", kernels.ABSOLUTE),
     MeanOfRows("mape", kernels.PERCENTAGE),
     MeanOfRows("rmsle", kernels.SQUARED_LOG, root=True),

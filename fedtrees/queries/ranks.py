@@ -161,13 +161,14 @@ class Buckets:
         """Which buckets are too coarse.
 
         Where a feature has fewer buckets than it may have bins, every bucket that could hold two values; else the
-        ones with more than a sixteenth of a bin's share. With ``least``, of these only buckets of two bins' rows.
+        ones with more than a sixteenth of a bin's share. Of these not those of one row, and with ``least``, only
+        buckets of two bins' rows.
         """
         n_features = len(self.most)
         held = np.bincount(self.feature, minlength=n_features)
         values = np.bincount(self.feature, weights=self.count, minlength=n_features)
         share = np.where(held <= self.most, 1, np.maximum(1, values / (16 * np.maximum(self.most, 1))))
-        coarse: NDArray[np.bool_] = (self.width > 0) & (self.count > share[self.feature])
+        coarse: NDArray[np.bool_] = (self.width > 0) & (self.count > share[self.feature]) & (self.n_rows > 1)
         coarse |= self.width == KEY_BITS  # one look at least, so that a lone value's cuts lie near it
         if self.least > 1:
             coarse &= self.n_rows >= 2 * self.least

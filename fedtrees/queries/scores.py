@@ -113,6 +113,8 @@ class Scores(Query, frozen=True, eq=False):
         On how fine a grid the weights in histograms are added up; see `core.ring.quantise`.
     objective : str
         What the model was trained for.
+    numbers : int
+        That a row is scored by: of several targets or quantiles, each adds to the sums.
     edges : uint32 (buckets of all histograms,)
         See `score_histogram.ScoreHistogram`.
     first : int64 (histograms + 1,)
@@ -126,6 +128,7 @@ class Scores(Query, frozen=True, eq=False):
     weight_exponent: int
     weight_bits: int = 0
     objective: str = ""
+    numbers: int = 1
     edges: NDArray[np.uint32] = np.zeros(0, np.uint32)
     first: NDArray[np.int64] = np.zeros(1, np.int64)
 
@@ -151,7 +154,12 @@ class Scores(Query, frozen=True, eq=False):
 
     def touches(self) -> int:
         """See `Query`."""
-        return sum(metric.touches() for metric in self.summed().values()) + len(self.first) - 1
+        return self.numbers * (sum(metric.touches() for metric in self.summed().values()) + len(self.first) - 1)
+
+    def rows_among(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Query`; a silo takes the set that it holds out of its own rows from those that it trains on."""
+        of_set: NDArray[np.int64] = rows[self.place + 1 if self.place + 1 < len(rows) else 0]
+        return of_set
 
     def bound(self) -> int:
         """See `Query`."""

@@ -123,9 +123,7 @@ class LocalFederation:
         self.table = table
         self._run = b""
         self._heard: NDArray[np.int64] | int = 0
-        most_rows = np.max([np.diff(own.starts) for own in (table, *held_out)], axis=0)  # see `Silo.most_rows`
-        self._sizes, size_of = np.unique(most_rows, return_inverse=True)
-        self._size_of = size_of.astype(np.min_scalar_type(len(self._sizes)))
+        self._sizes, self._size_of = rows_by_kind([table, *held_out])
         self._owners = silos  # None where one table was split
         if mode == "fused":
             self._fused = Silo.of_table(table, self.threads, held_out)
@@ -212,7 +210,7 @@ class LocalFederation:
         return int(each[0]) if len(each) and (each == each[0]).all() else each
 
     def _bytes_up(self, call: Call, cohort: Cohort) -> Amount:
-        """Bytes that the cohort's answers would take: silos of as many rows take as many."""
+        """Bytes that the cohort's answers would take: silos whose tables have as many rows take as many."""
         sizes = call.answer_size(self._sizes)
         if (sizes == sizes[0]).all():
             return int(sizes[0])
@@ -229,3 +227,14 @@ class LocalFederation:
 
     def __repr__(self) -> str:
         return f"LocalFederation({len(self.names)} silos, {self.table.n_rows} rows, mode={self.mode!r})"
+
+
+def rows_by_kind(tables: Sequence[Table]) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger]]:
+    """Find silos with as many rows in each table: int64 (tables, kinds) of rows, and the kind of each silo."""
+    rows = np.stack([np.diff(table.starts) for table in tables])
+    if len(tables) == 1:  # which sorts numbers, and not columns of them
+        kinds, kind = np.unique(rows[0], return_inverse=True)
+        kinds = kinds[None]
+    else:
+        kinds, kind = np.unique(rows, axis=1, return_inverse=True)
+    return kinds, kind.ravel().astype(np.min_scalar_type(kinds.shape[1]))

@@ -55,10 +55,13 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
-    margin, queries = _join_margins(tables), _join_queries(tables)
+    margin, queries, given = _join_margins(tables), _join_queries(tables), None
+    if any(table.order is not None for table in tables):  # rows that weigh nothing were left out, or queries sorted
+        given = np.concatenate([table.rows_as_given(0) for table in tables])
     return Table(
-        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries
-    )
+        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries,
+        given=given,
+    )  # fmt: skip
 
 
 def _keep_absent_apart(X: NDArray[np.float32], tables: Sequence[Table], starts: NDArray[np.int64]) -> None:

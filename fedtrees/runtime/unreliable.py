@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.channel import Call, Federation, Reply, Simulating
+from fedtrees.core.channel import Call, Federation, Reply
 from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.numbers import is_number
 from fedtrees.core.rng import stream
 from fedtrees.core.table import Schema
 from fedtrees.errors import ParameterError
-from fedtrees.runtime.schema_sizes import sizes_of
+from fedtrees.runtime.schema_sizes import sizes_in
 
 
 class UnreliableFederation:
@@ -62,10 +62,7 @@ class UnreliableFederation:
 
     def schema_sizes(self, labels: bool) -> Amount:
         """See `Simulating`."""
-        inner = self.federation
-        if isinstance(inner, Simulating):
-            return inner.schema_sizes(labels)
-        return sizes_of([schema for _, schema in inner.schemas(labels)])
+        return sizes_in(self.federation, labels)
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         """See `Federation`."""

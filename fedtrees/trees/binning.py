@@ -37,10 +37,11 @@ def global_cuts(
     most: int = 1,
     categories: NDArray[np.int64] | None = None,
     least: int = 1,
+    whole: bool = True,
 ) -> Cuts:
     """Find cut points from the ranks of all the cohort's values, in two to six rounds of counting; more with ``least``.
 
-    Law: the cuts are the same for every partition of the same rows.
+    Law: the cuts are the same for every partition of the same rows, and whatever unit weights that are no counts have.
 
     Parameters
     ----------
@@ -56,6 +57,9 @@ def global_cuts(
         Agreed categories of each feature that is split by them, which get no cuts here; 0 of others.
     least : int, default 1
         Rows that a bin holds at the least. The missing of a feature that are fewer go with its highest values.
+    whole : bool, default True
+        Whether rows of weight k count as k rows. Of others a bucket of one row is told from one of several by counting
+        rows, too: the size of its weight does not tell.
     """
     present = summary.rows - summary.missing
     few = (summary.missing < least) | (present < least)  # on either side: all share the bins of values
@@ -63,9 +67,10 @@ def global_cuts(
     if categories is not None:
         present = np.where(categories > 0, 0, present)
     buckets = Buckets.start(summary.rows * most, present, max_bin - missing, least)
+    by_rows = most > 1 and (least > 1 or not whole)
     while (coarse := buckets.to_refine()).any():
         query = buckets.query(coarse)
-        buckets = buckets.refined(coarse, query, *_counts(channel, cohort, query, by_rows=most > 1 and least > 1))
+        buckets = buckets.refined(coarse, query, *_counts(channel, cohort, query, by_rows))
     return replace(cuts_of(buckets, missing), missing_high=few & (present > 0) & (summary.missing > 0))
 
 

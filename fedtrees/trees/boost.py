@@ -286,7 +286,7 @@ def _start(
     least, categories, rare = settings.min_bin_rows, settings.categories, None
     if summary.rows < least:
         raise DataError(f"min_bin_rows={least}: all silos together hold {summary.rows} rows, fewer than one bin's.")
-    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, categories, least)
+    cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, categories, least, weights.whole)
     if categories is not None:
         cuts, rare = category_cuts(channel, everyone, cuts, summary, categories, least)
     outputs = loss.outputs(len(labels or ()), settings.targets)

@@ -253,7 +253,8 @@ def with_quantiles(
     each = len(trees) // len(quantile.alphas)  # trees of an output, side by side
     output_of = np.repeat(np.arange(len(trees)) // each, np.diff(ends, prepend=0))
     found = quantile.search(output_of[is_leaf], count)
-    value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
     trees = [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]
     return trees if direction is None else [_in_order(tree, direction) for tree in trees]
 
