@@ -198,7 +198,9 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
     for place, own in enumerate(digits):
         words, below = np.full(margin.shape, -7), sum(digits[place + 1 :])
         for k in range(len(margin)):
-            loss_kernels.pack_statistics(g[k], h[k], ranges, scale_g, scale_h, least, own, below, words[k])
+            loss_kernels.pack_statistics(
+                g[k], h[k], ranges, scale_g, scale_h, 2.0**62, (np.int64(0), least), own, below, words[k]
+            )
         part_g, part_h = words[:, asked] >> 32, words[:, asked] & 0xFFFFFFFF
         if place:
             assert (part_g >= 0).all() and (part_g < 2**own).all() and (part_h < 2**own).all()

@@ -45,6 +45,10 @@ def scored_by_rows(arguments: dict[str, Any]) -> bool:
 CLAIMED: dict[str, dict[Held, str]] = {
     TREE: {
         every: """
+        test_balance_property test_diabetes_overfit test_memory_layout
+        test_missing_values_best_splitter_on_equal_nodes_no_missing test_poisson_zero_nodes
+        test_prune_tree_regression_are_subtrees test_regression_tree_missing_values_toy
+        test_with_only_one_non_constant_features
         test_1d_input test_arrays_persist test_behaviour_constant_feature_after_splits test_big_input
         test_classification_toy test_classification_tree_missing_values_toy test_criterion_entropy_same_as_log_loss
         test_decision_path test_decision_path_hardcoded test_deterministic_pickle test_diabetes_underfit
@@ -169,18 +173,6 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
         """,
         ADABOOST: "test_adaboost_classifier_sample_weight_error test_adaboost_negative_weight_error",
         NETWORK: "test_nonfinite_params",
-    },
-    "a grid of 20 digits: means of numbers are right to a millionth of their range, not to the last bit": {
-        TREE: """
-        test_balance_property test_diabetes_overfit test_memory_layout
-        test_missing_values_best_splitter_on_equal_nodes_no_missing test_poisson_zero_nodes
-        """,
-    },
-    "impurities of numbers are what splits explain, as no silo sends squares of targets; without gain, none splits": {
-        TREE: """
-        test_prune_tree_regression_are_subtrees test_regression_tree_missing_values_toy
-        test_with_only_one_non_constant_features
-        """,
     },
     "draws: each row Poisson many times, by its name, and later stages' by their number; nodes go by level": {
         FOREST: """

@@ -21,11 +21,12 @@ _HOMES = (
     "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.one_class",
     "fedtrees.neural.scores", "fedtrees.neural.training", "fedtrees.neural.update",
     "fedtrees.queries.categories", "fedtrees.queries.counts", "fedtrees.queries.moments",
-    "fedtrees.queries.query_weights", "fedtrees.queries.ranks", "fedtrees.queries.scores", "fedtrees.queries.spread",
+    "fedtrees.queries.query_weights", "fedtrees.queries.ranks", "fedtrees.queries.scores",
+    "fedtrees.queries.target_steps",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
-    "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
-    "fedtrees.trees.position_bias", "fedtrees.trees.rare_categories", "fedtrees.trees.risk",
-    "fedtrees.trees.tree_errors",
+    "fedtrees.trees.leaf_moments", "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram",
+    "fedtrees.trees.out_of_bag", "fedtrees.trees.position_bias", "fedtrees.trees.rare_categories",
+    "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))

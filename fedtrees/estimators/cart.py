@@ -240,7 +240,7 @@ class FedCart(ReadsRows):
                 own,
                 ensemble.cuts,
                 classes,
-                ensemble.base_margin.astype(np.float64),
+                None if self._classifies else ensemble.base_margin.astype(np.float64),
                 self.feature_names_in_ if names and self._schema.labelled else None,
                 self._random_thresholds,
                 **{name: given[name] for name in theirs if name in given},

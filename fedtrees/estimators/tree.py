@@ -5,21 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.tree._tree import ccp_pruning_path
 from sklearn.utils import Bunch
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.channel import Channel, Federation
-from fedtrees.core.cohort import as_sampler
+from fedtrees.core.channel import Federation
 from fedtrees.core.table import Schema
-from fedtrees.core.threads import Threads
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
-from fedtrees.queries.counts import Counts
-from fedtrees.queries.spread import Spread
 from fedtrees.trees.boost import Ensemble
 
 
@@ -71,18 +66,6 @@ class _OneTree(FedCart):
         classes = self.classes_ if isinstance(self, CartClassifier) else None
         self.model_ = self._decision_tree(ensemble.of_all_outputs()[0], ensemble, classes)
 
-    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
-        super()._grow(channel, n_silos, schema, seed, threads)
-        if not self.__dict__.pop("_asks_spread", False) or self._classifies:
-            return
-        # what splits leave unexplained: a tree's own sums do not contain squares of targets
-        cohort = as_sampler(self.sampling, channel.ledger.names).draw(n_silos, seed, 0)
-        values, centre = self.tree_.value.reshape(self.tree_.node_count, -1), self.tree_.value[0].ravel()
-        farthest = float(np.abs(values - centre).max())
-        rows = channel.total(Counts(len(schema.names)), np.arange(n_silos)).rows
-        question = Spread(rows, centre, math.frexp(farthest)[1] if farthest else 0)
-        self._unexplained = max(0.0, float(channel.total(question, cohort).mean()) - float(self.tree_.impurity[0]))
-
     @by_name
     def cost_complexity_pruning_path(
         self,
@@ -120,14 +103,10 @@ class _OneTree(FedCart):
     def cost_complexity_pruning_path_federation(self, federation: Federation) -> Bunch:
         """The values of ``ccp_alpha`` at which splits are taken back, over the silos of a federation.
 
-        A tree is grown for it as in `fit_federation`; of numbers, two more messages ask for their variance. See
-        `cost_complexity_pruning_path`.
+        A tree is grown for it as in `fit_federation`. See `cost_complexity_pruning_path`.
         """
-        free = clone(self).set_params(ccp_alpha=0.0)
-        free._asks_spread = True
-        free.fit_federation(federation)
-        path = ccp_pruning_path(free.tree_)
-        return Bunch(ccp_alphas=path["ccp_alphas"], impurities=path["impurities"] + getattr(free, "_unexplained", 0.0))
+        free = clone(self).set_params(ccp_alpha=0.0).fit_federation(federation)
+        return Bunch(**ccp_pruning_path(free.tree_))
 
     @property
     def tree_(self) -> Any:
@@ -242,9 +221,10 @@ class FedTreeClassifier(CartClassifier, _OneTree):
 class FedTreeRegressor(CartRegressor, _OneTree):
     """A regression tree grown over silos that send only sums of targets and of weights in each bin.
 
-    ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. Its nodes' impurities are what the splits below them
-    explain: silos do not tell squares of targets. Several columns of y are several outputs, which share the splits. See
-    `FedTreeClassifier` for parameters and attributes.
+    ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. When nothing is gained any more, silos send the sums of
+    the targets of each leaf and of their squares, exact to the last digit: leaves predict the means, nodes' impurities
+    are the variances, and leaves whose targets still differ are split on. Several columns of y are several outputs,
+    which share the splits. See `FedTreeClassifier` for parameters and attributes.
 
     Parameters
     ----------

@@ -52,8 +52,9 @@ def _kept(tree: Tree, inner: NDArray[np.bool_]) -> Tree:
         np.where(split, tree.gain[there], 0),
         tree.cover[there],
         {},
-        tree.sums[there],
+        tree.sums[there] if len(tree.sums) else tree.sums,
         tree.bounds[there] if len(tree.bounds) else tree.bounds,
+        None if tree.moments is None else tree.moments.take(there),
     )
 
 

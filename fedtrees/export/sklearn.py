@@ -24,7 +24,7 @@ def to_decision_tree(
     tree: Tree,
     cuts: Cuts,
     classes: NDArray[Any] | None,
-    base: float | NDArray[np.float64] = 0.0,
+    base: NDArray[np.float64] | None = None,
     names: NDArray[Any] | None = None,
     random: bool = False,
     **params: Any,
@@ -34,13 +34,13 @@ def to_decision_tree(
     Parameters
     ----------
     tree : Tree
-        With the sums of its nodes.
+        With the sums of its nodes' classes, or their moments.
     cuts : Cuts
         What the tree's bins stand for.
     classes : (classes,), optional
         The labels; None for a regression.
-    base : float or float64 (outputs,), default 0.0
-        Of a regression, what leaves add to.
+    base : float64 (outputs,), optional
+        Of a regression, what bounds of monotone constraints are measured from.
     names : (features,), optional
         The columns' names.
     random : bool, default False
@@ -67,8 +67,8 @@ def to_decision_tree(
     kinds = (ExtraTreeClassifier, ExtraTreeRegressor) if random else (DecisionTreeClassifier, DecisionTreeRegressor)
     model = kinds[classes is None](**params)
     model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
-    if classes is None:
-        model.n_outputs_ = tree.sums.shape[1] // 2
+    if tree.moments is not None:
+        model.n_outputs_ = tree.moments.mean.shape[1]
     if classes is not None:
         model.classes_, model.n_classes_ = classes, len(classes)
     if names is not None:
@@ -78,7 +78,7 @@ def to_decision_tree(
     return model
 
 
-def native_tree(tree: Tree, cuts: Cuts, base: float | NDArray[np.float64], criterion: str | None) -> NativeTree:
+def native_tree(tree: Tree, cuts: Cuts, base: NDArray[np.float64] | None, criterion: str | None) -> NativeTree:
     """The arrays that scikit-learn's predictions walk.
 
     criterion: str, optional; of a classification, what impurities are told by
@@ -90,14 +90,14 @@ def native_tree(tree: Tree, cuts: Cuts, base: float | NDArray[np.float64], crite
     nodes["feature"] = np.where(inner, tree.feature, UNDEFINED)
     nodes["threshold"] = np.where(inner, _thresholds(tree, cuts, inner), UNDEFINED)
     nodes["missing_go_to_left"] = tree.default_left & inner
-    values, weight = _values(tree, base, criterion)
+    values, weight = _values(tree)
     nodes["weighted_n_node_samples"] = weight
     # rows count as often as they weigh; the cover is a float32, and exact where classes have weights of their own only
     rows = np.where(weight.astype(np.float32) == tree.cover, weight, tree.cover)
     nodes["n_node_samples"] = np.rint(np.minimum(rows, 2.0**62)).astype(np.intp)
-    nodes["impurity"] = _impurities(tree, values, weight, criterion)
+    nodes["impurity"] = _impurities(tree, values, criterion)
     if len(tree.bounds):
-        values = _within_bounds(values, tree.bounds, base, criterion)
+        values = _within_bounds(values, tree.bounds, base)
     outputs, n_classes = (values.shape[1], 1) if criterion is None else (1, values.shape[1])
     native = NativeTree(cuts.n_features, np.full(outputs, n_classes, np.intp), outputs)
     values = values.reshape(tree.n_nodes, outputs, n_classes).copy()
@@ -112,48 +112,34 @@ def _thresholds(tree: Tree, cuts: Cuts, inner: NDArray[np.bool_]) -> NDArray[np.
     return np.where(tree.bin < 0, -np.inf, below)
 
 
-def _values(
-    tree: Tree, base: float | NDArray[np.float64], criterion: str | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each node says, float64 (nodes, classes or outputs), and its weight."""
-    if criterion is None:
-        weight = tree.sums[:, 1]
-        mean: NDArray[np.float64] = base - tree.sums[:, ::2] / np.where(weight > 0, weight, 1.0)[:, None]
-        return mean, weight
+def _values(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each node predicts, float64 (nodes, classes or outputs), and its weight."""
+    if tree.moments is not None:
+        return tree.moments.mean, tree.moments.weight
     weight = tree.sums.sum(axis=1)
     return tree.sums / np.where(weight > 0, weight, 1.0)[:, None], weight
 
 
 def _within_bounds(
-    values: NDArray[np.float64], bounds: NDArray[np.float64], base: float | NDArray[np.float64], criterion: str | None
+    values: NDArray[np.float64], bounds: NDArray[np.float64], base: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """What nodes say where constraints are monotone: of two classes, the share of the second keeps to bounds."""
-    if criterion is None:
+    """What nodes predict where constraints are monotone: of two classes, the share of the second keeps to bounds."""
+    if base is not None:
         return np.clip(values, bounds[:, :1] + base, bounds[:, 1:] + base)
     second = np.clip(values[:, 1:], bounds[:, :1], bounds[:, 1:])
     return np.concatenate([1 - second, second], axis=1)
 
 
-def _impurities(
-    tree: Tree, values: NDArray[np.float64], weight: NDArray[np.float64], criterion: str | None
-) -> NDArray[np.float64]:
-    """Nodes' impurities; of a regression what their splits explain of them, as no silo tells squares of targets."""
+def _impurities(tree: Tree, values: NDArray[np.float64], criterion: str | None) -> NDArray[np.float64]:
+    """Nodes' impurities."""
+    if tree.moments is not None:
+        return tree.moments.impurity
     if criterion == "gini":
         gini: NDArray[np.float64] = 1 - (values**2).sum(axis=1)
         return gini
-    if criterion is not None:
-        logs: NDArray[np.float64] = np.log2(np.where(values > 0, values, 1.0))
-        entropy: NDArray[np.float64] = -(values * logs).sum(axis=1)
-        return entropy
-    return explained(tree) / np.where(weight > 0, weight, 1.0)
-
-
-def explained(tree: Tree) -> NDArray[np.float64]:
-    """The gains of each node's split and of all below it, float64 (nodes,)."""
-    total = tree.gain.astype(np.float64)
-    for node in np.flatnonzero(tree.feature != LEAF)[::-1].tolist():  # children stand further on
-        total[node] += total[tree.left[node]] + total[tree.left[node] + 1]
-    return total
+    logs: NDArray[np.float64] = np.log2(np.where(values > 0, values, 1.0))
+    entropy: NDArray[np.float64] = -(values * logs).sum(axis=1)
+    return entropy
 
 
 def _depth(tree: Tree) -> int:

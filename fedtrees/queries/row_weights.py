@@ -32,6 +32,8 @@ class Weights:
         Whether rows of weight k count as k rows.
     span : int
         Binary digits between the lightest and the heaviest weight; 0 where rows count several times instead.
+    target : int
+        What bounds a target.
     middles : tuple of int
         Of each column of y, the exponent that bounds half of its targets.
     """
@@ -42,6 +44,7 @@ class Weights:
     whole: bool = True
     span: int = 0
     middles: tuple[int, ...] = (LOWEST_EXPONENT,)
+    target: int = LOWEST_EXPONENT
 
     @property
     def all_one(self) -> bool:
@@ -107,13 +110,13 @@ def learn_weights(
     most = summary.rows * targets
     questions = [LabelExponents(most, labels), WholeWeights(most, labels, targets if labels is None else 1)]
     sizes, repeats = channel.totals(questions, everyone)
-    heaviest, middles = sizes.exponents[0], repeats.middle_exponents
+    heaviest, middles, largest = sizes.exponents[0], repeats.middle_exponents, repeats.target_exponent
     if not repeats.whole:
         counting = CountWeights(heaviest, whole=False, bits=count_bits(summary.rows, sizes.span))
         channel.tell(counting)
-        return Weights(summary.rows, sizes.exponents, counting.most, False, sizes.span, middles)
+        return Weights(summary.rows, sizes.exponents, counting.most, False, sizes.span, middles, largest)
     if repeats.rows == summary.rows:
-        return Weights(summary.rows, sizes.exponents, 1, middles=middles)
+        return Weights(summary.rows, sizes.exponents, 1, middles=middles, target=largest)
     counting = CountWeights(heaviest, whole=True)
     channel.tell(counting)
-    return Weights(repeats.rows, (0, repeats.target_exponent), counting.most, middles=middles)
+    return Weights(repeats.rows, (0, largest), counting.most, middles=middles, target=largest)

@@ -98,7 +98,8 @@ class R2Reweigher(Reweigher):
         exponent = channel.total(TreeErrors.of(tree, grid, rows, "exponents"), cohort)
         largest = channel.total(TreeErrors.of(tree, grid, rows, "buckets", exponent=exponent), cohort)
         asked = TreeErrors.of(tree, grid, rows, "losses", largest=largest, loss=LOSS_KINDS[self.loss])
-        error = channel.total(asked, cohort) / float(tree.sums[0, 1])
+        weight = tree.cover[0] if tree.moments is None else tree.moments.weight[0]
+        error = channel.total(asked, cohort) / float(weight)
         if error <= 0.0:
             self._kept(1.0, 0.0, done=True)
             return np.zeros(4, np.float32)

@@ -20,6 +20,7 @@ from fedtrees.queries.evaluation import Evaluation, Scored
 from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.queries.row_weights import Weights, learn_weights, summarise
 from fedtrees.queries.score_edges import Frequencies
+from fedtrees.queries.target_steps import TargetSteps
 from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.binning import category_cuts, global_cuts
 from fedtrees.trees.columns import Columns, NodeDraws
@@ -32,6 +33,7 @@ from fedtrees.trees.grower import Plan, grow
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
+from fedtrees.trees.moments import MANTISSA, MomentPlan, Moments
 from fedtrees.trees.newton import NewtonSums
 from fedtrees.trees.one_class import warn_if_constant, with_second_class
 from fedtrees.trees.position_bias import PositionBiases
@@ -44,6 +46,7 @@ from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
+    from fedtrees.core.query import Query
     from fedtrees.core.threads import Threads
 
 
@@ -83,13 +86,13 @@ class Settings:
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
     min_bin_rows: int = 1
 
-    def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads) -> Plan:
+    def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None) -> Plan:
         """How its trees grow."""
         return Plan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
             Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
             self.constraints, self.columns, self.thresholds, self.features_a_node,
-            self.trees_before,
+            self.trees_before, moments,
         )  # fmt: skip
 
 
@@ -128,11 +131,12 @@ class Ensemble:
         return self.trees if self.rare is None else [self.rare.expanded(tree) for tree in self.trees]
 
     def of_all_outputs(self) -> list[Tree]:
-        """The trees of outputs that are split alike, the outputs' sums of each side by side."""
+        """The trees of outputs that are split alike, the outputs' moments of each side by side."""
         if len(self.base_margin) == 1:
             return self.trees
         each = [self.trees[place :: self.parallel] for place in range(self.parallel)]
-        return [replace(own[0], sums=np.concatenate([tree.sums for tree in own], axis=1)) for own in each]
+        moments = [[tree.moments for tree in own if tree.moments is not None] for own in each]
+        return [replace(own[0], moments=Moments.of_outputs(parts)) for own, parts in zip(each, moments, strict=True)]
 
     @property
     def rounds(self) -> int:
@@ -293,7 +297,7 @@ def _start(
     evaluation = Evaluation.prepare(
         channel, everyone, settings.eval_names, settings.eval_metrics, labels, outputs, ForestScores, loss.name
     )
-    intercept, sums = start_margin(channel, everyone, weights, labels, settings)
+    intercept, sums, step = start_margin(channel, everyone, weights, labels, settings)
     base_margin = storable(intercept) if settings.inherited is None else settings.inherited.base_margin
     if settings.inherited is not None:
         channel.tell(settings.inherited)
@@ -309,7 +313,8 @@ def _start(
     )  # fmt: skip
     channel.tell(begin)
     most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)
-    plan = settings.plan(cuts, len(base_margin), most, threads)
+    moments = _moment_plan(settings, weights, step, base_margin.astype(np.float64), sums, most)
+    plan = settings.plan(cuts, len(base_margin), most, threads, moments)
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
@@ -320,6 +325,20 @@ def _start(
     if isinstance(loss, RankingLoss) and loss.positions:
         biases = PositionBiases.prepare(channel, loss, summary.rows, settings.bias_before)
     return _Start(plan, rule, grids, weights, quantile, evaluation, base_margin, rare, drawn, biases)
+
+
+def _moment_plan(
+    settings: Settings, weights: Weights, step: int | None, base: NDArray[np.float64], sums: NDArray[np.float64],
+    rows: int,
+) -> MomentPlan | None:  # fmt: skip
+    """How leaves' moments are asked for; None where trees are of classes, or boosted."""
+    if not settings.loss.asks_moments:
+        return None
+    low = min(weights.target if step is None else step, weights.target)
+    heavy = weights.exponents[0]
+    weight = None if settings.loss.reweighs else (0, 0) if weights.whole else (heavy - weights.span - MANTISSA, heavy)
+    centre = sums[1:] / sums[0] if settings.loss.asks_deviance else np.zeros(0)
+    return MomentPlan(rows, (low, weights.target), weight, weights.span, base, centre)
 
 
 def _share_drawn(subsample: float | int, rows: int) -> float:
@@ -346,14 +365,16 @@ def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | Non
 
 def start_margin(
     channel: Channel, everyone: Cohort, weights: Weights, labels: list[Any] | None, settings: Settings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The margins to start from, given or estimated, and the sums that `LabelSums` read."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int | None]:
+    """The margins to start from, given or estimated, the sums that `LabelSums` read, and what `TargetSteps` did."""
     loss = settings.loss
     outputs = loss.outputs(len(labels or ()), settings.targets)
     targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one is summed
     question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
     newton = NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0])
-    sums, *start = channel.totals([question, newton] if loss.starts_by_newton else [question], everyone)
+    steps = TargetSteps(weights.rows * targets)
+    more: list[Query] = [newton] if loss.starts_by_newton else [steps] if loss.asks_moments else []
+    sums, *start = channel.totals([question, *more], everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
@@ -361,12 +382,15 @@ def start_margin(
         warn_if_constant(sums, labels, loss)
     sums = sums if labels is None else with_second_class(sums, loss)
     if settings.base_score is not None:
-        return np.array([loss.link(own) for own in settings.base_score]), sums
+        return np.array([loss.link(own) for own in settings.base_score]), sums, None
     quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
-        return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums
-    margin = loss.newton(*start[0]) if start else loss.intercept(sums)
+        return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums, None
+    margin = loss.newton(*start[0]) if loss.starts_by_newton else loss.intercept(sums)
     if loss.starts_amid:
         bounds = np.ldexp(1.0, np.array(weights.middles))
         margin = np.clip(margin, -bounds, bounds)
-    return margin, sums
+    step = start[0] if loss.asks_moments else None
+    if step is not None:  # residuals are whole numbers of what targets are, and often exact on the grid
+        margin = np.ldexp(np.rint(np.ldexp(margin, -step)), step)
+    return margin, sums, step

@@ -21,6 +21,7 @@ from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import column_of, loss_of
 from fedtrees.trees.margins import first_margin
 from fedtrees.trees.row_draws import keys_of
+from fedtrees.trees.row_moments import RowMoments
 from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Boosting:
         self.answers = Reused(), Reused()  # what answers are written to that come in parts
         self._prepared: tuple[object, ...] = ()
         self.gradients = Gradients(self.loss, outputs, rows)
+        self.moments = RowMoments()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
         self._ranges: Ranges | None = None
         self.pieces: list[Ranges] = []  # of those rows, one a thread
@@ -132,7 +134,7 @@ class Boosting:
 
     def _add_round(self, silo: Silo, ranges: Ranges, round: int) -> None:
         shapes, values = self.forest[round]
-        levels = [self._levels(number, shape, ranges) for number, shape in enumerate(shapes)]
+        levels = [self.levels(number, shape, ranges) for number, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
             if self.loss.reweighs:
@@ -143,7 +145,7 @@ class Boosting:
                 return
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)
-                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self._output(k)])
+                kernels.add_leaves(self.bins, self.node[k], piece, levels[k], walk, value, self.margin[self.output(k)])
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))
 
@@ -156,7 +158,8 @@ class Boosting:
         self.words += [np.zeros_like(self.words[0]) for _ in digits[len(self.words) :]]
         scale_g, scale_h = grid.scales()
         kernel = None if grid.further or self.target.ndim > 1 else self.loss.kernel
-        least = np.int64(bool(grid.further) and self.loss.keeps_hessians)
+        most = 2.0 ** (kernels.STATISTIC_BITS_G + grid.extra)
+        least = np.int64(self.loss.keeps_gradients), np.int64(bool(grid.further) and self.loss.keeps_hessians)
         if kernel is None:
             self.gradients.fill(self, silo)
         else:
@@ -169,7 +172,9 @@ class Boosting:
                 if kernel is None:
                     below = sum(digits[place + 1 :])
                     for g, h, own in zip(*self.gradients.statistics, words, strict=True):
-                        loss_kernels.pack_statistics(g, h, piece, scale_g, scale_h, least, digits[place], below, own)
+                        loss_kernels.pack_statistics(
+                            g, h, piece, scale_g, scale_h, most, least, digits[place], below, own
+                        )
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -183,11 +188,11 @@ class Boosting:
 
     # -- within a tree --------------------------------------------------------------------------------------
 
-    def _output(self, tree: int) -> int:
+    def output(self, tree: int) -> int:
         """The output that a round's tree belongs to."""
         return tree // self.begin.parallel
 
-    def _levels(self, tree: int, shape: Shape, ranges: Ranges) -> int:
+    def levels(self, tree: int, shape: Shape, ranges: Ranges) -> int:
         """Levels that rows have to go down in a round's tree; to its root first, where they walked another."""
         walked = self._walked[tree]
         if walked is not None and not shape.extends(walked):
@@ -213,7 +218,7 @@ class Boosting:
         cuts, offsets = self.cuts, self.cuts.bin_offsets
         slot_of = self._slots(shape, build)
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
-        levels = self._levels(tree, shape, silo.ranges)
+        levels = self.levels(tree, shape, silo.ranges)
         words, further = self._words(silo, tree, extra), further_digits(extra)
         slots = len(build) * (-(-self.statistics_a_bin // 2))
         # words of few digits leave their accumulators room for more rows
@@ -253,13 +258,13 @@ class Boosting:
 
         It returns uint32 (any,) and int64 (nodes + 1,). All that needs the interpreter's lock is done here.
         """
-        slot_of, levels = self._slots(shape, build), self._levels(tree, shape, silo.ranges)
+        slot_of, levels = self._slots(shape, build), self.levels(tree, shape, silo.ranges)
         walk, node = shape.walk(self.bins), self.node[tree]
         order = np.empty(int((silo.ranges[:, 1] - silo.ranges[:, 0]).sum()), np.uint32)
         starts = np.empty(len(build) + 1, np.int64)
 
         def list_rows() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-            times = self._times(silo, tree)
+            times = self.times_drawn(silo, tree)
             node_kernels.list_rows(self.bins, times, node, silo.ranges, levels, walk, slot_of, starts, order)
             return order, starts
 
@@ -270,7 +275,7 @@ class Boosting:
         columns: NDArray[np.uint64], bins: NDArray[np.int64], sizes: NDArray[np.int64], out: Vector,
     ) -> None:  # fmt: skip
         """Write the sums of each bin of some nodes' own features to ``out``; see `node_kernels.sum_nodes`."""
-        flat, a_group, times = self.bins.reshape(-1), np.uint64(self.bins.shape[2]), self._times(silo, tree)
+        flat, a_group, times = self.bins.reshape(-1), np.uint64(self.bins.shape[2]), self.times_drawn(silo, tree)
         for words, digits in zip(self._digits(tree, extra), (0, *further_digits(extra)), strict=True):
             node_kernels.sum_nodes(
                 flat, a_group, words, digits, times, self.plane, order, starts, columns, bins, sizes,
@@ -282,7 +287,7 @@ class Boosting:
         log_keys: int, log_child: int,
     ) -> Vector:  # fmt: skip
         """What rows in some leaves miss their targets by, counted; see `loss_kernels.count_residuals`."""
-        output, levels, counts = self._output(tree), self._levels(tree, shape, silo.ranges), silo.counts()
+        output, levels, counts = self.output(tree), self.levels(tree, shape, silo.ranges), silo.counts()
         walk, nothing = shape.walk(self.bins), np.zeros(len(shape.feature), np.float32)
         target = column_of(self.target, output)
         unmoved = np.zeros(len(target), np.float32) if levels else self.margin[output]
@@ -303,7 +308,7 @@ class Boosting:
 
     def _digits(self, tree: int, extra: int) -> list[Vector]:
         """The words of a round's tree, by digits: those of its output."""
-        return [words[self._output(tree)] for words in self.words[: 1 + len(further_digits(extra))]]
+        return [words[self.output(tree)] for words in self.words[: 1 + len(further_digits(extra))]]
 
     def _words(self, silo: Silo, tree: int, extra: int) -> list[Vector]:
         """`_digits`, and 0 for the rows that the tree does not draw."""
@@ -315,7 +320,7 @@ class Boosting:
             self._drawn_for = tree
         return self._drawn
 
-    def _times(self, silo: Silo, tree: int) -> NDArray[np.uint8]:
+    def times_drawn(self, silo: Silo, tree: int) -> NDArray[np.uint8]:
         """How often a round's tree draws each row, kept while its trees grow; of no rows where all count once."""
         if self._ids is None:
             return np.zeros(0, np.uint8)

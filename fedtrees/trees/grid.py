@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from fedtrees.core.ring import WORD_BITS
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 
 MOST_EXTRA = 2 * STATISTIC_BITS_G  # three words together hold more than a float64 has
@@ -20,6 +21,11 @@ def further_digits(extra: int) -> tuple[int, ...]:
     """
     whole, rest = divmod(max(extra, 0), STATISTIC_BITS_G)
     return (STATISTIC_BITS_G,) * whole + ((rest,) if rest else ())
+
+
+def room_of(rows: int) -> int:
+    """The digits beyond one word's that the sums of so many rows have room for."""
+    return max(0, min(MOST_EXTRA, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
 
 
 class Grid(NamedTuple):

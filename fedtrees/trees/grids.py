@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort
-from fedtrees.core.ring import HIGHEST_EXPONENT, LOWEST_EXPONENT, WORD_BITS, Vector, exponent_of, largest_exponent
+from fedtrees.core.ring import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
 from fedtrees.queries.row_weights import Weights
-from fedtrees.trees.grid import MOST_EXTRA, Grid
+from fedtrees.trees.grid import MOST_EXTRA, Grid, room_of
 from fedtrees.trees.histogram import GradientExponents
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import Bounds, Loss, Moves, grid_of
@@ -29,11 +29,6 @@ LONE = 3  # as many of any size say nothing of the others, nor does what lies wi
 MOST_LOST = 24  # digits that a bound may lie above the truth before it is asked for instead
 LEAST_DIGITS = 5  # that the lightest row keeps of its weight, or training is refused
 CHOICES = (0, STATISTIC_BITS_G, MOST_EXTRA)  # digits beyond one word's
-
-
-def room_of(rows: int) -> int:
-    """The digits beyond one word's that the sums of so many rows have room for."""
-    return max(0, min(MOST_EXTRA, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
 
 
 def check_weights(loss: Loss, weights: Weights, rows: int) -> None:

@@ -39,7 +39,15 @@ def grow(
     growth = kind(plan, exponents, round)
     question = growth.ask_for_roots()
     histograms, *answers = channel.totals([question, *riders], cohort)
-    candidates = growth.begin(question, histograms)
+    candidates: Candidates | None = growth.begin(question, histograms)
+    while candidates is not None:
+        _split_on(growth, candidates, channel, cohort)
+        candidates = growth.settle(channel, cohort)
+    return growth.finished(), answers
+
+
+def _split_on(growth: Growth, candidates: Candidates, channel: Channel, cohort: Cohort) -> None:
+    """Split nodes and look at their children, until there is nothing more to split."""
     while len(candidates) or growth.unsettled:
         choice = growth.choose(candidates)
         if not len(choice.split) and not growth.unsettled:
@@ -55,4 +63,3 @@ def grow(
                 candidates = Candidates.joined([candidates, fresh])
         else:
             candidates = rest
-    return growth.finished(), answers

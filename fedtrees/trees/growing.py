@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.trees.moments import Moments
 from fedtrees.trees.tree import LEAF, Categories, Tree
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class GrowingTree:
         See `trees.tree.Tree`.
     path : list of int
         1 at the root, 2 p and 2 p + 1 at the children of p: a node's name whatever else has grown.
+    stalled : bool (nodes,)
+        Whether no split of a node gains anything though some are allowed; see `trees.stalled`.
+    differs : bool (nodes,)
+        Whether a node's targets are known to differ, so that it is split without gain.
+    moments : Moments, optional
+        Of trees of numbers that are grown.
     """
 
     def __init__(self, statistics: int = 2, kind: type[np.floating] = np.float32) -> None:
@@ -53,6 +60,8 @@ class GrowingTree:
         self.bounds = np.array([[-np.inf, np.inf]], kind)
         self.used: list[frozenset[int]] = [frozenset()]
         self.path = [1]
+        self.stalled, self.differs = np.zeros(1, bool), np.zeros(1, bool)
+        self.moments: Moments | None = None
         self.categories: Categories = {}
 
     def split(self, nodes: NDArray[np.int32], splits: Splits) -> NDArray[np.int32]:
@@ -70,6 +79,8 @@ class GrowingTree:
         self.left = np.append(self.left, np.full(more, LEAF, np.int32))
         self.gain = np.append(self.gain, np.zeros(more))
         self.sums = np.concatenate([self.sums, np.stack([splits.left, splits.right], axis=1).reshape(more, -1)])
+        self.stalled = np.append(self.stalled, np.zeros(more, bool))
+        self.differs = np.append(self.differs, np.zeros(more, bool))
         self.depth = np.append(self.depth, np.repeat(self.depth[nodes] + 1, 2))
         self.parent = np.append(self.parent, np.repeat(nodes, 2))
         return left
@@ -79,16 +90,21 @@ class GrowingTree:
         if constraints.is_monotone:
             own, left = self.bounds[nodes], self.left[nodes]
             predicted = [rule.predicted(self.sums[child], self.sums[0], units, own) for child in (left, left + 1)]
-            middle = (predicted[0] + predicted[1]) / np.float32(2)
-            direction = constraints.direction[self.feature[nodes]]
-            low, high = own[:, 0], own[:, 1]
-            rises, falls = direction > 0, direction < 0
-            below = np.stack([np.where(falls, middle, low), np.where(rises, middle, high)], axis=1)
-            above = np.stack([np.where(rises, middle, low), np.where(falls, middle, high)], axis=1)
-            self.bounds = np.concatenate([self.bounds, np.stack([below, above], axis=1).reshape(-1, 2)])
+            bounds = _of_children(own, predicted, constraints.direction[self.feature[nodes]])
+            self.bounds = np.concatenate([self.bounds, bounds.reshape(-1, 2)])
         if constraints.groups is not None:
             for node in nodes.tolist():
                 self.used += [self.used[node] | {int(self.feature[node])}] * 2
+
+    def constrain_again(self, direction: NDArray[np.int8], predicted: NDArray[np.float64]) -> None:
+        """Hand on what nodes must keep to, once it is known exactly what each predicts: float64 (nodes,)."""
+        for depth in range(int(self.depth.max())):
+            (nodes,) = np.nonzero((self.depth == depth) & (self.feature != LEAF))
+            left = self.left[nodes]
+            both = _of_children(
+                self.bounds[nodes], [predicted[left], predicted[left + 1]], direction[self.feature[nodes]]
+            )
+            self.bounds[left], self.bounds[left + 1] = both[:, 0], both[:, 1]
 
     def name(self, nodes: NDArray[np.int32]) -> None:
         """Name the children of split nodes; see ``path``."""
@@ -114,18 +130,46 @@ class GrowingTree:
         left = [place[int(self.left[node])] if split else LEAF for node, split in zip(old, inner, strict=True)]
         new.left = np.array(left, np.int32)
         new.categories = {place[node]: own for node, own in self.categories.items() if node in splits}
+        new.moments = None if self.moments is None else self.moments.take(np.array(old))
         return new
 
-    def finished(self, rule: Rule, units: Units) -> Tree:
-        """The tree with the values of its leaves."""
+    def finished(self, rule: Rule, units: Units, base: float = 0.0) -> Tree:
+        """The tree with the values of its leaves; where it has moments, means less a ``base``."""
         bounds = None
         if (
             len(self.bounds) == len(self.feature) and np.isfinite(self.bounds).any()
         ):  # a root alone has some in any case
             bounds = self.bounds[self.parent] if rule.bounded_as_parents else self.bounds
+        if self.moments is not None:
+            return self._of_moments(self.moments, bounds, base)
         value, h, sums = rule.values(self.sums, units, bounds), rule.mass(self.sums, units), rule.kept(self.sums, units)
         gain, cover = within(self.gain, rule.gains), within(h, np.float32)
         return Tree(
             self.feature, self.bin, self.default_left, self.left, value, gain, cover, self.categories, sums,
             np.zeros((0, 2)) if bounds is None else bounds.astype(np.float64),
         )  # fmt: skip
+
+    def _of_moments(self, moments: Moments, bounds: NDArray[np.floating] | None, base: float) -> Tree:
+        """The tree of numbers, exact means at its nodes."""
+        value, limits = moments.mean[:, 0] - base, np.zeros((0, 2))
+        if bounds is not None:
+            limits = bounds.astype(np.float64)
+            value = np.clip(value, limits[:, 0], limits[:, 1])
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+            return Tree(
+                self.feature, self.bin, self.default_left, self.left, value.astype(np.float32), self.gain,
+                within(moments.weight, np.float32).astype(np.float32), self.categories, bounds=limits, moments=moments,
+            )  # fmt: skip
+
+
+def _of_children(
+    own: NDArray[np.floating], predicted: list[NDArray[Any]], direction: NDArray[np.int8]
+) -> NDArray[np.floating]:
+    """What children must keep to, given what their parents must and what they predict: (nodes, 2, 2)."""
+    middle = (predicted[0] + predicted[1]) / np.float32(2)
+    low, high = own[:, 0], own[:, 1]
+    rises, falls = direction > 0, direction < 0
+    below = np.stack([np.where(falls, middle, low), np.where(rises, middle, high)], axis=1)
+    above = np.stack([np.where(rises, middle, low), np.where(falls, middle, high)], axis=1)
+    both: NDArray[np.floating] = np.stack([below, above], axis=1)
+    return both

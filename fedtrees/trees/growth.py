@@ -16,8 +16,9 @@ from fedtrees.trees.growing import GrowingTree, within
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
-from fedtrees.trees.split import Grounds, Limits, SplitRule, Units
-from fedtrees.trees.tree import Tree, flat_categories
+from fedtrees.trees.split import Grounds, Limits, SplitRule, Splits, Units
+from fedtrees.trees.stalled import ask_leaves, stalled_leaves, with_moments
+from fedtrees.trees.tree import LEAF, Tree, flat_categories
 
 if TYPE_CHECKING:
     from fedtrees.core.channel import Channel
@@ -29,6 +30,9 @@ class Growth:
 
     def __init__(self, plan: Plan, exponents: Grid, round: int):
         self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
+        self.first_grid = exponents  # what weights are told on that change from round to round
+        self.grids = dict.fromkeys(range(plan.trees), exponents)  # that trees were last looked at on
+        self.leaves: dict[int, Vector] = {}  # the digits of leaves' moments, by tree
         self.trees = [GrowingTree(plan.rule.statistics, plan.rule.gains) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
         if plan.columns is not None:
@@ -96,13 +100,18 @@ class Growth:
     def begin(self, question: Histograms, answer: Vector) -> Candidates:
         """Put the roots' histograms on the shelf, and look at the roots."""
         histograms = spread(question, answer, self.plan.cuts)
+        root = np.zeros(1, np.int32)
         for k, tree in enumerate(self.trees):
-            # any feature's bins hold every row once: the first that was asked for will do
-            first = int(self.columns[k].below(0, self.plan.max_depth)[0]) if self.columns else 0
-            bins = slice(*self.plan.cuts.bin_offsets[first : first + 2])
-            tree.sums[0] = histograms[k, :, bins].sum(axis=1)
+            tree.sums[:1] = self._whole(k, root, histograms[k : k + 1])
         roots = np.arange(len(self.trees), dtype=np.int32)
         return self.find(Frontier(roots, np.zeros(len(roots), np.int32), self.plan.shelf.put(histograms)))
+
+    def _whole(self, k: int, nodes: NDArray[np.int32], histograms: Vector) -> Vector:
+        """The sums of nodes of one tree that were asked for together, int64 (nodes, statistics)."""
+        # any feature's bins hold every row once: the first that was asked for will do
+        first = int(self._columns_for(k, nodes)[0]) if self.columns else 0
+        sums: Vector = histograms[:, :, slice(*self.plan.cuts.bin_offsets[first : first + 2])].sum(axis=2)
+        return sums
 
     def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
         """Ask for pairs of siblings, and look at them; ``taken`` are the places of histograms that are still needed."""
@@ -124,8 +133,18 @@ class Growth:
         totals = self._sums(frontier.tree, frontier.node)
         grounds = Grounds(plan.cuts, self.units, plan.threads, self._limits(frontier, totals))
         splits = plan.rule.splits(plan.shelf.histograms, frontier.places, totals, grounds)
-        (good,) = np.nonzero(splits.feature >= 0)
+        good = self._to_split(frontier, splits)
         return Candidates(frontier.take(good), splits.take(good))
+
+    def _to_split(self, frontier: Frontier, splits: Splits) -> NDArray[np.int64]:
+        """The nodes that have a split, by their places; those that gain nothing wait, unless their targets differ."""
+        there = splits.feature >= 0
+        if self.plan.moments is not None:
+            waits = there & (splits.gain <= 0) & ~self._of_nodes("differs", frontier.tree, frontier.node)
+            for k, node in zip(frontier.tree[waits], frontier.node[waits], strict=True):
+                self.trees[k].stalled[node] = True
+            there &= ~waits
+        return np.flatnonzero(there)
 
     def _limits(self, frontier: Frontier, totals: Vector) -> Limits:
         plan, constraints = self.plan, self.plan.constraints
@@ -211,6 +230,48 @@ class Growth:
         later = [place[node] for node in chosen if node not in now]
         return np.array([place[node] for node in now], np.int64), np.array(go_on, bool), np.array(later, np.int64)
 
+    # -- where nothing gains any more -----------------------------------------------------------------------
+
+    def settle(self, channel: Channel, cohort: Cohort) -> Candidates | None:
+        """Learn the moments of all leaves, and look again at some; None where there is nothing left to look at."""
+        plan = self.plan
+        if plan.moments is None:
+            return None
+        grown = {
+            k: tree
+            for k, tree in enumerate(self.trees)
+            if k not in self.leaves or len(self.leaves[k]) < np.count_nonzero(tree.feature == LEAF)
+        }
+        self.leaves |= ask_leaves(plan, grown, self.exponents, self.first_grid, channel, cohort)
+        stalled = stalled_leaves(plan, self.trees, self.leaves, self.grids, self.first_grid)
+        if stalled is None:
+            return None
+        self._go_to(stalled.grid)
+        for k, node in zip(stalled.tree, stalled.node, strict=True):
+            self.trees[k].stalled[node], self.trees[k].differs[node] = False, True
+        return self.look_again(stalled.tree, stalled.node, channel, cohort)
+
+    def look_again(
+        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
+    ) -> Candidates:
+        """Ask for nodes whose histograms are no longer there, tree after tree, and look at them."""
+        question = self._ask(of_tree, nodes)
+        histograms = spread(question, channel.total(question, cohort), self.plan.cuts)
+        for k in np.unique(of_tree).tolist():
+            own = of_tree == k
+            self.trees[k].sums[nodes[own]] = self._whole(k, nodes[own], histograms[own])
+        return self.find(Frontier(of_tree, nodes, self.plan.shelf.put(histograms)))
+
+    def _go_to(self, grid: Grid) -> None:
+        """Go on with another grid: of sums so far, only how heavy roots are is needed any more."""
+        finer = grid.extra - self.exponents.extra
+        self.exponents, self.units = grid, Units.of(grid)
+        for tree in self.trees:
+            if finer > 0:
+                tree.sums[:, 1] <<= finer
+            else:
+                tree.sums[:, 1] >>= -finer
+
     # -- splitting ------------------------------------------------------------------------------------------
 
     def split(self, parents: Candidates) -> NDArray[np.int32]:
@@ -262,12 +323,20 @@ class Growth:
     def finished(self) -> list[Tree]:
         """The trees."""
         plan, trees = self.plan, self.trees
+        if plan.moments is not None:
+            trees = with_moments(plan, trees, self.leaves, self.first_grid)
         if plan.best_first:
             kind = plan.rule.gains
             trees = [
                 tree.kept(best_first(tree.left, within(tree.gain, kind), {}, plan.max_leaves).split) for tree in trees
             ]
-        return [tree.finished(plan.rule, self.units) for tree in trees]
+        if plan.moments is None:
+            return [tree.finished(plan.rule, self.units) for tree in trees]
+        base = plan.moments.base
+        for tree in trees:
+            if plan.constraints is not None and plan.constraints.is_monotone and tree.moments is not None:
+                tree.constrain_again(plan.constraints.direction, tree.moments.mean[:, 0] - base[0])
+        return [tree.finished(plan.rule, self.units, float(base[k // plan.parallel])) for k, tree in enumerate(trees)]
 
 
 def _ends(counts: NDArray[np.int64] | list[int]) -> NDArray[np.int32]:

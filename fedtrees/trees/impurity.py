@@ -174,13 +174,9 @@ class Impurity:
         return Splits.joined(parts)
 
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
-        """What nodes say: the place of the heaviest class, the first of equals, or the mean of the targets."""
-        real = self.kept(sums, units)
-        if self.criterion not in OF_NUMBERS:
-            heaviest: NDArray[np.float32] = real.argmax(axis=1).astype(np.float32)
-            return heaviest
-        means: NDArray[np.float32] = self._predicted(real).astype(np.float32)
-        return means
+        """What nodes say: the place of the heaviest class, the first of equals; of numbers, see `trees.moments`."""
+        heaviest: NDArray[np.float32] = self.kept(sums, units).argmax(axis=1).astype(np.float32)
+        return heaviest
 
     def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.float64]:
         """The mean of the targets, or of two classes the share of the second."""

@@ -45,14 +45,18 @@ def _between(left, right, left_mass, right_mass):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _deviance_saved(on_left, on_right, left_mass, right_mass):
-    """Half of what a split saves of the Poisson deviance from the means; 0 where a child's targets are all 0.
+def _never_happens(left, right):
+    """Whether a child's targets, of which the sums are given below 0, are all 0.
 
-    Such a child predicts that nothing ever happens, and any row that is not 0 is infinitely unlikely there;
-    scikit-learn refuses it, too.
+    Such a child predicts that nothing ever happens, and any row that is not 0 is infinitely unlikely there: by the
+    Poisson deviance it is refused, as in scikit-learn.
     """
-    if on_left <= 0.0 or on_right <= 0.0:
-        return 0.0
+    return left >= 0.0 or right >= 0.0
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def _deviance_saved(on_left, on_right, left_mass, right_mass):
+    """Half of what a split saves of the Poisson deviance from the means, which are above 0."""
     apart, both = on_left * right_mass - on_right * left_mass, on_left + on_right
     saved = on_left * _log_of_more(apart / (both * left_mass)) + on_right * _log_of_more(-apart / (both * right_mass))
     return max(saved, 0.0)
@@ -62,12 +66,12 @@ def _deviance_saved(on_left, on_right, left_mass, right_mass):
 def _mean_saved(kind, left, right, left_mass, right_mass, noise):
     """What a split saves each of several outputs, in the mean; sums stand output after output.
 
-    Of squares it is told by how far the children's means are apart.
+    Of squares it is told by how far the children's means are apart. -1 where `_never_happens`.
     """
     saved, outputs = 0.0, len(left) // 2
     for k in range(0, len(left), 2):
-        if kind == POISSON and (left[k] >= 0.0 or right[k] >= 0.0):
-            return 0.0
+        if kind == POISSON and _never_happens(left[k], right[k]):
+            return -1.0
         left_mean, right_mean = left[k] / left_mass, right[k] / right_mass
         apart = (left_mean - right_mean) * (left_mean - right_mean)
         if not apart > noise * (left_mean * left_mean + right_mean * right_mean):
@@ -106,7 +110,7 @@ def _classes(sums):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _gain_of(kind, left_real, right_real, least, noise):
-    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light.
+    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light or refused.
 
     Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
     (1984), chapters 4 and 8. What masses times impurities lose by a split is told by how far the children are apart: a
@@ -127,6 +131,8 @@ def _gain_of(kind, left_real, right_real, least, noise):
             left_share, right_share = left_real[s] / left_mass, right_real[s] / right_mass
             apart += (left_share - right_share) * (left_share - right_share)
             size += left_share * left_share + right_share * right_share
+    if kind == POISSON and _never_happens(left_real[0], right_real[0]):
+        return -1.0
     if not apart > noise * size:
         return 0.0
     if kind == POISSON:
@@ -302,9 +308,9 @@ def best_splits(
         rows = any_rows[:width]
         _any_rows(own, rows)
         best_at, end, feature[node] = np.int64(0), np.int64(0), -1
-        # a node of several classes is split even where nothing is gained yet, as below it something may be; of numbers,
-        # nobody knows whether they differ
-        best = -1.0 if kind < SQUARED and _classes(total) > 1 else 0.0
+        # a node of several classes, or of numbers that may differ, is split even where nothing is gained yet, as below
+        # it something may be
+        best = -1.0 if kind >= SQUARED or _classes(total) > 1 else 0.0
         for place in range(n_columns):
             f = columns[node, place] if len(columns) else place
             at, end = end, end + offsets[f + 1] - offsets[f]

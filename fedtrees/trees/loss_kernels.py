@@ -153,12 +153,14 @@ def statistics(kind, parameter, margin, y, weight, ranges, g, h):
 
 
 @njit(nogil=True, cache=True)
-def pack_statistics(g, h, ranges, scale_g, scale_h, least, digits, below, words):
+def pack_statistics(g, h, ranges, scale_g, scale_h, most, least, digits, below, words):
     """Quantise gradients and hessians to one of the words that hold their digits.
 
     g, h: float64 (rows,), ranges: int64 (ranges, 2) IN
     scale_g, scale_h: float IN; of the grid with its extra digits
-    least: int IN; what a hessian that is not 0 is rounded to at the least: where it is 1, no row is without weight
+    most: float IN; what a gradient is rounded to at the most: rows of nodes that are not asked for may have larger ones
+    least: (int, int) IN; what a gradient below 0, and a hessian above, is rounded to at the least: where it is 1, no
+        row is without events, or without weight
     digits: int IN; of the word, which are from 0 to 2**digits - 1; 0 for the highest word, which has all that are left
         and is rounded down
     below: int IN; the digits that go to words below this one
@@ -168,9 +170,12 @@ def pack_statistics(g, h, ranges, scale_g, scale_h, least, digits, below, words)
     mask = (np.int64(1) << np.int64(digits)) - np.int64(1) if digits else np.int64(-1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
-            own_g, own_h = np.int64(np.rint(g[i] * scale_g)), np.int64(np.rint(h[i] * scale_h))
+            own_g = np.int64(min(max(np.rint(g[i] * scale_g), -most), most))
+            own_h = np.int64(np.rint(h[i] * scale_h))
+            if g[i] < 0.0:
+                own_g = min(own_g, -least[0])
             if h[i] > 0.0:
-                own_h = max(own_h, least)
+                own_h = max(own_h, least[1])
             words[i] = (((own_g >> shift) & mask) << half) + ((own_h >> shift) & mask)
 
 

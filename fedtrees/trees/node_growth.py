@@ -104,8 +104,7 @@ class NodeGrowth(Growth):
     def begin(self, question: Histograms, answer: Vector) -> Candidates:
         """Learn the roots' sums from their first features, which hold every row once, and look at the roots."""
         for root, tree in enumerate(self.trees):
-            own = self._own(answer, root, 0)
-            tree.sums[0] = own[:, : self.plan.cuts.n_bins[self.drawn[root, 0]]].sum(axis=1)
+            tree.sums[0] = self._whole_of(self._own(answer, root, 0), root)
         return self._find([answer])
 
     def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
@@ -113,8 +112,15 @@ class NodeGrowth(Growth):
         with closing(channel.parts(self.ask_for(pairs), cohort)) as parts:
             return self._find(parts)
 
-    def _find(self, parts: Iterable[Vector]) -> Candidates:
-        """The best splits of the nodes that were just asked for."""
+    def look_again(
+        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
+    ) -> Candidates:
+        """See `Growth`."""
+        with closing(channel.parts(self._ask(of_tree, nodes), cohort)) as parts:
+            return self._find(parts, anew=True)
+
+    def _find(self, parts: Iterable[Vector], anew: bool = False) -> Candidates:
+        """The best splits of the nodes that were just asked for; ``anew``, their sums are those of another grid."""
         nodes, found, first = self.nodes, [], 0
         totals = self._sums(nodes.tree, nodes.node)
         limits = replace(self._limits(nodes, np.zeros((0, 2), np.int64)), columns=self.drawn)
@@ -122,6 +128,9 @@ class NodeGrowth(Growth):
         for part in parts:
             last = int(np.searchsorted(self.starts, self.starts[first] + len(part)))
             own, start = slice(first, last), int(self.starts[first])
+            for node in range(first, last) if anew else ():
+                totals[node] = self._whole_of(self._own(part, node, start), node)
+                self.trees[nodes.tree[node]].sums[nodes.node[node]] = totals[node]
             grounds = Grounds(self.plan.cuts, self.units, self.plan.threads, limits.of(own))
             splits = self.plan.rule.splits(part, self.starts[own] - start, totals[own], grounds)
             found.append(splits)
@@ -132,8 +141,13 @@ class NodeGrowth(Growth):
         self.again = Frontier.joined([self.again, nodes.take(np.flatnonzero(hopeful))])
         self.again_tried = np.concatenate([self.again_tried, self.tried[hopeful]])
         splits = Splits.joined(found)
-        (good,) = np.nonzero(splits.feature >= 0)
+        good = self._to_split(nodes, splits)
         return Candidates(nodes.take(good), splits.take(good))
+
+    def _whole_of(self, own: Vector, node: int) -> Vector:
+        """The sums of a node that was just asked for: any feature's bins hold every row once."""
+        sums: Vector = own[:, : self.plan.cuts.n_bins[self.drawn[node, 0]]].sum(axis=1)
+        return sums
 
     def _own(self, part: Vector, node: int, start: int) -> Vector:
         """A node's integers, of a part of the answer that starts at ``start``: int64 (statistics, its bins)."""
@@ -143,7 +157,8 @@ class NodeGrowth(Growth):
     def _hopeful(self, totals: Vector) -> NDArray[np.bool_]:
         """Whether nodes may be split by features that they have not tried."""
         rule = self.plan.rule
-        impure = np.count_nonzero(totals, axis=1) > 1
+        # numbers may differ wherever there are any
+        impure = self.plan.moments is not None or np.count_nonzero(totals, axis=1) > 1
         hopeful: NDArray[np.bool_] = impure & ~self.tried.all(axis=1) & rule.divisible(rule.mass(totals, self.units))
         return hopeful
 

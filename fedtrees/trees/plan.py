@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.constraints import Constraints
+from fedtrees.trees.moments import MomentPlan
 from fedtrees.trees.shelf import Places, Shelf
 from fedtrees.trees.split import Rule, SplitRule, Splits
 from fedtrees.trees.tree import Cuts
@@ -51,6 +52,8 @@ class Plan:
         Which one threshold of each feature a node may try, as in extremely randomised trees; None where each is tried.
     trees_before : int
         Trees of the forest that grew before: draws are named by a tree's number among all.
+    moments : MomentPlan, optional
+        How leaves' moments are asked for, where trees of numbers are grown by impurity.
     """
 
     cuts: Cuts
@@ -68,6 +71,7 @@ class Plan:
     thresholds: NodeDraws | None = None
     features_a_node: int = 0
     trees_before: int = 0
+    moments: MomentPlan | None = None
 
     @property
     def trees(self) -> int:

@@ -57,5 +57,5 @@ class SharedGrowth(Growth):
         node[order], output[order] = np.arange(len(order))[:, None], np.arange(order.shape[1])
         each = splits.take(node)
         left, right = (own.reshape(len(order), order.shape[1], -1)[node, output] for own in (splits.left, splits.right))
-        (good,) = np.nonzero(each.feature >= 0)
+        good = self._to_split(frontier, each)
         return Candidates(frontier.take(good), replace(each, left=left, right=right).take(good))

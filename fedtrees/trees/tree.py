@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.errors import ProtocolError
+from fedtrees.trees.moments import Moments
 
 NO_BIN = 0xFFFF  # above every bin
 LEAF = -1  # the feature, and the left child, of a node that is not split
@@ -136,9 +137,11 @@ class Tree:
     categories : dict of int to int32 (any,)
         Of the nodes that ask for a categorical feature, the categories that go right.
     sums : float64 (nodes, statistics)
-        Of a tree that is not boosted, what each node's rows come to: classes' weights, or see `trees.impurity`.
+        Of a tree that is not boosted, the weight of each class; see `trees.impurity`.
     bounds : float64 (nodes, 2) or (0, 2)
         Where constraints are monotone, what each node may predict; see `split.Rule.predicted`.
+    moments : Moments, optional
+        Of a tree of numbers that is not boosted: means and impurities.
     """
 
     feature: NDArray[np.int32]
@@ -151,6 +154,7 @@ class Tree:
     categories: Categories = field(default_factory=dict)
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     bounds: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    moments: Moments | None = None
 
     @property
     def n_nodes(self) -> int:

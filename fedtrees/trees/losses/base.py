@@ -74,6 +74,9 @@ class Loss:
     takes_margins: ClassVar[bool] = True  # whether rows may start from margins of their own
     starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
     keeps_hessians: ClassVar[bool] = False  # whether a hessian, which has a floor, stays above 0 where a grid is fine
+    keeps_gradients: ClassVar[bool] = False  # whether a gradient stays below 0 however small it is
+    asks_moments: ClassVar[bool] = False  # whether leaves say exact means, and how far their targets are spread
+    asks_deviance: ClassVar[bool] = False  # whether by the Poisson deviance, too
     starts_amid: ClassVar[bool] = False  # whether margins start among most targets, however far out the mean lies
 
     def metric(self) -> str:

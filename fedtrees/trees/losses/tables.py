@@ -22,6 +22,7 @@ class Squares(SquaredError):
     name = "tree:squares"
     shares_splits = True
     takes_margins = False
+    asks_moments = True
     starts_amid = True
 
 
@@ -30,6 +31,8 @@ class Totals(Squares):
     """``tree:totals``: every bin holds the sums of targets, as they are and none below 0, and of weights."""
 
     name = "tree:totals"
+    asks_deviance = True
+    keeps_gradients = True
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
@@ -116,6 +119,7 @@ class AdaBoostR2(Loss):
 
     name = "tree:r2"
     takes_margins = False
+    asks_moments = True
     starts_amid = True
     reweighs = 4  # the largest error, the power of it that is the loss, the step of who errs by nothing, and of all
 

@@ -1,0 +1,126 @@
+"""Exact sums of targets and of their squares. Numba only; held to naive twins in the tests.
+
+A row's weight w, and its w * y, w * y**2 and, for the Poisson deviance, w * d(y), are whole numbers of some power of
+two. Each is written as digits of ``bits`` binary digits that are added up by themselves: the sum of rows is the sum of
+their digits, and carries wait until the server puts them together. So no sum is rounded, however far targets lie apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedtrees.core.compiled import njit
+from fedtrees.core.elementary import log
+from fedtrees.queries.kernels import BLOCK
+from fedtrees.trees.kernels import descend
+
+HALF = 24  # binary digits of a factor's parts: the product of two is exact, and room is left to shift its halves
+HALF_MASK = np.int64((1 << HALF) - 1)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _whole(x):
+    """A number above 0 that is not subnormal as an odd number of at most 53 binary digits, and a power of two."""
+    bits = np.float64(x).view(np.int64)
+    m = (bits & np.int64(0xFFFFFFFFFFFFF)) | np.int64(0x10000000000000)
+    lowest = (np.float64(m & -m).view(np.int64) >> np.int64(52)) - np.int64(1023)
+    return m >> lowest, (bits >> np.int64(52)) - np.int64(1075) + lowest
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_digits(a, b, low, bits, sign, digits):
+    """Add the product of two numbers above 0, in units of ``2 ** low``, to a row of digits. Returns whether it fits."""
+    (m, e), (n, f) = _whole(a), _whole(b)
+    mask, first = (np.int64(1) << np.int64(bits)) - np.int64(1), e + f - np.int64(low)
+    if first < 0:
+        return False
+    while n:
+        part, left, at = n & HALF_MASK, m, first
+        while left:
+            product = part * (left & HALF_MASK)
+            for half in range(2):
+                own = (product >> np.int64(HALF)) if half else product & HALF_MASK
+                if own:
+                    place, shift = divmod(at + half * HALF, np.int64(bits))
+                    moved = own << shift
+                    if place + 1 >= digits.shape[0] and (place >= digits.shape[0] or moved > mask):
+                        return False
+                    digits[place] += sign * (moved & mask)
+                    if moved > mask:
+                        digits[place + 1] += sign * (moved >> np.int64(bits))
+            left, at = left >> np.int64(HALF), at + HALF
+        n, first = n >> np.int64(HALF), first + HALF
+    return True
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def deviance(y, centre):
+    """Half the Poisson deviance of a target from a prediction above 0: y log(y / centre) - (y - centre)."""
+    if y <= 0.0:
+        return centre
+    apart = (y - centre) / centre
+    more = 1.0 + apart
+    if more < 0.5:
+        logarithm = log(y / centre)
+    else:  # near 1, as in `impurity_kernels`
+        logarithm = apart if more == 1.0 else log(more) * (apart / (more - 1.0))
+    return max(y * logarithm - (y - centre), 0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def row_digits(y, weight, counts, ranges, lows, bits, ends, centre, out):
+    """Write each row's moments as digits. Returns whether all fit.
+
+    y: float32 (rows,) IN
+    weight: float64 (rows,) or (1,) IN; one weight for all where there is one
+    counts: int64 (rows,) or (1,) IN; how often each row counts
+    ranges: int64 (ranges, 2) IN; the rows to do
+    lows: int64 (moments,) IN; the power of two that a moment's lowest digit is in units of
+    bits: int IN; of a digit
+    ends: int64 (moments,) IN; where a moment's digits end
+    centre: float IN; where the fourth moment, if there is one, measures the deviance from
+    out: int64 (rows, digits) OUT
+    """
+    step, own_count = np.int64(weight.shape[0] > 1), np.int64(counts.shape[0] > 1)
+    fine = True
+    for r in range(ranges.shape[0]):
+        for i in range(ranges[r, 0], ranges[r, 1]):
+            own, w, times = out[i], weight[i * step], counts[i * own_count]
+            own[:] = 0
+            target = np.float64(y[i])
+            size, sign = abs(target), -times if target < 0.0 else times
+            if w <= 0.0:
+                continue
+            fine &= _add_digits(w, 1.0, lows[0], bits, times, own[: ends[0]])
+            if size > 0.0:
+                fine &= _add_digits(w, size, lows[1], bits, sign, own[ends[0] : ends[1]])
+                fine &= _add_digits(w, size * size, lows[2], bits, times, own[ends[1] : ends[2]])
+            if ends.shape[0] > 3:
+                scale = np.int64((lows[3] - lows[0] + 1023) << np.int64(52)).view(np.float64)  # 2.0 ** of that
+                steps = np.rint(deviance(target, centre) / scale)
+                if steps > 0.0:
+                    fine &= _add_digits(w, steps * scale, lows[3], bits, times, own[ends[2] : ends[3]])
+    return fine
+
+
+@njit(nogil=True, cache=True)
+def sum_leaves(bins, node, ranges, levels, tree, slot_of, times, digits, out):
+    """Move rows down to their leaves, and add up the digits of each leaf's rows.
+
+    bins, node, ranges, levels, tree: as in `kernels.grow_level`
+    slot_of: int32 (nodes,) IN; the place of a leaf, -1 for other nodes
+    times: uint8 (rows,) or (0,) IN; how often a row counts, once where empty
+    digits: int64 (rows, digits) IN
+    out: int64 (leaves, digits) OUT, added to
+    """
+    flat = bins.reshape(-1)
+    for r in range(ranges.shape[0]):
+        for block in range(ranges[r, 0], ranges[r, 1], BLOCK):
+            end = min(block + BLOCK, ranges[r, 1])
+            descend(flat, bins.shape[2], node, block, end, levels, tree)
+            for i in range(block, end):
+                often = np.int64(times[i]) if times.shape[0] else np.int64(1)
+                slot = slot_of[node[i]]
+                if often and slot >= 0:
+                    for d in range(digits.shape[1]):
+                        out[slot, d] += often * digits[i, d]

@@ -1,0 +1,91 @@
+"""The moments of a silo's rows as digits, and their sums in the leaves of trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.ring import Vector
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.counts import pieces
+from fedtrees.trees import moment_kernels
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.losses import column_of
+from fedtrees.trees.moments import MomentScale
+from fedtrees.trees.tree import LEAF, Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.silo import Silo
+    from fedtrees.trees.boosting import Boosting
+
+Ranges = NDArray[np.int64]
+
+
+class RowMoments:
+    """The digits of rows, kept while their weights stay as they are."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._digits: list[Vector] = []  # of each output, int64 (rows, digits)
+
+    def sum_leaves(
+        self, silo: Silo, state: Boosting, trees: list[int], shapes: list[Shape], scale: MomentScale, weights: Grid,
+        centre: NDArray[np.float64],
+    ) -> Vector:  # fmt: skip
+        """The digits of some trees' leaves, leaf after leaf, flat; see `moment_kernels.sum_leaves`."""
+        digits = self._of_rows(silo, state, scale, weights, centre)
+        # all that needs the interpreter's lock
+        levels = [state.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
+        walks, slots = [shape.walk(state.bins) for shape in shapes], [_slots(shape) for shape in shapes]
+        times = [state.times_drawn(silo, tree) for tree in trees]
+
+        def add(task: tuple[int, Ranges]) -> Vector:
+            place, ranges = task
+            tree = trees[place]
+            out = np.zeros((int(slots[place].max()) + 1, sum(scale.digits)), np.int64)
+            moment_kernels.sum_leaves(
+                state.bins, state.node[tree], ranges, levels[place], walks[place], slots[place], times[place],
+                digits[state.output(tree)], out,
+            )  # fmt: skip
+            return out
+
+        if len(trees) > 1:  # each is one thread's: its leaves stay in the cache
+            return np.concatenate(silo.threads.map(add, [(place, silo.ranges) for place in range(len(trees))]), None)
+        nothing = np.zeros((int(slots[0].max()) + 1, sum(scale.digits)), np.int64)
+        return sum(silo.threads.map(add, [(0, piece) for piece in state.pieces]), nothing).reshape(-1)
+
+    def _of_rows(
+        self, silo: Silo, state: Boosting, scale: MomentScale, weights: Grid, centre: NDArray[np.float64]
+    ) -> list[Vector]:
+        """The moments of the rows asked, of each output: int64 (rows, digits)."""
+        reweighs = state.loss.reweighs > 0
+        key = scale, silo.silos_asked.tobytes(), len(state.forest) if reweighs else 0, centre.tobytes()
+        if key == self._key:
+            return self._digits
+        y, weight, rows = silo.targets(None), state.weight.astype(np.float64), state.margin.shape[1]
+        if reweighs:
+            state.gradients.fill(state, silo)
+            _, scale_h = weights.scales()
+            weight = np.rint(state.gradients.statistics[1, 0] * scale_h) / scale_h  # as histograms have it
+        counts = np.ones(1, np.int64) if state.repeats is None else state.repeats
+        digits = [np.zeros((rows, sum(scale.digits)), np.int64) for _ in range(len(state.margin))]
+        for output, out in enumerate(digits):
+            own, of = np.ascontiguousarray(column_of(y, output)), float(centre[output]) if len(centre) else 0.0
+
+            def write(piece: Ranges, own: Any = own, of: float = of, out: Vector = out) -> bool:
+                return bool(
+                    moment_kernels.row_digits(own, weight, counts, piece, scale.lows, scale.bits, scale.ends, of, out)
+                )
+
+            if not all(silo.threads.map(write, pieces(silo.ranges, silo.threads.n))):
+                raise ProtocolError("moments were asked for in digits that targets or weights are beyond")
+        self._key, self._digits = key, digits
+        return digits
+
+
+def _slots(shape: Shape) -> NDArray[np.int32]:
+    """The place of each node among the leaves, -1 for one that is split: int32 (nodes,)."""
+    is_leaf = shape.feature == LEAF
+    return np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
