@@ -119,6 +119,21 @@ def test_leaves_that_are_looked_at_again_are_those_of_every_partition(kind: str)
     assert all(own == told[0] for own in told) and ledgers[::2] == ledgers[1::2]
 
 
+@pytest.mark.slow_without_jit
+def test_a_tree_is_looked_at_again_whichever_others_grow_beside_it() -> None:
+    rng = np.random.default_rng(5)
+    X = rng.integers(0, 3, (60, 3)).astype(np.float32)
+    y = ((X[:, 0] + X[:, 1]) % 2 + 1.0) * np.repeat([1.0, 1e12, 1e25], [50, 7, 3])[rng.permutation(60)]
+    for kind in (FedForestRegressor, FedExtraTreesRegressor):
+        together = kind(6, max_features=1, max_depth=8).fit(X, y, row_id=np.arange(60))
+        grown = kind(2, max_features=1, max_depth=8, warm_start=True)
+        for trees in (2, 5, 6):
+            grown.set_params(n_estimators=trees).fit(X, y, row_id=np.arange(60))
+        for own, other in zip(together, grown, strict=True):
+            assert own.tree_.value.tolist() == other.tree_.value.tolist()
+            assert own.tree_.feature.tolist() == other.tree_.feature.tolist()
+
+
 # -- targets far from one another -------------------------------------------------------------------------------
 
 

@@ -99,6 +99,7 @@ def stalled_leaves(
     Law: of a tree, they and their grid depend on that tree alone, whichever others grow beside it.
 
     grids: the grid that each tree was last looked at on, which is replaced
+    weights: the grid that all trees were looked at on first
     """
     assert plan.moments is not None
     found: list[Stalled] = []
@@ -114,7 +115,7 @@ def stalled_leaves(
         heaviest = 2.0 ** plan.moments.weight_of(weights)[1]
         apart = np.sqrt(own.variance[own.differ].max(axis=1)) * heaviest
         far = _farthest(plan, own, weights, same)[own.differ] * heaviest
-        grid, told = _grid_for(apart, far, grids[place], room_of(plan.rows))
+        grid, told = _grid_for(apart, far, grids[place], weights, room_of(plan.rows))
         chosen = nodes[own.differ][told].astype(np.int32)
         tree = np.repeat(np.array(same, np.int32), len(chosen))
         found.append(Stalled(tree, np.tile(chosen, len(same)), grid))
@@ -128,17 +129,22 @@ def stalled_leaves(
 
 
 def _grid_for(
-    apart: NDArray[np.float64], far: NDArray[np.float64], grid: Grid, finest: int
+    apart: NDArray[np.float64], far: NDArray[np.float64], grid: Grid, first: Grid, finest: int
 ) -> tuple[Grid, NDArray[np.bool_]]:
-    """The grid to look at leaves on, and which of them have targets that lie apart there; those go first."""
-    told = apart >= STEPS * _step(grid)
+    """The grid to look at leaves on, and which of them: those whose targets lie apart there; others wait.
+
+    apart, far: float64 (leaves,); how far targets lie from each other in the mean, and from where margins start at the
+        most, times the largest weight
+    grid, first: the grid that the tree was looked at on last, and that all rows fit
+    finest: int; the digits beyond one word's that sums have room for
+    """
+    fit = far <= np.ldexp(1.0, grid.g) if grid.g < first.g else np.ones(len(far), bool)
+    told = fit & (apart >= STEPS * _step(grid))
     if told.any():
         return grid, told
-    finer = Grid(min(grid.g, exponent_of(float(far.max()))), grid.h, max(grid.extra, finest))
-    if _step(finer) >= _step(grid):
-        return grid, np.ones(len(apart), bool)  # there is nothing finer
+    finer = Grid(min(first.g, exponent_of(float(far.max()))), first.h, max(first.extra, finest))
     told = apart >= STEPS * _step(finer)
-    return finer, told if told.any() else np.ones(len(apart), bool)
+    return finer, told if told.any() else far == far.max()
 
 
 def _step(grid: Grid) -> float:
@@ -167,8 +173,10 @@ def _read(plan: Plan, tree: int, digits: Vector, weights: Grid) -> Moments:
     return Moments.read(digits, plan.moments.scale(weights), float(plan.moments.base[output]), of)
 
 
-def _farthest(moments: MomentPlan, own: Moments, weights: Grid, same: Sequence[int], plan: Plan) -> NDArray[np.float64]:
+def _farthest(plan: Plan, own: Moments, weights: Grid, same: Sequence[int]) -> NDArray[np.float64]:
     """What no target of a node is further from where margins start, float64 (nodes,)."""
+    moments = plan.moments
+    assert moments is not None
     base = moments.base[[tree // plan.parallel for tree in same]]
     rows = own.weight / moments.lightest(weights)  # at the most
     far: NDArray[np.float64] = (np.abs(own.mean - base) + np.sqrt(own.variance * rows[:, None])).max(axis=1)
