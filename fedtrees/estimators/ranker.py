@@ -209,9 +209,10 @@ class FedGBTRanker(FedGBT, XGBRanker):
         assert queries is not None
         order, starts = side_by_side(queries)
         margin = np.asarray(self.predict(X, silos=silos), np.float32)[order]
-        name = (metric_names(self.eval_metric) or [self._loss(None).metric()])[-1]
-        metric, params = metric_named(name), {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
-        return metric.read(metric.ask(Rows("rank:ndcg", margin[None], relevance[order], None, 0, params, starts)))
+        loss = self._loss(None)
+        metric = metric_named((metric_names(self.eval_metric) or [loss.metric()])[-1], loss.name)
+        params = {"ndcg_exp_gain": self.ndcg_exp_gain is not False}
+        return metric.read(metric.ask(Rows(loss.name, margin[None], relevance[order], None, 0, params, starts)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -55,9 +55,6 @@ class Rows:
             decided: Floats = (self.margin[0] > 0).astype(np.float32)
             return decided
         out: Floats = self.margin[0].copy()
-        if self.objective == "binary:hinge":
-            out[:] = out > 0
-            return out
         if self.objective not in _LOGISTIC + _EXPONENTIAL:
             return out
         transform = kernels.sigmoid if self.objective in _LOGISTIC else kernels.exponential
