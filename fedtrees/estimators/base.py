@@ -361,7 +361,7 @@ class FedGBT(Personalizes):
         left = monitor.callbacks.end()
         self.ledger_ = channel.ledger
         booster: xgboost.Booster = export(ensemble) if left is model else left
-        booster.set_attr(**model.attributes)
+        booster.set_attr(**model.attributes())
         self._hold(booster, schema, asked.split_on_silo)
         self._note(monitor)
         return self

@@ -30,7 +30,7 @@ class GrowingModel:
     def __init__(self, export: Callable[[Ensemble], xgboost.Booster], learning_rate: float, before: int = 0):
         self.before = before
         self.learning_rate = learning_rate
-        self.attributes: dict[str, str] = {}
+        self._noted: dict[str, str] = {}
         self._export = export
         self._ensemble: Ensemble | None = None
         self._booster: xgboost.Booster | None = None
@@ -64,13 +64,17 @@ class GrowingModel:
     def set_attr(self, **attributes: Any) -> None:
         """Note something that is saved with the model; None takes it off."""
         for name, value in attributes.items():
-            self.attributes.pop(name, None)
+            self._noted.pop(name, None)
             if value is not None:
-                self.attributes[name] = str(value)
+                self._noted[name] = str(value)
 
     def attr(self, name: str) -> str | None:
         """What was noted, or None."""
-        return self.attributes.get(name)
+        return self._noted.get(name)
+
+    def attributes(self) -> dict[str, str]:
+        """All that was noted."""
+        return dict(self._noted)
 
     def num_boosted_rounds(self) -> int:
         """Rounds so far."""
@@ -93,7 +97,7 @@ class GrowingModel:
             raise ParameterError("there is no tree yet, so there is no Booster for a callback to look at.")
         if self._booster is None:
             self._booster = self._export(self._ensemble)
-            self._booster.set_attr(**self.attributes)
+            self._booster.set_attr(**self._noted)
         return self._booster
 
 
