@@ -199,7 +199,7 @@ def test_an_answer_of_another_length_is_refused(body: bytes) -> None:
         opened([Some(2, 2**20)], body)
 
 
-@pytest.mark.parametrize("places", [[3, 3], [4, 3], [50, 51], [2**32 - 1, 3], [3, 2**32 - 2]])
+@pytest.mark.parametrize("places", [[3, 3], [4, 3], [3, 50], [50, 51], [2**32 - 1, 3], [3, 2**32 - 2]])
 def test_places_that_there_are_not_are_refused(places: list[int]) -> None:
     body = struct.pack("<I2I2b", 2, *places, 1, 1)
     with pytest.raises(ProtocolError, match="silo 'mayo': an answer to Some with places that there are not"):

@@ -1,0 +1,164 @@
+"""Schemas, calls, groups and samplers exactly where one more or one less would be another answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from fedtrees import DataError, FedGBTClassifier, LocalFederation, Period, SchemaError, Silo
+from fedtrees.core.channel import Call, Log
+from fedtrees.core.features import read_features
+from fedtrees.core.labels import joined_labels
+from fedtrees.core.queries import ids_of_groups, rows_to_keep
+from fedtrees.core.query import Query
+from fedtrees.core.table import agree
+
+
+class Whole(Query, frozen=True, eq=False):
+    """Of which every silo is needed."""
+
+
+class Part(Query, frozen=True, eq=False):
+    """Of which some will do."""
+
+    partial = True
+
+
+def test_a_call_is_partial_if_all_its_questions_are() -> None:
+    log = Log(bytes(16))
+    said = [
+        Call(log, 0, own).partial
+        for own in ([Part()], [Part(), Part()], [Part(), Whole()], [Whole(), Part()], [Whole()])
+    ]
+    assert said == [True, True, False, False, False]
+
+
+def test_days_begin_earlier_in_silos_that_stand_later() -> None:
+    there = np.array([Period(length=6, present=2)(round, 3) for round in range(6)])
+    # silo 0 in rounds 0 and 1, silo 1 two rounds earlier, silo 2 four
+    assert there.T.astype(int).tolist() == [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 0, 0]]
+    assert Period(3, 3)(1, 4).all() and Period(1, 1)(5, 2).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "n", "fine"),
+    [
+        ([2, 1], 3, True),
+        ([2, 0, 1], 3, False),
+        ([2, 1], 4, False),
+        ([2, 2], 3, False),
+        ([2.5, 0.5], 3, False),
+        ([-1, 4], 3, False),
+        ([[3]], 3, False),
+    ],
+)
+def test_groups_have_rows_and_theirs_are_all(group: Any, n: int, fine: bool) -> None:
+    if fine:
+        assert ids_of_groups(group, n).tolist() == [0, 0, 1]
+    else:
+        with pytest.raises(DataError, match=r"^group"):
+            ids_of_groups(group, n)
+
+
+def test_rows_of_a_query_stand_side_by_side_in_their_order_silo_by_silo() -> None:
+    queries, silos = np.uint64([7, 1, 7, 1, 7, 1]), np.array([1, 1, 0, 0, 1, 1])
+    assert rows_to_keep(None, queries, silos).tolist() == [3, 2, 1, 5, 0, 4]
+    assert rows_to_keep(None, queries).tolist() == [1, 3, 5, 0, 2, 4]
+    assert rows_to_keep(np.float32([1, 0, 1, 1, 1, 1]), queries).tolist() == [3, 5, 0, 2, 4]
+    assert rows_to_keep(np.float32([1, 0, 1, 1, 1, 1]), None).tolist() == [0, 2, 3, 4, 5]
+    assert rows_to_keep(np.ones(6, np.float32), None) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "fine"),
+    [
+        ([-1], [2**63 - 1], True),
+        ([-1], [2**63], False),
+        ([0], [2**63], True),
+        ([0.0], [2**53], True),
+        ([0.0], [2**53 + 1], False),
+        ([0.0], [-(2**53)], True),
+        ([0.0], [-(2**53) - 1], False),
+        ([True], [2**64 - 1], True),
+    ],
+)
+def test_labels_of_two_silos_that_one_type_holds(one: list[Any], two: list[Any], fine: bool) -> None:
+    for parts in ([("a", one), ("b", two)], [("b", two), ("a", one)]):
+        if fine:
+            assert joined_labels(parts) == sorted([*one, *two])
+        else:
+            with pytest.raises(SchemaError, match=r"^silo 'a', unlike silo 'b': y holds "):
+                joined_labels(parts)
+
+
+def test_silos_without_rows_have_no_number_of_targets() -> None:
+    none, two = Silo("a", np.zeros((0, 1)), []), Silo("b", np.zeros((2, 1)), np.zeros((2, 2)))
+    schemas = [(own.name, own.schema(False)) for own in (none, two)]
+    assert [own.targets for _, own in schemas] == [0, 2]
+    assert agree(schemas).targets == agree(schemas[::-1]).targets == 2 and agree(schemas[:1]).targets == 1
+    one = Silo("c", np.zeros((2, 1)), np.zeros(2)).schema(False)
+    with pytest.raises(SchemaError, match=r"^silo 'c', unlike silo 'b': y has 1 columns, not 2"):
+        agree([*schemas, ("c", one)])
+    with pytest.raises(SchemaError, match=r"^silo 'b', unlike silo 'c': y has 2 columns, not 1"):
+        agree([("c", one), *schemas])
+
+
+def test_widths_of_whole_categories_are_those_of_silos_that_have_some() -> None:
+    def schema(dtype: Any) -> Any:
+        column = (
+            pd.Series([None, None], dtype="category")
+            if dtype is None
+            else pd.Series([1, 2], dtype=dtype).astype("category")
+        )
+        return Silo("s", pd.DataFrame({"a": column}), [0, 1]).schema(False)
+
+    of = {
+        name: (name, schema(dtype))
+        for name, dtype in (("none", None), ("i1", "i1"), ("i4", "i4"), ("i8", "i8"), ("i1 too", "i1"))
+    }
+    assert schema("i4").widths == {"a": 32} and schema("i2").widths == {"a": 16} and schema("i8").widths == {}
+    assert agree([of["i1"], of["none"]]).widths == agree([of["none"], of["i1"], of["i1 too"]]).widths == {"a": 8}
+    for different in (["i1", "i4"], ["i1", "i8"], ["i8", "i8"]):
+        assert agree([of[name] for name in different]).widths == {}
+
+
+@pytest.mark.parametrize("row", [0, 65_535, 65_536, 65_537])
+def test_infinities_are_found_and_placed_in_any_row(row: int) -> None:
+    X = np.zeros((65_540, 2), np.float32)
+    X[row, 1] = -np.inf
+    silos = np.where(np.arange(len(X)) == row, "odd", "plain")
+    with pytest.raises(DataError, match=rf"^column 'f1' is infinity .* in row {row}; make it a number"):
+        read_features(X)
+    with pytest.raises(DataError, match=rf"^silo 'odd': column 'f1' is infinity .* in row {row}"):
+        read_features(X, silos=silos)
+
+
+@pytest.mark.parametrize("form", ["csr_array", "csc_array", "coo_array", "bsr_array"])
+def test_entries_that_stand_twice_are_summed_in_any_form(form: str) -> None:
+    rows, columns, values = [0, 0, 2, 1, 1], [1, 1, 0, 2, 2], [1.0, 2, 5, 3, -3]
+    matrix = getattr(scipy.sparse, form)(scipy.sparse.coo_array((values, (rows, columns)), shape=(3, 3)))
+    if form == "csr_array":
+        matrix = scipy.sparse.csr_array(
+            (np.array([1.0, 2, 3, -3, 5]), np.array([1, 1, 2, 2, 0]), np.array([0, 2, 4, 5]))
+        )
+    for missing, gap in ((np.nan, np.nan), (0, np.nan)):
+        found, _ = read_features(matrix, missing=missing)
+        zero = 0 if np.isnan(missing) else gap  # held, as 3 less 3 is
+        expected = np.array([[gap, 3, gap], [gap, gap, zero], [5, gap, gap]])
+        np.testing.assert_array_equal(np.nan_to_num(found, nan=-9), np.nan_to_num(expected, nan=-9))
+    found, _ = read_features(matrix, absent=0)
+    np.testing.assert_array_equal(found, [[0, 3, 0], [0, 0, 0], [5, 0, 0]])
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_ledgers_begin_with_what_the_schemas_take(mode: str) -> None:
+    silos = [Silo(name, np.eye(4), [0, 1, 0, 1], n_jobs=1) for name in ("a", "b")]
+    model = FedGBTClassifier(1, n_jobs=1).fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
+    first = model.ledger_.entries[0]
+    assert first.kind == "Schema" and first.over_all(first.up) > 0 and first.over_all(first.down) == 0
+    assert first.integers == 0 and first.cohort.tolist() == [0, 1]
+    assert model.ledger_.bytes_up == sum(entry.over_all(entry.up) for entry in model.ledger_.entries)
