@@ -1,0 +1,62 @@
+"""Scores of rows unlike those of training: beyond all cuts, missing where none was, of many outputs and trees.
+
+What silos score by bins is held to what the saved model predicts by values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedtrees import FedGBTClassifier, FedGBTRegressor
+
+RNG = np.random.default_rng(0)
+
+
+def log_loss(y: NDArray[np.int64], p: NDArray[np.floating]) -> float:
+    return float(-np.log(p[np.arange(len(y)), y].astype(np.float64)).mean())
+
+
+@pytest.mark.parametrize("values", [3, 254, 255, 256, 257])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_rows_beyond_all_cuts_and_missing_where_none_was_go_as_in_the_model(values: int, gaps: bool) -> None:
+    """At the ends of a byte: bins of values, of the missing, and of what lies beyond both."""
+    X = np.tile(np.arange(values, dtype=np.float32), 3)[:, None]
+    y = (np.sin(X[:, 0]) > 0).astype(int)
+    if gaps:
+        X[::7] = np.nan
+    given: dict[str, Any] = {"n_estimators": 3, "max_depth": 8, "max_bin": 256 + 2, "min_child_weight": 0, "n_jobs": 1}
+    other = np.float32([np.nan, -1e9, -1, 0, 1, values - 2, values - 1, values, values + 1, 1e9])[:, None]
+    labels = np.arange(10) % 2
+    model = FedGBTClassifier(**given).fit(X, y, eval_set=[(other, labels), (X, y)], silos=np.arange(len(X)) % 2)
+    for place, (rows, own) in enumerate([(other, labels), (X, y)]):
+        expected = log_loss(own, model.predict_proba(rows))
+        assert model.evals_result_[f"validation_{place}"]["logloss"][-1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_trees_side_by_side_of_many_classes_score_as_the_model_does(parallel: int) -> None:
+    X = RNG.integers(0, 9, (120, 3)).astype(np.float32)
+    y = (X[:, 0] // 3).astype(int)
+    model = FedGBTClassifier(
+        3, max_depth=2, num_parallel_tree=parallel, subsample=0.7, random_state=1, n_jobs=1, eval_metric="mlogloss"
+    ).fit(X[:80], y[:80], eval_set=[(X[80:], y[80:])], silos=np.arange(80) % 2)  # fmt: skip
+    for rounds in (1, 2, 3):
+        p = model.predict_proba(X[80:], iteration_range=(0, rounds))
+        score = model.evals_result_["validation_0"]["mlogloss"][rounds - 1]
+        assert score == pytest.approx(log_loss(y[80:], p), rel=1e-6)
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_several_targets_are_scored_by_the_weight_of_their_row(parallel: int) -> None:
+    X = RNG.integers(0, 9, (120, 3)).astype(np.float32)
+    y = np.column_stack([X[:, 0], X[:, 1] ** 2, RNG.normal(size=120)])
+    weight = np.linspace(0.1, 5, 40)
+    model = FedGBTRegressor(2, max_depth=2, num_parallel_tree=parallel, n_jobs=1)
+    model.fit(X[:80], y[:80], eval_set=[(X[80:], y[80:], weight)], silos=np.arange(80) % 2)
+    error = (model.predict(X[80:]).astype(np.float64) - y[80:]) ** 2
+    expected = np.sqrt((error * weight[:, None]).sum() / (3 * weight.sum()))
+    assert model.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(expected, rel=1e-6)
