@@ -371,7 +371,10 @@ def start_margin(
     outputs = loss.outputs(len(labels or ()), settings.targets)
     targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one is summed
     question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
-    newton = NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0])
+    newton = NewtonSums(
+        loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0],
+        loss.newton_exponent(*weights.exponents),
+    )  # fmt: skip
     steps = TargetSteps(weights.rows * targets)
     more: list[Query] = [newton] if loss.starts_by_newton else [steps] if loss.asks_moments else []
     sums, *start = channel.totals([question, *more], everyone)

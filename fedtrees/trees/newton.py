@@ -14,7 +14,7 @@ from fedtrees.trees.losses import Params, gradients, loss_of
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
 
-LARGEST_EXPONENT = 8  # the losses that start so have gradients and hessians below 2**8 at a margin of 0
+LARGEST_EXPONENT = 8  # the losses that start so have hessians below 2**8 at a margin of 0
 
 
 class NewtonSums(Query, frozen=True, eq=False):
@@ -29,6 +29,8 @@ class NewtonSums(Query, frozen=True, eq=False):
         Rows of the federation, each as often as it counts.
     weight_exponent : int
         With every weight at most ``2 ** weight_exponent``.
+    gradient_exponent : int
+        With every gradient, times its weight, at most ``2 ** gradient_exponent``; see `losses.Loss.newton_exponent`.
     """
 
     objective: str
@@ -37,10 +39,15 @@ class NewtonSums(Query, frozen=True, eq=False):
     outputs: int
     rows: int
     weight_exponent: int
+    gradient_exponent: int
 
     @property
-    def _grid(self) -> tuple[int, int]:
-        return LARGEST_EXPONENT + self.weight_exponent, step_bits(self.rows)
+    def _exponents(self) -> tuple[int, int]:
+        return self.gradient_exponent, LARGEST_EXPONENT + self.weight_exponent
+
+    @property
+    def _bits(self) -> int:
+        return step_bits(self.rows)
 
     def size(self) -> int:
         """See `Query`."""
@@ -48,7 +55,7 @@ class NewtonSums(Query, frozen=True, eq=False):
 
     def bound(self) -> int:
         """See `Query`."""
-        return self.rows << self._grid[1]
+        return self.rows << self._bits
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -58,10 +65,13 @@ class NewtonSums(Query, frozen=True, eq=False):
         y = y[rows]
         times = np.ones(1, np.float32) if weight is None or counts is not None else weight[rows]
         parts = gradients(loss, np.zeros((self.outputs, len(y)), np.float32), y)
-        whole = [quantise(part * times, *self._grid) for part in parts]
+        whole = [quantise(part * times, e, self._bits) for part, e in zip(parts, self._exponents, strict=True)]
         return np.concatenate([(own if counts is None else own * counts[rows]).sum(axis=1) for own in whole])
 
     def read(self, total: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The sums as real numbers, float64 (outputs,) each."""
-        g, h = np.array([restore(own, *self._grid) for own in total]).reshape(2, -1)
+        g, h = (
+            np.array([restore(own, exponent, self._bits) for own in part])
+            for part, exponent in zip(total.reshape(2, -1), self._exponents, strict=True)
+        )
         return g, h

@@ -137,6 +137,13 @@ class Loss:
         """Where margins start, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
         return -g / np.maximum(h, 1e-6)
 
+    def newton_exponent(self, weight: int, target: int) -> int:
+        """An exponent that bounds gradients at margins of 0, weights included, of a loss that starts by a Newton step.
+
+        weight, target: the exponents that bound weights, and weights times targets
+        """
+        return weight + 8  # |log(1 + y)| of float32 is below 2**8
+
     def link(self, base_score: float) -> float:
         """The margin of a base score, which is in the units of a prediction."""
         return base_score

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedtrees.core.ring import exponent_of
 from fedtrees.core.table import Table
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
@@ -65,6 +66,10 @@ class PseudoHuber(Loss):
     def parameter(self, output: int) -> float:
         """See `Loss`."""
         return float(np.float32(self.huber_slope))  # as XGBoost keeps it
+
+    def newton_exponent(self, weight: int, target: int) -> int:
+        """See `Loss`."""
+        return min(exponent_of(self.parameter(0)) + weight, target)
 
     def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
         """See `Loss`."""
