@@ -1,0 +1,157 @@
+"""Facts and questions of a training that contradict themselves are refused, each alone, and what is whole is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, changed, told
+
+from fedtrees import DataError, ProtocolError, Silo
+from fedtrees.core.holdout import HoldOut
+from fedtrees.trees import kernels
+from fedtrees.trees.facts import Aim, Begin
+from fedtrees.trees.grid import MOST_EXTRA, Grid
+from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.kernels import STATISTIC_BITS_G
+from fedtrees.trees.tree import cuts_up
+
+THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {},
+        {"objective": "multi:softprob", "base_margin": TWO},
+        {"objective": "multi:softprob", "labels": THREE, "base_margin": np.zeros(3, np.float32)},
+        {"objective": "reg:squarederror", "labels": None},
+        {"objective": "tree:gini", "labels": [0.0, 1.0]},
+        {"bootstrap": True, "subsample": 16.0},
+        {"bootstrap": True, "class_draws": np.array([1.0, 4.0])},
+        {"subsample": 1e-9},
+    ],
+    ids=str,
+)
+def test_beginnings_that_are_whole(fine: dict[str, Any]) -> None:
+    assert told(changed(BEGIN, **fine)).state is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"labels": THREE}, "margins of 1 outputs are not those of binary:logistic of 3 labels"),
+        ({"labels": []}, "0 labels are not those of binary:logistic"),
+        ({"objective": "reg:squarederror"}, "2 labels are not those of reg:squarederror"),
+        ({"objective": "tree:gini", "labels": []}, "0 labels are not those of tree:gini"),
+        ({"objective": "multi:softprob", "base_margin": np.zeros(3, np.float32)}, "margins of 3 outputs"),
+        ({"objective": "multi:softprob"}, "margins of 1 outputs are not those of multi:softprob of 2 labels"),
+        ({"objective": "reg:squarederror", "labels": None, "base_margin": TWO}, "margins of 2 outputs .* of 1 targets"),
+        ({"subsample": 1.5}, "rows are drawn several times, or by class, and without bootstrap"),
+        ({"class_draws": np.ones(2)}, "rows are drawn several times, or by class, and without bootstrap"),
+        ({"subsample": 0.0}, "trees a round, of a share of"),
+        ({"bootstrap": True, "subsample": 16.01}, "trees a round, of a share of"),
+        ({"bootstrap": True, "class_draws": np.ones(3)}, "rows of 2 classes are drawn as those of 3"),
+        ({"bootstrap": True, "class_draws": np.array([1.0, 4.01])}, "or too often"),
+        ({"bootstrap": True, "class_draws": np.array([1.0, 0.0])}, "or too often"),
+        ({"parallel": 0}, "0 trees a round"),
+        ({"objective": "reg:nothing"}, "not known here"),
+    ],
+    ids=str,
+)
+def test_beginnings_that_contradict_themselves(wrong: dict[str, Any], text: str) -> None:
+    with pytest.raises(ProtocolError, match=text):
+        told(changed(BEGIN, **wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"value": np.zeros(2, np.float32)}, "trees whose arrays have other lengths than they say"),
+        ({"value": np.zeros(4, np.float32)}, "trees whose arrays have other lengths than they say"),
+        ({"steps": np.zeros(1, np.float32)}, "1 steps of weights, for a loss that takes 0"),
+        ({"ends": np.int32([3, 3])}, "or of other outputs than they were for"),
+        ({"ends": np.int32([2])}, "other lengths"),
+    ],
+    ids=str,
+)
+def test_finished_trees_that_contradict_themselves(wrong: dict[str, Any], text: str) -> None:
+    silo = told(BEGIN)
+    STUMP.fact().apply(silo)
+    with pytest.raises(ProtocolError, match=text):
+        changed(STUMP.fact(), **wrong).apply(silo)
+    assert len(silo.state.forest) == len(silo.state.steps) == 1
+
+
+def question(**other: Any) -> Histograms:
+    """Of two features of the root."""
+    fields: dict[str, Any] = {"columns": np.int32([0, 1]), "column_ends": np.int32([2]), "column_bins": np.int32([9])}
+    return changed(STUMP.question([0]), **fields | other)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"column_bins": np.int32([8])}, "of features that there are not, or of other bins"),
+        ({"column_bins": np.int32([9, 9])}, "of other trees' features"),
+        ({"columns": np.int32([1, 0])}, "of features that there are not, or of other bins"),
+        ({"columns": np.int32([0, 0]), "column_bins": np.int32([10])}, "of features that there are not, or of other"),
+        ({"columns": np.int32([0, FEATURES])}, "of features that there are not, or of other bins"),
+        ({"columns": np.int32([-1, 1])}, "of features that there are not, or of other bins"),
+        ({"column_ends": np.int32([1])}, "of other trees' features"),
+        ({"build_ends": np.int32([0])}, "of no nodes, or of other trees'"),
+        ({"build": np.zeros(0, np.int32), "build_ends": np.int32([0])}, "of no nodes, or of other trees'"),
+        ({"exponents": Grid(0, -2, MOST_EXTRA + 1)}, "more digits than a word holds"),
+        ({"exponents": Grid(0, -2, -STATISTIC_BITS_G - 1)}, "more digits than a word holds"),
+        ({"statistics": 3}, "before, or of other bins than, the cut points"),
+        ({"features": FEATURES + 1}, "before, or of other bins than, the cut points"),
+        ({"bins": BINS + 1}, "before, or of other bins than, the cut points"),
+    ],
+    ids=str,
+)
+def test_questions_that_contradict_themselves(wrong: dict[str, Any], text: str) -> None:
+    for extra in (0, MOST_EXTRA, -STATISTIC_BITS_G):
+        assert len(question(exponents=Grid(0, -2, extra)).ask(told(BEGIN))) == 18
+    with pytest.raises(ProtocolError, match=text):
+        question(**wrong).ask(told(BEGIN))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, float("nan")])
+def test_a_share_of_no_rows_or_of_all_is_not_held_out(share: float) -> None:
+    silo = Silo("a", np.zeros((9, 1)), np.arange(9))
+    with pytest.raises(ProtocolError, match=r"a share of .* of the rows was to be held out"):
+        HoldOut(share, 0).apply(silo)
+    assert silo.table.n_rows == 9 and not silo.held_out
+    for fine in (1e-12, 1 - 1e-12):
+        HoldOut(fine, 0).apply(silo)
+        silo.forget()
+
+
+def test_ends_rise_to_the_length_and_are_as_many_as_the_parts() -> None:
+    fine = [([], 0, 0), ([0], 1, 0), ([2, 2, 5], 3, 5), ([0, 0, 5], 3, 5)]
+    wrong = [([], 0, 1), ([], 1, 0), ([5], 2, 5), ([2, 5], 2, 6), ([5, 2, 5], 3, 5), ([-1, 5], 2, 5), ([6, 5], 2, 5)]
+    assert all(cuts_up(np.array(ends, np.int32), parts, length) for ends, parts, length in fine)
+    assert not any(cuts_up(np.array(ends, np.int32), parts, length) for ends, parts, length in wrong)
+
+
+def test_targets_of_an_aim_are_those_of_its_loss() -> None:
+    bounds = Silo("a", np.zeros((3, 1)), np.array([[1, np.inf], [2, 2], [0, 1]]))
+    Aim("survival:aft", {}, None).apply(bounds)
+    assert bounds.open_above
+    bounds.forget()
+    with pytest.raises(DataError, match="NaN, infinity or None"):
+        Aim("reg:squarederror", {}, None).apply(bounds)
+    assert not bounds.open_above
+    margins = Silo("a", np.zeros((3, 1)), np.arange(3), base_margin=[0.0, 1, 2])
+    Aim("reg:squarederror", {}, None).apply(margins)
+    with pytest.raises(DataError, match="silo 'a' has a base_margin, and trees by impurity start from none"):
+        Aim("tree:squares", {}, None).apply(margins)
+    assert isinstance(told(BEGIN).state.begin, Begin) and ROWS == 40
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16])
+def test_words_of_rows_that_count_several_times_are_multiples(count: int) -> None:
+    words = np.array([[5, -3, 1 << 40, 7]])
+    kernels.repeat(words, np.array([1, count, count, 3]), np.array([[0, 1], [1, 3]]))
+    assert words.tolist() == [[5, -3 * count, (1 << 40) * count, 7]]
