@@ -17,6 +17,7 @@ from fedtrees.trees.split import Grounds, Splits, Units
 
 CRITERIA = {"gini": GINI, "entropy": ENTROPY, "log_loss": ENTROPY, "squared_error": SQUARED, "poisson": POISSON}
 OF_NUMBERS = ("squared_error", "poisson")
+ROUNDING = np.finfo(np.float64).eps  # that a split may save less than it must, as in scikit-learn
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Impurity:
         plain.threads.map(search, range(0, nodes, step))
         default_left &= ~cuts.missing_high[feature]  # no matter where no feature is asked
         small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, rows)
-        feature[small | (gain < self.min_impurity_decrease * weight)] = -1
+        feature[small | (gain < (self.min_impurity_decrease - ROUNDING) * weight)] = -1
         return Splits(feature, split, default_left, gain, left, totals - left, {})
 
     def _splits_by_tree(
