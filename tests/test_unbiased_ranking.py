@@ -115,3 +115,21 @@ def test_what_means_nothing_is_refused() -> None:
     for bias in (np.ones((2, 31), np.float32), np.full((2, 32), -1, np.float32), np.full((2, 32), np.nan, np.float32)):
         with pytest.raises(ProtocolError, match="biases of positions before the cut points, or of others"):
             PositionBias(bias).apply(silo)
+
+
+@pytest.mark.parametrize("clicked", ["nothing", "everything", "the last alone"])
+def test_positions_that_no_pair_compares_keep_their_bias(clicked: str) -> None:
+    """Of clicks that are all alike no pair is made: nothing is divided by, and XGBoost's model comes out."""
+    X, _, qid = clicks(20)
+    last = np.append(qid[1:] != qid[:-1], True)
+    y = {"nothing": np.zeros(len(qid), int), "everything": np.ones(len(qid), int), "the last alone": last.astype(int)}[
+        clicked
+    ]
+    given: dict[str, Any] = {"n_estimators": 2, "max_depth": 2, "lambdarank_unbiased": True, "n_jobs": 1, "max_bin": 64}
+    given |= {"lambdarank_num_pair_per_sample": 4, "base_score": 0.5}
+    ours = FedGBTRanker(**given).fit(X, y, qid=qid, silos=qid % 2)
+    theirs = xgboost.XGBRanker(**given, tree_method="hist").fit(X, y, qid=qid)
+    np.testing.assert_allclose(biases(ours.booster_), biases(theirs.get_booster()), rtol=2e-3)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-3, atol=1e-5)
+    if clicked != "the last alone":
+        assert (biases(ours.booster_) == 1).all() and len(set(ours.predict(X).tolist())) == 1
