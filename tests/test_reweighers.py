@@ -49,7 +49,7 @@ def r2(
 ) -> Any:
     channel = Told(error * 8.0)
     rule = R2Reweigher(rate, list(votes), [0.1] * len(votes), loss=loss, first=first)
-    steps = rule.steps(channel, np.arange(1), Tree(**STUMP, sums=np.array([[0, 8.0]] * 3)), GRID, 10)  # type: ignore[arg-type]
+    steps = rule.steps(channel, np.arange(1), Tree(**STUMP | {"cover": np.float32([8, 5, 3])}), GRID, 10)  # type: ignore[arg-type]
     return steps, rule, channel
 
 
