@@ -11,7 +11,6 @@ import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import mean_gamma_deviance, mean_tweedie_deviance
 from strategies import CLASSES, Watched, examples, margins, model_bytes, numbers_for
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
@@ -159,25 +158,21 @@ def heavy(objective: str) -> tuple[Floats, Floats]:
     return X, np.where(objective == "reg:gamma", np.maximum(y, 1e-6), y * (rng.random(6000) < 0.5)).astype(np.float32)
 
 
-DEVIANCE = {"reg:gamma": mean_gamma_deviance, "reg:tweedie": lambda y, p: mean_tweedie_deviance(y, p, power=1.5)}
-
-
 @pytest.mark.slow_without_jit
-@pytest.mark.parametrize("objective", sorted(DEVIANCE))
+@pytest.mark.parametrize("objective", ["reg:gamma", "reg:tweedie"])
 def test_small_gradients_count_beside_huge_ones(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more digits for heavy tails, the model is nearer to XGBoost's by far."""
+    """With more digits for heavy tails each row's margin is XGBoost's; a deviance alone may be near by chance."""
     X, y = heavy(objective)
 
     def off() -> tuple[float, list[Any]]:
-        own, same, federation = both(objective, X, y, None, trees=40, max_depth=6, learning_rate=0.1)
-        ours, theirs = (DEVIANCE[objective](y, np.exp(margin[0].astype(np.float64))) for margin in (own, same))
-        return abs(ours / theirs - 1), grids_of(federation)
+        ours, theirs, federation = both(objective, X, y, None, trees=40, max_depth=6, learning_rate=0.1)
+        return float(np.abs(ours - theirs).max()), grids_of(federation)
 
     lost, asked = off()
-    assert lost < 1e-5 and all(grid.extra >= 19 for grid in asked)
+    assert lost < 5e-6 and all(grid.extra >= 19 for grid in asked)
     monkeypatch.setattr(grids, "CHOICES", (0,))
-    coarse, asked = off()
-    assert coarse > 20 * lost and all(grid.extra == 0 for grid in asked)
+    lost, asked = off()
+    assert lost > 1e-3 and all(grid.extra == 0 for grid in asked)
 
 
 @pytest.mark.slow_without_jit
