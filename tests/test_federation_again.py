@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from fedtrees import (
+    DataError,
     FedAdaBoostClassifier,
     FedAdaBoostRegressor,
     FedAvgClassifier,
@@ -25,6 +26,7 @@ from fedtrees import (
     FedForestClassifier,
     FedForestRegressor,
     FedGBTClassifier,
+    FedGBTRanker,
     FedGBTRegressor,
     FedTreeClassifier,
     FedTreeRegressor,
@@ -35,7 +37,7 @@ from fedtrees import (
 RNG = np.random.default_rng(0)
 ROWS = np.round(RNG.normal(size=(60, 3)), 1).astype(np.float32)
 Y = (np.digitize(ROWS[:, 0], [-0.5, 0.5]) + (RNG.random(60) < 0.1)) % 3  # labels, and numbers
-WHOSE = np.arange(60) % 3
+WHOSE = np.minimum(np.arange(60) % 4, 2)  # of other sizes
 HEAVY = {"0": 1.0, "1": 2.0, "2": 3.0}
 
 TREES: dict[str, Any] = {
@@ -60,6 +62,17 @@ NETWORKS: dict[str, Any] = {
     "network": FedAvgClassifier((3,), n_rounds=2, batch_size=8),
     "network of heavy silos": FedAvgRegressor((3,), n_rounds=2, batch_size=8, weighting=HEAVY, method="scaffold"),
     "network that holds out": FedAvgClassifier((3,), n_rounds=2, batch_size=8, validation_fraction=0.3),
+}
+OF_RANKINGS: dict[str, Any] = {
+    "ranking": FedGBTRanker(2, max_depth=2, lambdarank_unbiased=True),
+    "quantiles": FedGBTRegressor(2, max_depth=2, objective="reg:quantileerror", quantile_alpha=[0.2, 0.8]),
+    "hazards": FedGBTRegressor(2, max_depth=2, objective="survival:cox"),
+    "branches": FedGBTRegressor(2, max_depth=2, split_on_silo=True),
+    "few silos": FedGBTRegressor(2, max_depth=2, sampling=1, random_state=5),
+    "forest of numbers": FedForestRegressor(2, max_depth=3),
+    "network": FedAvgRegressor((3,), n_rounds=2, batch_size=8),
+    "gbt that bags": TREES["gbt that bags"],
+    "gbt that goes on": TREES["gbt that goes on"],
 }
 FEW = ("gbt", "gbt of equal silos", "gbt that holds out", "gbt that goes on", "tree of heavy silos", "forest",
        "adaboost of numbers", "network")  # fmt: skip
@@ -110,6 +123,16 @@ def frame(which: Any) -> Any:
     return table[which].assign(kind=table["kind"][which].cat.remove_unused_categories())
 
 
+def rankings(mode: str) -> LocalFederation:
+    """Silos of whole queries, whose rows count as often as their query weighs; with a set to score."""
+    weight, queries = np.arange(12) % 3 + 1.0, np.arange(60) // 5
+    held_out = [(ROWS[:15], Y[:15], None, None, queries[:15])]
+    return LocalFederation.from_table(
+        ROWS, Y, silos=np.minimum(queries // 2, 2), sample_weight=weight, qid=queries, eval_set=held_out, mode=mode,
+        n_jobs=1,
+    )  # fmt: skip
+
+
 def silos_of(read: Callable[[Any], Any], weighs: bool) -> list[Silo]:
     weight = np.arange(60) % 4 + 1.0 if weighs else np.ones(60)
     return [
@@ -130,14 +153,21 @@ def test_every_family_after_every_other_is_as_after_none(read: Callable[[Any], A
         known = {name: own for name, own in known.items() if name not in ("gbt that goes on", "gbt that bags")}
     if mode == "faithful":  # which takes its time
         known = {name: known[name] for name in FEW}
-    silos = silos_of(read, weighs=False)
-    again = LocalFederation(silos, mode=mode, n_jobs=1)
+    check_each_after_each(known, lambda: LocalFederation(silos_of(read, weighs=False), mode=mode, n_jobs=1))
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_every_objective_after_every_other_is_as_after_none(mode: str) -> None:
+    check_each_after_each(OF_RANKINGS, lambda: rankings(mode))
+
+
+def check_each_after_each(known: dict[str, Any], new: Callable[[], LocalFederation]) -> None:
+    """Train each estimator after each other in one federation, and compare with a new federation's model."""
     goes_on = "gbt that goes on"
-    fresh = {
-        name: model_of(own, LocalFederation(silos_of(read, weighs=False), mode=mode, n_jobs=1), name == goes_on)
-        for name, own in known.items()
-    }
-    before = "none"
+    fresh = {name: model_of(estimator, new(), name == goes_on) for name, estimator in known.items()}
+    assert len(set(fresh.values())) == len(fresh)  # each would show
+    again, before = new(), "none"
     for name in each_after_each(list(known)):
         assert model_of(known[name], again, name == goes_on) == fresh[name], f"{name} after {before}"
         before = name
@@ -153,3 +183,32 @@ def test_silos_that_other_federations_had_before_are_as_new() -> None:
             model_of(FedTreeRegressor(max_depth=2), LocalFederation(silos[:2], mode="faithful", n_jobs=1), False)
             assert model_of(estimator, LocalFederation(silos, mode="faithful", n_jobs=1), goes_on) == fresh, name
             assert model_of(estimator, LocalFederation(silos, n_jobs=1), goes_on) == fresh, name
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_bounds_of_times_are_forgotten(mode: str) -> None:
+    """An infinite upper bound is fine for times, and for nothing that comes after them."""
+    times = np.column_stack([np.exp(ROWS[:, 0]), np.where(ROWS[:, 1] > 0, np.inf, np.exp(ROWS[:, 0]))])
+    used = LocalFederation([Silo("a", ROWS[:30], times[:30]), Silo("b", ROWS[30:], times[30:])], mode=mode)
+    survival = FedGBTRegressor(2, max_depth=2, objective="survival:aft")
+    first = model_of(survival, used, False)
+    with pytest.raises(DataError, match="NaN, infinity or None"):
+        FedGBTRegressor(2).fit_federation(used)
+    assert model_of(survival, used, False) == first
+
+
+def test_a_silo_that_forgets_is_as_new() -> None:
+    silos = silos_of(dense, weighs=False)
+    new = dict(vars(silos[0]))
+    federation = LocalFederation(silos, mode="faithful")
+    for estimator in (
+        FedGBTRegressor(2, validation_fraction=0.3, split_on_silo=True),
+        FedGBTRegressor(2, weighting="equal", sampling=2),
+        FedGBTRegressor(2, objective="reg:absoluteerror"),
+    ):
+        estimator.fit_federation(federation)
+        silos[0].forget()
+        silos[0].ask_only(None)
+        for name, value in vars(silos[0]).items():
+            same = value is new[name] or (np.array_equal(value, new[name]) if isinstance(value, np.ndarray) else False)
+            assert same or value == new[name], name
