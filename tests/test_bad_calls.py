@@ -151,7 +151,12 @@ SILENT: dict[str, Call] = {
     "an evaluation set without a list": (
         lambda: FedGBTClassifier().fit(GOOD.X, GOOD.y, eval_set=PAIR),
         ParameterError,
-        r"eval_set 0: give \(X, y\) or",
+        r"eval_set 0: give .*; eval_set is a list of those: \[\(X, y\)\]",
+    ),
+    "a table a silo": (
+        lambda: FedGBTClassifier().fit({"mayo": GOOD.X}, {"mayo": GOOD.y}),
+        DataError,
+        "X is a dict: give one table with a silo id a row, or Silos to fit_federation",
     ),
     "an evaluation set of other columns": (
         held_out((GOOD.X.drop(columns="sex"), GOOD.y)),

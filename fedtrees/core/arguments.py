@@ -73,7 +73,7 @@ def unknown_argument(who: str, name: str, known: Iterable[str]) -> ArgumentError
 
 
 def _holds_silos(given: list[Any]) -> bool:
-    """Whether the first of these arguments is a federation, or silos, where a table was to be."""
+    """Return whether the first of these arguments is a federation, or silos, where a table was to be."""
     first = given[0] if given else None
     one = first[0] if isinstance(first, list | tuple) and first else first
     return hasattr(one, "schemas") or hasattr(one, "answer")

@@ -90,7 +90,7 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
 
 
 def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
-    """What vocabularies of one type have in each place; None if they are of several types, or of no name at all."""
+    """The names that vocabularies of one type have in each place; None if of several types, or of no name at all."""
     if len({len(own) for own in vocabularies}) > 1:
         return None
     places = [{category for category in place if category is not None} for place in zip(*vocabularies, strict=True)]
@@ -106,6 +106,6 @@ def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
 
 
 def _is_part(own: list[Any], longest: list[Any]) -> bool:
-    """Whether one list is in another, in its own order."""
+    """Return whether one list is in another, in its own order."""
     rest = iter(longest)
     return all(any(category == other for other in rest) for category in own)

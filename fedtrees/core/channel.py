@@ -77,7 +77,7 @@ class Call:
 
     @property
     def partial(self) -> bool:
-        """Whether the answers of some of the cohort will do."""
+        """Return whether the answers of some of the cohort will do."""
         return all(query.partial for query in self.queries)
 
     def size(self) -> int:

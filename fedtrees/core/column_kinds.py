@@ -37,7 +37,7 @@ _ARRAY = dict.fromkeys(_FRAME, "make it category, in a DataFrame, or number") | 
 
 
 class NoNumbers(NamedTuple):
-    """What a column holds instead of numbers.
+    """The kind of values that a column holds instead of numbers.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class NoNumbers(NamedTuple):
 
 
 def no_numbers(column: Any) -> NoNumbers | None:
-    """What a column of a frame holds instead of numbers; None where it holds numbers, or nothing at all.
+    """The kind of values that a column of a frame holds instead of numbers; None of numbers, or of nothing at all.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def _found(values: list[Any], how: Mapping[str, str]) -> NoNumbers:
 
 
 def _kind(values: list[Any]) -> tuple[str, Any]:
-    """What values are, by the first that is no number, and that one."""
+    """The kind of values, by the first that is no number, and that one."""
     odd = next((value for value in values if not isinstance(value, Number | np.bool_)), values[0])
     if all(_is_number(value) for value in values):
         return "numbers", odd
@@ -124,7 +124,7 @@ def _kind(values: list[Any]) -> tuple[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether this is a number, or a text that reads as one."""
+    """Return whether this is a number, or a text that reads as one."""
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):
@@ -133,7 +133,7 @@ def _is_number(value: Any) -> bool:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value of an array of objects stands for none."""
+    """Return whether a value of an array of objects stands for none."""
     import pandas as pd
 
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

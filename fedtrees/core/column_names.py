@@ -56,7 +56,7 @@ def refuse_name(name: str, where: str = "") -> None:
 
 
 def are_numbers_from_0(names: Sequence[str]) -> bool:
-    """Whether names are the places of columns, which is what a frame has where none were given.
+    """Return whether names are the places of columns, which is what a frame has where none were given.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def are_numbers_from_0(names: Sequence[str]) -> bool:
 
 
 def difference(names: Sequence[str], known: Sequence[str]) -> str | None:
-    """What is other about names than about those that are known, None where nothing is."""
+    """The first difference between names and the known ones; None without any."""
     if list(names) == list(known):
         return None
     has, knows = set(names), set(known)

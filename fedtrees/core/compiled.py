@@ -44,7 +44,7 @@ def _warn_uncached() -> None:
 
 
 def is_kept() -> bool:
-    """Whether kernels that are compiled now are there for later processes."""
+    """Return whether kernels that are compiled now are there for later processes."""
     return not _warned
 
 

@@ -86,6 +86,8 @@ def read_features(
 
 def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
     array = np.ma.getdata(X) if isinstance(X, np.ma.MaskedArray) else plain_array(_no_other(X, where), f"{where}X")
+    if isinstance(X, dict):
+        raise DataError(f"{where}X is a dict: give one table with a silo id a row, or Silos to fit_federation.")
     if array.ndim != 2:
         raise DataError(
             f"{where}Expected 2D array, got {array.ndim}D array of shape {array.shape} instead. Reshape your data: "
@@ -111,7 +113,7 @@ def _no_other(X: Any, where: str) -> Any:
 
 
 def _read_sparse(X: Any, where: str, known: Schema | None, zero: bool) -> tuple[NDArray[np.float32], Schema]:
-    """What a sparse matrix holds, the rest absent, or 0: in float32 from the start, in the order it is stored in."""
+    """The entries of a sparse matrix, the rest absent, or 0: in float32 from the start, in their stored order."""
     if X.ndim != 2 or X.dtype.kind not in "buif":
         kind = "Complex data not supported: X" if X.dtype.kind == "c" else "X"
         raise DataError(f"{where}{kind} is a sparse matrix of {X.ndim} dimensions and {X.dtype}; give real numbers.")

@@ -18,7 +18,7 @@ from fedtrees.errors import DataError, MissingExtraError, SchemaError
 
 
 def is_frame(X: Any) -> bool:
-    """Whether this is a table with columns: pandas', polars' or pyarrow's."""
+    """Return whether this is a table with columns: pandas', polars' or pyarrow's."""
     kind = type(X)  # of which nothing is computed: a lazy table would
     return hasattr(kind, "columns") and (hasattr(kind, "dtypes") or hasattr(kind, "column_names"))
 
@@ -87,7 +87,7 @@ def read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tup
 def _against(
     values: NDArray[np.float32], read: Schema, known: Schema, where: str, own_codes: bool
 ) -> tuple[NDArray[np.float32], Schema]:
-    """What was read, by the codes of a schema that is known."""
+    """Values that were read, by the codes of a schema that is known."""
     for place, (kind, before) in enumerate(zip(read.kinds, known.kinds, strict=True)):
         name = read.names[place]
         if kind != before and MISSING not in (kind, before):
@@ -105,7 +105,7 @@ def _against(
 
 
 def _all_missing(column: NDArray[np.float32]) -> bool:
-    """Whether no row of a column has a value; rows that have one are mostly found at once."""
+    """Return whether no row of a column has a value; rows that have one are mostly found at once."""
     return not len(column) or bool(np.isnan(column[0]) and np.isnan(column).all())
 
 
@@ -143,5 +143,5 @@ def _refuse_other_columns(names: list[str], known: Schema, where: str) -> None:
 
 
 def other_count(n: int, known: Schema, where: str) -> SchemaError:
-    """What is raised for another number of columns than in training."""
+    """The error for another number of columns than in training."""
     return SchemaError(f"{where}X has {n} features, but fedtrees is expecting {len(known.names)} features as input.")

@@ -73,7 +73,7 @@ def _of_objects(values: list[Any]) -> NDArray[Any]:
 
 
 def is_label(value: Any) -> bool:
-    """Whether a value that is no text can be a label."""
+    """Return whether a value that is no text can be a label."""
     return isinstance(value, Real | np.bool_)
 
 

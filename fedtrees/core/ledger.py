@@ -89,7 +89,7 @@ class Entry:
 
     @property
     def answers(self) -> int:
-        """How many of the silos asked have answered; the others were lost."""
+        """The number of the silos asked that have answered; the others were lost."""
         return int(np.count_nonzero(self.of_each(self.up)))
 
 

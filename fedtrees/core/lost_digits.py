@@ -45,7 +45,7 @@ class LostDigits:
     row: int
 
     def beyond(self, spread: float) -> bool:
-        """Whether more is lost than a column of this spread may lose."""
+        """Return whether more is lost than a column of this spread may lose."""
         return self.spread > 0 and self.error > MOST_LOST * spread
 
     def __str__(self) -> str:

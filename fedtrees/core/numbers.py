@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 
 def is_whole(value: object, least: float = 1, most: float = math.inf) -> TypeGuard[int]:
-    """Whether this is a whole number from ``least`` to ``most``.
+    """Return whether this is a whole number from ``least`` to ``most``.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def is_whole(value: object, least: float = 1, most: float = math.inf) -> TypeGua
 
 
 def is_number(value: object, least: float = -math.inf, most: float = math.inf) -> TypeGuard[float]:
-    """Whether this is a finite number from ``least`` to ``most``.
+    """Return whether this is a finite number from ``least`` to ``most``.
 
     Examples
     --------

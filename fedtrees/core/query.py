@@ -30,11 +30,11 @@ class Query(Record, frozen=True, eq=False):
     partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still says what it should
 
     def size(self) -> int:
-        """How many integers a silo answers with; the same for every silo."""
+        """The number of integers that a silo answers with; the same for every silo."""
         raise NotImplementedError
 
     def touches(self) -> int:
-        """How many coordinates one row can make other than zero, at the most; any, unless a query knows better."""
+        """The number of coordinates that one row can make other than zero, at the most; all of them by default."""
         return self.size()
 
     def rows_among(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

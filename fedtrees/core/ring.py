@@ -38,7 +38,7 @@ def exponent_of(bound: float) -> int:
 
 
 def exponent_counts(values: NDArray[np.floating], times: Vector | None = None) -> Vector:
-    """How many values need each exponent: their largest magnitude, found by a sum.
+    """The number of values that need each exponent: their largest magnitude, found by a sum.
 
     Law: the counts of all rows are the sum of the counts of any parts of them.
 

@@ -86,7 +86,7 @@ def placed_row_ids(names: Sequence[str], starts: NDArray[np.int64]) -> RowIds:
 
 
 def drawn(ids: RowIds, keys: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
-    """Whether rows are drawn, bool (rows,): each with a chance of ``share``, by its id and the draw's keys alone."""
+    """Draw rows, bool (rows,): each with a chance of ``share``, by its id and the draw's keys alone."""
     chance = mixed(mixed(ids ^ keys[0]) + keys[1]) >> np.uint64(11)
     return chance < np.uint64(share * 2.0**53)
 

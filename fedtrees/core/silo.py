@@ -213,7 +213,7 @@ class Silo:
 
     @property
     def n_asked(self) -> int:
-        """How many rows are asked."""
+        """The number of rows that are asked."""
         return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
 
     def rows_asked(self) -> slice | NDArray[np.int64]:
@@ -389,6 +389,6 @@ def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
     ParameterError
     """
     if not isinstance(own, tuple | list) or not 2 <= len(own) <= 5:
-        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight).")
+        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight); eval_set is a list of those: [(X, y)].")
     X, y, sample_weight, base_margin, qid = [*own, None, None, None][:5]
     return X, y, sample_weight, base_margin, qid

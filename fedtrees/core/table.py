@@ -59,7 +59,7 @@ class Schema(Record, frozen=True, eq=False):
 
     @property
     def labelled(self) -> bool:
-        """Whether columns have labels other than the places that pandas counts where none are given."""
+        """Return whether columns have labels other than the places that pandas counts where none are given."""
         return self.named and not are_numbers_from_0(self.names)
 
 
@@ -147,7 +147,7 @@ class Table:
         return int(self.y.shape[1]) if self.y.ndim == 2 else min(1, len(self.y))
 
     def row_as_given(self, row: int) -> int:
-        """Where a row stood in what its owner gave."""
+        """The place of a row in the table that its owner gave."""
         if self.given is not None:
             return int(self.given[row])
         given = row if self.order is None else int(self.order[row])
@@ -156,7 +156,7 @@ class Table:
         return given
 
     def rows_as_given(self, place: int) -> NDArray[np.int64]:
-        """Where each of a silo's rows stood in what its owner gave, int64 (rows of the silo,)."""
+        """The places of a silo's rows in the table that its owner gave, int64 (rows of the silo,)."""
         rows = np.arange(self.starts[place], self.starts[place + 1])
         if self.given is not None:
             return self.given[rows].astype(np.int64)

@@ -99,7 +99,7 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
 
 
 def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
-    """Whether labels are texts or numbers; of mixed ones, what the first is that is there."""
+    """Return whether labels are texts or numbers; of mixed ones, what the first is that is there."""
     if isinstance(target, np.ndarray) and target.dtype.kind != "O":
         return ("texts" if target.dtype.kind == "U" else "numbers") if len(target) else None
     values = target.flat if isinstance(target, np.ndarray) else target
@@ -214,7 +214,7 @@ T = TypeVar("T")
 
 
 def _silo_by_silo(table: Table, read: Callable[[Table], T]) -> T:
-    """What is read of all silos at once; an error is that of the first silo which is wrong by itself."""
+    """A value read from all silos at once; an error is that of the first silo which is wrong by itself."""
     try:
         return read(table)
     except DataError:

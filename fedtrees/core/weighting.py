@@ -27,7 +27,7 @@ LIGHT_BITS = 10  # that the lightest should keep
 
 
 def count_bits(rows: int, span: int) -> int:
-    """How finely weights are counted of which the lightest is so many binary digits below the heaviest.
+    """The binary digits to count weights with, of which the lightest is so many binary digits below the heaviest.
 
     Examples
     --------

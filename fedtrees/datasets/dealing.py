@@ -136,7 +136,7 @@ def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
 
 
 def has_fractions(column: NDArray[Any]) -> bool:
-    """Whether a column holds numbers that are not whole, and so no classes."""
+    """Return whether a column holds numbers that are not whole, and so no classes."""
     return column.dtype.kind == "f" and bool((column != np.floor(column)).any())
 
 

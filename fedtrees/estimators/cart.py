@@ -315,7 +315,7 @@ class CartClassifier(Classifies, FedCart):
 
     @property
     def n_classes_(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.classes_)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

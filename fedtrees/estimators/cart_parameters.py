@@ -153,7 +153,7 @@ def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Lite
 def _weights_of_classes(
     given: Mapping[str, Any], labels: Sequence[Any]
 ) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
-    """What each label weighs in trees; where these have all rows, what balances their own rows balances all."""
+    """The weight of each label in trees; where these have all rows, what balances their own rows balances all."""
     weights = given.get("class_weight")
     by_tree = given.get("bootstrap") and isinstance(weights, str) and weights == "balanced_subsample"
     return "balanced_subsample" if by_tree else class_weights(weights, labels)
@@ -164,7 +164,7 @@ def _is_share(own: object) -> bool:
 
 
 def features_a_node(given: Any, n_features: int) -> int:
-    """How many features a node may ask for: a number, a share, "sqrt", "log2", or None for all.
+    """The number of features that a node may ask for: a number, a share, "sqrt", "log2", or None for all.
 
     Raises
     ------

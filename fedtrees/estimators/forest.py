@@ -229,7 +229,7 @@ class _Forest(FedEnsemble):
 
 
 class _ForestClassifier(CartClassifier, _Forest):
-    """What forests of classes share."""
+    """The base of forests of classes."""
 
     @property
     def oob_decision_function_(self) -> NDArray[np.float64]:
@@ -244,11 +244,11 @@ class _ForestClassifier(CartClassifier, _Forest):
 
 
 class _ForestRegressor(CartRegressor, _Forest):
-    """What forests of numbers share."""
+    """The base of forests of numbers."""
 
     @property
     def oob_prediction_(self) -> NDArray[np.float64]:
-        """What the trees predict that left a row out, 0 where none did: float64 (rows,).
+        """Predictions of the trees that left a row out, 0 where none did: float64 (rows,).
 
         Raises
         ------

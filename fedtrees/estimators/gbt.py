@@ -210,7 +210,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
 
     @property
     def n_classes_(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.classes_)
 
     def predict_proba(

@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class RowsHere:
-    """What draws depend on, of the rows that a stage's trees grew from.
+    """Settings of the draws of the rows that a stage's trees grew from.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class RowsHere:
 
 
 def places_in(table: Table) -> NDArray[np.int64]:
-    """Where a table's rows stand in X, int64 (rows,)."""
+    """The places of a table's rows in X, int64 (rows,)."""
     return np.arange(table.n_rows) if table.order is None else table.order.astype(np.int64)
 
 

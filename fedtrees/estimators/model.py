@@ -190,7 +190,7 @@ class HoldsBooster(ReadsRows):
 
     @property
     def coef_(self) -> NDArray[np.float32]:
-        """What linear models have, and trees have not: always an AttributeError, as in XGBoost."""
+        """An attribute that linear models have, and trees have not: always an AttributeError, as in XGBoost."""
         raise AttributeError("coef_: trees have no coefficients; see feature_importances_.")
 
     def get_num_boosting_rounds(self) -> int:

@@ -46,7 +46,7 @@ def named(file: str | PathLike[str] | bytes | bytearray) -> str:
 
 
 def booster_kind(booster: xgboost.Booster) -> str:
-    """What a model is made of: ``gbtree``, ``gblinear`` or ``dart``."""
+    """The kind of model: ``gbtree``, ``gblinear`` or ``dart``."""
     name: str = json.loads(booster.save_config())["learner"]["learner_train_param"]["booster"]
     return name
 

@@ -44,7 +44,7 @@ def progress(
 
 
 def draws_bars(stream: TextIO) -> bool:
-    """Whether a stream can show a bar that moves: a terminal, or a notebook that has widgets."""
+    """Return whether a stream can show a bar that moves: a terminal, or a notebook that has widgets."""
     from rich.console import Console
 
     console = Console(file=stream)
@@ -54,7 +54,7 @@ def draws_bars(stream: TextIO) -> bool:
 
 
 def _advise() -> bool:
-    """Whether it is still to be said, in this process, that kernels are compiled."""
+    """Return whether it is still to be said, in this process, that kernels are compiled."""
     global _advised
     first, _advised = not _advised, True
     return first

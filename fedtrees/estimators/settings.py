@@ -100,7 +100,7 @@ def settings_of(
 
 
 def _base_score(estimator: Any, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
-    """What predictions start from, of each output; None where it is estimated."""
+    """The base score of each output; None where it is estimated."""
     if estimator.base_score is None:
         return None
     scores = [float(own) for own in scores_of(estimator.base_score)]
@@ -111,7 +111,7 @@ def _base_score(estimator: Any, loss: Loss, schema: Schema) -> tuple[float, ...]
 
 
 def _feature_weights(estimator: Any, schema: Schema) -> tuple[float, ...] | None:
-    """How likely features are to be drawn; the silo's column, which users do not see, as the others in the mean."""
+    """Weights of features in draws; the silo's column, which users do not see, as the others in the mean."""
     hidden = int(estimator.split_on_silo)
     weights = check_feature_weights(estimator.feature_weights, len(schema.names) - hidden)
     return None if weights is None else weights + (sum(weights) / len(weights),) * hidden

@@ -14,7 +14,7 @@ from fedtrees.estimators.model import HoldsBooster
 def staged(
     model: HoldsBooster, X: Any, margin: bool = False, silos: ArrayLike | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """What the Booster of the first round predicts, of the first two, and so on; each tree is walked once or twice.
+    """Predictions of the first round, of the first two, and so on; each tree is walked once or twice.
 
     Law: the k-th is what `predict` gives for ``iteration_range=(0, k)``, bit for bit: margins are added up in float32,
     round after round.

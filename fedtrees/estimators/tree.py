@@ -128,7 +128,7 @@ class _OneTree(FedCart):
         return int(self._trained.get_depth())
 
     def get_n_leaves(self) -> int:
-        """How many leaves there are."""
+        """The number of leaves."""
         return int(self._trained.get_n_leaves())
 
     def apply(self, X: Any) -> Any:

@@ -26,7 +26,7 @@ ALIASES = {
 
 
 class Choice(NamedTuple):
-    """What XGBoost lets users choose and fedtrees does in one way."""
+    """Choices of XGBoost's that fedtrees makes in one way."""
 
     taken: tuple[Any, ...]  # values that mean what fedtrees does; the first is the word for it
     instead: str  # of any other value, the reason and what to do

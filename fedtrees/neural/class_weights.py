@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ClassSums(Query, frozen=True, eq=False):
-    """What the rows of each class weigh together.
+    """The weight of the rows of each class.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Compression(Protocol):
-    """What becomes of an update.
+    """The result of an update.
 
     Attributes
     ----------

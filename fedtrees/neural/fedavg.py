@@ -251,7 +251,7 @@ def _of_one_class(start: _Start, only: int, settings: Settings, earlier: Network
 def _unit(
     channel: Channel, everyone: Cohort, rows: int, labels: list[Any] | None, settings: Settings
 ) -> tuple[WeightUnit, int | None]:
-    """What silos' weights are counted in, and the only class that there is.
+    """The unit of silos' weights, and the only class that there is.
 
     Rows are counted where all weigh 1 and their number leaves a grid that is fine enough.
 

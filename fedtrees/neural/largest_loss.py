@@ -80,6 +80,6 @@ class LargestLoss(Query, frozen=True, eq=False):
         return min(max(step, LOWEST), HIGHEST) - LOWEST
 
     def read(self, total: Vector) -> float:
-        """What bounds the losses, and is at most a twelfth part above the largest."""
+        """A bound of the losses, at most a twelfth part above the largest."""
         (present,) = np.nonzero(total)
         return math.exp2((int(present[-1]) + LOWEST) / STEPS) if len(present) else 1.0

@@ -91,12 +91,12 @@ class Method(Protocol):
 
     @property
     def fine(self) -> bool:
-        """Whether what is sent may be much smaller than parameters are, and needs a finer grid."""
+        """Return whether what is sent may be much smaller than parameters are, and needs a finer grid."""
         ...
 
     @property
     def relative(self) -> bool:
-        """Whether silos are to be given what bounds the cohort's losses, ``shared``."""
+        """Return whether silos are to be given what bounds the cohort's losses, ``shared``."""
         ...
 
     def check(self) -> None:
@@ -120,7 +120,7 @@ NOTHING = np.zeros(0, np.float32)
 
 
 class _Checked:
-    """What most of them share: there is nothing to check, and nothing out of the ordinary."""
+    """The base of most of them: there is nothing to check, and nothing out of the ordinary."""
 
     fine = relative = False
 

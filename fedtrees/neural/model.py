@@ -30,7 +30,7 @@ class Model(Protocol):
         ...
 
     def tail(self, layers: int) -> int:
-        """How many parameters the last layers have."""
+        """The number of parameters of the last layers."""
         ...
 
     def initial(self, rng: np.random.Generator) -> Floats:

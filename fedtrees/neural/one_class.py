@@ -60,7 +60,7 @@ class ClassRows(Query, frozen=True, eq=False):
 
 
 def margins_of_one_class(place: int, objective: str, outputs: int) -> NDArray[np.float32]:
-    """What a network says of every row where all are of one class: float32 (outputs,).
+    """The output of a network for every row where all are of one class: float32 (outputs,).
 
     Examples
     --------

@@ -43,7 +43,7 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         return sum(a * b + b for a, b in pairwise(self.sizes))
 
     def tail(self, layers: int) -> int:
-        """How many parameters the last layers have."""
+        """The number of parameters of the last layers."""
         return sum(a * b + b for a, b in list(pairwise(self.sizes))[len(self.sizes) - 1 - layers :])
 
     def layers(self, params: Floats) -> list[tuple[Floats, Floats]]:

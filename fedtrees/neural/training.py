@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WeightUnit(Fact, frozen=True, eq=False):
-    """What the weight of a silo is counted in.
+    """The unit of a silo's weight.
 
     Rows that all weigh 1 are counted. Otherwise a silo counts its share of all weight in units of ``2 ** -bits``.
 
@@ -178,7 +178,7 @@ class Training:
         return self._weight_of[place]
 
     def mass(self, table: Table, place: int) -> int:
-        """What a silo counts in the cohort's sums.
+        """The weight of a silo in the cohort's sums.
 
         Raises
         ------

@@ -114,7 +114,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
         return total
 
     def _of_one(self, silo: Silo, state: Training, place: int, mass: int) -> Vector:
-        """What a silo sends, times what it counts."""
+        """The vector that a silo sends, times its weight."""
         name, begin, round = silo.table.names[place], state.begin, self.model_round
         job = Job(
             state.model, self.params, state.rows(silo.table, place), self._work(begin.seed, name),
@@ -181,7 +181,7 @@ class TotalWeight(Query, frozen=True, eq=False):
         return np.concatenate([[np.count_nonzero(weight != 1)], long_sums(weight.astype(np.float64))]).astype(np.int64)
 
     def read(self, total: Vector) -> tuple[bool, float]:
-        """Whether all rows weigh 1, and their weight."""
+        """Return whether all rows weigh 1, and their weight."""
         return not total[0], math.ldexp(float(restore_long(total[1:])), LOWEST)
 
 

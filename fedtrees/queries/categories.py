@@ -1,4 +1,4 @@
-"""How many rows have each category of a column."""
+"""The number of rows of each category of a column."""
 
 from __future__ import annotations
 

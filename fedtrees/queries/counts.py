@@ -170,7 +170,7 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large weights and targets are.
+    """The sizes of weights and targets.
 
     Attributes
     ----------

@@ -123,6 +123,6 @@ def register_metric(function: Function, name: str | None = None) -> str:
 
 
 def _is_of(function: Function, name: str) -> bool:
-    """Whether a name is this function's, or nobody's."""
+    """Return whether a name is this function's, or nobody's."""
     known = CUSTOM.get(name)
     return known is None or (isinstance(known, CustomMetric) and known.function is function)

@@ -39,7 +39,7 @@ Scored = dict[str, dict[str, Score]]  # metric by name, of each evaluation set b
 
 @dataclass(eq=False)
 class Evaluation:
-    """What to score after each round, and by which metrics; it remembers where the last round's scores lay.
+    """The sets to score after each round, and the metrics; it remembers where the last round's scores lay.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Evaluation:
         return all(area.uncertainty <= self._limit(place) for area in areas.values())
 
     def _cuts(self, place: int, areas: dict[str, AreaRead]) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.int64]]]:
-        """Which buckets of each histogram to refine, and the edges to do so."""
+        """The buckets of each histogram to refine, and the edges to do so."""
         known = self.known[place]
         assert known is not None
         doubts = [np.max([area.doubts[k] for area in areas.values()], axis=0) for k in range(len(known))]

@@ -62,7 +62,7 @@ class Rows:
         return out
 
     def scores(self) -> Floats:
-        """What areas rank rows by: of several classes, a score of each; else that of the second, float32 (.., rows).
+        """The scores that areas rank rows by: of several classes, of each; else of the second, float32 (.., rows).
 
         Margins rank as probabilities do, and tell those apart that float32 does not.
         """
@@ -82,7 +82,7 @@ class Metric:
     maximise = False
 
     def fits(self, objective: str) -> bool:
-        """Whether it says anything of the predictions of this objective."""
+        """Return whether it says anything of the predictions of this objective."""
         raise NotImplementedError
 
     def refused(self, y: Floats) -> tuple[NDArray[np.bool_], str] | None:

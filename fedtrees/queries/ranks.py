@@ -29,7 +29,7 @@ LARGEST_KEY = 0xFF7FFFFF  # of the largest finite float
 
 
 class Ranks(Query, frozen=True, eq=False):
-    """How many values of each feature fall in each child of some intervals of keys; by weight, where rows have one.
+    """The number of values of each feature in each child of some intervals of keys; by weight, where rows have one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many rows there are and how each weighs, learnt in two rounds before any training, and told to the silos."""
+"""The number of rows and how each weighs, learnt in two rounds before any training, and told to the silos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """How rows weigh.
+    """The weights of rows.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Weights:
 
     @property
     def all_one(self) -> bool:
-        """Whether no row weighs more than another."""
+        """Return whether no row weighs more than another."""
         return self.whole and self.most == 1
 
     @property
@@ -86,7 +86,7 @@ class Weights:
 
 
 def summarise(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
-    """How many rows and silos there are, and what is missing, in one round.
+    """The number of rows and silos, and what is missing, in one round.
 
     Raises
     ------

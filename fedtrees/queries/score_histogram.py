@@ -52,13 +52,13 @@ class ScoreHistogram:
 
     @property
     def tied(self) -> NDArray[np.bool_]:
-        """Whether all scores of a bucket are equal, as it holds one key only: bool (buckets,)."""
+        """Return whether all scores of a bucket are equal, as it holds one key only: bool (buckets,)."""
         tied: NDArray[np.bool_] = self.ends - self.edges == 1
         return tied
 
     @property
     def has_both(self) -> bool:
-        """Whether rows of both classes weigh anything."""
+        """Return whether rows of both classes weigh anything."""
         return bool(self.positive.any() and self.negative.any())
 
     def shares(self) -> NDArray[np.float64]:

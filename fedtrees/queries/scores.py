@@ -46,7 +46,7 @@ class SetSize(NamedTuple):
 
 
 class HeldOut(Query, frozen=True, eq=False):
-    """How many rows each evaluation set has, how many weights are no whole numbers, and the exponents that bound them.
+    """The numbers of rows, and of weights that are not whole, of each evaluation set, and exponents that bound weights.
 
     Parameters
     ----------

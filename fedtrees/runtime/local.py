@@ -218,7 +218,7 @@ class LocalFederation:
 
     @property
     def together(self) -> Silo | None:
-        """What answers for all silos at once; None in the faithful mode, where each does for itself."""
+        """The silo that answers for all at once; None in the faithful mode, where each does for itself."""
         return self._fused if self.mode == "fused" else None
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ def category_cuts(
 
 
 def _counts(channel: Channel, cohort: Cohort, query: Ranks, by_rows: bool) -> list[Vector]:
-    """What the values of each interval count; where rows count by weight, also of how many rows they are."""
+    """The counts of each interval's values; where rows count by weight, also of how many rows they are."""
     queries = [query, msgspec.structs.replace(query, weighted=False)] if by_rows else [query]
     return channel.totals(queries, cohort)
 

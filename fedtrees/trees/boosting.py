@@ -321,7 +321,7 @@ class Boosting:
         return self._drawn
 
     def times_drawn(self, silo: Silo, tree: int) -> NDArray[np.uint8]:
-        """How often a round's tree draws each row, kept while its trees grow; of no rows where all count once."""
+        """The number of times a round's tree draws each row, kept while its trees grow; empty where all count once."""
         if self._ids is None:
             return np.zeros(0, np.uint8)
         if tree not in self._drawn_times:

@@ -80,7 +80,7 @@ class Columns:
 
     @property
     def all(self) -> bool:
-        """Whether nothing is left out anywhere."""
+        """Return whether nothing is left out anywhere."""
         return self.bytree == self.bylevel == self.bynode == 1
 
     def of_tree(self, round: int, tree: int) -> TreeColumns:

@@ -67,7 +67,7 @@ class Constraints:
 
     @cached_property
     def is_monotone(self) -> bool:
-        """Whether any feature has a direction."""
+        """Return whether any feature has a direction."""
         return bool(self.direction.any())
 
     def allowed(self, used: frozenset[int]) -> NDArray[np.bool_]:

@@ -92,13 +92,13 @@ class Begin(Fact, frozen=True, eq=False):
     trees_before: int = 0
 
     def draws(self) -> RowDraws:
-        """How the first round's trees draw rows, with ``bootstrap``."""
+        """The draws of rows of the first round's trees, with ``bootstrap``."""
         return RowDraws(
             self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws, self.trees_before
         )  # fmt: skip
 
     def shares(self) -> NDArray[np.uint64]:
-        """What rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
+        """The thresholds that rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
         if self.bootstrap:
             return self.draws().shares()
         return np.array([[self.subsample * 2.0**53] if self.subsample < 1 else []], np.uint64)

@@ -145,7 +145,7 @@ class Grids:
         return [grid, *(grid._replace(extra=own) for own in choices if own > grid.extra >= 0)]
 
     def _has_room(self, grid: Grid | None, g: int, h: int) -> bool:
-        """Whether a grid that came with a model is one, and right for gradients and hessians up to these exponents."""
+        """Return whether a grid that came with a model is right for gradients and hessians up to these exponents."""
         if grid is None or grid not in self._finer(grid._replace(extra=self._extra_for(0))):
             return False
         loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
@@ -180,7 +180,7 @@ class Grids:
 
 
 def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool:
-    """Whether too many of these numbers, counted by exponent, keep too few digits on a grid up to ``exponent``."""
+    """Return whether too many of these numbers keep too few digits on a grid up to ``exponent``."""
     upto, total = np.cumsum(counts[1:]), counts[1:].sum()
     kept = digits - exponent + np.arange(LOWEST_EXPONENT, HIGHEST_EXPONENT)  # a number has half of its bound or more
     few = kept < DIGITS

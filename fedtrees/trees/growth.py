@@ -41,7 +41,7 @@ class Growth:
 
     @property
     def unsettled(self) -> bool:
-        """Whether some nodes are to be asked for again."""
+        """Return whether some nodes are to be asked for again."""
         return False
 
     # -- asking ---------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Histograms(Query, frozen=True, eq=False):
     statistics: int = 2
 
     def nodes(self) -> NDArray[np.int32]:
-        """How many nodes of each tree are summed."""
+        """The number of nodes of each tree that are summed."""
         nodes = self.build_ends.copy()  # which is asked often: numpy's diff takes ten times as long
         nodes[1:] -= self.build_ends[:-1]
         return nodes

@@ -109,7 +109,7 @@ class Impurity:
         return np.array(self.class_weight)
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """How many rows the nodes have, each as often as it weighs, float64 (nodes,)."""
+        """The number of rows of the nodes, each as often as it weighs, float64 (nodes,)."""
         return self._together(sums * self._units(units))
 
     def _together(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +117,7 @@ class Impurity:
         return mass
 
     def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether nodes are heavy enough for two children, as far as that is known without their tree."""
+        """Return whether nodes are heavy enough for two children, as far as that is known without their tree."""
         return mass >= max(_rows(self.min_samples_split, 2), 2 * _rows(self.min_samples_leaf, 1))
 
     def splits(self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds) -> Splits:

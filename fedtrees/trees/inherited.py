@@ -100,7 +100,7 @@ class Inherited(Fact, frozen=True, eq=False):
         return len(self.base_margin)
 
     def _sets(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """What the kernel takes: of each node the row of its set or -1, and each set's categories as a table."""
+        """The arguments of the kernel: of each node the row of its set or -1, and each set's categories as a table."""
         n_sets, width = len(self.by_category), int(self.categories.max(initial=-1)) + 1
         set_of = np.full(len(self.feature) if n_sets else 0, -1, np.int64)
         set_of[self.by_category] = np.arange(n_sets)

@@ -56,7 +56,7 @@ class NodeGrowth(Growth):
 
     @property
     def unsettled(self) -> bool:
-        """Whether some nodes are to be asked for again."""
+        """Return whether some nodes are to be asked for again."""
         return len(self.again) > 0
 
     # -- asking ---------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class NodeGrowth(Growth):
         return own.reshape(self.plan.rule.statistics, -1)
 
     def _hopeful(self, totals: Vector) -> NDArray[np.bool_]:
-        """Whether nodes may be split by features that they have not tried."""
+        """Return whether nodes may be split by features that they have not tried."""
         rule = self.plan.rule
         # numbers may differ wherever there are any
         impure = self.plan.moments is not None or np.count_nonzero(totals, axis=1) > 1
@@ -163,7 +163,7 @@ class NodeGrowth(Growth):
         return hopeful
 
     def _is_constant(self, own: Vector) -> bool:
-        """Whether each of a node's features has all of the node's rows in one bin."""
+        """Return whether each of a node's features has all of the node's rows in one bin."""
         return int(own.any(axis=0).sum()) <= self.drawn.shape[1]  # each feature has at least one
 
 

@@ -23,7 +23,7 @@ Doubles = NDArray[np.float64]
 
 
 class OutOfBag(Query, frozen=True, eq=False):
-    """How well trees predict the targets of the rows that they did not draw.
+    """The score of trees on the rows that they did not draw.
 
     Each row is predicted by the mean of those trees that did not draw it, as scikit-learn has it: added up in the order
     of the trees, and the first of classes that share the largest. Rows that all trees drew are left out.

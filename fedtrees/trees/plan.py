@@ -80,12 +80,12 @@ class Plan:
 
     @property
     def shares_splits(self) -> bool:
-        """Whether the trees of all outputs are split alike."""
+        """Return whether the trees of all outputs are split alike."""
         return self.outputs > 1 and not isinstance(self.rule, SplitRule)
 
     @property
     def is_bounded(self) -> bool:
-        """Whether weights are."""
+        """Return whether weights are."""
         steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0
         return steps or (self.constraints is not None and self.constraints.is_monotone)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PositionCosts(Query, frozen=True, eq=False):
-    """What pairs cost by the positions of their rows, of the better ones and of the others.
+    """Costs of pairs by the positions of their rows, of the better ones and of the others.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class PositionCosts(Query, frozen=True, eq=False):
 
 
 class PositionBias(Fact, frozen=True, eq=False):
-    """What the weights of pairs are divided by from now on.
+    """The divisors of the weights of pairs from now on.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class PositionBiases:
         return PositionBiases(loss, rows, bias)
 
     def question(self) -> PositionCosts:
-        """What to ask along with a tree's first histograms."""
+        """Queries to ask along with a tree's first histograms."""
         return PositionCosts(self.loss.positions, self.rows)
 
     def learn(self, channel: Channel, costs: Any) -> None:

@@ -31,7 +31,7 @@ MOST_COUNTS = 1 << 16  # in an answer, about
 
 
 class TimeCounts(Query, frozen=True, eq=False):
-    """How many times fall in each part of some intervals of keys.
+    """The number of times in each part of some intervals of keys.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class RowDraws(Record, frozen=True, eq=False):
     first: int = 0
 
     def shares(self) -> NDArray[np.uint64]:
-        """What rows are drawn by, see `draw_kernels.draw`: uint64 (classes or 1, times)."""
+        """The thresholds that rows are drawn by, see `draw_kernels.draw`: uint64 (classes or 1, times)."""
         means = self.share * self.class_draws if len(self.class_draws) else np.array([self.share])
         return np.stack([poisson_shares(mean, most_draws(float(means.max()))) for mean in means.tolist()])
 
@@ -64,12 +64,12 @@ class RowDraws(Record, frozen=True, eq=False):
 
 
 def keys_of(seed: int, tree: int, round: int) -> NDArray[np.uint64]:
-    """What a tree draws its rows by, uint64 (2,)."""
+    """The keys that a tree draws its rows by, uint64 (2,)."""
     return stream(seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
 
 def most_draws(mean: float) -> int:
-    """How often a row is drawn at the most: once in a million draws it would be more.
+    """The number of times a row is drawn at the most: once in a million draws it would be more.
 
     Examples
     --------

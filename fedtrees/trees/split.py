@@ -59,7 +59,7 @@ class Rule(Protocol):
         ...
 
     def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether nodes are heavy enough for two children."""
+        """Return whether nodes are heavy enough for two children."""
         ...
 
     def splits(self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds) -> Splits:
@@ -71,7 +71,7 @@ class Rule(Protocol):
         ...
 
     def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.floating]:
-        """What nodes of these sums, and of one tree, predict, as monotone constraints compare it: (nodes,)."""
+        """Predictions of nodes of these sums, and of one tree, as monotone constraints compare it: (nodes,)."""
         ...
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
@@ -275,7 +275,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Units:
-    """What one step of the quantised gradient and hessian stands for.
+    """The values of one step of the quantised gradient and hessian.
 
     Attributes
     ----------

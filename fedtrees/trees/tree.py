@@ -248,7 +248,7 @@ class Shape:
         return levels
 
     def extends(self, walked: Shape) -> bool:
-        """Whether this tree asks all that ``walked`` asks, and asks it first."""
+        """Return whether this tree asks all that ``walked`` asks, and asks it first."""
         n, leaf = len(walked.feature), walked.feature < 0
         return (
             n <= len(self.feature)
@@ -282,7 +282,7 @@ def _shape(
 
 
 def cuts_up(ends: NDArray[np.integer], parts: int, length: int) -> bool:
-    """Whether an array of this length, cut where ``ends`` says, has so many parts and nothing left."""
+    """Return whether an array of this length, cut where ``ends`` says, has so many parts and nothing left."""
     last = int(ends[-1]) if len(ends) else 0
     return len(ends) == parts and last == length and not (np.diff(ends, prepend=0) < 0).any()
 

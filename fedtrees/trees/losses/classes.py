@@ -77,7 +77,7 @@ class Logistic(Loss):
         return self.of_sides(sums[:1], sums[1:])
 
     def of_sides(self, first: Doubles, second: Doubles) -> Doubles:
-        """Where margins start, from the weights of the first class and of the second, float64 (outputs,) each."""
+        """The initial margins, from the weights of the first class and of the second, float64 (outputs,) each."""
         if self.scale_pos_weight == 1:
             return self.of_share(second / (first + second))
         more = self.scale_pos_weight * second

@@ -18,7 +18,7 @@ else:
 
 
 class _ByColumn(_Base):
-    """What a loss of two classes becomes where each column of y holds its own two."""
+    """The loss of two classes where each column of y holds its own two."""
 
     classification = False  # y is read as numbers
 

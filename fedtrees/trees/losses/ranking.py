@@ -81,7 +81,7 @@ class RankingLoss(Loss):
 
     @property
     def is_truncated(self) -> bool:
-        """Whether only the highest ranks are compared."""
+        """Return whether only the highest ranks are compared."""
         return self.lambdarank_pair_method == "topk"
 
     @property
