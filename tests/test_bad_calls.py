@@ -290,7 +290,7 @@ COUNTED: dict[str, Call] = {
     "labels in two columns of numbers": (
         lambda: FedGBTClassifier().fit(GOOD.X, np.full((6, 2), 2.0)),
         DataError,
-        "silo 'all': y, row 0: neither 0 nor 1; of several labels a row, each is a column of 0 and 1",
+        "silo 'all': y, row 0: 2 is neither 0 nor 1; of several labels a row, each is a column of 0 and 1",
     ),
     "no weight, fused": (over_two("fused"), ParameterError, "weighting: no weight for silo 'ucla'; give one for every"),
     "no weight, faithful": (over_two("faithful"), ParameterError, "weighting: no weight for silo 'ucla'; give one for"),

@@ -97,8 +97,23 @@ def test_scikit_learn_knows_and_files_keep_them(tmp_path: Path) -> None:
 
 
 def test_labels_that_are_none_are_refused_by_name() -> None:
-    with pytest.raises(DataError, match="silo 'all': y, row 3: neither 0 nor 1; of several labels a row"):
+    with pytest.raises(DataError, match="silo 'all': y, row 3: 2 is neither 0 nor 1; of several labels a row"):
         FedGBTClassifier(**SMALL).fit(X, np.where(np.arange(400)[:, None] == 3, 2, Y))
+    for wrong, text in (
+        (np.where(np.arange(400)[:, None] == 3, 2, Y), "y, row 3: 2 is neither 0 nor 1; of several labels a row"),
+        (-Y, "y, row .*: -1 is neither 0 nor 1"),
+        (Y / 2, "y, row .*: 0.5 is neither 0 nor 1"),
+        (Y[:, 0], "y has 1 columns, and y of the rows to train on has"),
+        (np.column_stack([Y, Y]), "y has .* columns, and y of the rows to train on has"),
+    ):
+        for mode in ("histogram", "bagging"):
+            model = FedGBTClassifier(**SMALL, mode=mode)
+            with pytest.raises(DataError, match=f"^validation_1: silo 'all': {text}"):
+                model.fit(X, Y, eval_set=[(X, Y), (X, wrong)])
+        for kind in ("fused", "faithful"):
+            silos = [Silo("a", X, Y, eval_set=[(X, Y)]), Silo("b", X, Y, eval_set=[(X, wrong)])]
+            with pytest.raises(DataError, match=f"^validation_0: silo 'b': {text}|^silo 'b', .*y has .* columns"):
+                FedGBTClassifier(**SMALL).fit_federation(LocalFederation(silos, mode=kind))
     with pytest.raises(ParameterError, match="objective='multi:softprob' is for one label a row, and y has several"):
         FedGBTClassifier(**SMALL, objective="multi:softprob").fit(X, Y)
     with pytest.raises(ParameterError, match="eval_metric='auc' is for one label a row; of several"):

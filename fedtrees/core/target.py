@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -276,6 +277,28 @@ def _comparable(table: Table) -> NDArray[Any]:
         return label_array(y)
     except MixedLabels as error:
         raise DataError(f"silo {table.names[0]!r}: {error}") from error
+
+
+def refuse_other_targets(table: Table, trained: Table) -> None:
+    """Refuse an evaluation set of more or fewer columns of y than the rows that are trained on.
+
+    Raises
+    ------
+    DataError
+    """
+    columns, expected = table.n_targets, trained.n_targets
+    if columns and expected and columns != expected:
+        silo = table.silo_of(0)
+        raise DataError(f"silo {silo!r}: y has {columns} columns, and y of the rows to train on has {expected}.")
+
+
+@contextmanager
+def of_set(place: int) -> Iterator[None]:
+    """Name the evaluation set in the error of what is read of it."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"validation_{place}: {error}") from error
 
 
 def check_rows(table: Table, wrong: NDArray[np.bool_], what: str) -> None:

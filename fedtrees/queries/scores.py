@@ -20,7 +20,7 @@ from fedtrees.core.ring import (
     step_bits,
 )
 from fedtrees.core.table import Table
-from fedtrees.core.target import check_rows, numbers_of, places_of
+from fedtrees.core.target import check_rows, numbers_of, of_set, places_of, refuse_other_targets
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Metric, Rows
@@ -77,9 +77,13 @@ class HeldOut(Query, frozen=True, eq=False):
         """See `Query`."""
         tables = held_out(silo, self.sets)
         parts = []
-        for table in tables:
-            # others are refused
-            numbers_of(table, silo.open_above) if self.labels is None else places_of(table, self.labels)
+        for place, table in enumerate(tables):
+            with of_set(place):  # others are refused
+                if self.labels is None:
+                    refuse_other_targets(table, silo.table)
+                    numbers_of(table, silo.open_above)
+                else:
+                    places_of(table, self.labels)
             rows = _asked(silo, table)
             weight = np.ones(1, np.float32) if table.weight is None else table.weight[rows]
             counts = exponent_counts(weight) * (len(rows) if table.weight is None else 1)

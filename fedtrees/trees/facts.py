@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.query import Fact
+from fedtrees.core.target import numbers_of, of_set, refuse_other_targets
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
@@ -44,6 +45,10 @@ class Aim(Fact, frozen=True, eq=False):
             name = silo.table.silo_of(int(np.argmin(np.isnan(margin).all(axis=1))))
             raise DataError(f"silo {name!r} has a base_margin, and trees by impurity start from none; leave it out.")
         loss.check(silo.table, silo.targets(self.labels))
+        for place, table in enumerate(silo.held_out if loss.checks_sets else ()):
+            with of_set(place):
+                refuse_other_targets(table, silo.table)
+                loss.check(table, numbers_of(table))
 
 
 class Begin(Fact, frozen=True, eq=False):

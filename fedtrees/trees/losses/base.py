@@ -77,6 +77,7 @@ class Loss:
     keeps_gradients: ClassVar[bool] = False  # whether a gradient stays below 0 however small it is
     asks_moments: ClassVar[bool] = False  # whether leaves say exact means, and how far their targets are spread
     asks_deviance: ClassVar[bool] = False  # whether by the Poisson deviance, too
+    checks_sets: ClassVar[bool] = False  # whether evaluation sets hold labels, too, that `check` refuses others than
     starts_amid: ClassVar[bool] = False  # whether margins start among most targets, however far out the mean lies
 
     def metric(self) -> str:

@@ -21,10 +21,13 @@ class _ByColumn(_Base):
     """The loss of two classes where each column of y holds its own two."""
 
     classification = False  # y is read as numbers
+    checks_sets = True
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
-        check_rows(table, (y != 0) & (y != 1), "neither 0 nor 1; of several labels a row, each is a column of 0 and 1")
+        wrong = (y != 0) & (y != 1)
+        label = y[wrong.any(axis=1)][0][wrong[wrong.any(axis=1)][0]][0] if wrong.any() else 0
+        check_rows(table, wrong, f"{label:g} is neither 0 nor 1; of several labels a row, each is a column of 0 and 1")
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
