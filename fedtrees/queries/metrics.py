@@ -186,6 +186,13 @@ def metric_named(name: str, objective: str = "") -> Metric:
     if ranking is not None:
         return ranking
     kind, at, value = name.partition("@")
+    if kind == "ams":
+        raise ParameterError(
+            f"eval_metric={name!r} counts the first rows of all silos together, and ties as they happen to stand; "
+            "XGBoost, too, refuses it of rows that lie apart. Score by 'auc' or 'aucpr'."
+        )
+    if name == "tweedie-nloglik":
+        raise ParameterError(f"eval_metric={name!r}: name the power after an @, as in 'tweedie-nloglik@1.5'.")
     if at and kind in _WITH_PARAMETER:
         try:
             parameter = float(value)
