@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort
+from fedtrees.core.files import write_whole
 from fedtrees.errors import unknown_value
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ class Ledger:
         ------
         ParameterError
             For another ``by``.
+        FileNotFoundError, PermissionError
+            If the path's folder does not exist, or cannot be written to.
         """
         if by not in ("round", "silo"):
             raise unknown_value("by", by, ["round", "silo"])
@@ -231,5 +234,5 @@ def _written(text: str, path: str | Path | None) -> str | None:
     """The text itself where there is no path to write it to."""
     if path is None:
         return text
-    Path(path).write_text(text, encoding="utf-8")
+    write_whole(path, text.encode())
     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fedtrees.core.files import check_folder
 from fedtrees.errors import ParameterError
 from fedtrees.trees.boost import Ensemble
 
@@ -148,14 +150,18 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     ------
     ParameterError
         For what is no ``xgboost.callback.TrainingCallback``.
+    FileNotFoundError, PermissionError
+        For a folder of checkpoints that does not exist, or cannot be written to.
     """
     if callbacks is None:
         return []
     if not isinstance(callbacks, list | tuple):
         raise ParameterError(f"callbacks={callbacks!r}: give a list of xgboost.callback.TrainingCallback.")
-    from xgboost.callback import TrainingCallback
+    from xgboost.callback import TrainingCallback, TrainingCheckPoint
 
     for callback in callbacks:
         if not isinstance(callback, TrainingCallback):
             raise ParameterError(f"callbacks: {callback!r} is no xgboost.callback.TrainingCallback.")
+        if isinstance(callback, TrainingCheckPoint):
+            check_folder(callback._path or os.curdir)
     return list(callbacks)

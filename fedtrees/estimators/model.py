@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.files import write_whole
 from fedtrees.core.silo_column import COLUMN, codes_of_silos, schema_without_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.target import read_margin
@@ -260,15 +261,13 @@ class HoldsBooster(ReadsRows):
         ------
         ParameterError
             For another ending.
-        FileNotFoundError
-            If there is no such folder.
+        FileNotFoundError, PermissionError
+            If the path's folder does not exist, or cannot be written to.
         """
         booster, path = self.get_booster(), Path(fname)
         if path.suffix not in (".json", ".ubj"):
             raise ParameterError(f"{path}: give a name that ends in .json or .ubj; XGBoost tells the format by it.")
-        if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"{path}: there is no such folder.")
-        booster.save_model(path)
+        write_whole(path, bytes(booster.save_raw(path.suffix[1:])))
 
     def load_model(self, fname: str | PathLike[str] | bytes | bytearray) -> Self:
         """Read a model that `save_model`, or XGBoost itself, wrote.
