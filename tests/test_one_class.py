@@ -118,6 +118,9 @@ def test_trees_by_impurity_are_scikit_learns_constants(ours: Any) -> None:
     for each in (model, model.model_):
         assert each.classes_.tolist() == theirs.classes_.tolist()
         assert each.predict_proba(X).tolist() == theirs.predict_proba(X).tolist() == [[1.0]] * 6
+    assert model.to_booster().inplace_predict(X).tolist() == [1.0] * 6
+    if hasattr(model, "staged_predict_proba"):
+        assert [shares.tolist() for shares in model.staged_predict_proba(X)] == [[[1.0]] * 6]
 
 
 @pytest.mark.parametrize("objective", ["binary:logistic", "binary:logitraw", "binary:hinge"])

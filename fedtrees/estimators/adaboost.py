@@ -159,7 +159,10 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
         """Each class's probability after one tree, after two, and so on: float64 (rows, classes)."""
         rows = self._rows(X)
-        yield from self._predictor.staged_predict_proba(rows)
+        if len(self.classes_) == 1:  # scikit-learn's divides by the number of the others
+            yield from (np.ones((len(rows), 1)) for _ in self.model_.estimators_)
+        else:
+            yield from self._predictor.staged_predict_proba(rows)
 
     def _loss(self) -> Loss:
         return Samme()

@@ -41,7 +41,7 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
         raise ParameterError("AdaBoost's numbers are a weighted median of its trees, which no XGBoost model is.")
     trees = [own.tree_ for own in getattr(model, "estimators_", [model])]
     n_classes = len(getattr(model, "classes_", ()))
-    votes = isinstance(model, AdaBoostClassifier)
+    votes = isinstance(model, AdaBoostClassifier) and n_classes > 1  # of one class there is nothing to vote on
     says = _votes(model, trees) if votes else [own.value.reshape(own.node_count, -1) / len(trees) for own in trees]
     if n_classes == 2:
         says = [own[:, 1:] for own in says]
