@@ -59,7 +59,15 @@ def test_no_bin_of_categories_holds_fewer_rows_and_no_more_share_one_than_must(
 
 
 @pytest.mark.parametrize(
-    ("counts", "group"), [([5, 5, 9], None), ([4, 5, 9], [0, 1]), ([4, 1, 9], [0, 1]), ([4, 1, 5], [0, 1])]
+    ("counts", "group"),
+    [
+        ([5, 5, 9], None),
+        ([4, 5, 9], [0, 1]),
+        ([4, 1, 9], [0, 1]),
+        ([4, 1, 5], [0, 1]),
+        ([4, 5, 5, 5], [0, 1]),
+        ([6, 5, 5, 4], [1, 3]),
+    ],
 )
 def test_as_many_rows_as_the_least_are_enough(counts: list[int], group: list[int] | None) -> None:
     rare = RareCategories.of([np.array(counts)], np.array([0]), least=5)

@@ -16,6 +16,7 @@ from fedtrees.trees.grid import MOST_EXTRA, Grid
 from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.kernels import STATISTIC_BITS_G
 from fedtrees.trees.tree import cuts_up
+from fedtrees.trees.tree_errors import TreeErrors
 
 THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
 
@@ -148,6 +149,25 @@ def test_targets_of_an_aim_are_those_of_its_loss() -> None:
     with pytest.raises(DataError, match="silo 'a' has a base_margin, and trees by impurity start from none"):
         Aim("tree:squares", {}, None).apply(margins)
     assert isinstance(told(BEGIN).state.begin, Begin) and ROWS == 40
+
+
+def test_errors_of_a_tree_are_those_of_one_target() -> None:
+    """Of bounds of times there are two, and of two targets two trees."""
+    nothing, arrays = np.zeros(0, np.int32), STUMP.arrays()
+    query = TreeErrors(
+        "exponents", ROWS, Grid(2, 0), np.int32([3]), **arrays, value=np.zeros(3, np.float32), categories=nothing,
+        category_ends=nothing,
+    )  # fmt: skip
+    X, bounds = told(BEGIN).table.X, np.ones((ROWS, 2))
+    for objective, outputs in (("survival:aft", 1), ("reg:squarederror", 2)):
+        silo = Silo("a", X, bounds, n_jobs=1)
+        Aim(objective, {}, None).apply(silo)
+        changed(BEGIN, objective=objective, labels=None, base_margin=np.zeros(outputs, np.float32)).apply(silo)
+        with pytest.raises(ProtocolError, match="errors of a tree were asked for before the cut points, or of several"):
+            query.ask(silo)
+    fine = Silo("a", X, np.arange(ROWS), n_jobs=1)
+    changed(BEGIN, objective="reg:squarederror", labels=None).apply(fine)
+    assert query.ask(fine).sum() == ROWS
 
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from fedtrees import FedGBTRegressor, LocalFederation, Silo
-from fedtrees.trees import survival_kernels
-from fedtrees.trees.risk import bins_of, keys_of
+from fedtrees import FedGBTRegressor, LocalFederation, PlainChannel, Silo
+from fedtrees.trees import risk, survival_kernels
+from fedtrees.trees.risk import bins_of, keys_of, time_bins
 
 SMALLEST = float(np.nextafter(np.float32(0), np.float32(1)))
 
@@ -54,3 +54,22 @@ def test_trees_of_times_some_of_which_are_0_are_xgboosts(mode: str) -> None:
     ours = FedGBTRegressor(**given, n_jobs=1).fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
     theirs = xgboost.XGBRegressor(**given, tree_method="hist").fit(X, y)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=2e-3)
+
+
+@pytest.mark.parametrize("different", [7, 8, 9, 40])
+@pytest.mark.parametrize("often", [1, 30])
+def test_as_many_times_as_bins_have_a_bin_each(different: int, often: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However unlike in number; of one time more, bins are shared, by the definition of a share of the rows."""
+    monkeypatch.setattr(risk, "MOST_BINS", 8)
+    times = np.arange(1, different + 1, dtype=np.float32)
+    y = np.concatenate([np.repeat(times[:1], often), times[1:], times[1:2]])
+    federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y), Silo("b", np.zeros((1, 1)), [-times[-1]])])
+    y = np.append(y, times[-1])
+    starts = time_bins(PlainChannel(federation), np.arange(2), len(y))
+    found = starts.view(np.float32).tolist()
+    if different <= 8:
+        assert found == times.tolist()
+    else:  # a bin starts with the first time whose rows before it reach the next eighth
+        before = [int(np.count_nonzero(y < time)) for time in times]
+        eighths = [n * 8 // len(y) for n in before]
+        assert found == [float(time) for k, time in enumerate(times) if not k or eighths[k] > eighths[k - 1]]
