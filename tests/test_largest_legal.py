@@ -18,6 +18,7 @@ from fedtrees import (
     ProtocolError,
     Silo,
 )
+from fedtrees.trees.facts import Begin
 from fedtrees.trees.inherited import MOST_CODES, Inherited
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.losses.tables import MOST_CLASSES
@@ -79,6 +80,23 @@ def test_trees_of_an_earlier_model(fine: dict[str, Any]) -> None:
 def test_trees_of_no_earlier_model(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError, match="of an earlier model"):
         inherited(**wrong).check(2)
+
+
+def test_trees_of_an_earlier_model_have_the_outputs_of_the_training() -> None:
+    """Rows' margins have as many places, and no tree may add to another."""
+    for outputs, fine in ((2, True), (1, False), (3, False)):
+        silo = Silo("a", np.zeros((3, 2)), np.zeros((3, outputs)) if outputs > 1 else np.zeros(3))
+        inherited().apply(silo)
+        begin = Begin(
+            "reg:squarederror", None, np.zeros(outputs, np.float32), np.float32([1, 1]), np.array([0, 1, 2]),
+            np.zeros(2, bool),
+        )  # fmt: skip
+        if fine:
+            begin.apply(silo)
+            assert silo.state.margin.shape == (2, 3)
+        else:
+            with pytest.raises(ProtocolError, match="trees of an earlier model of other outputs"):
+                begin.apply(silo)
 
 
 # -- cut points -----------------------------------------------------------------------------------------------
