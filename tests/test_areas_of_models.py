@@ -163,7 +163,7 @@ def test_a_ranking_is_stopped_by_its_area() -> None:
     assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
     first = int(np.argmax(y > 0))
     for mode in ("fused", "faithful"):
-        silo = Silo("mayo", X, 2 * y, qid=qid, eval_set=[(X, 2 * y, None, qid)])
+        silo = Silo("mayo", X, 2 * y, qid=qid, eval_set=[(X, 2 * y, None, None, qid)])
         with pytest.raises(DataError, match=rf"^silo 'mayo': y, row {first}: a relevance above 1, .* score by 'ndcg'"):
             FedGBTRanker(2, eval_metric="aucpr").fit_federation(LocalFederation([silo], mode=mode))
 

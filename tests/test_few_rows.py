@@ -55,7 +55,7 @@ def silos_of(kind: str, ranks: bool) -> list[Silo]:
     for k in range(6):
         own, held_out = parts[k], parts[k + 6]
         more: dict[str, Any] = {"qid": np.arange(len(own)) // 4} if ranks else {"sample_weight": weight[own]}
-        third = (None, np.arange(len(held_out)) // 4) if ranks else (weight[held_out],)
+        third = (None, None, np.arange(len(held_out)) // 4) if ranks else (weight[held_out],)
         silos.append(Silo(f"{k}", X[own], y[own], eval_set=[(X[held_out], y[held_out], *third)], n_jobs=1, **more))
     return silos
 

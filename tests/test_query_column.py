@@ -123,3 +123,18 @@ def test_ids_are_given_in_one_place_in_a_silo_too(table: str) -> None:
         FedGBTRanker(**SMALL).fit_federation(LocalFederation([silo]))
     with pytest.raises(FedTreesError, match="'qid'"):
         Silo("mayo", X, Y, qid=QID, eval_set=[(frame, Y, None, None, QID)])
+
+
+def test_evaluation_sets_have_ids_of_queries_where_the_rows_to_train_on_have() -> None:
+    missing = r"eval_set 0: qid is not given, and that of X is; give it as the fifth entry"
+    for held_out in ((X, Y), (X, Y, None, None, None), (X, Y, None, np.zeros(len(Y)))):
+        with pytest.raises(DataError, match=rf"^silo 'mayo', {missing}"):
+            Silo("mayo", X, Y, qid=QID, eval_set=[held_out])
+        with pytest.raises(DataError, match=f"^{missing}"):
+            LocalFederation.from_table(X, Y, qid=QID, eval_set=[held_out])
+    full, empty = (X, Y, None, None, QID), (X[:0], Y[:0])
+    silos = [Silo("mayo", X, Y, qid=QID, eval_set=[full]), Silo("ucla", X, Y, qid=QID, eval_set=[empty])]
+    given = FedGBTRanker(**SMALL).fit(X, Y, qid=QID, eval_set=[(X, Y)], eval_qid=[QID])
+    apart = FedGBTRanker(**SMALL).fit_federation(LocalFederation(silos[:1]))
+    assert apart.evals_result_ == given.evals_result_
+    assert FedGBTRanker(**SMALL).fit_federation(LocalFederation(silos)).evals_result_["validation_0"]

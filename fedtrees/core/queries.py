@@ -25,6 +25,17 @@ def refuse_ids_twice(qid: ArrayLike | None, names: Sequence[str], where: str = "
         raise ParameterError(f"{where}qid: X has a column 'qid', too; give the ids in one place.")
 
 
+def refuse_ids_missing(held_out: RowIds | None, trained_on: RowIds | None, n_rows: int, where: str) -> None:
+    """Refuse an evaluation set without ids of queries where the rows to train on have them: it would be one query.
+
+    Raises
+    ------
+    DataError
+    """
+    if held_out is None and trained_on is not None and n_rows:
+        raise DataError(f"{where}qid is not given, and that of X is; give it as the fifth entry, behind base_margin.")
+
+
 def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: str = "") -> ArrayLike | None:
     """Weights of rows: as they are, or from one a query, in the order in which queries appear.
 

@@ -19,11 +19,11 @@ from fedtrees.core.features import read_features
 from fedtrees.core.lost_digits import LostDigits, lost_digits
 from fedtrees.core.message import Request, What, pack_answers, reply
 from fedtrees.core.numbers import is_whole
-from fedtrees.core.queries import of_queries, refuse_ids_twice, rows_to_keep
+from fedtrees.core.queries import of_queries, refuse_ids_missing, refuse_ids_twice, rows_to_keep
 from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.rounding import as_float32
-from fedtrees.core.row_ids import read_row_ids
+from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.table import SPARSE, Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.texts import odd_text
@@ -119,7 +119,8 @@ class Silo:
         columns = (target, weight, margin, ids, queries)
         target, weight, margin, ids, queries = (of_rows(own, kept) for own in columns)
         starts = np.array([0, len(target)], np.int64)
-        held_out = [read_held_out(own, schema, name, place, missing) for place, own in enumerate(eval_set)]
+        sets = enumerate(eval_set)
+        held_out = [read_held_out(own, schema, name, place, missing, queries) for place, own in sets]
         schema = with_kinds_of(schema, [own.schema for own in held_out])
         table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
         if not is_whole(min_category_rows):
@@ -368,12 +369,21 @@ class Silo:
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
 
 
-def read_held_out(own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float) -> Table:
-    """Read one silo's evaluation set, of the same columns as what it trains on."""
+def read_held_out(
+    own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
+) -> Table:
+    """Read one silo's evaluation set, of the same columns as what it trains on, and with queries where that has them.
+
+    Raises
+    ------
+    SchemaError, DataError, ParameterError
+        Naming the silo and the set.
+    """
     where = f"silo {name!r}, eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
     values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
     target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
+    refuse_ids_missing(queries, trained_on, len(values), where)
     weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
     margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
     target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.absent import apart_from_absent, take_absent_as
 from fedtrees.core.features import read_features
-from fedtrees.core.queries import of_queries, refuse_ids_twice, refuse_shared, rows_to_keep
+from fedtrees.core.queries import of_queries, refuse_ids_missing, refuse_ids_twice, refuse_shared, rows_to_keep
 from fedtrees.core.row_ids import RowIds, read_row_ids
 from fedtrees.core.silo import apart
 from fedtrees.core.silo_ids import codes_of_ids, places_of_ids, read_silos
@@ -162,6 +162,7 @@ def split_held_out(
     values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
     n = len(values)
     target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
+    refuse_ids_missing(queries, table.queries, n, where)
     weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else places_of_ids(ids, table.names)
     if ids is not None and (codes < 0).any():
