@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,13 @@ def lost_digits(
     """
     if not values.size or getattr(X, "dtype", None) == np.float32:
         return []
-    found = []
-    for place in _doubtful(values):
-        column = _column(X, place)
+    found: list[LostDigits] = []
+    doubtful = _doubtful(values)
+    if not doubtful:
+        return found
+    column_of = _columns(X)
+    for place in doubtful:
+        column = np.asarray(column_of(place))
         if column.dtype.kind not in "iuf":
             continue
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused elsewhere, or missing
@@ -109,10 +113,13 @@ def _doubtful(values: NDArray[np.float32]) -> list[int]:
     return doubtful
 
 
-def _column(X: Any, place: int) -> NDArray[Any]:
+def _columns(X: Any) -> Callable[[int], Any]:
+    """What returns a column of a table as it was given."""
     if is_frame(X):
-        return np.asarray(as_pandas(X, "").iloc[:, place])
+        frame = as_pandas(X, "")
+        return lambda place: frame.iloc[:, place]
     if hasattr(X, "tocsc"):
-        dense: NDArray[Any] = X.tocsc()[:, [place]].toarray().ravel()
-        return dense
-    return np.asarray(X)[:, place]
+        sparse = X.tocsc()
+        return lambda place: sparse[:, [place]].toarray().ravel()
+    table = np.asarray(X)
+    return lambda place: table[:, place]
