@@ -320,3 +320,17 @@ def test_every_silo_grows_with_the_threads_that_were_asked_for(monkeypatch: pyte
     FedGBTRegressor(1, mode="bagging", n_jobs=1, max_depth=1).fit(X, Y)
     FedGBTRegressor(1, mode="bagging", n_jobs=2, max_depth=1).fit(X, Y)
     assert seen == [1, Threads(2).n]
+
+
+@pytest.mark.parametrize(
+    ("params", "nodes"),
+    [
+        ({"max_depth": 2}, 7), ({"max_depth": 0, "max_leaves": 3}, 5), ({"max_depth": 1, "max_leaves": 9}, 3),
+        ({"max_depth": 4, "max_leaves": 4}, 7),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_message_has_room_for_the_largest_tree_and_no_node_more(params: dict[str, Any], nodes: int) -> None:
+    ledger = FedGBTRegressor(2, **SMALL | params, num_parallel_tree=2).fit(X, Y, silos=np.arange(N) % 3).ledger_
+    grown = ledger.detail("1").query("kind == 'LocalTrees'")
+    assert grown["integers"].tolist() == [2 * (1 + 6 * nodes) + 1] * 2

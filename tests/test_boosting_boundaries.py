@@ -357,3 +357,15 @@ def test_a_federation_has_the_threads_that_were_asked_for() -> None:
         assert LocalFederation.from_table(X, NOISE, n_jobs=n_jobs).threads.n == n_jobs
         fitted = FedGBTRegressor(1, n_jobs=n_jobs).fit(X, NOISE)
         assert json.loads(fitted.booster_.save_config())["learner"]["generic_param"]["nthread"] == str(n_jobs)
+
+
+def test_earlier_models_without_trees_or_of_vectors_are_refused() -> None:
+    both = np.stack([NOISE, -NOISE], axis=1)
+    vectors = xgboost.train({"multi_strategy": "multi_output_tree", "tree_method": "hist"}, xgboost.DMatrix(X, both), 1)
+    nothing = xgboost.train({"objective": "reg:squarederror"}, xgboost.DMatrix(X, NOISE), 0)
+    for earlier, y, text in (
+        (vectors, both, "a model whose leaves hold vectors, which fedtrees does not make"),
+        (nothing, NOISE, "a model without trees"),
+    ):
+        with pytest.raises(DataError, match=f"^xgb_model: {text}"):
+            FedGBTRegressor(**SMALL).fit(X, y, xgb_model=earlier)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 
 from fedtrees import (
     FedAvgClassifier,
@@ -19,6 +19,7 @@ from fedtrees import (
 )
 from fedtrees.core.rng import stream
 from fedtrees.queries.custom_metric import register_metric
+from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN
 from fedtrees.queries.metrics import CUSTOM, metric_named
 from fedtrees.trees.losses import LOSSES
 
@@ -180,3 +181,27 @@ def test_a_function_of_other_than_a_number_a_row_is_refused(shape: tuple[int, ..
     name = register_metric(lambda y, p: np.ones(shape), "of the wrong shape")
     with pytest.raises(ParameterError, match=r"of the wrong shape gave .* for 60 rows.* return a number for each row"):
         FedGBTRegressor(1, eval_metric=name, n_jobs=1).fit(X, NOISE, eval_set=[(X, NOISE)])
+
+
+# -- areas --------------------------------------------------------------------------------------------------
+
+
+def test_areas_are_as_certain_as_docstrings_say() -> None:
+    text = " ".join((FedGBTClassifier.__doc__ or "").split())
+    (rows, most) = re.findall(r"of sets of more than (\d+) rows are read from histograms .* certain to (\S+) at", text)[
+        0
+    ]
+    assert (EXACT_ROWS, MOST_UNCERTAIN) == (int(rows), float(most)) == (4096, 1e-4)
+
+
+def test_areas_of_three_classes_have_room_for_heavy_rows() -> None:
+    """Whole weights are added up as they are, as far as all classes' rows together leave room."""
+    y = TWO + (NOISE > 1)
+    for most in (2.0**20, 2.0**52, 2.0**60):
+        weight = np.where(np.arange(N) % 2, most, 1.0)
+        fitted = FedGBTClassifier(2, eval_metric="auc", max_depth=2, n_jobs=1)
+        fitted.fit(X, y, eval_set=[(X, y)], sample_weight_eval_set=[weight])
+        p = fitted.predict_proba(X).astype(np.float64)
+        shares = np.array([weight[y == k].sum() for k in range(3)])
+        each = [roc_auc_score(y == k, p[:, k], sample_weight=weight) for k in range(3)]
+        assert fitted.evals_result_["validation_0"]["auc"][-1] == pytest.approx(shares @ each / shares.sum(), abs=1e-4)

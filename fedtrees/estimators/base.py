@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.notices import warn_caller
 from fedtrees.core.silo_column import schema_with_silos
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
@@ -191,9 +192,7 @@ class FedGBT(Personalizes):
         given = {name: getattr(self, name) for name in OF_LOSSES if getattr(self, name) is not None}
         unused = [name for name in given if name not in own and name != "max_delta_step"]
         if unused:
-            import warnings
-
-            warnings.warn(f"{unused[0]} is not used by {objective}.", UserWarning, stacklevel=4)
+            warn_caller(f"{unused[0]} is not used by {objective}.")
         return {name: as_plain(value) for name, value in given.items() if name in own}
 
     # -- fitting --------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar
@@ -198,7 +197,7 @@ def column_of(y: ArrayLike | None) -> NDArray[Any]:
         from sklearn.exceptions import DataConversionWarning
 
         message = "A column-vector y was passed when a 1d array was expected; it is read as y.ravel()."
-        warnings.warn(message, DataConversionWarning, stacklevel=4)
+        warn_caller(message, DataConversionWarning)
         return values.ravel()
     return values
 

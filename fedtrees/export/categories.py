@@ -11,6 +11,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from fedtrees.core.notices import warn_caller
 from fedtrees.errors import DataError
 
 MOST_CATEGORIES = 65_533  # bins are numbered in 16 bits, with one for the missing and one for the unknown
@@ -38,13 +39,9 @@ def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
             raise DataError(f"column {name!r} has texts and numbers for categories; make them all texts, or numbers.")
         written = _written(own)
         if len(set(written)) < len(written):
-            import warnings
-
-            warnings.warn(
+            warn_caller(
                 f"column {name!r}: of its categories beyond ASCII, XGBoost's frames tell some not apart; this package "
-                "predicts them right, and plain XGBoost their codes.",
-                UserWarning,
-                stacklevel=2,
+                "predicts them right, and plain XGBoost their codes."
             )
         if len(own) > MOST_CATEGORIES:
             raise DataError(
