@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Call, PartedReply, Reply
 from fedtrees.core.cohort import Cohort
-from fedtrees.core.ledger import Amount, Grouped
+from fedtrees.core.ledger import Amount, grouped, groups_of
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
 from fedtrees.core.table import Schema, Table, refuse_mixed_formats, with_kinds_of
@@ -211,10 +211,8 @@ class LocalFederation:
 
     def _bytes_up(self, call: Call, cohort: Cohort) -> Amount:
         """Bytes that the cohort's answers would take: silos whose tables have as many rows take as many."""
-        sizes = call.answer_size(self._sizes)
-        if (sizes == sizes[0]).all():
-            return int(sizes[0])
-        return Grouped(sizes, self._size_of if len(cohort) == len(self.names) else self._size_of[cohort])
+        group = self._size_of if len(cohort) == len(self.names) else self._size_of[cohort]
+        return grouped(call.answer_size(self._sizes), group)
 
     @property
     def together(self) -> Silo | None:
@@ -231,10 +229,8 @@ class LocalFederation:
 
 def rows_by_kind(tables: Sequence[Table]) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger]]:
     """Find silos with as many rows in each table: int64 (tables, kinds) of rows, and the kind of each silo."""
-    rows = np.stack([np.diff(table.starts) for table in tables])
-    if len(tables) == 1:  # which sorts numbers, and not columns of them
-        kinds, kind = np.unique(rows[0], return_inverse=True)
-        kinds = kinds[None]
-    else:
-        kinds, kind = np.unique(rows, axis=1, return_inverse=True)
+    if len(tables) == 1:  # numbers are sorted sooner than columns of them
+        different, group = groups_of(np.diff(tables[0].starts))
+        return different[None], group
+    kinds, kind = np.unique(np.stack([np.diff(table.starts) for table in tables]), axis=1, return_inverse=True)
     return kinds, kind.ravel().astype(np.min_scalar_type(kinds.shape[1]))
