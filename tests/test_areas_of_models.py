@@ -38,13 +38,13 @@ def test_boosting_of_rare_events_follows_the_right_area(share: float) -> None:
     half = len(y) // 2
     model = FedGBTClassifier(30, max_depth=4, eval_metric=["aucpr", "auc"], early_stopping_rounds=4, n_jobs=1)
     model.fit(X[:half], y[:half], silos=np.arange(half) % 3, eval_set=[(X[half:], y[half:])])
-    said, off = model.evals_result_["validation_0"]["auc"], model.evals_uncertainty_["validation_0"]["auc"]
-    ends = [(0, round + 1) for round in range(len(said))]
+    scores, off = model.evals_result_["validation_0"]["auc"], model.evals_uncertainty_["validation_0"]["auc"]
+    ends = [(0, round + 1) for round in range(len(scores))]
     right = [
         roc_auc_score(y[half:], model.booster_.inplace_predict(X[half:], iteration_range=end, predict_type="margin"))
         for end in ends
     ]
-    np.testing.assert_array_less(np.abs(np.array(said) - right), np.array(off) + 1e-12)
+    np.testing.assert_array_less(np.abs(np.array(scores) - right), np.array(off) + 1e-12)
     assert max(off) <= MOST_UNCERTAIN and max(right) - right[model.best_iteration] <= 2 * max(off)
     assert len(right) == model.best_iteration + 5 or len(right) == 30
 
@@ -120,11 +120,11 @@ def test_three_classes_are_stopped_by_their_area() -> None:
     y = np.digitize(X[:, 0] + stream(1, "noise").normal(size=400), [-0.5, 0.8])
     model = FedGBTClassifier(60, max_depth=2, eval_metric=["aucpr", "auc"], early_stopping_rounds=3, n_jobs=1)
     model.fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])])
-    said = model.evals_result_["validation_0"]["auc"]
-    assert model.best_iteration == said.index(max(said)) and len(said) == model.best_iteration + 4
+    scores = model.evals_result_["validation_0"]["auc"]
+    assert model.best_iteration == scores.index(max(scores)) and len(scores) == model.best_iteration + 4
     p = model.predict_proba(X[200:]).astype(np.float64)
     right = roc_auc_score(y[200:], p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="weighted")
-    assert max(said) == pytest.approx(right, abs=1e-6)
+    assert max(scores) == pytest.approx(right, abs=1e-6)
 
 
 # -- of rankings ------------------------------------------------------------------------------------------
@@ -157,10 +157,10 @@ def test_a_ranking_is_stopped_by_its_area() -> None:
     y = (X[:, 0] + rng.normal(size=240) > 0.3).astype(int)
     model = FedGBTRanker(40, max_depth=2, eval_metric="auc", early_stopping_rounds=3, n_jobs=1)
     model.fit(X[:120], y[:120], qid=qid[:120], eval_set=[(X[120:], y[120:])], eval_qid=[qid[120:]])
-    said = model.evals_result_["validation_0"]["auc"]
+    scores = model.evals_result_["validation_0"]["auc"]
     margin = model.predict(X[120:])
-    assert said[model.best_iteration] == max(said)
-    assert max(said) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
+    assert scores[model.best_iteration] == max(scores)
+    assert max(scores) == pytest.approx(by_xgboost(margin, y[120:], "auc", None, "rank:ndcg", qid=qid[120:]), rel=1e-6)
     first = int(np.argmax(y > 0))
     for mode in ("fused", "faithful"):
         silo = Silo("mayo", X, 2 * y, qid=qid, eval_set=[(X, 2 * y, None, None, qid)])

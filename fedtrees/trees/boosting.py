@@ -138,10 +138,10 @@ class Boosting:
 
         def add(piece: Ranges) -> None:
             if self.loss.reweighs:
-                said = np.zeros(self.margin.shape[1], np.float32)
+                predicted = np.zeros(self.margin.shape[1], np.float32)
                 walk = shapes[0].walk(self.bins)
-                kernels.add_leaves(self.bins, self.node[0], piece, levels[0], walk, values[0], said)
-                self.loss.reweigh(said, self.target, piece, self.steps[round], self.margin[0])
+                kernels.add_leaves(self.bins, self.node[0], piece, levels[0], walk, values[0], predicted)
+                self.loss.reweigh(predicted, self.target, piece, self.steps[round], self.margin[0])
                 return
             for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                 walk = shape.walk(self.bins)

@@ -330,9 +330,9 @@ def best_splits(
     categories = cuts.categorical, rule.max_cat_to_onehot, rule.max_cat_threshold
     layout = cuts.bin_offsets, cuts.n_values, cuts.missing
     penalties = rule.reg_alpha, rule.reg_lambda, rule.min_child_weight
-    nobody = np.zeros((0, 2))
+    empty = np.zeros((0, 2))
     direction = np.zeros(cuts.n_features, np.int8) if limits.direction is None else limits.direction
-    bounds, before = (nobody, nobody[:, 0]) if limits.bounds is None else (limits.bounds, limits.before)
+    bounds, before = (empty, empty[:, 0]) if limits.bounds is None else (limits.bounds, limits.before)
     limited = rule.largest_weight, bounds, direction, before
     allowed = np.zeros((0, 0), bool) if limits.allowed is None else limits.allowed
 

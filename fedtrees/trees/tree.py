@@ -202,8 +202,8 @@ class Shape:
         sets = _sets(feature, cuts, categories, category_ends)
         for end in ends.tolist():
             own = slice(start, end)
-            mine = {node - start: those for node, those in sets.items() if start <= node < end}
-            shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts, mine))
+            inside = {node - start: those for node, those in sets.items() if start <= node < end}
+            shapes.append(_shape(feature[own], bin[own], default_left[own], left[own], cuts, inside))
             start = end
         return shapes
 

@@ -99,19 +99,21 @@ class TreeErrors(Query, frozen=True, eq=False):
             self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
             self.category_ends,
         )  # fmt: skip
-        node, said = np.zeros(len(state.target), np.uint32), np.zeros(len(state.target), np.float32)
+        node, predicted = np.zeros(len(state.target), np.uint32), np.zeros(len(state.target), np.float32)
         levels, walk = shape.levels_below(None), shape.walk(state.bins)
-        kernels.add_leaves(state.bins, node, silo.ranges, levels, walk, self.value, said)
+        kernels.add_leaves(state.bins, node, silo.ranges, levels, walk, self.value, predicted)
         rows = silo.rows_asked()
-        said, y = said[rows], state.target[rows]
-        error = np.abs(said.astype(np.float64) - y.astype(np.float64))
+        predicted, y = predicted[rows], state.target[rows]
+        error = np.abs(predicted.astype(np.float64) - y.astype(np.float64))
         if self.what == "exponents":
             return exponent_counts(error)
         if self.what == "buckets":
             place = np.minimum(np.floor(np.ldexp(error, -self.exponent) * BUCKETS), BUCKETS - 1)
             return np.bincount(place.astype(np.int64), minlength=BUCKETS).astype(np.int64)
         lost = np.empty(len(y))
-        table_kernels.weighted_losses(said, y, state.gradients.statistics[1, 0][rows], self.largest, self.loss, lost)
+        table_kernels.weighted_losses(
+            predicted, y, state.gradients.statistics[1, 0][rows], self.largest, self.loss, lost
+        )
         counts = silo.counts() if silo.counting is not None and silo.counting.whole else None
         whole = quantise(lost, self._exponent, self._bits)
         return np.array([(whole if counts is None else whole * counts[rows]).sum()], np.int64)

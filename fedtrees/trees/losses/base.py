@@ -102,10 +102,10 @@ class Loss:
         """Sums of a bin: of gradients and of hessians."""
         return 2
 
-    def reweigh(self, said: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
-        """Move rows' margins, here the logarithms of what weights are multiplied by, after what a tree said of them.
+    def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
+        """Move rows' margins, here the logarithms of what weights are multiplied by, by a tree's predictions.
 
-        said, y: (rows,), steps: (`reweighs`,) IN; margin: (rows,) IN OUT
+        predicted, y: (rows,), steps: (`reweighs`,) IN; margin: (rows,) IN OUT
         """
         raise NotImplementedError
 

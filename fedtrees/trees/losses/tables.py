@@ -103,9 +103,9 @@ class Samme(ClassWeights):
         """See `Loss`."""
         return None
 
-    def reweigh(self, said: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
+    def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
         """See `Loss`."""
-        table_kernels.reweigh_classes(said, y, ranges, steps, margin)
+        table_kernels.reweigh_classes(predicted, y, ranges, steps, margin)
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,6 @@ class AdaBoostR2(Loss):
         """See `Loss`."""
         table_kernels.weighted_squares(margin[0], y, weight, ranges, g[0], h[0])
 
-    def reweigh(self, said: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
+    def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
         """See `Loss`."""
-        table_kernels.reweigh_numbers(said, y, ranges, steps, margin)
+        table_kernels.reweigh_numbers(predicted, y, ranges, steps, margin)
