@@ -327,7 +327,7 @@ class FedForestRegressor(_ForestRegressor):
     """A random forest of regression trees; see `FedForestClassifier`, whose parameters and attributes it has.
 
     ``max_features`` is all of them by default, as scikit-learn has it, and ``oob_score_`` is the coefficient of
-    determination.
+    determination. One message more asks for the moments of all leaves, see `FedTreeRegressor`.
 
     Examples
     --------

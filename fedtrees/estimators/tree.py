@@ -223,8 +223,10 @@ class FedTreeRegressor(CartRegressor, _OneTree):
 
     ``model_`` is a fitted `sklearn.tree.DecisionTreeRegressor`. When nothing is gained any more, silos send the sums of
     the targets of each leaf and of their squares, exact to the last digit: leaves predict the means, nodes' impurities
-    are the variances, and leaves whose targets still differ are split on. Several columns of y are several outputs,
-    which share the splits. See `FedTreeClassifier` for parameters and attributes.
+    are the variances, and leaves whose targets still differ are split on, though nothing is gained yet. So it is beside
+    a target that lies as far out as float32 reaches. Where scikit-learn takes a variance below 2.2e-16 for none, here
+    the unit of y changes nothing. Several columns of y are several outputs, which share the splits. See
+    `FedTreeClassifier` for parameters and attributes.
 
     Parameters
     ----------

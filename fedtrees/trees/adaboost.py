@@ -88,7 +88,10 @@ class SammeReweigher(Reweigher):
 
 @dataclass
 class R2Reweigher(Reweigher):
-    """AdaBoost.R2: Drucker (1997). Three messages a tree: how large errors are, the largest, and their weighted sum."""
+    """AdaBoost.R2: Drucker (1997).
+
+    Three messages a tree, besides those that grow it: how large errors are, the largest, and their weighted sum.
+    """
 
     loss: str = "linear"
     first: int | None = None  # the exponent that bounds rows' weights at first
