@@ -15,6 +15,8 @@ from fedtrees.queries.kernels import BLOCK
 from fedtrees.trees.kernels import descend
 
 HALF = 24  # binary digits of a factor's parts: the product of two is exact, and room is left to shift its halves
+MOST_PLACES = 2048  # binary digits of a product are this many above the lowest at the most
+INVERSE_BITS = 20
 HALF_MASK = np.int64((1 << HALF) - 1)
 
 
@@ -28,29 +30,39 @@ def _whole(x):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_digits(a, b, low, bits, sign, digits):
-    """Add the product of two numbers above 0, in units of ``2 ** low``, to a row of digits. Returns whether it fits."""
+def _write_digits(a, b, low, bits, inverse, sign, out, start, end):
+    """Write the product of two numbers above 0, in units of ``2 ** low``, as a row's digits. Returns whether it fits.
+
+    inverse: int IN; what to multiply by, and shift by `INVERSE_BITS`, in place of a division by ``bits``
+    out: int64 (any,) IN OUT; zeros where the digits go, from start to end
+    """
     (m, e), (n, f) = _whole(a), _whole(b)
-    mask, first = (np.int64(1) << np.int64(bits)) - np.int64(1), e + f - np.int64(low)
-    if first < 0:
+    first = e + f - low
+    if first < 0 or first >= min((end - start) * bits, MOST_PLACES):
         return False
+    mask, fine = (np.int64(1) << bits) - np.int64(1), True
     while n:
         part, left, at = n & HALF_MASK, m, first
         while left:
             product = part * (left & HALF_MASK)
             for half in range(2):
-                own = (product >> np.int64(HALF)) if half else product & HALF_MASK
-                if own:
-                    place, shift = divmod(at + half * HALF, np.int64(bits))
-                    moved = own << shift
-                    if place + 1 >= digits.shape[0] and (place >= digits.shape[0] or moved > mask):
-                        return False
-                    digits[place] += sign * (moved & mask)
-                    if moved > mask:
-                        digits[place + 1] += sign * (moved >> np.int64(bits))
-            left, at = left >> np.int64(HALF), at + HALF
+                own = (product >> np.int64(HALF * half)) & HALF_MASK
+                place = (at * inverse) >> np.int64(INVERSE_BITS)  # at // bits
+                moved = own << (at - place * bits)
+                low_half, high_half = moved & mask, moved >> bits
+                to = start + place
+                if to + 1 < end:
+                    out[np.uint64(to)] += sign * low_half
+                    out[np.uint64(to + 1)] += sign * high_half
+                elif to < end:
+                    out[np.uint64(to)] += sign * low_half
+                    fine &= high_half == 0
+                else:
+                    fine &= own == 0
+                at += HALF
+            left, at = left >> np.int64(HALF), at - HALF
         n, first = n >> np.int64(HALF), first + HALF
-    return True
+    return fine
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -81,7 +93,8 @@ def row_digits(y, weight, counts, ranges, lows, bits, ends, centre, out):
     centre: float IN; where the fourth moment, if there is one, measures the deviance from
     out: int64 (rows, digits) OUT
     """
-    step, own_count = np.int64(weight.shape[0] > 1), np.int64(counts.shape[0] > 1)
+    step, own_count, bits = np.int64(weight.shape[0] > 1), np.int64(counts.shape[0] > 1), np.int64(bits)
+    inverse = np.int64(1 << INVERSE_BITS) // bits + np.int64(1)  # exact for what is far below 2 ** INVERSE_BITS
     fine = True
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
@@ -91,15 +104,15 @@ def row_digits(y, weight, counts, ranges, lows, bits, ends, centre, out):
             size, sign = abs(target), -times if target < 0.0 else times
             if w <= 0.0:
                 continue
-            fine &= _add_digits(w, 1.0, lows[0], bits, times, own[: ends[0]])
+            fine &= _write_digits(w, 1.0, lows[0], bits, inverse, times, own, 0, ends[0])
             if size > 0.0:
-                fine &= _add_digits(w, size, lows[1], bits, sign, own[ends[0] : ends[1]])
-                fine &= _add_digits(w, size * size, lows[2], bits, times, own[ends[1] : ends[2]])
+                fine &= _write_digits(w, size, lows[1], bits, inverse, sign, own, ends[0], ends[1])
+                fine &= _write_digits(w, size * size, lows[2], bits, inverse, times, own, ends[1], ends[2])
             if ends.shape[0] > 3:
                 scale = np.int64((lows[3] - lows[0] + 1023) << np.int64(52)).view(np.float64)  # 2.0 ** of that
                 steps = np.rint(deviance(target, centre) / scale)
                 if steps > 0.0:
-                    fine &= _add_digits(w, steps * scale, lows[3], bits, times, own[ends[2] : ends[3]])
+                    fine &= _write_digits(w, steps * scale, lows[3], bits, inverse, times, own, ends[2], ends[3])
     return fine
 
 

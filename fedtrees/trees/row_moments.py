@@ -68,9 +68,13 @@ class RowMoments:
         if reweighs:
             state.gradients.fill(state, silo)
             _, scale_h = weights.scales()
-            weight = np.rint(state.gradients.statistics[1, 0] * scale_h) / scale_h  # as histograms have it
+            steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # as histograms have them
+            weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
         counts = np.ones(1, np.int64) if state.repeats is None else state.repeats
-        digits = [np.zeros((rows, sum(scale.digits)), np.int64) for _ in range(len(state.margin))]
+        shape, self._key = (rows, sum(scale.digits)), ()
+        if len(self._digits) != len(state.margin) or self._digits[0].shape != shape:  # fresh memory takes time
+            self._digits = [np.zeros(shape, np.int64) for _ in range(len(state.margin))]
+        digits = self._digits
         for output, out in enumerate(digits):
             own, of = np.ascontiguousarray(column_of(y, output)), float(centre[output]) if len(centre) else 0.0
 
@@ -81,7 +85,7 @@ class RowMoments:
 
             if not all(silo.threads.map(write, pieces(silo.ranges, silo.threads.n))):
                 raise ProtocolError("moments were asked for in digits that targets or weights are beyond")
-        self._key, self._digits = key, digits
+        self._key = key
         return digits
 
 
