@@ -211,7 +211,7 @@ def test_every_node_is_what_definitions_say_of_its_rows(
         rows = path[:, node]
         mass, means, impurity = by_definition(y[rows], each[rows], criterion)
         assert model.tree_.weighted_n_node_samples[node] == pytest.approx(mass, rel=1e-15)
-        assert model.tree_.value[node].ravel().tolist() == means.tolist()
+        assert model.tree_.value[node].ravel() == pytest.approx(means, rel=1e-15)
         size = float(np.abs(means).max())
         slack = 1e-14 if criterion == "squared_error" else 1e-13 * max(size, 1.0)
         assert model.tree_.impurity[node] == pytest.approx(impurity, rel=1e-9, abs=slack)

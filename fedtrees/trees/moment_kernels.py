@@ -17,6 +17,7 @@ from fedtrees.trees.kernels import descend
 HALF = 24  # binary digits of a factor's parts: the product of two is exact, and room is left to shift its halves
 MOST_PLACES = 2048  # binary digits of a product are this many above the lowest at the most
 INVERSE_BITS = 20
+MOST_WORD = 64  # binary digits of a sum's digit
 HALF_MASK = np.int64((1 << HALF) - 1)
 
 
@@ -137,3 +138,88 @@ def sum_leaves(bins, node, ranges, levels, tree, slot_of, times, digits, out):
                 if often and slot >= 0:
                     for d in range(digits.shape[1]):
                         out[slot, d] += often * digits[i, d]
+
+
+@njit(nogil=True, cache=True)
+def _limbs(digits, bits, sign, out):
+    """Put a sum's digits together: its magnitude as limbs of `HALF` binary digits. Returns its sign.
+
+    digits: int64 (any,) IN; of either sign, each up to a word
+    out: int64 (any,) OUT
+    """
+    mask, carry = (np.int64(1) << bits) - np.int64(1), np.int64(0)
+    out[:] = 0
+    for p in range(digits.shape[0]):
+        own = sign * digits[p] + carry
+        last = p == digits.shape[0] - 1
+        if last and own < 0:
+            return _limbs(digits, bits, -sign, out)
+        carry = own >> bits
+        own = own if last else own & mask
+        place, shift = divmod(p * bits, np.int64(HALF))
+        while own:
+            out[place] += (own & HALF_MASK) << shift
+            own, place = own >> np.int64(HALF), place + 1
+    _carry(out)
+    return sign
+
+
+@njit(nogil=True, cache=True)
+def _carry(limbs):
+    for k in range(limbs.shape[0] - 1):
+        limbs[k + 1] += limbs[k] >> np.int64(HALF)
+        limbs[k] &= HALF_MASK
+
+
+@njit(nogil=True, cache=True)
+def _real(limbs):
+    """The number that limbs stand for, within two units in the last place."""
+    x = 0.0
+    for k in range(limbs.shape[0] - 1, -1, -1):
+        x = x * np.float64(1 << HALF) + np.float64(limbs[k])
+    return x
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def read_moments(digits, bits, ends, weight, mean, variance, deviance, differ):
+    """Read what nodes' digits come to, in units of the moments' lowest digits.
+
+    digits: int64 (nodes, digits), bits, ends IN; as in `row_digits`
+    weight, mean, variance: float64 (nodes,) OUT; mean and variance are 0 without any weight
+    deviance: float64 (nodes,) OUT; the mean deviance, where there is such a moment
+    differ: bool (nodes,) OUT; whether targets do: exactly
+    """
+    bits, size = np.int64(bits), np.int64((digits.shape[1] + 2) * MOST_WORD // HALF + 2)
+    heavy, first, second = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+    spread = np.zeros(2 * size, np.int64)
+    # so many limbs hold a moment of these digits
+    sizes = np.zeros(3, np.int64)
+    for m in range(3):
+        sizes[m] = ((ends[m] - (ends[m - 1] if m else 0)) * bits + MOST_WORD) // HALF + 2
+    for node in range(digits.shape[0]):
+        own = digits[node]
+        w, s, q = heavy[: sizes[0]], first[: sizes[1]], second[: sizes[2]]
+        _limbs(own[: ends[0]], bits, np.int64(1), w)
+        sign = _limbs(own[ends[0] : ends[1]], bits, np.int64(1), s)
+        _limbs(own[ends[1] : ends[2]], bits, np.int64(1), q)
+        apart = spread[: max(sizes[0] + sizes[2], 2 * sizes[1])]
+        apart[:] = 0
+        for i in range(sizes[0]):
+            if w[i]:
+                for j in range(sizes[2]):
+                    apart[i + j] += w[i] * q[j]
+        for i in range(sizes[1]):
+            if s[i]:
+                for j in range(sizes[1]):
+                    apart[i + j] -= s[i] * s[j]
+        _carry(apart)
+        mass = _real(w)
+        weight[node], far = mass, _real(apart)
+        differ[node] = far > 0.0
+        mean[node], variance[node] = 0.0, 0.0
+        if mass > 0.0:
+            mean[node], variance[node] = np.float64(sign) * (_real(s) / mass), far / (mass * mass)
+            if ends.shape[0] > 3:
+                total = spread[: ((ends[3] - ends[2]) * bits + MOST_WORD) // HALF + 2]
+                _limbs(own[ends[2] : ends[3]], bits, np.int64(1), total)
+                deviance[node] = _real(total) / mass

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.ring import WORD_BITS, Vector, exponent_of
+from fedtrees.trees import moment_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.kernels import STATISTIC_BITS_H
 
@@ -156,22 +157,19 @@ class Moments:
         base: float; what nodes without rows predict
         centre: float, optional; what deviances are measured from
         """
-        weight, first, second, *deviances = (
-            _joined(own, scale.bits) for own in np.split(digits, scale.ends[:-1], axis=1)
-        )
-        there = weight > 0
-        some = np.where(there, weight, 1)
-        spread = second * weight - first * first
-        mean = np.ldexp((first / some).astype(np.float64), scale.target)
-        variance = np.ldexp((spread / (some * some)).astype(np.float64), 2 * scale.target)
-        mean = np.where(there, mean, base)
-        deviance = np.zeros((len(mean), 0))
-        if centre is not None:
-            from_centre = np.ldexp((deviances[0] / some).astype(np.float64), scale.deviance)
-            own = np.maximum(from_centre - _deviance(mean, centre), 0.0)
-            deviance = np.where(spread > 0, own, 0.0)[:, None]
-        real = np.ldexp(weight.astype(np.float64), scale.weight)
-        return Moments(real, mean[:, None], variance[:, None], deviance, (spread > 0).astype(bool))
+        n = len(digits)
+        weight, mean, variance, deviance = np.zeros((4, n))
+        differ = np.zeros(n, bool)
+        moment_kernels.read_moments(digits, scale.bits, scale.ends, weight, mean, variance, deviance, differ)
+        mean = np.ldexp(mean, scale.target)
+        mean = np.where(differ, mean, mean.astype(np.float32))  # targets are float32, and so is what all of them are
+        mean = np.where(weight > 0, mean, base)[:, None]
+        variance = np.ldexp(variance, 2 * scale.target)[:, None]
+        weight = np.ldexp(weight, scale.weight)
+        if centre is None:
+            return Moments(weight, mean, variance, np.zeros((n, 0)), differ)
+        own = np.maximum(np.ldexp(deviance, scale.deviance) - _deviance(mean[:, 0], centre), 0.0)
+        return Moments(weight, mean, variance, np.where(differ, own, 0.0)[:, None], differ)
 
 
 def _deviance(mean: Doubles, centre: float) -> Doubles:
@@ -180,11 +178,3 @@ def _deviance(mean: Doubles, centre: float) -> Doubles:
     near = above > centre / 2
     logarithm = np.where(near, np.log1p(np.where(near, (above - centre) / centre, 0.0)), np.log(above / centre))
     return np.where(mean > 0, mean * logarithm - (mean - centre), centre)
-
-
-def _joined(digits: Vector, bits: int) -> NDArray[Any]:
-    """The whole numbers that digits stand for, whatever their size: object (nodes,)."""
-    whole = digits[:, -1].astype(object)
-    for place in range(digits.shape[1] - 2, -1, -1):
-        whole = (whole << bits) + digits[:, place]
-    return whole
