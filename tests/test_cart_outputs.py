@@ -18,7 +18,6 @@ from fedtrees import (
     FedAdaBoostRegressor,
     FedExtraTreesRegressor,
     FedForestRegressor,
-    FedTreeClassifier,
     FedTreeRegressor,
     LocalFederation,
     ParameterError,
@@ -121,5 +120,3 @@ def test_what_has_no_meaning_for_several_outputs_is_refused() -> None:
         FedTreeRegressor(monotonic_cst=[1, 0, 0, 0]).fit(X, y)
     with pytest.raises(DataError, match="y has 3 columns; FedAdaBoostRegressor is for one"):
         FedAdaBoostRegressor(3).fit(X, y)
-    with pytest.raises(DataError):
-        FedTreeClassifier().fit(X, y > 5)

@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
 from strategies import Problem, Watched, bring_up_to_date, examples, problems
 
-from fedtrees import DataError, FedGBTClassifier, FedTreeClassifier, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, LocalFederation, ParameterError, SchemaError, Silo
 
 X, Y = make_multilabel_classification(400, 6, n_classes=4, random_state=0)
 X = X.astype(np.float32)
@@ -119,7 +119,7 @@ def test_labels_that_are_none_are_refused_by_name() -> None:
     with pytest.raises(ParameterError, match="eval_metric='auc' is for one label a row; of several"):
         FedGBTClassifier(**SMALL, eval_metric="auc").fit(X, Y)
     with pytest.raises(DataError, match="silo 'all': y has 4 columns; a classifier needs one label a row"):
-        FedTreeClassifier().fit(X, Y)
+        FedAvgClassifier().fit(X, Y)
     silos = [Silo("a", X[:9], Y[:9]), Silo("b", X[9:], Y[9:, 0])]
     with pytest.raises(SchemaError, match="silo 'b', unlike silo 'a': y has 1 columns, not 4"):
         LocalFederation(silos)

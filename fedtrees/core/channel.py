@@ -22,7 +22,7 @@ from fedtrees.core.message import REPLY_HEAD, Request, answer_size, frame
 from fedtrees.core.query import Fact, Query
 from fedtrees.core.record import encode
 from fedtrees.core.ring import Vector
-from fedtrees.core.table import Schema
+from fedtrees.core.table import Labels, Schema
 
 __all__ = [
     "REPLY_HEAD",
@@ -120,7 +120,7 @@ class Federation(Protocol):
         """Evaluation sets that every silo holds, empty ones included."""
         ...
 
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
         """What the silos say of their columns, with their class labels where those are asked for."""
         ...
 
@@ -146,7 +146,7 @@ class Parting(Protocol):
 class Simulating(Protocol):
     """A federation that need not make each silo's schema to tell its size."""
 
-    def schema_sizes(self, labels: bool) -> Amount:
+    def schema_sizes(self, labels: Labels) -> Amount:
         """Bytes that the silos' schemas would take."""
         ...
 

@@ -77,6 +77,24 @@ def is_label(value: Any) -> bool:
     return isinstance(value, Real | np.bool_)
 
 
+def columns_of_labels(columns: Sequence[Sequence[Any]]) -> list[NDArray[Any]]:
+    """Agreed labels of several columns, as arrays of one type that holds all of them, as those of one array are.
+
+    Examples
+    --------
+    >>> columns_of_labels([["ill", "well"], [0, 1]])
+    [array(['ill', 'well'], dtype=object), array([0, 1], dtype=object)]
+    """
+    arrays = [labels_array(labels) for labels in columns]
+    kinds = {own.dtype.kind for own in arrays}
+    exact = all(own.dtype.kind == "f" or not len(own) or max(map(abs, own.tolist())) <= _EXACT
+                for own in arrays if own.dtype.kind in "iuf")  # fmt: skip
+    if len(kinds) == 1 or (kinds <= {"i", "u", "f"} and exact):
+        dtype = np.result_type(*arrays)
+        return [own.astype(dtype) for own in arrays]
+    return [own.astype(object) for own in arrays]
+
+
 def labels_array(labels: Sequence[Any] | None) -> NDArray[Any]:
     """Agreed labels as an array of the one type that holds them."""
     values = np.empty(len(labels or ()), object)

@@ -16,7 +16,7 @@ from fedtrees.errors import ProtocolError
 _KINDS: dict[str, type[Record]] = {}
 # where records live: a silo in a process of its own has imported none of them when it is first asked
 _HOMES = (
-    "fedtrees.bagging.facts", "fedtrees.bagging.questions", "fedtrees.core.absent",
+    "fedtrees.bagging.facts", "fedtrees.bagging.questions", "fedtrees.core.absent", "fedtrees.core.column_labels",
     "fedtrees.core.holdout", "fedtrees.core.table", "fedtrees.core.vocabulary", "fedtrees.core.weighting",
     "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.one_class",
     "fedtrees.neural.scores", "fedtrees.neural.training", "fedtrees.neural.update",
@@ -25,8 +25,8 @@ _HOMES = (
     "fedtrees.queries.target_steps",
     "fedtrees.trees.evaluation", "fedtrees.trees.facts", "fedtrees.trees.histogram", "fedtrees.trees.inherited",
     "fedtrees.trees.leaf_moments", "fedtrees.trees.leaves", "fedtrees.trees.newton", "fedtrees.trees.node_histogram",
-    "fedtrees.trees.out_of_bag", "fedtrees.trees.position_bias", "fedtrees.trees.rare_categories",
-    "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
+    "fedtrees.trees.out_of_bag", "fedtrees.trees.output_weights", "fedtrees.trees.position_bias",
+    "fedtrees.trees.rare_categories", "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
 )  # fmt: skip
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))

@@ -24,8 +24,8 @@ from fedtrees.core.query import Fact
 from fedtrees.core.record import decode
 from fedtrees.core.rounding import as_float32
 from fedtrees.core.row_ids import RowIds, read_row_ids
-from fedtrees.core.table import SPARSE, Schema, Table, of_rows, read_weight, with_kinds_of
-from fedtrees.core.target import labels_of, numbers_of, places_of, read_margin, read_target
+from fedtrees.core.table import SPARSE, Labels, Schema, Table, of_rows, read_weight, with_kinds_of
+from fedtrees.core.target import labels_of, labels_of_columns, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.texts import odd_text
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.core.weighting import CountWeights
@@ -46,7 +46,7 @@ class Silo:
     X : DataFrame or array-like (rows, features)
         Numbers, booleans, or pandas categories, whose names the server learns. Missing is NaN.
     y : array-like (rows,) or (rows, targets)
-        Class labels, or numbers; several columns are several targets, or labels of 0 and 1.
+        Class labels, or numbers; several columns are several targets, each with its own labels where they are classes.
     sample_weight : array-like (rows,), optional
         At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
     n_jobs : int, optional
@@ -200,6 +200,10 @@ class Silo:
             if SPARSE in table.schema.formats:
                 take_absent_as(table.X, zero=zero)
 
+    def take_targets(self, table: Table) -> None:
+        """For the rest of the run, train on this table: the same rows, and other targets."""
+        self.table, self._targets = table, None
+
     def hold_out(self, which: NDArray[np.bool_]) -> None:
         """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
         table = self.table
@@ -295,15 +299,18 @@ class Silo:
         weight = np.ones(stop - start, np.float32) if self._weights is None else self._weights[start:stop]
         return self.counting.mass(weight)
 
-    def schema(self, labels: bool) -> Schema:
+    def schema(self, labels: Labels) -> Schema:
         """What this silo says of its columns, and of its class labels where they are asked for."""
         own = self.read[0].schema  # rows that a run held out are this silo's, too
         if self._one_owner and own.categories:
             own = disclosed(own, [self.read[0], *self.read[1]])
         if labels and own.labels is not None:
             return own
-        one = self.read[0].y.ndim == 1  # several columns are several labels, which are numbers
-        present = labels_of(self.read[0]) if labels and one else own.labels
+        present = own.labels
+        if labels and self.read[0].y.ndim == 1:
+            present = labels_of(self.read[0])
+        elif labels == "by column":  # else several columns are labels of 0 and 1, which are numbers
+            present = labels_of_columns(self.read[0])
         return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
 
     # -- the protocol ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from fedtrees.errors import DataError, SchemaError
 
 MISSING = "missing"  # the kind of a column without any value
 SPARSE, DENSE = "sparse", "dense"
+Labels = bool | Literal["by column"]  # whether class labels are asked for, and those of several columns of y, too
 
 
 class Schema(Record, frozen=True, eq=False):
@@ -37,8 +38,8 @@ class Schema(Record, frozen=True, eq=False):
     named : bool
         Whether the names are the table's own labels; an array's columns are called f0, f1, ...
     labels : list, optional
-        The class labels that occur, sorted; asked for when training a classifier only, and None where y has several
-        columns.
+        The class labels that occur, sorted; asked for when training a classifier only. Where y has several columns, a
+        list of each column's, or None where those are not asked for.
     targets : int
         Columns of y; 0 where there is no row to tell.
     widths : dict of str to int
@@ -255,7 +256,8 @@ def agree(schemas: Sequence[tuple[str, Schema]]) -> Schema:
         for name in split
     }
     targets = _all_targets(schemas)
-    labels = None if first.labels is None or targets > 1 else _all_labels(schemas)
+    by_column = _all_labels_by_column(schemas, targets) if targets > 1 else None
+    labels = by_column if targets > 1 or first.labels is None else _all_labels(schemas)
     widths, formats = _all_widths([schema for _, schema in schemas], split), _all_formats(schemas)
     return Schema(first.names, kinds, categories, first.named, labels, targets, widths, formats)
 
@@ -317,6 +319,17 @@ def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:
         if targets != told[0][1]:
             raise SchemaError(f"silo {silo!r}, unlike silo {told[0][0]!r}: y has {targets} columns, not {told[0][1]}.")
     return told[0][1]
+
+
+def _all_labels_by_column(schemas: Sequence[tuple[str, Schema]], targets: int) -> list[Any] | None:
+    """The labels of each of several columns, of all silos that hold rows; None where none were asked for."""
+    own = [(silo, schema.labels) for silo, schema in schemas if schema.targets > 1]
+    if any(labels is None for _, labels in own):
+        return None
+    columns = [[(silo, labels[column]) for silo, labels in own if labels] for column in range(targets)]
+    for place, column in enumerate(columns):
+        refuse_mixed_targets(column, f"column {place} of y")
+    return [joined_labels(column) for column in columns]
 
 
 def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,6 +20,8 @@ from fedtrees.errors import DataError, DataTypeError, SchemaError
 
 if TYPE_CHECKING:
     from fedtrees.core.table import Table
+
+T = TypeVar("T")
 
 
 def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
@@ -42,6 +46,8 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
         raise DataTypeError(f"{what} is a sparse matrix; give an array, such as {what.split()[-1]}.toarray().")
     try:
         array = np.asarray(values)
+        if array.ndim == 2 and array.dtype.kind == "f" and hasattr(values, "columns"):
+            return _of_columns(values, array)
         if array.dtype.kind == "T":  # NumPy's texts of any length
             return array.astype(object)
         if array.dtype.kind not in "USf" or hasattr(values, "dtype"):
@@ -56,6 +62,14 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} is not an array: {error}") from error
     return array
+
+
+def _of_columns(frame: Any, floats: NDArray[Any]) -> NDArray[Any]:
+    """A frame of numbers as floats; as objects where some are whole numbers that floats do not tell apart."""
+    places = range(floats.shape[1])
+    columns = [np.asarray(frame.iloc[:, k] if hasattr(frame, "iloc") else frame[:, k]) for k in places]
+    large = any(own.dtype.kind in "iu" and (np.abs(floats[:, k]) > 2**53 - 1).any() for k, own in enumerate(columns))
+    return np.stack([own.astype(object) for own in columns], axis=1) if large else floats
 
 
 def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArray[np.float32] | None:
@@ -81,15 +95,15 @@ def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArr
 
 
 def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
-    """Read y as it is given: (rows,), or (rows, targets) of numbers.
+    """Read y as it is given: (rows,), or (rows, columns).
 
     Raises
     ------
     DataError
-        If it is not one value a row, or several numbers.
+        If it is not one value a row, or several.
     """
     target = plain_array(y, f"{where}y")
-    several = target.ndim == 2 and len(target) == n_rows and target.shape[1] > 1 and target.dtype.kind in "biuf"
+    several = target.ndim == 2 and len(target) == n_rows and target.shape[1] > 1
     if target.shape != (n_rows,) and not several:
         raise DataError(f"{where}y has the shape {target.shape} and X has {n_rows} rows.")
     if target.dtype.kind not in "biufUO":
@@ -108,13 +122,17 @@ def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
     return None if first is None else "texts" if isinstance(first, str) else "numbers"
 
 
-def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Any] | NDArray[Any]]]) -> None:
+def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Any] | NDArray[Any]]], what: str = "y") -> None:
     """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
-    kinds = [(silo, kind) for silo, kind in ((silo, _kind(y)) for silo, y in targets) if kind is not None]
+    columns = max((y.shape[1] for _, y in targets if isinstance(y, np.ndarray) and y.ndim == 2), default=0)
+    for column in range(columns):
+        having = [(silo, y[:, column]) for silo, y in targets if isinstance(y, np.ndarray) and y.shape[1:] > (column,)]
+        refuse_mixed_targets(having, f"column {column} of y")
+    kinds = [] if columns else [(silo, kind) for silo, kind in ((silo, _kind(y)) for silo, y in targets) if kind]
     for silo, kind in kinds:
         first_silo, first = kinds[0]
         if kind != first:
-            raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: y holds {kind}, not {first}.")
+            raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: {what} holds {kind}, not {first}.")
 
 
 def labels_of(table: Table) -> list[Any]:
@@ -150,6 +168,33 @@ def labels_of(table: Table) -> list[Any]:
         return joined_labels(parts)
 
 
+def labels_of_columns(table: Table) -> list[list[Any]]:
+    """The class labels that occur in each of several columns of y; see `labels_of`."""
+    return [_of_column(table, column, labels_of) for column in range(table.y.shape[1])]
+
+
+def places_of_columns(table: Table, labels: list[list[Any]]) -> NDArray[np.float32]:
+    """Each row's place among the agreed labels of each column, float32 (rows, columns), the columns contiguous.
+
+    Raises
+    ------
+    DataError
+        For a label that is none of them.
+    """
+    places = np.zeros((table.n_rows, len(labels)), np.float32, order="F")
+    for column, own in enumerate(labels) if table.n_rows else ():
+        places[:, column] = _of_column(table, column, partial(places_of, labels=own))
+    return places
+
+
+def _of_column(table: Table, column: int, read: Callable[[Table], T]) -> T:
+    """Read one of several columns of y, which errors name."""
+    try:
+        return read(replace(table, y=table.y[:, column]))
+    except (DataError, SchemaError) as error:
+        raise type(error)(str(error).replace(": y", f": y, column {column}", 1)) from error
+
+
 def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
     """The targets of a regression, float32 (rows,), or (rows, targets) with each target's values side by side.
 
@@ -174,7 +219,8 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
             missing[:, 1:] &= y[:, 1:] != np.inf
         _refuse(table, missing, "NaN, infinity or None; every row needs a target")
         if y.dtype.kind in "UO":
-            _refuse(table, _are(y, str), "a text; a regressor needs numbers")
+            what = "a text; a regressor needs numbers" if y.ndim == 1 else "a text; give numbers in several columns"
+            _refuse(table, _are(y, str), what)
         try:
             targets = as_float32(y)
         except (TypeError, ValueError) as error:
@@ -209,9 +255,6 @@ def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
         return codes.astype(np.float32)
 
     return _silo_by_silo(table, read)
-
-
-T = TypeVar("T")
 
 
 def _silo_by_silo(table: Table, read: Callable[[Table], T]) -> T:

@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from fedtrees.core.table import Schema
 from fedtrees.errors import unknown_value
-from fedtrees.estimators.cart import CartClassifier, CartRegressor
+from fedtrees.estimators.cart import CartClassifier, CartRegressor, Classes
+from fedtrees.estimators.cart_parameters import check_several
 from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.export.sklearn import taking_missing
@@ -35,6 +36,7 @@ class _AdaBoost(FedEnsemble):
     _takes_several = False
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+        check_several(self, schema)
         self._reweigher = self._new_reweigher(schema)
         own = {"n_estimators": int(self.n_estimators), "reweigher": self._reweigher}
         return super()._settings(schema, seed, **own, **others)
@@ -42,7 +44,7 @@ class _AdaBoost(FedEnsemble):
     def _new_reweigher(self, schema: Schema) -> Reweigher:
         raise NotImplementedError
 
-    def _hold_votes(self, model: Any, ensemble: Ensemble, classes: NDArray[Any] | None) -> None:
+    def _hold_votes(self, model: Any, ensemble: Ensemble, classes: Classes | None) -> None:
         """Fill a fitted AdaBoost of scikit-learn."""
         model.estimators_ = [self._decision_tree(tree, ensemble, classes, names=False) for tree in ensemble.trees]
         model.estimator = model.estimator_ = clone(model.estimators_[0])
@@ -164,7 +166,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         else:
             yield from self._predictor.staged_predict_proba(rows)
 
-    def _loss(self) -> Loss:
+    def _loss(self, schema: Schema) -> Loss:
         return Samme()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:
@@ -221,7 +223,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
-    def _loss(self) -> Loss:
+    def _loss(self, schema: Schema) -> Loss:
         return AdaBoostR2()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:

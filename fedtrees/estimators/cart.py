@@ -17,12 +17,12 @@ from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
 from fedtrees.core.channel import Channel, Federation, PlainChannel
 from fedtrees.core.cohort import as_sampler
-from fedtrees.core.labels import labels_array
+from fedtrees.core.labels import columns_of_labels, labels_array
 from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import SPARSE, Schema
+from fedtrees.core.table import SPARSE, Labels, Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node
+from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
 from fedtrees.estimators.columns import Classifies, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
@@ -33,6 +33,7 @@ from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.boost import Ensemble, Settings, boost
 from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses.outputs import OutputClasses
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
 from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import Tree
@@ -40,6 +41,10 @@ from fedtrees.trees.tree import Tree
 if TYPE_CHECKING:
     import xgboost
     from sklearn.utils import Tags
+
+
+Classes = NDArray[Any] | list[NDArray[Any]]  # those of several outputs
+Shares = NDArray[np.float64] | list[NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,9 @@ class FedCart(ReadsRows):
         X : DataFrame, sparse matrix or array-like (rows, features)
             Numbers, booleans or categories, which are split by their codes' order. Missing is NaN; what a sparse matrix
             does not hold is 0, as in scikit-learn. Rows are kept as a float32 table, whatever form they come in.
-        y : array-like (rows,) or, of trees and forests of numbers, (rows, outputs)
-            Labels, or numbers, which are read as float32. Several outputs share the splits of each tree.
+        y : array-like (rows,) or, of trees and forests, (rows, outputs)
+            Labels, or numbers, which are read as float32. Several outputs share the splits of each tree; of classes,
+            each column has its own.
         silos : array-like (rows,), optional
             Whose each row is; None is one silo that holds all.
         sample_weight : array-like (rows,), optional
@@ -173,9 +179,11 @@ class FedCart(ReadsRows):
             See `fit`.
         """
         check_cart_parameters(self)
-        schema, sizes = schema_of(federation, labels=self._classifies, absent=self._absent)
+        asked: Labels = "by column" if self._classifies else False
+        schema, sizes = schema_of(federation, labels=asked, absent=self._absent)
         if self._classifies:
-            check_labels(schema.labels)
+            for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:
+                check_labels(labels)
         seed = seed_of(self.random_state)
         channel = PlainChannel(federation, seed, schemas=sizes)
         if SPARSE in schema.formats:
@@ -189,20 +197,22 @@ class FedCart(ReadsRows):
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
-    def _loss(self) -> Loss:
+    def _loss(self, schema: Schema) -> Loss:
+        if self._classifies and schema.targets > 1:
+            return OutputClasses(tuple(len(labels) for labels in schema.labels or ()))
         if self._classifies:
             return ClassWeights()
         return Totals() if self.get_params(deep=False).get("criterion") == "poisson" else Squares()
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
-        return cart_settings(self, self._loss(), schema, seed, **others)
+        return cart_settings(self, self._loss(schema), schema, seed, **others)
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
         settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
         with self._progress(channel.ledger, settings) as observer:
             ensemble = boost(
-                channel, n_silos, len(schema.names), schema.labels, settings, threads,
+                channel, n_silos, len(schema.names), labels_of_one(schema), settings, threads,
                 lambda margin: margin.astype(np.float32), observer,
             )  # fmt: skip
         self._hold(ensemble, schema)
@@ -228,7 +238,7 @@ class FedCart(ReadsRows):
 
     # -- the fitted object ----------------------------------------------------------------------------------
 
-    def _decision_tree(self, tree: Tree, ensemble: Ensemble, classes: NDArray[Any] | None, names: bool = True) -> Any:
+    def _decision_tree(self, tree: Tree, ensemble: Ensemble, classes: Classes | None, names: bool = True) -> Any:
         """One grown tree as scikit-learn's, pruned where that was asked for."""
         given = self.get_params(deep=False)
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
@@ -276,7 +286,8 @@ class FedCart(ReadsRows):
     def to_booster(self) -> xgboost.Booster:
         """The model in XGBoost's format, which predicts the same up to float32.
 
-        It predicts the number of a regression, the probability of the second of two classes, or that of each of more.
+        It predicts the number of a regression, the probability of the second of two classes, or that of each of more;
+        of several outputs, of one after the other.
 
         Raises
         ------
@@ -308,29 +319,37 @@ class CartClassifier(Classifies, FedCart):
     _classifies = True
 
     @property
-    def classes_(self) -> NDArray[Any]:
-        """The class labels, sorted."""
+    def classes_(self) -> Classes:
+        """The class labels, sorted; of several outputs, a list of each one's."""
         check_is_fitted(self, "_schema")
-        return labels_array(self._schema.labels)
+        labels = self._schema.labels or []
+        return labels_array(labels) if self._schema.targets <= 1 else columns_of_labels(labels)
 
     @property
-    def n_classes_(self) -> int:
-        """The number of classes."""
-        return len(self.classes_)
+    def n_classes_(self) -> int | list[int]:
+        """The number of classes; of several outputs, a list of each one's."""
+        classes = self.classes_
+        return [len(own) for own in classes] if isinstance(classes, list) else len(classes)
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Each class's probability, float64 (rows, classes)."""
+    def predict_proba(self, X: Any) -> Shares:
+        """Each class's probability, float64 (rows, classes); of several outputs, a list of each one's."""
         rows = self._rows(X)
-        shares: NDArray[np.float64] = self._predictor.predict_proba(rows)
+        shares: Shares = self._predictor.predict_proba(rows)
         return shares
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """The logarithm of each class's probability, float64 (rows, classes)."""
+    def predict_log_proba(self, X: Any) -> Shares:
+        """The logarithm of each class's probability, as `predict_proba` has it."""
+        shares = self.predict_proba(X)
         with np.errstate(divide="ignore"):  # of a class that is nowhere, minus infinity
-            return np.log(self.predict_proba(X))
+            return [np.log(own) for own in shares] if isinstance(shares, list) else np.log(shares)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = tags.classifier_tags.multi_label = self._takes_several
+        return tags
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class of each row."""
+        """The likeliest class of each row; of several outputs, of each one: (rows, outputs)."""
         rows = self._rows(X)
         labels: NDArray[Any] = self._predictor.predict(rows)
         return labels

@@ -73,7 +73,7 @@ def check_cart_parameters(estimator: Any) -> None:
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
     check_directions(given.get("monotonic_cst"))
-    check_class_weight(given.get("class_weight"), forest="bootstrap" in given)
+    check_class_weight(given.get("class_weight"), forest="bootstrap" in given, several=True)
     if "bootstrap" in given:
         _check_bag(given)
     if given.get("warm_start") and len(getattr(estimator, "model_", ())) > given["n_estimators"]:
@@ -116,8 +116,12 @@ def _try_score(score: Any) -> None:
         numbers_of_rows("oob_score", getattr(score, "__name__", type(score).__name__), score, two, two)
 
 
-def check_class_weight(given: Any, forest: bool = False) -> None:
-    """Refuse what is no weighting of classes, with a `ParameterError`."""
+def check_class_weight(given: Any, forest: bool = False, several: bool = False) -> None:
+    """Refuse what is no weighting of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
+    if several and isinstance(given, list) and given and all(isinstance(own, Mapping) for own in given):
+        for own in given:
+            check_class_weight(own)
+        return
     words = ("balanced", "balanced_subsample") if forest else ("balanced",)
     if given is None or (isinstance(given, str) and given in words):
         return
@@ -144,9 +148,17 @@ def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Lite
         return None
     if isinstance(given, str):
         return "balanced"
+    _refuse_unknown(given, labels, "y")
+    return _weight_of_each(given, labels)
+
+
+def _refuse_unknown(given: Mapping[Any, float], labels: Sequence[Any], what: str) -> None:
     unknown = [label for label in given if label not in labels]
     if unknown:
-        raise ParameterError(f"class_weight names {unknown[0]!r}, which y does not hold. Labels: {list(labels)}.")
+        raise ParameterError(f"class_weight names {unknown[0]!r}, which {what} does not hold. Labels: {list(labels)}.")
+
+
+def _weight_of_each(given: Mapping[Any, float], labels: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(given.get(label, 1.0)) for label in labels)
 
 
@@ -155,6 +167,8 @@ def _weights_of_classes(
 ) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
     """The weight of each label in trees; where these have all rows, what balances their own rows balances all."""
     weights = given.get("class_weight")
+    if isinstance(weights, list):
+        raise ParameterError(f"class_weight={weights!r}: a list is for several columns of y; give a dict.")
     by_tree = given.get("bootstrap") and isinstance(weights, str) and weights == "balanced_subsample"
     return "balanced_subsample" if by_tree else class_weights(weights, labels)
 
@@ -190,13 +204,58 @@ def _drawn(max_samples: Any) -> float | int:
     return int(max_samples) if isinstance(max_samples, Integral) else float(max_samples)
 
 
-def _check_several(estimator: Any, targets: int) -> None:
-    """Refuse what several columns of y leave without a meaning."""
-    if estimator._classifies or not estimator._takes_several:
+def check_several(estimator: Any, schema: Schema) -> None:
+    """Refuse what several columns of y leave without a meaning.
+
+    Raises
+    ------
+    DataError, ParameterError
+    """
+    targets = schema.targets
+    if targets <= 1:
+        return
+    if not estimator._takes_several:
         raise DataError(f"y has {targets} columns; {type(estimator).__name__} is for one. Fit one a column.")
     given = getattr(estimator, "monotonic_cst", None)
     if given is not None:
         raise ParameterError(f"monotonic_cst={given!r}: y has {targets} columns, and it is for one.")
+    if not estimator._classifies:
+        return
+    classes = [len(own) for own in schema.labels or ()]
+    if getattr(estimator, "oob_score", False) and max(classes) > 2:
+        raise DataError(
+            f"oob_score: y has {targets} columns, and column {int(np.argmax(classes))} holds {max(classes)} classes; "
+            "of several, rows left out are scored where each holds two at the most."
+        )
+
+
+def labels_of_one(schema: Schema) -> list[Any] | None:
+    """The class labels of a single column; None of numbers, and of several columns, whose rows carry places."""
+    return None if schema.targets > 1 else schema.labels
+
+
+def _weights_by_column(
+    parameters: Mapping[str, Any], labels: Sequence[Sequence[Any]]
+) -> list[tuple[float, ...]] | str | None:
+    """The weight of each label of several columns, None where all weigh 1: a row weighs their product.
+
+    Raises
+    ------
+    ParameterError
+        For weights of other columns, or of labels that there are not.
+    """
+    given = parameters.get("class_weight")
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return given if parameters.get("bootstrap") else "balanced"  # where trees have all rows, theirs are these
+    if isinstance(given, Mapping):
+        raise ParameterError(f"class_weight={given!r}: y has {len(labels)} columns; give a list of a dict for each.")
+    if len(given) != len(labels):
+        raise ParameterError(f"class_weight={given!r}: {len(given)} entries for {len(labels)} columns of y.")
+    for column, (own, known) in enumerate(zip(given, labels, strict=True)):
+        _refuse_unknown(own, known, f"column {column} of y")
+    return [_weight_of_each(own, known) for own, known in zip(given, labels, strict=True)]
 
 
 def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
@@ -209,10 +268,9 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     ParameterError
         For weights of labels that there are not.
     """
-    several = schema.targets > 1
-    if several:
-        _check_several(estimator, schema.targets)
-    loss.outputs(len(schema.labels or ()))  # refuses more classes than there is room for
+    check_several(estimator, schema)
+    several, labels = schema.targets > 1, labels_of_one(schema)
+    loss.outputs(len(labels or ()))  # refuses more classes than there is room for
     given, n = estimator.get_params(deep=False), len(schema.names)
     most = features_a_node(given.get("max_features"), n)
     # half a feature more: what a share comes to is rounded down
@@ -224,14 +282,17 @@ def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **other
     }
     rule = Impurity(
         given.get("criterion", "gini" if estimator._classifies else "squared_error"),
-        len(schema.labels) if schema.labels else 2,
-        class_weight=_weights_of_classes(given, schema.labels or ()),
+        loss.statistics_a_bin(len(labels or ())),
+        class_weight=None if several else _weights_of_classes(given, labels or ()),
         **least,
     )
+    by_column = schema.labels if several and estimator._classifies else None
     leaves = int(given.get("max_leaf_nodes") or 0)
     return Settings(
         loss=loss,
         targets=schema.targets,
+        labels_by_column=by_column,
+        class_weight=None if by_column is None else _weights_by_column(given, by_column),
         n_estimators=others.pop("n_estimators", 1),
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),

@@ -18,7 +18,7 @@ from fedtrees.core.features import read_features
 from fedtrees.core.frames import is_frame
 from fedtrees.core.ledger import Amount, Ledger
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.table import DENSE, Schema, agree, refuse_mixed_formats
+from fedtrees.core.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
 from fedtrees.core.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit, not_fitted
@@ -75,15 +75,15 @@ class KnowsColumns(NamedParameters):
 
 
 def schema_of(
-    federation: Federation, labels: bool, absent: float = math.nan, several: bool = False
+    federation: Federation, labels: Labels, absent: float = math.nan, several: bool = False
 ) -> tuple[Schema, Amount]:
     """The schema that a federation's silos share, and the bytes that theirs take.
 
     Parameters
     ----------
     federation : Federation
-    labels : bool
-        Whether to ask for the class labels.
+    labels : bool or "by column"
+        Whether to ask for the class labels, and for those of each of several columns of y, too.
     absent : float, default NaN
         What entries are to the estimator that a sparse matrix does not hold: missing, or 0.
     several : bool, default False
@@ -154,6 +154,8 @@ class Classifies(ClassifierMixin):
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy; rows of a class that was not there in training are wrong.
 
+        Of several outputs of two classes each, it is the share of rows with all of them right.
+
         Raises
         ------
         DataError
@@ -164,14 +166,21 @@ class Classifies(ClassifierMixin):
         return float(super().score(X, y, sample_weight))
 
 
-def refuse_unlike(y: ArrayLike, classes: NDArray[Any], others: bool = True) -> None:
+def refuse_unlike(y: ArrayLike, classes: NDArray[Any] | list[NDArray[Any]], others: bool = True) -> None:
     """Refuse labels that cannot be compared with those of the training; ``others`` than these can.
+
+    Of several columns, each has its own.
 
     Raises
     ------
     DataError
         Naming the first that is missing, a fraction, or a text among numbers.
     """
+    if isinstance(classes, list):
+        columns = plain_array(y, "y")
+        for place, own in enumerate(classes if columns.shape[1:] == (len(classes),) else ()):
+            refuse_unlike(columns[:, place], own, others)
+        return
     known, texts = set(classes.tolist()), classes.dtype.kind == "U"
     for label in plain_array(y, "y").ravel().tolist():
         if label not in known and not (others and (isinstance(label, str) if texts else _is_whole(label))):

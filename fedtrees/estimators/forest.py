@@ -19,12 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.channel import Channel
 from fedtrees.core.cohort import as_sampler
-from fedtrees.core.labels import labels_array
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
+from fedtrees.estimators.cart_parameters import labels_of_one
 from fedtrees.estimators.columns import refuse_other_columns
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.estimators.ensemble import FedEnsemble
@@ -32,7 +32,7 @@ from fedtrees.estimators.left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_b
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost import Ensemble, Settings
+from fedtrees.trees.boost import Ensemble, Settings, tell_tables
 
 
 class _Forest(FedEnsemble):
@@ -124,6 +124,7 @@ class _Forest(FedEnsemble):
             self.__dict__.pop("oob_score_", None)
         else:
             warn_caller("Warm-start fitting without increasing n_estimators does not fit new trees.")
+            tell_tables(channel, self._settings(schema, seed))
         if not self.oob_score:
             self.__dict__.pop("oob_score_", None)
         elif not hasattr(self, "oob_score_"):
@@ -131,7 +132,11 @@ class _Forest(FedEnsemble):
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classifies = isinstance(self, CartClassifier)
-        places = np.arange(len(schema.labels or ()), dtype=np.float64) if classifies else None
+        places: Any = None
+        if isinstance(self, CartClassifier):
+            n = self.n_classes_
+            each = [np.arange(own, dtype=np.float64) for own in (n if isinstance(n, list) else [n])]
+            places = each if isinstance(n, list) else each[0]
         new = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.of_all_outputs()]
         kept, stages = self._earlier
         trees = kept + new
@@ -145,8 +150,8 @@ class _Forest(FedEnsemble):
         model.set_params(verbose=0, random_state=None, n_jobs=None)
         model.estimator_, model.estimators_ = clone(trees[0]), trees
         model.n_features_in_, model.n_outputs_ = self.n_features_in_, trees[0].n_outputs_
-        if classifies:
-            model.classes_, model.n_classes_ = labels_array(schema.labels), len(schema.labels or ())
+        if isinstance(self, CartClassifier):
+            model.classes_, model.n_classes_ = self.classes_, self.n_classes_
         if schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
         self.model_, self._stages = model, [*stages, Stage(len(new), ensemble.draws)]
@@ -169,14 +174,14 @@ class _Forest(FedEnsemble):
             )
 
     def _keep_rows(self, federation: LocalFederation) -> None:
-        silo, labels, last = federation.together, self._schema.labels, len(self._stages) - 1
+        silo, labels, last = federation.together, labels_of_one(self._schema), len(self._stages) - 1
         if silo is None:
             return
         silo.ask_only(None)
         cohort = self.__dict__.pop("_cohort", None)
         if cohort is not None:  # else no tree grew
             self._rows_of[last] = RowsHere.of(silo.table, silo.targets(labels), cohort, self._stages[last])
-        question = out_of_bag(self.model_.estimators_, self._stages, silo.table.n_rows, labels, "")
+        question = out_of_bag(self.model_.estimators_, self._stages, silo.table.n_rows, self._schema.labels, "")
         if self.oob_score and question is not None:
             predicted, _ = question.predictions(silo)
             self._left_out: NDArray[np.float64] = np.zeros((len(silo.table.X), predicted.shape[1]))
@@ -235,12 +240,17 @@ class _ForestClassifier(CartClassifier, _Forest):
     def oob_decision_function_(self) -> NDArray[np.float64]:
         """Each class's probability by the trees that left a row out, 0 where none did: float64 (rows, classes).
 
+        Of several outputs it is (rows, classes, outputs), as scikit-learn has it.
+
         Raises
         ------
         AttributeError
             See ``estimators_samples_``.
         """
-        return self._of_rows_left_out("oob_decision_function_")
+        shares = self._of_rows_left_out("oob_decision_function_")
+        if self.n_outputs_ == 1:
+            return shares
+        return shares.reshape(len(shares), self.n_outputs_, -1).transpose(0, 2, 1)
 
 
 class _ForestRegressor(CartRegressor, _Forest):
@@ -290,11 +300,11 @@ class FedForestClassifier(_ForestClassifier):
         the same, some trees and then others are the same forest as all of them at once.
     max_samples : float or int, optional
         The share of the rows that a tree draws, above 0 and up to 16, or how many; None is as many as there are.
-    class_weight : dict of label to float, "balanced", "balanced_subsample" or None, default None
+    class_weight : dict of label to float, "balanced", "balanced_subsample", list of dict or None, default None
         "balanced_subsample" makes all classes as heavy in each tree, by the rows that it drew. Of the others: where
         trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others
         in the ratio of the weights, up to 4 times in the mean; what is beyond that they weigh. Where trees have all
-        rows, see `FedTreeClassifier`.
+        rows, and of several outputs, see `FedTreeClassifier`.
     max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.
     min_bin_rows : int, default 1
@@ -306,8 +316,9 @@ class FedForestClassifier(_ForestClassifier):
     estimators_ : list of sklearn.tree.DecisionTreeClassifier
     oob_score_ : float
         The accuracy on rows left out, where ``oob_score`` asks for it; None where there were none. A row that no tree
-        left out is passed over, with scikit-learn's warning.
-    oob_decision_function_ : float64 (rows, classes)
+        left out is passed over, with scikit-learn's warning. Of several outputs, which must have two classes each at
+        the most, the share of rows with all of them right.
+    oob_decision_function_ : float64 (rows, classes), or (rows, classes, outputs)
     estimators_samples_ : list of int64 (draws,)
         Where ``fit`` had all rows; neither is written into files.
     classes_, feature_importances_, ledger_

@@ -103,12 +103,14 @@ def out_of_bag(
     if not asked:
         return None
     values = np.concatenate([own.value.reshape(own.node_count, -1) for own in asked])
-    centre = np.zeros(0) if labels is not None else np.mean([own.value[0].ravel() for own in asked], axis=0)
-    farthest = 0.0 if labels is not None else float(np.abs(values - centre).max())
+    classes = [len(own) for own in labels] if labels and isinstance(labels[0], list) else []
+    numbers = labels is None
+    centre = np.mean([own.value[0].ravel() for own in asked], axis=0) if numbers else np.zeros(0)
+    farthest = float(np.abs(values - centre).max()) if numbers else 0.0
     left = np.concatenate([own.children_left for own in asked])
     return OutOfBag(
         rows=rows,
-        labels=labels,
+        labels=None if classes else labels,
         draws=draws,
         ends=np.cumsum([own.node_count for own in asked], dtype=np.int64),
         feature=np.where(left < 0, -1, np.concatenate([own.feature for own in asked])).astype(np.int32),
@@ -120,4 +122,5 @@ def out_of_bag(
         centre=centre,
         exponent=math.frexp(farthest)[1] if farthest else 0,
         metric=metric,
+        classes=classes,
     )

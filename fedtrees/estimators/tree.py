@@ -148,6 +148,9 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     The tree is the one that is grown from the pooled rows, bit for bit, and ``model_`` is a fitted
     `sklearn.tree.DecisionTreeClassifier`: prediction, plots and text are scikit-learn's. Breiman et al. (1984).
 
+    Several columns of y are several outputs, each with its own classes, whose impurity is the mean over outputs; all
+    share the splits. Then ``classes_``, ``n_classes_`` and `predict_proba` are lists, and `predict` is (rows, outputs).
+
     Rows count as often as they weigh, wherever a parameter speaks of rows. A row that misses what no row of a node
     missed in training follows the child with more rows, as in scikit-learn.
 
@@ -168,10 +171,11 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         Leaves at the most; the splits that save most are made first.
     min_impurity_decrease : float, default 0.0
         The impurity, weighted by the share of rows, that a split must save.
-    class_weight : dict of label to float, "balanced" or None, default None
+    class_weight : dict of label to float, "balanced", list of dict or None, default None
         What each class's rows count for where impurity, shares and ``min_weight_fraction_leaf`` are told; rows stay
         one each where rows are counted. A label that a dict does not name counts 1. "balanced" makes all classes as
-        heavy, by the rows' weights. It costs no message: silos tell classes apart in any case.
+        heavy, by the rows' weights. It costs no message: silos tell classes apart in any case. Of several outputs,
+        which take a list of a dict for each, a row counts for the product of its classes' weights.
     ccp_alpha : float, default 0.0
         What a leaf costs: splits that save less are taken back, see `fedtrees.export.pruning`.
     monotonic_cst : array-like of int (features,) or dict of str to int, optional
@@ -201,7 +205,7 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     model_ : sklearn.tree.DecisionTreeClassifier
         The fitted tree, which needs nothing of this package.
     tree_ : sklearn.tree._tree.Tree
-    classes_ : (classes,)
+    classes_ : (classes,), or a list of them
     feature_importances_ : float64 (features,)
     ledger_ : Ledger
         Bytes and integers by silo, round and kind of query.

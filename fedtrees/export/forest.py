@@ -22,8 +22,8 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     """An XGBoost model that predicts what a fitted object of `export.sklearn` does, up to float32.
 
     Law: what it predicts is the number of a regression, the probability of the second of two classes, or that of each
-    of more. A mean of trees is a sum of trees whose leaves are divided by their number; SAMME is a sum of votes whose
-    softmax its probabilities are (Zhu et al. 2009, section 2.3).
+    of more, and of one output after the other. A mean of trees is a sum of trees whose leaves are divided by their
+    number; SAMME is a sum of votes whose softmax its probabilities are (Zhu et al. 2009, section 2.3).
 
     Parameters
     ----------
@@ -40,9 +40,15 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     if isinstance(model, AdaBoostRegressor):
         raise ParameterError("AdaBoost's numbers are a weighted median of its trees, which no XGBoost model is.")
     trees = [own.tree_ for own in getattr(model, "estimators_", [model])]
-    n_classes = len(getattr(model, "classes_", ()))
+    classes = getattr(model, "classes_", ())
+    several = isinstance(classes, list)
+    n_classes = 0 if several else len(classes)
     votes = isinstance(model, AdaBoostClassifier) and n_classes > 1  # of one class there is nothing to vote on
     says = _votes(model, trees) if votes else [own.value.reshape(own.node_count, -1) / len(trees) for own in trees]
+    if several:
+        most = max(map(len, classes))
+        columns = [k * most + place for k, own in enumerate(classes) for place in range(len(own) == 2, len(own))]
+        says = [own[:, columns] for own in says]
     if n_classes == 2:
         says = [own[:, 1:] for own in says]
     cuts = _cuts(trees)

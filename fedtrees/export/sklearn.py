@@ -23,7 +23,7 @@ UNDEFINED = -2  # what scikit-learn writes as a leaf's feature and threshold
 def to_decision_tree(
     tree: Tree,
     cuts: Cuts,
-    classes: NDArray[Any] | None,
+    classes: NDArray[Any] | list[NDArray[Any]] | None,
     base: NDArray[np.float64] | None = None,
     names: NDArray[Any] | None = None,
     random: bool = False,
@@ -37,8 +37,8 @@ def to_decision_tree(
         With the sums of its nodes' classes, or their moments.
     cuts : Cuts
         What the tree's bins stand for.
-    classes : (classes,), optional
-        The labels; None for a regression.
+    classes : (classes,) or list of (classes,), optional
+        The labels, of each output where there are several; None for a regression.
     base : float64 (outputs,), optional
         Of a regression, what bounds of monotone constraints are measured from.
     names : (features,), optional
@@ -69,19 +69,27 @@ def to_decision_tree(
     model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
     if tree.moments is not None:
         model.n_outputs_ = tree.moments.mean.shape[1]
-    if classes is not None:
+    n_classes: list[int] | None = None
+    if isinstance(classes, list):
+        n_classes = [len(own) for own in classes]
+        model.n_outputs_, model.classes_, model.n_classes_ = len(classes), classes, np.array(n_classes, np.intp)
+    elif classes is not None:
+        n_classes = [len(classes)]
         model.classes_, model.n_classes_ = classes, len(classes)
     if names is not None:
         model.feature_names_in_ = names
     criterion = params.get("criterion", model.criterion)
-    model.tree_ = native_tree(tree, cuts, base, None if classes is None else criterion)
+    model.tree_ = native_tree(tree, cuts, base, None if classes is None else criterion, n_classes)
     return model
 
 
-def native_tree(tree: Tree, cuts: Cuts, base: NDArray[np.float64] | None, criterion: str | None) -> NativeTree:
+def native_tree(
+    tree: Tree, cuts: Cuts, base: NDArray[np.float64] | None, criterion: str | None, n_classes: list[int] | None = None
+) -> NativeTree:
     """The arrays that scikit-learn's predictions walk.
 
     criterion: str, optional; of a classification, what impurities are told by
+    n_classes: list of int, optional; of a classification, the classes of each output
     """
     inner = tree.feature != LEAF
     nodes = np.zeros(tree.n_nodes, NODE_DTYPE)
@@ -90,17 +98,23 @@ def native_tree(tree: Tree, cuts: Cuts, base: NDArray[np.float64] | None, criter
     nodes["feature"] = np.where(inner, tree.feature, UNDEFINED)
     nodes["threshold"] = np.where(inner, _thresholds(tree, cuts, inner), UNDEFINED)
     nodes["missing_go_to_left"] = tree.default_left & inner
-    values, weight = _values(tree)
+    outputs = 1 if n_classes is None else len(n_classes)
+    values, weight = _values(tree, outputs)
     nodes["weighted_n_node_samples"] = weight
     # rows count as often as they weigh; the cover is a float32, and exact where classes have weights of their own only
     rows = np.where(weight.astype(np.float32) == tree.cover, weight, tree.cover)
     nodes["n_node_samples"] = np.rint(np.minimum(rows, 2.0**62)).astype(np.intp)
-    nodes["impurity"] = _impurities(tree, values, criterion)
+    if n_classes is None:
+        n_classes = [1] * values.shape[1]
+        nodes["impurity"] = _impurities(tree, values, criterion)
+    else:
+        by_output = [_impurities(tree, own, criterion) for own in np.split(values, outputs, axis=1)]
+        nodes["impurity"] = np.mean(by_output, axis=0)
     if len(tree.bounds):
         values = _within_bounds(values, tree.bounds, base)
-    outputs, n_classes = (values.shape[1], 1) if criterion is None else (1, values.shape[1])
-    native = NativeTree(cuts.n_features, np.full(outputs, n_classes, np.intp), outputs)
-    values = values.reshape(tree.n_nodes, outputs, n_classes).copy()
+    native = NativeTree(cuts.n_features, np.array(n_classes, np.intp), len(n_classes))
+    # of an output of fewer classes than others, or where all have one only, sums have room for more
+    values = values.reshape(tree.n_nodes, len(n_classes), -1)[:, :, : max(n_classes)].copy()
     native.__setstate__({"max_depth": _depth(tree), "node_count": tree.n_nodes, "nodes": nodes, "values": values})
     return native
 
@@ -112,11 +126,11 @@ def _thresholds(tree: Tree, cuts: Cuts, inner: NDArray[np.bool_]) -> NDArray[np.
     return np.where(tree.bin < 0, -np.inf, below)
 
 
-def _values(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _values(tree: Tree, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each node predicts, float64 (nodes, classes or outputs), and its weight."""
     if tree.moments is not None:
         return tree.moments.mean, tree.moments.weight
-    weight = tree.sums.sum(axis=1)
+    weight = tree.sums[:, : tree.sums.shape[1] // outputs].sum(axis=1)  # which every output has
     return tree.sums / np.where(weight > 0, weight, 1.0)[:, None], weight
 
 

@@ -16,7 +16,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, grouped, groups_of
 from fedtrees.core.ring import Vector
 from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table, refuse_mixed_formats, with_kinds_of
+from fedtrees.core.table import Labels, Schema, Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.threads import Threads, Turns
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.runtime.schema_sizes import sizes_by_silo, sizes_of
@@ -135,13 +135,13 @@ class LocalFederation:
         self.silos = {silo.name: silo for silo in silos}
         self._postman = Postman(InProcess({silo.name: silo.answer for silo in silos}), self.names)
 
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
         """See `Federation`."""
         if self.mode == "fused":
             return [(self.names[0], self._fused.schema(labels))]
         return [(name, silo.schema(labels)) for name, silo in self.silos.items()]
 
-    def schema_sizes(self, labels: bool) -> Amount:
+    def schema_sizes(self, labels: Labels) -> Amount:
         """Bytes that the silos' schemas would take."""
         if self.mode == "fused" and self._owners is None:
             return sizes_by_silo(self._fused.schema(labels), self._fused.read[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from fedtrees.core.channel import Federation, Simulating
 from fedtrees.core.ledger import Amount, grouped, groups_of
 from fedtrees.core.record import encode
-from fedtrees.core.table import Schema, Table
-from fedtrees.core.target import places_of
+from fedtrees.core.table import Labels, Schema, Table
+from fedtrees.core.target import places_of, places_of_columns
 
 
-def sizes_in(federation: Federation, labels: bool, schemas: Sequence[tuple[str, Schema]] | None = None) -> Amount:
+def sizes_in(federation: Federation, labels: Labels, schemas: Sequence[tuple[str, Schema]] | None = None) -> Amount:
     """Bytes of the schemas of a federation's silos: its count of them, where it has a method for that.
 
     Parameters
@@ -53,13 +54,25 @@ def sizes_by_silo(schema: Schema, table: Table) -> Amount:
     sizes = np.where(rows > 0, full, empty).astype(np.int64)
     if schema.labels is None:
         return grouped(*groups_of(sizes))
-    n_labels = len(schema.labels)
-    pairs = np.repeat(np.arange(len(rows)) * n_labels, rows) + places_of(table, schema.labels).astype(np.int64)
+    sizes -= 1  # in place of the one byte of None
+    if table.y.ndim == 1:
+        sizes += _sizes_of_labels(schema.labels, places_of(table, schema.labels), rows)
+        return grouped(*groups_of(sizes))
+    sizes += _head_sizes(np.array([len(schema.labels)]))
+    for labels, places in zip(schema.labels, places_of_columns(table, schema.labels).T, strict=True):
+        sizes += _sizes_of_labels(labels, places, rows)
+    return grouped(*groups_of(sizes))
+
+
+def _sizes_of_labels(labels: list[Any], places: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes of the list of each silo's labels, int64 (silos,), given the places of those of its rows."""
+    n_labels = len(labels)
+    pairs = np.repeat(np.arange(len(rows)) * n_labels, rows) + places.astype(np.int64)
     silo, label = np.divmod(np.unique(pairs), n_labels)
-    of_label = np.array([len(msgspec.msgpack.encode(name)) for name in schema.labels], np.int64)
+    of_label = np.array([len(msgspec.msgpack.encode(name)) for name in labels], np.int64)
+    sizes = _head_sizes(np.bincount(silo, minlength=len(rows)))
     np.add.at(sizes, silo, of_label[label])
-    heads = _head_sizes(np.bincount(silo, minlength=len(rows)))
-    return grouped(*groups_of(sizes - 1 + heads))  # in place of the one byte of None
+    return sizes
 
 
 def _head_sizes(n: NDArray[np.int64]) -> NDArray[np.int64]:

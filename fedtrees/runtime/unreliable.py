@@ -12,7 +12,7 @@ from fedtrees.core.cohort import Cohort
 from fedtrees.core.ledger import Amount, Grouped
 from fedtrees.core.numbers import is_number
 from fedtrees.core.rng import stream
-from fedtrees.core.table import Schema
+from fedtrees.core.table import Labels, Schema
 from fedtrees.errors import ParameterError
 from fedtrees.runtime.schema_sizes import sizes_in
 
@@ -56,11 +56,11 @@ class UnreliableFederation:
         """See `Federation`."""
         return self.federation.names
 
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
+    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
         """See `Federation`."""
         return self.federation.schemas(labels)
 
-    def schema_sizes(self, labels: bool) -> Amount:
+    def schema_sizes(self, labels: Labels) -> Amount:
         """See `Simulating`."""
         return sizes_in(self.federation, labels)
 

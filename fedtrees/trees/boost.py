@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
+from fedtrees.core.column_labels import LabelsByColumn
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.ring import step_bits
 from fedtrees.core.vocabulary import Vocabulary
@@ -30,12 +31,15 @@ from fedtrees.trees.facts import Aim, Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.grids import Grids, check_weights
 from fedtrees.trees.grower import Plan, grow
+from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.leaves import Quantile, quantile_of_targets, with_quantiles
 from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
+from fedtrees.trees.losses.outputs import OutputClasses, WeighedOutputs
 from fedtrees.trees.moments import MANTISSA, MomentPlan, Moments
 from fedtrees.trees.newton import NewtonSums
-from fedtrees.trees.one_class import warn_if_constant, with_second_class
+from fedtrees.trees.one_class import warn_if_constant, warn_of_constant_columns, with_second_class
+from fedtrees.trees.output_weights import weigh_outputs, weigh_trees
 from fedtrees.trees.position_bias import PositionBiases
 from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.risk import Hazards
@@ -56,6 +60,8 @@ class Settings:
 
     loss: Loss
     targets: int = 1  # columns of y
+    labels_by_column: list[list[Any]] | None = None  # of several columns of classes
+    class_weight: list[tuple[float, ...]] | str | None = None  # of their classes, in the order of labels
     n_estimators: int = 100
     max_depth: int = 6
     max_bin: int = 256
@@ -115,6 +121,8 @@ class Ensemble:
         How the first round's trees drew rows, where they drew any several times.
     bias : float32 (2, positions), optional
         Of positions, of a ranking without it; see `position_bias`.
+    counts_apart : bool
+        Whether the last output says how many rows there are; see `losses.outputs.WeighedOutputs`.
     """
 
     trees: list[Tree]
@@ -125,6 +133,7 @@ class Ensemble:
     grid: Grid | None = None
     draws: RowDraws | None = None
     bias: NDArray[np.float32] | None = None
+    counts_apart: bool = False
 
     def apart(self) -> list[Tree]:
         """The trees for rows whose categories are all told apart."""
@@ -136,7 +145,12 @@ class Ensemble:
             return self.trees
         each = [self.trees[place :: self.parallel] for place in range(self.parallel)]
         moments = [[tree.moments for tree in own if tree.moments is not None] for own in each]
-        return [replace(own[0], moments=Moments.of_outputs(parts)) for own, parts in zip(each, moments, strict=True)]
+        if any(moments):
+            return [
+                replace(own[0], moments=Moments.of_outputs(parts)) for own, parts in zip(each, moments, strict=True)
+            ]
+        kept = -1 if self.counts_apart else None
+        return [replace(own[-1], sums=np.concatenate([tree.sums for tree in own[:kept]], axis=1)) for own in each]
 
     @property
     def rounds(self) -> int:
@@ -188,6 +202,7 @@ def boost(
     start = _start(channel, everyone, n_features, labels, settings, threads, storable)
     plan, grids, trees = start.plan, start.grids, list[Tree]()
     ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, draws=start.draws)
+    ensemble = replace(ensemble, counts_apart=isinstance(start.rule, Impurity) and start.rule.counts_apart)
     for round in range(settings.n_estimators):
         rule = _rule_of(start.rule, observer, round)
         if rule is None:
@@ -274,8 +289,7 @@ def _start(
 ) -> _Start:
     """Learn how many rows there are, how they weigh, where to cut and where to start, and tell the silos."""
     loss = settings.loss
-    if settings.vocabulary is not None:
-        channel.tell(settings.vocabulary)
+    tell_tables(channel, settings)
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
     summary = summarise(channel, everyone, n_features)
@@ -283,13 +297,20 @@ def _start(
     targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one counts
     weights = learn_weights(channel, everyone, summary, labels, targets, settings.weighting)
     share = _share_drawn(settings.subsample, summary.rows)
-    check_weights(loss, weights, weights.rows * (most_draws(share) if settings.bootstrap else 1))
     if isinstance(loss, RankingLoss) and not weights.all_one:
         loss = replace(loss, weight_norm=channel.total(QueryWeights(summary.rows), everyone))
         settings = replace(settings, loss=loss)
     least, categories, rare = settings.min_bin_rows, settings.categories, None
     if summary.rows < least:
         raise DataError(f"min_bin_rows={least}: all silos together hold {summary.rows} rows, fewer than one bin's.")
+    class_sums = None
+    if isinstance(loss, OutputClasses) and isinstance(settings.rule, Impurity):
+        loss, own_rule, class_sums = weigh_outputs(
+            channel, everyone, loss, settings.rule, settings.class_weight, summary.rows
+        )
+        warn_of_constant_columns(class_sums, settings.labels_by_column or [])
+        settings = replace(settings, loss=loss, rule=own_rule)
+    check_weights(loss, weights, weights.rows * (most_draws(share) if settings.bootstrap else 1))
     cuts = global_cuts(channel, everyone, summary, settings.max_bin, weights.most, categories, least, weights.whole)
     if categories is not None:
         cuts, rare = category_cuts(channel, everyone, cuts, summary, categories, least)
@@ -303,7 +324,7 @@ def _start(
         channel.tell(settings.inherited)
     else:
         evaluation.start = Frequencies(base_margin[:1], np.ones(1))
-    rule, draws = settings.rule.knowing(sums), np.zeros(0)
+    rule, draws = settings.rule.knowing(sums if class_sums is None else class_sums), np.zeros(0)
     if settings.bootstrap:
         rule, draws = rule.drawing(share, sums)
     begin = Begin(
@@ -315,6 +336,10 @@ def _start(
     most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)
     moments = _moment_plan(settings, weights, step, base_margin.astype(np.float64), sums, most)
     plan = settings.plan(cuts, len(base_margin), most, threads, moments)
+    if isinstance(loss, WeighedOutputs) and settings.class_weight == "balanced_subsample":
+        cohort = settings.sampler.draw(len(everyone), settings.seed, settings.rounds_before)
+        loss = weigh_trees(channel, cohort, loss, plan)
+        check_weights(loss, weights, most)
     hazards = None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
@@ -339,6 +364,14 @@ def _moment_plan(
     weight = None if settings.loss.reweighs else (0, 0) if weights.whole else (heavy - weights.span - MANTISSA, heavy)
     centre = sums[1:] / sums[0] if settings.loss.asks_deviance else np.zeros(0)
     return MomentPlan(rows, (low, weights.target), weight, weights.span, base, centre)
+
+
+def tell_tables(channel: Channel, settings: Settings) -> None:
+    """Tell silos the categories and the classes of several columns that they agreed on."""
+    if settings.vocabulary is not None:
+        channel.tell(settings.vocabulary)
+    if settings.labels_by_column is not None:
+        channel.tell(LabelsByColumn(settings.labels_by_column))
 
 
 def _share_drawn(subsample: float | int, rows: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from fedtrees.trees.gradients import Gradients
 from fedtrees.trees.grid import Grid, further_digits
 from fedtrees.trees.inherited import Inherited
 from fedtrees.trees.losses import column_of, loss_of
+from fedtrees.trees.losses.outputs import WeighedOutputs
 from fedtrees.trees.margins import first_margin
 from fedtrees.trees.row_draws import keys_of
 from fedtrees.trees.row_moments import RowMoments
@@ -76,13 +77,17 @@ class Boosting:
         # which pair of a bin's sums a row adds to; where rows are drawn, also who is passed over for a word of 0
         listed = self.statistics_a_bin > 2 or begin.bootstrap
         self.plane = np.zeros(rows if listed else 0, np.uint8)
-        if self.statistics_a_bin > 2:
+        if self.statistics_a_bin > 2 and self.target.ndim == 1:
             self.plane = (self.target // 2).astype(np.uint8)
+        elif self.statistics_a_bin > 2:  # of each output
+            self.plane = np.zeros((outputs, rows), np.uint8)
+            self.plane[: self.target.shape[1]] = self.target.T // 2
         self._ids = silo.table.row_ids() if self.shares.size else None
         self._drawn_as = self.target.astype(np.uint16) if len(self.shares) > 1 else np.zeros(0, np.uint16)
         self._drawn: list[Vector] = []  # what the tree drawn for last counts of each digit's words
         self._drawn_for = -1
         self._drawn_times: dict[int, NDArray[np.uint8]] = {}
+        self._tree_factors = np.zeros((0, 0, 0))  # see `output_weights.TreeFactors`
         self.forest: list[tuple[list[Shape], list[NDArray[np.float32]]]] = []
         self.steps: list[NDArray[np.float32]] = []  # of each round, what moves the weights of a loss that reweighs
         # of each silo in the table: how many rounds its margins hold, and the round its positions belong to
@@ -91,6 +96,7 @@ class Boosting:
         self._kept: dict[tuple[str, int], Vector] = {}
         self.answers = Reused(), Reused()  # what answers are written to that come in parts
         self._prepared: tuple[object, ...] = ()
+        self._grid = Grid(0, 0)  # of the growing trees
         self.gradients = Gradients(self.loss, outputs, rows)
         self.moments = RowMoments()
         # the rows asked last, and of each output the tree as far as they have walked it; None: they are at its root
@@ -158,8 +164,6 @@ class Boosting:
         self.words += [np.zeros_like(self.words[0]) for _ in digits[len(self.words) :]]
         scale_g, scale_h = grid.scales()
         kernel = None if grid.further or self.target.ndim > 1 else self.loss.kernel
-        most = 2.0 ** (kernels.STATISTIC_BITS_G + grid.extra)
-        least = np.int64(self.loss.keeps_gradients), np.int64(bool(grid.further) and self.loss.keeps_hessians)
         if kernel is None:
             self.gradients.fill(self, silo)
         else:
@@ -170,11 +174,8 @@ class Boosting:
                 kernel(self.margin, self.target, self.weight, piece, scale_g, scale_h, self.words[0])
             for place, words in enumerate(self.words[: len(digits)]):
                 if kernel is None:
-                    below = sum(digits[place + 1 :])
                     for g, h, own in zip(*self.gradients.statistics, words, strict=True):
-                        loss_kernels.pack_statistics(
-                            g, h, piece, scale_g, scale_h, most, least, digits[place], below, own
-                        )
+                        self._pack(grid, g, h, piece, place, own)
                 if self.repeats is not None:
                     kernels.repeat(words, self.repeats, piece)
             kernels.to_root(self.node, piece)
@@ -182,9 +183,19 @@ class Boosting:
         self.pieces = pieces(silo.ranges, silo.threads.n)
         silo.threads.map(fill, self.pieces)
         self.placed[silo.silos_asked] = len(self.forest)
-        self._prepared, self._ranges, self._drawn_for = key, silo.ranges, -1
+        self._prepared, self._ranges, self._drawn_for, self._grid = key, silo.ranges, -1, grid
         self._drawn_times = {}
         self._walked = [None] * len(self.node)
+
+    def _pack(
+        self, grid: Grid, g: NDArray[np.float64], h: NDArray[np.float64], piece: Ranges, place: int, words: Vector
+    ) -> None:
+        """Quantise some rows' gradients and hessians to the words of one place; see `Grid.further`."""
+        digits = (0, *grid.further)
+        most = 2.0 ** (kernels.STATISTIC_BITS_G + grid.extra)
+        least = np.int64(self.loss.keeps_gradients), np.int64(bool(grid.further) and self.loss.keeps_hessians)
+        below = sum(digits[place + 1 :])
+        loss_kernels.pack_statistics(g, h, piece, *grid.scales(), most, least, digits[place], below, words)
 
     # -- within a tree --------------------------------------------------------------------------------------
 
@@ -220,6 +231,7 @@ class Boosting:
         stride = 256 if self.bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = self.levels(tree, shape, silo.ranges)
         words, further = self._words(silo, tree, extra), further_digits(extra)
+        plane = self.plane if self.plane.ndim == 1 else self.plane[self.output(tree)]
         slots = len(build) * (-(-self.statistics_a_bin // 2))
         # words of few digits leave their accumulators room for more rows
         word_rows = min(kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
@@ -235,7 +247,7 @@ class Boosting:
             for digits, shift, down in zip(words, (0, *further), (levels, *(0 for _ in further)), strict=True):
                 wide <<= shift
                 kernels.grow_level(
-                    self.bins, digits, self.plane, self.node[tree], ranges, down,
+                    self.bins, digits, plane, self.node[tree], ranges, down,
                     shape.walk(self.bins), slot_of, offsets, stride, packed, wide, word_rows,
                 )  # fmt: skip
             return wide.reshape(len(build), -1, cuts.total_bins)[:, : self.statistics_a_bin]
@@ -316,9 +328,42 @@ class Boosting:
         if self._ids is None:
             return words
         if tree != self._drawn_for:
+            if len(self._tree_factors):
+                words = self._weighed(silo, tree, words)
             self._drawn = [self.draw_rows(silo, tree, own) for own in words]
             self._drawn_for = tree
         return self._drawn
+
+    def weigh_trees(self, factors: NDArray[np.float64]) -> None:
+        """Take in what classes weigh in each tree of the coming round; see `output_weights.TreeFactors`."""
+        if not isinstance(self.loss, WeighedOutputs) or len(factors) != self.begin.parallel or self._ids is None:
+            raise ProtocolError("weights of classes, of other trees than those that grow")
+        self._tree_factors, self._drawn_for = factors, -1
+
+    def draws_of_trees(self, silo: Silo, trees: int) -> Iterator[Vector]:
+        """The times that each of the coming round's trees draws each row: int64 (rows,)."""
+        if trees != self.begin.parallel or self._ids is None:
+            raise ProtocolError("draws were asked for of other trees than those that grow")
+        for tree in range(trees):
+            yield self.draw_rows(silo, tree, np.ones(len(self._ids), np.int64))
+
+    def _weighed(self, silo: Silo, tree: int, words: list[Vector]) -> list[Vector]:
+        """The words of a tree whose classes weigh as its own rows have it; rows are counted as they are."""
+        output, loss = self.output(tree), self.loss
+        if not isinstance(loss, WeighedOutputs) or output == len(loss.classes):
+            return words
+        factor = loss.products(self.target, self._tree_factors[tree % self.begin.parallel])
+        g, h = (own[output] * factor for own in self.gradients.statistics)
+        weighed = [np.zeros_like(own) for own in words]
+
+        def fill(piece: Ranges) -> None:
+            for place, own in enumerate(weighed):
+                self._pack(self._grid, g, h, piece, place, own)
+                if self.repeats is not None:
+                    kernels.repeat(own[None], self.repeats, piece)
+
+        silo.threads.map(fill, self.pieces)
+        return weighed
 
     def times_drawn(self, silo: Silo, tree: int) -> NDArray[np.uint8]:
         """The number of times a round's tree draws each row, kept while its trees grow; empty where all count once."""

@@ -49,6 +49,33 @@ class NodeDraws:
         return self._keys[round, tree]
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnInTurn:
+    """The features of nodes in the order in which each draws them.
+
+    Attributes
+    ----------
+    rank : int64 (nodes, features)
+        How many features a node draws before this one.
+    """
+
+    rank: NDArray[np.int64]
+
+    @staticmethod
+    def of(chance: NDArray[np.float64]) -> DrawnInTurn:
+        """The order of these chances, the lowest first; see `NodeDraws`."""
+        return DrawnInTurn(np.argsort(np.argsort(chance, axis=1, kind="stable"), axis=1))
+
+    def turn(self, nodes: slice | NDArray[np.int64], first: int, n: int) -> NDArray[np.bool_]:
+        """The n features that nodes draw after the first ones: bool (nodes, features)."""
+        rank = self.rank[nodes]
+        return (rank >= first) & (rank < first + n)
+
+    def are_constant(self, nodes: NDArray[np.int64], constant: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+        """Nodes whose first n drawn features all are constant: bool (nodes,)."""
+        return np.asarray((constant | (self.rank[nodes] >= n)).all(axis=1))
+
+
 @dataclass(frozen=True)
 class Columns:
     """Shares of the features: a tree draws from all, each of its levels from the tree's, a node from its level's.
@@ -83,6 +110,15 @@ class Columns:
         """Return whether nothing is left out anywhere."""
         return self.bytree == self.bylevel == self.bynode == 1
 
+    @property
+    def n_a_node(self) -> int:
+        """The number of features that a node draws, where levels and trees draw none."""
+        return self._share_of(self.bynode, self.n_features)
+
+    @staticmethod
+    def _share_of(share: float, features: int) -> int:
+        return max(1, int(np.float32(share) * np.float32(features)))  # XGBoost's arithmetic
+
     def of_tree(self, round: int, tree: int) -> TreeColumns:
         """The draws of a tree, numbered within its round."""
         return TreeColumns(self, round, tree)
@@ -91,7 +127,7 @@ class Columns:
         """Draw a share of the features."""
         if share == 1:
             return features
-        n = max(1, int(np.float32(share) * np.float32(len(features))))  # XGBoost's arithmetic
+        n = self._share_of(share, len(features))
         drawn = stream(self.seed, f"columns of {purpose}", round)
         if self.weights is None:
             return np.sort(drawn.choice(features, n, replace=False))

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from fedtrees.core.ring import Vector
 from fedtrees.trees.best_first import best_first
-from fedtrees.trees.columns import Features, TreeColumns
+from fedtrees.trees.columns import DrawnInTurn, Features, NodeDraws, TreeColumns
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.growing import GrowingTree, within
 from fedtrees.trees.histogram import Histograms, spread
 from fedtrees.trees.plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.shelf import Places
-from fedtrees.trees.split import Grounds, Limits, SplitRule, Splits, Units
+from fedtrees.trees.split import Grounds, Limits, Rule, SplitRule, Splits, Units
 from fedtrees.trees.stalled import ask_leaves, stalled_leaves, with_moments
 from fedtrees.trees.tree import LEAF, Tree, flat_categories
 
@@ -35,7 +35,10 @@ class Growth:
         self.leaves: dict[int, Vector] = {}  # the digits of leaves' moments, by tree
         self.trees = [GrowingTree(plan.rule.statistics, plan.rule.gains) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
-        if plan.columns is not None:
+        self.features: NodeDraws | None = None  # that nodes of trees by impurity draw
+        if plan.columns is not None and not isinstance(plan.rule, SplitRule):
+            self.features = NodeDraws(plan.cuts.n_features, plan.columns.seed, "features")
+        elif plan.columns is not None:
             numbers = range(plan.trees_before, plan.trees_before + plan.trees)
             self.columns = [plan.columns.of_tree(round, number) for number in numbers]
 
@@ -131,8 +134,7 @@ class Growth:
         """The best splits of nodes, of those that have any."""
         plan = self.plan
         totals = self._sums(frontier.tree, frontier.node)
-        grounds = Grounds(plan.cuts, self.units, plan.threads, self._limits(frontier, totals))
-        splits = plan.rule.splits(plan.shelf.histograms, frontier.places, totals, grounds)
+        splits = self._splits(plan.rule, frontier, frontier.places, totals, self._limits(frontier, totals))
         good = self._to_split(frontier, splits)
         return Candidates(frontier.take(good), splits.take(good))
 
@@ -145,6 +147,39 @@ class Growth:
                 self.trees[k].stalled[node] = True
             there &= ~waits
         return np.flatnonzero(there)
+
+    def _splits(self, rule: Rule, frontier: Frontier, places: Places, totals: Vector, limits: Limits) -> Splits:
+        """The best splits of nodes, by the features that each may ask for."""
+
+        def search(which: slice | NDArray[np.int64], limits: Limits) -> Splits:
+            grounds = Grounds(self.plan.cuts, self.units, self.plan.threads, limits)
+            return self._search(rule, places[which], totals[which], grounds)
+
+        if self.features is None or self.plan.columns is None:
+            return search(slice(None), limits)
+        order = DrawnInTurn.of(self.features.draw(self.round, self._numbers(frontier.tree), frontier.node))
+        first, most = 0, self.plan.columns.n_a_node
+        splits = search(slice(None), replace(limits, allowed=order.turn(slice(None), first, most)))
+        which = np.flatnonzero(splits.feature < 0)
+        while len(which) and first + most < self.plan.cuts.n_features:
+            # as in scikit-learn, features do not count that are the same in all of a node's rows
+            which = which[order.are_constant(which, self._constants(places[which]), first + most)]
+            if not len(which):
+                break
+            first += most
+            again = search(which, replace(limits.of(which), allowed=order.turn(which, first, most)))
+            splits.put(which, again)
+            which = which[again.feature < 0]
+        return splits
+
+    def _search(self, rule: Rule, places: Places, totals: Vector, grounds: Grounds) -> Splits:
+        return rule.splits(self.plan.shelf.histograms, places, totals, grounds)
+
+    def _constants(self, places: Places) -> NDArray[np.bool_]:
+        """Features that are the same in all of a node's rows: bool (nodes, features)."""
+        filled = np.stack([self.plan.shelf.histograms[place].any(axis=0) for place in places.tolist()])
+        constants: NDArray[np.bool_] = np.add.reduceat(filled, self.plan.cuts.bin_offsets[:-1], axis=1, dtype=int) <= 1
+        return constants
 
     def _limits(self, frontier: Frontier, totals: Vector) -> Limits:
         plan, constraints = self.plan, self.plan.constraints
@@ -292,7 +327,7 @@ class Growth:
 
     def can_be_split(self, of_tree: NDArray[np.int32], left: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which pairs of siblings are worth asking for: high enough, and one heavy enough for two children."""
-        masses = [self.plan.rule.mass(self._sums(of_tree, own), self.units) for own in (left, left + 1)]
+        masses = [self._mass(of_tree, own) for own in (left, left + 1)]
         enough = self.plan.rule.divisible(np.maximum(*masses))
         if self.plan.max_depth:
             enough &= self._of_nodes("depth", of_tree, left) < self.plan.max_depth
@@ -300,9 +335,13 @@ class Growth:
 
     def pairs(self, parents: Frontier, left: NDArray[np.int32]) -> Pairs:
         """Ask for the lighter sibling, the left one of equals."""
-        masses = [self.plan.rule.mass(self._sums(parents.tree, own), self.units) for own in (left, left + 1)]
+        masses = [self._mass(parents.tree, own) for own in (left, left + 1)]
         smaller_right = masses[1] < masses[0]
         return Pairs(parents, left, left + smaller_right.astype(np.int32))
+
+    def _mass(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[np.float64]:
+        """The number of rows of some nodes, each as often as it counts."""
+        return self.plan.rule.mass(self._sums(of_tree, node), self.units)
 
     def _sums(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> Vector:
         return self._of_nodes("sums", of_tree, node)
@@ -331,12 +370,16 @@ class Growth:
                 tree.kept(best_first(tree.left, within(tree.gain, kind), {}, plan.max_leaves).split) for tree in trees
             ]
         if plan.moments is None:
-            return [tree.finished(plan.rule, self.units) for tree in trees]
+            return [tree.finished(self._rule_of(k), self.units) for k, tree in enumerate(trees)]
         base = plan.moments.base
         for tree in trees:
             if plan.constraints is not None and plan.constraints.is_monotone and tree.moments is not None:
                 tree.constrain_again(plan.constraints.direction, tree.moments.mean[:, 0] - base[0])
         return [tree.finished(plan.rule, self.units, float(base[k // plan.parallel])) for k, tree in enumerate(trees)]
+
+    def _rule_of(self, tree: int) -> Rule:
+        """The rule that values a tree's nodes."""
+        return self.plan.rule
 
 
 def _ends(counts: NDArray[np.int64] | list[int]) -> NDArray[np.int32]:

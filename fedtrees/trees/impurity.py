@@ -44,7 +44,11 @@ class Impurity:
         weights that make all classes as heavy, once the rule is `knowing` how heavy they are; "balanced_subsample"
         make them so in each tree, by the sums of its root; None is 1 of each.
     prior : tuple of float, optional
-        Each class's share of all weight: what a tree says that has no rows.
+        Each class's share of all weight: what a tree says that has no rows. Of several outputs, one after the other.
+    outputs : int
+        Whose sums stand side by side.
+    counts_apart : bool
+        Whether the last of them has all rows in its first class, where they weigh as they count and as in no other.
     """
 
     criterion: str
@@ -55,6 +59,8 @@ class Impurity:
     min_impurity_decrease: float = 0.0
     class_weight: tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None = None
     prior: tuple[float, ...] | None = None
+    outputs: int = 1
+    counts_apart: bool = False
     learning_rate: float = 1.0
 
     bounded_as_parents: ClassVar[bool] = False
@@ -66,7 +72,7 @@ class Impurity:
 
     def of_outputs(self, outputs: int) -> Self:
         """See `Rule`; what a split saves is the mean of what it saves each."""
-        return replace(self, statistics=outputs * self.statistics)
+        return replace(self, statistics=outputs * self.statistics, outputs=outputs)
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
         """See `Rule`; King and Zeng (2001) weigh classes against their shares."""
@@ -74,6 +80,8 @@ class Impurity:
             raise DataError("y is 0 in every row; criterion='poisson' needs some row where it is more.")
         if self.criterion in OF_NUMBERS:
             return self
+        if sums.ndim == 2:
+            return replace(self, prior=tuple((sums / sums.sum(axis=1, keepdims=True)).ravel().tolist()))
         balanced = self._balanced(sums) if isinstance(self.class_weight, str) else self
         heavy = sums * balanced._class_weights()
         rule = self if self.class_weight == "balanced_subsample" else balanced
@@ -101,7 +109,12 @@ class Impurity:
 
     def _units(self, units: Units) -> NDArray[np.float64]:
         """What one step of each sum stands for: two stand in a word."""
-        return np.where(np.arange(self.statistics) % 2 == 0, units.g, units.h)
+        return np.where(np.arange(self.statistics) % self._classes % 2 == 0, units.g, units.h)
+
+    @property
+    def _classes(self) -> int:
+        """The sums of each output."""
+        return self.statistics // self.outputs
 
     def _class_weights(self) -> NDArray[np.float64]:
         if self.class_weight is None or isinstance(self.class_weight, str):  # which only nodes make weights of
@@ -110,10 +123,18 @@ class Impurity:
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """The number of rows of the nodes, each as often as it weighs, float64 (nodes,)."""
-        return self._together(sums * self._units(units))
+        real = sums * self._units(units)
+        if self.counts_apart:  # of an output by itself, its own
+            return np.asarray(real[:, -self._classes :].sum(axis=1), np.float64)
+        return self._together(real)
+
+    def of_output(self, output: int) -> Self:
+        """The rule of the trees of one of several outputs."""
+        own = slice(output * self.statistics, (output + 1) * self.statistics)
+        return self if self.prior is None else replace(self, prior=self.prior[own])
 
     def _together(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
-        mass: NDArray[np.float64] = real[:, 1] if self.criterion in OF_NUMBERS else real.sum(axis=1)
+        mass: NDArray[np.float64] = real[:, 1] if self.criterion in OF_NUMBERS else real[:, : self._classes].sum(axis=1)
         return mass
 
     def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -132,10 +153,11 @@ class Impurity:
         rows, weight = self.mass(roots, plain.units), self._together(self.kept(roots, plain.units))
         units, least = self._units(plain.units) * self._class_weights(), self.min_weight_fraction_leaf * weight
         least_rows = _least(self.min_samples_leaf, 1, rows)
-        if self.class_weight is None:  # rows weigh what they count: one check is both
+        if self.class_weight is None and not self.counts_apart:  # rows weigh what they count: one check is both
             least, counted = np.maximum(least, least_rows), np.zeros(0)
         else:
             counted = self._units(plain.units)
+            counted[: self.statistics - self._classes if self.counts_apart else 0] = 0
         gain, default_left = np.zeros(nodes), np.zeros(nodes, bool)
         feature, split = np.full(nodes, -1, np.int32), np.zeros(nodes, np.int32)
         left = np.zeros((nodes, self.statistics), np.int64)
@@ -147,11 +169,12 @@ class Impurity:
         layout = cuts.bin_offsets, cuts.n_values, cuts.missing, cuts.middles, cuts.offsets
         direction = np.zeros(0, np.int8) if limits.direction is None else limits.direction
         bounds = np.zeros((0, 2)) if limits.bounds is None else limits.bounds
+        each = self.outputs - self.counts_apart, self._classes
         step = max(1, -(-nodes // plain.threads.n))
 
         def search(first: int) -> None:
             impurity_kernels.best_splits(
-                CRITERIA[self.criterion], flat, starts, totals, first, min(first + step, nodes), layout, units,
+                CRITERIA[self.criterion], each, flat, starts, totals, first, min(first + step, nodes), layout, units,
                 plain.units.noise, least, counted, least_rows, columns, allowed, chance, direction, bounds, gain,
                 feature, split, default_left, left,
             )  # fmt: skip

@@ -29,10 +29,10 @@ def _log_of_more(x):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _between(left, right, left_mass, right_mass):
+def _between(left, right, first, last, left_mass, right_mass):
     """What children's entropies save of their parent's, in natural units: how far their shares of classes are apart."""
     value = 0.0
-    for s in range(len(left)):
+    for s in range(first, last):
         both = left[s] + right[s]
         if both > 0.0:
             apart, on_left, on_right = left[s] * right_mass - right[s] * left_mass, 0.0, 0.0
@@ -83,6 +83,33 @@ def _mean_saved(kind, left, right, left_mass, right_mass, noise):
     return saved / outputs
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gain_of_outputs(kind, left, right, least, noise, each):
+    """`_gain_of` of classes, in the mean of several outputs; what stands behind these counts rows, and is passed over.
+
+    each: (int, int) IN; the outputs, and the classes that each has room for
+    """
+    left_mass, right_mass, saved = 0.0, 0.0, 0.0
+    for s in range(each[1]):  # every output has all rows
+        left_mass += left[s]
+        right_mass += right[s]
+    if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
+        return -1.0
+    for k in range(each[0]):
+        first, last, apart, size = k * each[1], (k + 1) * each[1], 0.0, 0.0
+        for s in range(first, last):
+            left_share, right_share = left[s] / left_mass, right[s] / right_mass
+            apart += (left_share - right_share) * (left_share - right_share)
+            size += left_share * left_share + right_share * right_share
+        if not apart > noise * size:
+            continue
+        if kind == ENTROPY:
+            saved += max(_between(left, right, first, last, left_mass, right_mass) * 1.4426950408889634, 0.0)
+        else:
+            saved += apart * (left_mass * right_mass / (left_mass + right_mass))
+    return saved / each[0]
+
+
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _in_order(kind, left, total, units, direction, low, high):
     """Whether what children predict keeps to a monotone feature's direction, and to bounds from further up.
@@ -109,13 +136,15 @@ def _classes(sums):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _gain_of(kind, left_real, right_real, least, noise):
+def _gain_of(kind, left_real, right_real, least, noise, each):
     """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light or refused.
 
     Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
     (1984), chapters 4 and 8. What masses times impurities lose by a split is told by how far the children are apart: a
     difference of impurities would be lost where one child's sums are many times the other's, or far from 0.
     """
+    if kind < SQUARED and each[0] > 1:
+        return _gain_of_outputs(kind, left_real, right_real, least, noise, each)
     left_mass, right_mass = _mass(kind, left_real), _mass(kind, right_real)
     if left_mass < least or right_mass < least or left_mass <= 0.0 or right_mass <= 0.0:
         return -1.0
@@ -138,19 +167,23 @@ def _gain_of(kind, left_real, right_real, least, noise):
     if kind == POISSON:
         return _deviance_saved(-left_real[0], -right_real[0], left_mass, right_mass)
     if kind == ENTROPY:
-        return max(_between(left_real, right_real, left_mass, right_mass) * 1.4426950408889634, 0.0)  # 1 / log(2)
+        return max(
+            _between(left_real, right_real, 0, len(left_real), left_mass, right_mass) * 1.4426950408889634, 0.0
+        )  # 1 / log(2)
     return apart * (left_mass * right_mass / (left_mass + right_mass))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _gain(kind, left, total, units, least, noise, left_real, right_real):
+def _gain(kind, left, total, units, least, noise, each, left_real, right_real):
     """`_gain_of`, of integer sums; two fit registers."""
     if left.shape[0] == 2:
         two = left[0] * units[0], left[1] * units[1]
-        return _gain_of(kind, two, ((total[0] - left[0]) * units[0], (total[1] - left[1]) * units[1]), least, noise)
+        return _gain_of(
+            kind, two, ((total[0] - left[0]) * units[0], (total[1] - left[1]) * units[1]), least, noise, each
+        )
     for s in range(left.shape[0]):
         left_real[s], right_real[s] = left[s] * units[s], (total[s] - left[s]) * units[s]
-    return _gain_of(kind, left_real, right_real, least, noise)
+    return _gain_of(kind, left_real, right_real, least, noise, each)
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
@@ -225,8 +258,8 @@ def _only(filled, chance, middles):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _by_feature(
-    kind, own, n, filled, misses, total, units, least, counted, least_rows, noise, chance, order, middles, best, found,
-    scratch,
+    kind, own, n, filled, misses, total, units, least, counted, least_rows, noise, each, chance, order, middles, best,
+    found, scratch,
 ):  # fmt: skip
     """The first of a feature's splits that gain most, of those that gain more than ``best``.
 
@@ -256,7 +289,7 @@ def _by_feature(
                 continue
             if order[0] != 0 and not _in_order(kind, left, total, units, order[0], order[1], order[2]):
                 continue
-            value = _gain(kind, left, total, units, least, noise, left_real, right_real)
+            value = _gain(kind, left, total, units, least, noise, each, left_real, right_real)
             if value > best:
                 best, best_k, found[1] = value, k, missing_left
     if best_k == last:
@@ -269,15 +302,15 @@ def _by_feature(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_splits(
-    kind, histograms, starts, totals, first, last, layout, units, noise, least, counted, least_rows, columns, allowed,
-    chance, direction, bounds, gain, feature, split, default_left, left_sums,
+    kind, each, histograms, starts, totals, first, last, layout, units, noise, least, counted, least_rows, columns,
+    allowed, chance, direction, bounds, gain, feature, split, default_left, left_sums,
 ):  # fmt: skip
     """Find the best split of the nodes from first to last.
 
     Ties go to the lowest feature, then to missing right before missing left, then to the lowest bin; of bins that part
     the node's rows alike, that is taken in which the middle between them falls, as unseen rows may lie there.
 
-    kind: GINI, ENTROPY, SQUARED or POISSON IN
+    kind: GINI, ENTROPY, SQUARED or POISSON, each: (int, int) IN; of classes, how many outputs have them, and how many
     histograms: int64 (any,), starts: int64 (nodes,) IN; from its start on, a node's (statistics, bins of its features)
     totals: int64 (nodes, statistics) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
@@ -310,7 +343,7 @@ def best_splits(
         best_at, end, feature[node] = np.int64(0), np.int64(0), -1
         # a node of several classes, or of numbers that may differ, is split even where nothing is gained yet, as below
         # it something may be
-        best = -1.0 if kind >= SQUARED or _classes(total) > 1 else 0.0
+        best = -1.0 if kind >= SQUARED or _classes(total) > len(total) // each[1] else 0.0
         for place in range(n_columns):
             f = columns[node, place] if len(columns) else place
             at, end = end, end + offsets[f + 1] - offsets[f]
@@ -322,8 +355,8 @@ def best_splits(
             which = chance[node, f] if len(chance) else -1.0
             order = (direction[f], bounds[node, 0], bounds[node, 1]) if len(direction) else (np.int8(0), 0.0, 0.0)
             more = _by_feature(
-                kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], noise, which,
-                order, middles[ends[f] : ends[f + 1]], best, found, scratch,
+                kind, bins, n, there, misses, total, units, least[node], counted, least_rows[node], noise, each,
+                which, order, middles[ends[f] : ends[f + 1]], best, found, scratch,
             )  # fmt: skip
             if more > best:
                 best, best_at, feature[node] = more, at, f

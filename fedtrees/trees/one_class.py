@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,28 @@ def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: 
         warn_of_one_class(labels[int(np.argmax(sums))], labels)
 
 
+def warn_of_constant_columns(sums: NDArray[np.float64], labels: Sequence[Sequence[Any]]) -> None:
+    """Warn where the rows that count are of one class only in some of several columns of classes.
+
+    Parameters
+    ----------
+    sums : float64 (columns, classes)
+        What the rows of each class weigh.
+    labels : sequence of sequence
+        The labels of each column.
+    """
+    there = [(int(np.count_nonzero(own)), known[int(np.argmax(own))]) for own, known in zip(sums, labels, strict=False)]
+    _warn_of({column: label for column, (n, label) in enumerate(there) if n == 1})
+
+
 def _warn_of_columns(sums: NDArray[np.float64]) -> None:
     constant = np.flatnonzero((sums[1:] == 0) | (sums[1:] == sums[0]))
-    if len(constant):
-        each = [f"{int(sums[1 + column] > 0)} in column {column}" for column in constant[:MOST_NAMED].tolist()]
+    _warn_of({column: int(sums[1 + column] > 0) for column in constant.tolist()})
+
+
+def _warn_of(constant: dict[int, Any]) -> None:
+    """Warn of columns by their only labels."""
+    if constant:
+        each = [f"{label!r} in column {column}" for column, label in list(constant.items())[:MOST_NAMED]]
         more = "" if len(constant) <= MOST_NAMED else f" and {len(constant) - MOST_NAMED} more"
         warn_caller(f"y holds one class only, {', '.join(each)}{more}: {FOLLOWS}.", OneClassWarning)

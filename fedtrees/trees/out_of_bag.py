@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +50,8 @@ class OutOfBag(Query, frozen=True, eq=False):
         What nodes predict: shares of classes, or numbers.
     centre, exponent
         Of a regression, targets are measured from ``centre``, float64 (targets,), in units of ``2 ** exponent``.
+    classes : list of int
+        Of several outputs, whose y holds places: the classes of each. Values have room for as many as the largest.
     metric : str, default ""
         The name of a function that returns a number for each row, in place of accuracy or R2; see
         `queries.custom_metric.register_metric`.
@@ -69,15 +72,20 @@ class OutOfBag(Query, frozen=True, eq=False):
     centre: Doubles
     exponent: int = 0
     metric: str = ""
+    classes: list[int] = msgspec.field(default_factory=list)
+
+    @property
+    def _of_numbers(self) -> bool:
+        return self.labels is None and not self.classes
 
     @property
     def _sums(self) -> int:
         """Exact sums of float32 numbers that are asked for."""
-        return 1 if self.metric else 0 if self.labels is not None else 3 * len(self.centre)
+        return 1 if self.metric else 3 * len(self.centre) if self._of_numbers else 0
 
     def size(self) -> int:
         """See `Query`."""
-        return 1 + (self.labels is not None and not self.metric) + self._sums * N_PLACES
+        return 1 + (not self._of_numbers and not self.metric) + self._sums * N_PLACES
 
     def bound(self) -> int:
         """See `Query`."""
@@ -91,15 +99,17 @@ class OutOfBag(Query, frozen=True, eq=False):
         there[rows] = times[rows] > 0
         predicted, y = predicted[there], silo.targets(self.labels)[there]
         n = len(y)
+        if self.classes:
+            predicted = predicted.reshape(n, len(self.classes), max(self.classes))
+        said = predicted.reshape(y.shape) if self._of_numbers else predicted.argmax(axis=-1)
         if self.metric:
             function = function_named(self.metric)
-            given = (
-                (y, predicted.reshape(y.shape)) if self.labels is None else (y.astype(int), predicted.argmax(axis=1))
-            )
+            given = (y if self._of_numbers else y.astype(int), said)
             numbers = numbers_of_rows("oob_score", self.metric, function, *given) if n else np.zeros(0, np.float32)
             return np.append(np.int64(n), sums_by_power(numbers))
-        if self.labels is not None:
-            return np.array([n, np.count_nonzero(predicted.argmax(axis=1) == y)], np.int64)
+        if not self._of_numbers:
+            right = said == y
+            return np.array([n, np.count_nonzero(right.all(axis=1) if self.classes else right)], np.int64)
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the score none
             far = np.ldexp(y.reshape(n, len(self.centre)).astype(np.float64) - self.centre, -self.exponent)
             off = np.ldexp(y.reshape(n, len(self.centre)) - predicted, -self.exponent)
@@ -140,6 +150,7 @@ class OutOfBag(Query, frozen=True, eq=False):
         nodes = len(self.feature)
         whole = (sizes > 0).all() and int(sizes.sum()) == nodes and all(len(own) == nodes for own in arrays)
         classes = self.labels is None or self.values.shape[1] == len(self.labels)
+        classes &= not self.classes or self.values.shape[1] == len(self.classes) * max(self.classes)
         if not whole or not classes or sum(own.trees for own in self.draws) != len(self.ends) or not len(self.ends):
             raise ProtocolError("rows out of the bag were asked for of trees whose arrays have other lengths")
         for own in self.draws:
@@ -158,7 +169,7 @@ class OutOfBag(Query, frozen=True, eq=False):
         sums = [restore_sum(own) for own in total[len(total) - self._sums * N_PLACES :].reshape(-1, N_PLACES)]
         if self.metric:
             return sums[0] / n, n
-        if self.labels is not None:
+        if not self._of_numbers:
             return int(total[1]) / n, n
         far, squares, errors = np.array(sums).reshape(3, -1)
         spread = squares - far**2 / n

@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.trees.grid import Grid
+from fedtrees.core.ring import Vector
 from fedtrees.trees.growth import Growth
-from fedtrees.trees.plan import Candidates, Frontier, Plan
-from fedtrees.trees.split import Grounds, Splits
+from fedtrees.trees.plan import Candidates, Frontier
+from fedtrees.trees.shelf import Places
+from fedtrees.trees.split import Grounds, Rule, Splits
 
 MOST_INTEGERS = 1 << 24  # of histograms that are copied side by side at a time
 
@@ -25,31 +26,39 @@ class SharedGrowth(Growth):
     Law: the trees of one place have the same nodes, in the same order, in every output.
     """
 
-    def __init__(self, plan: Plan, exponents: Grid, round: int):
-        super().__init__(plan, exponents, round)
-        if plan.columns is not None:
-            numbers = range(plan.trees_before, plan.trees_before + plan.parallel)
-            places = [plan.columns.of_tree(round, number) for number in numbers]
-            self.columns = places * plan.outputs
-
     def find(self, frontier: Frontier) -> Candidates:
         """The best splits of nodes for all outputs together."""
         plan, outputs = self.plan, self.plan.outputs
         # node after node, its outputs side by side
         order = np.lexsort((frontier.tree, frontier.node, frontier.tree % plan.parallel)).reshape(-1, outputs)
-        bins = plan.cuts.total_bins
         totals = self._sums(frontier.tree, frontier.node)[order].reshape(len(order), -1)
         roots = self._sums(frontier.tree, np.zeros_like(frontier.node))[order].reshape(len(order), -1)
         limits = replace(self._limits(frontier.take(order[:, 0]), totals), roots=roots)
-        rule = plan.rule.of_outputs(outputs)
-        histograms = plan.shelf.histograms.reshape(-1, plan.rule.statistics, bins)
+        splits = self._splits(
+            plan.rule.of_outputs(outputs), frontier.take(order[:, 0]), frontier.places[order], totals, limits
+        )
+        return self._of_each(frontier, order, splits)
+
+    def _search(self, rule: Rule, places: Places, totals: Vector, grounds: Grounds) -> Splits:
+        bins = self.plan.cuts.total_bins
+        histograms = self.plan.shelf.histograms.reshape(-1, self.plan.rule.statistics, bins)
         step, found = max(1, MOST_INTEGERS // (rule.statistics * bins)), []
-        for first in range(0, len(order), step):
-            some = slice(first, min(first + step, len(order)))
-            side_by_side = histograms[frontier.places[order[some]].reshape(-1)].reshape(-1, rule.statistics, bins)
-            grounds = Grounds(plan.cuts, self.units, plan.threads, limits.of(some))
-            found.append(rule.splits(side_by_side, np.arange(len(side_by_side)), totals[some], grounds))
-        return self._of_each(frontier, order, Splits.joined(found))
+        for first in range(0, len(places), step):
+            some = slice(first, min(first + step, len(places)))
+            side_by_side = histograms[places[some].reshape(-1)].reshape(-1, rule.statistics, bins)
+            own = replace(grounds, limits=grounds.limits.of(some))
+            found.append(rule.splits(side_by_side, np.arange(len(side_by_side)), totals[some], own))
+        return Splits.joined(found)
+
+    def _constants(self, places: Places) -> NDArray[np.bool_]:
+        return super()._constants(places[:, -1])  # every output has all rows
+
+    def _mass(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[np.float64]:
+        last = self.plan.trees - self.plan.parallel  # where rows weigh as they count; elsewhere all outputs are alike
+        return super()._mass(last + of_tree % self.plan.parallel, node)
+
+    def _rule_of(self, tree: int) -> Rule:
+        return self.plan.rule.of_output(tree // self.plan.parallel)
 
     def _of_each(self, frontier: Frontier, order: NDArray[np.int64], splits: Splits) -> Candidates:
         """Each output's part of the splits, for those nodes that have one, in the frontier's order."""

@@ -42,12 +42,19 @@ class Rule(Protocol):
         """The rule for so many trees side by side."""
         ...
 
+    def of_output(self, output: int) -> Self:
+        """The rule that values the trees of one of several outputs."""
+        ...
+
     def of_outputs(self, outputs: int) -> Self:
         """The rule for the sums of several outputs side by side, whose trees are split alike."""
         ...
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
-        """The rule for targets of these sums: of classes, the weight of each; float64 (any,)."""
+        """The rule for targets of these sums: of classes, the weight of each; float64 (any,).
+
+        Of several outputs, each has a row: float64 (outputs, classes).
+        """
         ...
 
     def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
@@ -120,6 +127,10 @@ class SplitRule:
 
     def of_outputs(self, outputs: int) -> Self:
         """The same rule: each output has trees of its own."""
+        return self
+
+    def of_output(self, output: int) -> Self:
+        """The same rule for all."""
         return self
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
@@ -227,7 +238,7 @@ class Limits:
     chance: NDArray[np.float64] | None = None
     columns: NDArray[np.int64] | None = None
 
-    def of(self, nodes: slice) -> Limits:
+    def of(self, nodes: slice | NDArray[np.int64]) -> Limits:
         """Those of some of the nodes."""
         by_node = ("bounds", "before", "allowed", "roots", "chance", "columns")
         whole = {name: getattr(self, name) for name in by_node}
@@ -259,6 +270,11 @@ class Splits:
             self.feature[which], self.bin[which], self.default_left[which], self.gain[which], self.left[which],
             self.right[which], categories,
         )  # fmt: skip
+
+    def put(self, which: NDArray[np.int64], others: Splits) -> None:
+        """Put others, of no categories, in place of some."""
+        for name in ("feature", "bin", "default_left", "gain", "left", "right"):
+            getattr(self, name)[which] = getattr(others, name)
 
     @staticmethod
     def joined(parts: Sequence[Splits]) -> Splits:

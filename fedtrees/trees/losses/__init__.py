@@ -14,6 +14,7 @@ from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Soft
 from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.labels import HingeLabels, Labels, RawLabels
 from fedtrees.trees.losses.numbers import PseudoHuber, SquaredError, SquaredLogError
+from fedtrees.trees.losses.outputs import OutputClasses, WeighedOutputs
 from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
@@ -29,7 +30,10 @@ LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 # of objectives of two classes, what they are where y has several columns
 BY_COLUMN: dict[str, type[Loss]] = {kind.name: kind for kind in (Labels, RawLabels, HingeLabels)}
 # what rows carry where trees grow by impurity; no objective of XGBoost's
-TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in (ClassWeights, Squares, Totals, Samme, AdaBoostR2)}
+_TABLES: tuple[type[Loss], ...] = (
+    ClassWeights, OutputClasses, WeighedOutputs, Squares, Totals, Samme, AdaBoostR2,
+)  # fmt: skip
+TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in _TABLES}
 
 
 def loss_named(
@@ -73,8 +77,8 @@ def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None)
     ProtocolError
         If this silo does not know it.
     """
-    if objective in TABLES and not params:
-        return TABLES[objective]()
+    if objective in TABLES and {field.name for field in fields(TABLES[objective])} == set(params):
+        return TABLES[objective](**params)
     try:
         return loss_named(objective, params, classification=labels is not None, by_column=labels is None)
     except ParameterError as error:
