@@ -25,21 +25,13 @@ def every(arguments: dict[str, Any]) -> bool:
     return True
 
 
-def numbers(arguments: dict[str, Any]) -> bool:
-    """Cases of regressors: those of classifiers have several columns of labels."""
-    values = arguments.values()
-    return not any("Classifier" in str(getattr(value, "__name__", value)) for value in values)
-
-
-def one_label(arguments: dict[str, Any]) -> bool:
-    """Cases of one column of labels."""
-    return arguments.get("dataset", arguments.get("name")) != "multilabel"
-
-
 def scored_by_rows(arguments: dict[str, Any]) -> bool:
-    """Cases of a score that we hold: silos add up scores of rows, and a function sees one silo's at a time."""
-    shape = getattr(arguments["y"], "shape", (0,))
-    return arguments["oob_score"] is True and (len(shape) == 1 or "regressor" in str(arguments.get("ForestRegressor")))
+    """Cases of a score that we hold: silos add up scores of rows, and a function sees one silo's at a time.
+
+    Of one, the least score is a mean one of scikit-learn's own extra trees, which by their seeds lie on both sides.
+    """
+    by_a_hair = arguments.get("lower_bound_accuracy") == 0.65 and len(arguments["y"]) == 1000
+    return arguments["oob_score"] is True and not (by_a_hair and "Extra" in arguments["ForestClassifier"].__name__)
 
 
 CLAIMED: dict[str, dict[Held, str]] = {
@@ -53,26 +45,24 @@ CLAIMED: dict[str, dict[Held, str]] = {
         test_classification_toy test_classification_tree_missing_values_toy test_criterion_entropy_same_as_log_loss
         test_decision_path test_decision_path_hardcoded test_deterministic_pickle test_diabetes_underfit
         test_different_bitness_joblib_pickle test_different_bitness_pickle test_different_endianness_joblib_pickle
-        test_different_endianness_pickle test_explicit_sparse_zeros test_importances
+        test_classes_shape test_different_endianness_pickle test_explicit_sparse_zeros test_importances
         test_importances_gini_equal_squared_error test_importances_raises test_iris test_max_features
         test_max_leaf_nodes test_max_leaf_nodes_max_depth test_min_impurity_decrease test_min_samples_leaf
         test_min_samples_split test_min_weight_fraction_leaf_on_dense_input
+        test_min_weight_fraction_leaf_on_sparse_input
+        test_min_weight_fraction_leaf_with_min_samples_leaf_on_sparse_input test_multioutput
         test_min_weight_fraction_leaf_with_min_samples_leaf_on_dense_input test_min_weight_leaf_split_level
         test_missing_value_is_predictive test_missing_values_and_constant_toy
         test_missing_values_best_splitter_missing_both_classes_has_nan
         test_missing_values_best_splitter_three_classes test_missing_values_best_splitter_to_left
         test_missing_values_best_splitter_to_right test_missing_values_is_resilience test_missing_values_poisson
         test_numerical_stability test_only_constant_features test_pickle test_poisson_vs_mse test_probability
-        test_prune_single_node_tree test_public_apply_all_trees test_public_apply_sparse_trees test_pure_set
-        test_realloc test_regression_toy test_sample_weight_non_uniform test_sparse_criteria
+        test_prune_single_node_tree test_prune_tree_classifier_are_subtrees
+        test_public_apply_all_trees test_public_apply_sparse_trees test_pure_set
+        test_realloc test_regression_toy test_sample_weight_non_uniform test_sparse_criteria test_sparse_input
         test_sparse_input_reg_trees test_sparse_parameters
         test_splitting_with_missing_values test_unbalanced_iris test_weighted_classification_toy test_xor
         """,
-        numbers: """
-        test_min_weight_fraction_leaf_on_sparse_input
-        test_min_weight_fraction_leaf_with_min_samples_leaf_on_sparse_input test_multioutput
-        """,
-        one_label: "test_prune_tree_classifier_are_subtrees test_sparse_input",
     },
     MONOTONE: {
         every: """
@@ -82,16 +72,17 @@ CLAIMED: dict[str, dict[Held, str]] = {
     },
     FOREST: {
         every: """
-        test_1d_input test_balance_property_random_forest test_classification_toy test_decision_path test_dtype_convert
+        test_1d_input test_balance_property_random_forest test_class_weight_balanced_and_bootstrap_multi_output
+        test_classes_shape test_classification_toy test_decision_path test_dtype_convert
         test_forest_degenerate_feature_importances test_forest_feature_importances_sum test_forest_oob_warning
         test_gridsearch test_importances test_iris_criterion test_little_tree_with_small_max_samples
         test_max_leaf_nodes_max_depth test_max_samples_boundary_classifiers test_min_impurity_decrease
-        test_min_samples_split test_min_weight_fraction_leaf test_parallel test_parallel_train test_pickle
+        test_min_samples_split test_min_weight_fraction_leaf test_multioutput test_multioutput_string
+        test_parallel test_parallel_train test_pickle
         test_poisson_vs_mse test_probability test_regression_criterion test_regressor_attributes
-        test_round_samples_to_one_when_samples_too_low test_warm_start_clear test_warm_start_equal_n_estimators
-        test_warm_start_smaller_n_estimators
+        test_round_samples_to_one_when_samples_too_low test_sparse_input test_warm_start test_warm_start_clear
+        test_warm_start_equal_n_estimators test_warm_start_oob test_warm_start_smaller_n_estimators
         """,
-        numbers: "test_multioutput test_sparse_input",
         scored_by_rows: "test_forest_classifier_oob test_forest_regressor_oob",
     },
     ADABOOST: {
@@ -153,12 +144,8 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
         test_verbose_sgd test_warm_start test_warm_start_full_iteration
         """,
     },
-    "several columns of labels, and labels of mixed types, which are refused": {
-        TREE: "test_class_weights test_classes_shape",
-        FOREST: """
-        test_class_weight_balanced_and_bootstrap_multi_output test_class_weight_errors test_classes_shape
-        test_classifier_error_oob_score_multiclass_multioutput test_multioutput_string
-        """,
+    "weights given to fit by place, and labels of mixed types, which are refused": {
+        TREE: "test_class_weights",
         ADABOOST: "test_classification_toy",
     },
     "refused, too, in other words": {
@@ -168,6 +155,7 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
         """,
         MONOTONE: "test_bad_monotonic_cst_raises test_multiclass_raises test_multiple_output_raises",
         FOREST: """
+        test_class_weight_errors test_classifier_error_oob_score_multiclass_multioutput
         test_forest_oob_score_requires_bootstrap test_forest_y_sparse test_max_samples_bootstrap
         test_poisson_y_positive_check test_unfitted_feature_importances
         """,
@@ -177,7 +165,7 @@ NOT_CLAIMED: dict[str, dict[str, str]] = {
     "draws: each row Poisson many times, by its name, and later stages' by their number; nodes go by level": {
         FOREST: """
         test_distribution test_estimators_samples test_forest_multioutput_integral_regression_target
-        test_min_samples_leaf test_warm_start test_warm_start_oob
+        test_min_samples_leaf
         """,
     },
     "numbers: a column within 1e-7 is split where scikit-learn takes it as constant; y beyond 2**128 is refused; "
