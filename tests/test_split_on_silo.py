@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
-from strategies import examples
+from strategies import JIT, examples
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, MoreTrees, ParameterError, Silo
 from fedtrees.core.silo_column import codes_of_silos, with_silo_column
@@ -42,7 +42,7 @@ def trees(model: Any) -> list[str]:
     return model.booster_.get_dump(with_stats=True, dump_format="json")
 
 
-@examples(20)
+@examples(20 if JIT else 4)
 @given(
     max_cat_to_onehot=st.sampled_from([1, 4, 10]), mode=st.sampled_from(["fused", "faithful"]),
     n_jobs=st.integers(1, 2), classifies=st.booleans(), seed=st.integers(0, 5),
