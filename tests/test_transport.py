@@ -272,3 +272,10 @@ def test_silos_that_restart_in_the_middle_of_trees_change_no_bit(estimator: Any,
     assert disturbed.ledger_.rounds == usual.rounds
     assert disturbed.ledger_.bytes_down > usual.bytes_down and disturbed.ledger_.bytes_up > usual.bytes_up
     assert disturbed.ledger_.bytes_down == sum(len(m) for messages in line.sent for m in messages.values())
+
+
+def test_a_silo_that_was_not_asked_yet_has_nothing_to_answer() -> None:
+    for cohort, asked in ((EVERYONE, 2), (EVERYONE[:2], 3)):
+        channel, _ = channel_over(put("c", b""), batch=asked)
+        with pytest.raises(ProtocolError, match=r"^silo 'c': a reply where nothing was asked"):
+            channel.total(Counts(3), cohort)
