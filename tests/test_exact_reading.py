@@ -155,6 +155,23 @@ def test_entries_that_are_held_stay_what_they_are_in_runs_of_either_reading() ->
         silo.forget()
 
 
+def test_entries_that_are_not_held_stay_missing_where_0_stands_for_missing() -> None:
+    """Whatever a training takes absent entries as: their owner said that there is no value."""
+    matrix = scipy.sparse.csr_array((np.array([1.0, 0, 2]), np.array([0, 1, 1]), np.array([0, 2, 3])))  # a held 0, too
+    silo = Silo("a", matrix, [0, 1], missing=0)
+    for zero in (True, False, True):
+        silo.take_absent_as(zero=zero)
+        np.testing.assert_array_equal(silo.table.X, [[1, np.nan], [np.nan, 2]])
+
+
+@pytest.mark.parametrize("missing", [0, 1, -1])
+def test_a_number_that_stands_for_missing_is_no_code_of_a_category(missing: int) -> None:
+    frame = pd.DataFrame({"x": [0.0, 1.0, -1.0], "kind": pd.Categorical(["a", "b", None])})
+    found, _ = read_features(frame, missing=missing)
+    assert np.isnan(found[:, 0]).tolist() == [own == missing for own in (0, 1, -1)]
+    np.testing.assert_array_equal(found[:, 1], [0, 1, np.nan])
+
+
 def test_a_sparse_matrix_that_holds_all_entries_is_as_good_as_a_dense_one() -> None:
     full, gaps = scipy.sparse.csr_matrix(np.ones((2, 2))), scipy.sparse.csr_matrix(np.eye(2))
     assert [set(read_features(own)[1].formats) for own in (full, gaps, np.eye(2))] == [{DENSE}, {SPARSE}, {DENSE}]
@@ -269,3 +286,22 @@ def test_rows_without_ids_are_named_by_their_silo_and_place() -> None:
         np.testing.assert_array_equal(kept.y[kept.starts[1] : kept.starts[2]], silos[1].table.y)
         np.testing.assert_array_equal(kept.row_ids(), ids[kept.order])  # a row keeps its name where others are gone
         np.testing.assert_array_equal(kept.part(np.arange(kept.n_rows) % 3 == 1).row_ids(), ids[kept.order][1::3])
+
+
+def test_queries_are_held_out_whole_and_rows_keep_what_they_were_given_as() -> None:
+    qid = np.arange(120) // 4
+    silo = Silo("a", np.zeros((120, 1)), np.arange(120), qid=qid)
+    HoldOut(0.4, 1).apply(silo)
+    kept, out = set(qid[silo.table.y.astype(int)].tolist()), set(qid[silo.held_out[0].y.astype(int)].tolist())
+    assert not kept & out and len(kept) > 5 and len(out) > 5
+    silos = [Silo(name, np.zeros((9, 1)), np.arange(9), sample_weight=np.arange(9) % 3) for name in ("a", "b")]
+    whole = LocalFederation(silos, n_jobs=1)._fused
+    HoldOut(0.5, 4).apply(whole)
+    for table in (whole.table, whole.held_out[0]):
+        assert table.n_rows > 2
+        # y is what each row was given as
+        assert [table.row_as_given(row) for row in range(table.n_rows)] == table.y.tolist()
+        for place in range(2):
+            rows = slice(*table.starts[place : place + 2])
+            assert table.rows_as_given(place).tolist() == table.y[rows].tolist()
+            assert table.of_silo(place).row_as_given(0) == table.y[rows][0]

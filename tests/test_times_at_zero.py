@@ -61,7 +61,7 @@ def test_trees_of_times_some_of_which_are_0_are_xgboosts(mode: str) -> None:
 def test_as_many_times_as_bins_have_a_bin_each(different: int, often: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However unlike in number; of one time more, bins are shared, by the definition of a share of the rows."""
     monkeypatch.setattr(risk, "MOST_BINS", 8)
-    times = np.arange(1, different + 1, dtype=np.float32)
+    times = np.arange(1, different + 1, dtype=np.float32) + np.float32(0.1 if different <= 8 else 0)  # of many bits
     y = np.concatenate([np.repeat(times[:1], often), times[1:], times[1:2]])
     federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y), Silo("b", np.zeros((1, 1)), [-times[-1]])])
     y = np.append(y, times[-1])
