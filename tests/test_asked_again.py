@@ -28,7 +28,7 @@ STUMP: dict[str, Any] = {
     "left": np.int32([1, -1, -1]),
 }  # fmt: skip
 GRIDS = [Grid(14, 0), Grid(14, 0, 19), Grid(16, 2), Grid(14, 0, 38), Grid(14, 1, 7)]
-COHORTS = [None, np.array([1]), np.array([0, 2]), np.array([2]), np.array([0, 1])]
+COHORTS = [np.array([1]), np.array([0, 2]), np.array([2]), np.array([0, 1]), None]
 
 
 def begin(**other: Any) -> Begin:

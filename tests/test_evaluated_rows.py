@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -35,6 +36,22 @@ def test_rows_beyond_all_cuts_and_missing_where_none_was_go_as_in_the_model(valu
     for place, (rows, own) in enumerate([(other, labels), (X, y)]):
         expected = log_loss(own, model.predict_proba(rows))
         assert model.evals_result_[f"validation_{place}"]["logloss"][-1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("onehot", [1, 100])
+def test_categories_that_are_missing_where_none_was_go_as_in_the_model(onehot: int) -> None:
+    """And are not taken for the last category, which may stand on the other side of a split."""
+    kinds = np.arange(60) % 4
+    y = (kinds == 3).astype(int) ^ (np.arange(60) % 11 == 0)
+    train = pd.DataFrame({"kind": pd.Categorical.from_codes(kinds, list("abcd")), "x": np.arange(60.0) % 7})
+    other = pd.DataFrame({"kind": pd.Categorical.from_codes([-1, 0, 3, -1], list("abcd")), "x": [1.0, 2, 3, np.nan]})
+    labels = np.array([0, 1, 0, 1])
+    model = FedGBTClassifier(3, max_depth=2, min_child_weight=0, max_cat_to_onehot=onehot, n_jobs=1)
+    model.fit(train, y, eval_set=[(other, labels)], silos=np.arange(60) % 2)
+    expected = log_loss(labels, model.predict_proba(other))
+    assert model.evals_result_["validation_0"]["logloss"][-1] == pytest.approx(expected, rel=1e-6)
+    missing, last = model.predict_proba(other)[[0, 2], 1]
+    assert onehot == 1 or abs(missing - last) > 0.1
 
 
 @pytest.mark.parametrize("parallel", [1, 3])

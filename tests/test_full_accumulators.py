@@ -20,6 +20,9 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.row_ids import placed_row_ids
+from fedtrees.trees.facts import Begin
+from fedtrees.trees.grid import Grid
+from fedtrees.trees.histogram import Histograms
 from fedtrees.trees.kernels import WORD_ROWS
 from fedtrees.trees.row_draws import RowDraws
 
@@ -88,6 +91,36 @@ def test_rows_that_are_drawn_several_times_are_as_many_rows(share: float) -> Non
             assert own.tree_.weighted_n_node_samples[0] == times.sum()
             by_value = [times[X[:, 1] == k].sum() for k in (0, 1)]
             assert own.tree_.weighted_n_node_samples[1:].tolist() in (by_value, [])
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("features", [1, 2])
+def test_histograms_of_rows_that_are_drawn_several_times_are_their_sums(features: int) -> None:
+    """Each row's words as often as it was drawn, of a root and of nodes below, in bins that hold nearly all rows."""
+    table, y = X[:, :features], np.where(np.arange(N) % 2, -1.0, 1.0)
+    silo = Silo("all", table, y, n_jobs=1)
+    begin = Begin(
+        "reg:squarederror", None, np.zeros(1, np.float32), np.float32([1, 2] * features), np.arange(features + 1) * 2,
+        np.zeros(features, bool), bootstrap=True, subsample=12.0, seed=5,
+    )  # fmt: skip
+    begin.apply(silo)
+    keys, shares = begin.draws().keys(0), begin.draws().shares()[0]
+    lots = mixed(mixed(placed_row_ids(["all"], np.array([0, N])) ^ keys[0]) + keys[1]) >> np.uint64(11)
+    times = (lots[:, None] < shares).sum(axis=1)
+    stump = np.int32([features - 1, -1, -1]), np.zeros(3, np.int32), np.zeros(3, bool), np.int32([1, -1, -1])
+    below = table[:, features - 1] >= 1
+    for nodes, build, masks in ((1, [0], [np.ones(N, bool)]), (3, [1, 2], [~below, below])):
+        arrays = [own[1:2] if nodes == 1 else own for own in stump]
+        query = Histograms(
+            20 * N, features, 2 * features, Grid(0, 0), np.int32([nodes]), *arrays, np.int32(build),
+            np.int32([len(build)]),
+        )  # fmt: skip
+        found = query.read(query.ask(silo))
+        for node, mask in zip(found, masks, strict=True):
+            for f in range(features):
+                rows = [mask & (table[:, f] == b) for b in (0, 1)]
+                assert node[1, 2 * f : 2 * f + 2].tolist() == [int(times[own].sum()) << 20 for own in rows]
+                assert node[0, 2 * f : 2 * f + 2].tolist() == [-int((times * y)[own].sum()) << 19 for own in rows]
 
 
 def mixed(words: Any) -> Any:
