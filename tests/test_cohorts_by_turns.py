@@ -95,5 +95,7 @@ def test_silos_by_turns_train_as_xgboost_does_on_each(objective: str, mode: str)
         data = xgboost.QuantileDMatrix(table[rows], y[rows], max_bin=256)
         booster = xgboost.train(given | {"tree_method": "hist", "nthread": 1}, data, 1, xgb_model=booster)
     assert booster is not None
+    asked = own.ledger_.per_round()["kind"].tolist()
+    assert asked.count("GradientExponents") == 8  # a cohort that was drawn anew is asked how large its gradients are
     np.testing.assert_allclose(own.predict(table) / 2**20, booster.inplace_predict(table) / 2**20, rtol=1e-4, atol=1e-4)
     assert same_trees(own.booster_, booster) >= 4

@@ -235,6 +235,15 @@ def test_a_column_whose_first_value_is_missing_has_a_kind() -> None:
 @pytest.mark.parametrize("row", [0, 2])
 def test_errors_name_the_row_that_its_owner_gave(row: int, silo: str, mode: str) -> None:
     """The first and the last of each silo's, counted with those that weigh nothing, which are left out."""
+    plain = {name: np.array([0.5, 1.5, 2.5]) for name in "abc"}
+    plain[silo][row] = np.nan
+    silos = [Silo(name, np.zeros((3, 1)), own, n_jobs=1) for name, own in plain.items()]
+    with pytest.raises(DataError, match=rf"^silo {silo!r}: y, row {row}: NaN, infinity or None"):
+        FedGBTRegressor(1, n_jobs=1).fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
+    plain[silo][row] = -1.0  # which a loss refuses, of all silos at once
+    silos = [Silo(name, np.zeros((3, 1)), own, n_jobs=1) for name, own in plain.items()]
+    with pytest.raises(DataError, match=rf"^silo {silo!r}: y, row {row}: a negative number"):
+        FedGBTRegressor(1, objective="count:poisson", n_jobs=1).fit_federation(LocalFederation(silos, mode=mode))
     y = {name: np.array([0.5, 1.5, 2.5, 3.5]) for name in "abc"}
     y[silo][row + 1] = np.inf
     silos = [
