@@ -106,3 +106,40 @@ def test_each_family_moves_under_its_own_name(name: str, capsys: pytest.CaptureF
     assert len(set(done)) >= 2 and done == sorted(done)
     kind(**params).fit(X, Y, silos=np.arange(60) % 2)
     assert name + ": " not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("total", "left"), [(3, True), (None, False)])
+def test_a_bar_tells_what_is_left_where_that_is_known(
+    total: int | None, left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(1, total, "forest", "rounds") as shown:
+        shown(0)
+    assert (" left " in stream.getvalue()) == left
+
+
+def test_a_bar_goes_back_to_its_task_after_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(module, "_advised", True)
+    bar = module._Bar("boosting", "trees", 3, quiet=False)
+    assert bar._shown is not None
+    seen = [bar._shown.tasks[0].description]
+    for change in (lambda: bar.compiling(1), bar.compiled):
+        change()
+        seen.append(bar._shown.tasks[0].description)
+    bar.close()
+    assert seen == ["boosting", "compiling", "boosting"]
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_bar_of_compilation_alone_goes_away(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(module, "_advised", True)
+    bar = module._Bar("boosting", "trees", 3, quiet=quiet)
+    bar.compiling(1)
+    assert bar._shown is not None and bar._shown.live.transient == quiet
+    bar.close()
