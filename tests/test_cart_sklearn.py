@@ -255,8 +255,11 @@ def test_stages_are_those_of_scikit_learns_own_object(estimator: Any) -> None:
         assert ours[-1].tobytes() == model.predict_proba(rows).tobytes()
         *_, votes = model.staged_decision_function(X)  # missing values and all
         assert votes.tobytes() == model.decision_function(X).tobytes()
-        with pytest.raises(DataError, match="label 'dead' was not there"):
-            list(model.staged_score(rows, np.where(y == "ill", "dead", y)))
+        others = np.where(y == "ill", "dead", y)  # which no row of training had: wrong, whatever is predicted
+        wrong = [np.mean(others == predicted) for predicted in model.staged_predict(rows)]
+        assert list(model.staged_score(rows, others)) == wrong
+        with pytest.raises(DataError, match="label 3 was not there"):
+            list(model.staged_score(rows, np.full(len(y), 3)))
 
 
 def test_features_that_a_node_asks_for_and_outputs_have_scikit_learns_names() -> None:
