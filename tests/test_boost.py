@@ -28,7 +28,9 @@ from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import MOST_REPEATS, CountWeights
 from fedtrees.queries.evaluation import Scored
-from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.boost import boost
+from fedtrees.trees.boost_settings import Settings
+from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms

@@ -13,7 +13,7 @@ import xgboost
 from fedtrees import Availability, BySize, FixedFraction, Silo
 from fedtrees.core.holdout import HoldOut
 from fedtrees.core.weighting import CountWeights
-from fedtrees.trees.boost import Settings
+from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import loss_named

@@ -25,9 +25,12 @@ from fedtrees.core.ring import Vector, step_bits
 from fedtrees.core.rng import stream
 from fedtrees.queries.evaluation import Evaluation
 from fedtrees.queries.row_weights import learn_weights, summarise
-from fedtrees.trees.boost import Ensemble, Observer, Settings, start_margin
+from fedtrees.trees.boost import Observer
+from fedtrees.trees.boost_settings import Settings
+from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.facts import Aim
 from fedtrees.trees.split import SplitRule
+from fedtrees.trees.start import start_margin
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.queries.metrics import CUSTOM
-from fedtrees.trees.boost import Settings
+from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.split import SplitRule
 
 if TYPE_CHECKING:

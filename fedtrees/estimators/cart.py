@@ -31,7 +31,9 @@ from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost import Ensemble, Settings, boost
+from fedtrees.trees.boost import boost
+from fedtrees.trees.boost_settings import Settings
+from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.losses.outputs import OutputClasses
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals

@@ -19,7 +19,7 @@ from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
-from fedtrees.trees.boost import Settings
+from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import Loss

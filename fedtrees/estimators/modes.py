@@ -14,7 +14,9 @@ from fedtrees.core.channel import PlainChannel
 from fedtrees.core.table import Schema
 from fedtrees.core.threads import Threads
 from fedtrees.errors import ParameterError
-from fedtrees.trees.boost import Ensemble, Observer, Settings, boost
+from fedtrees.trees.boost import Observer, boost
+from fedtrees.trees.boost_settings import Settings
+from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.split import SplitRule
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends

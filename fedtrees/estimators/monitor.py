@@ -9,7 +9,7 @@ from fedtrees.estimators.best import Best
 from fedtrees.estimators.callbacks import Callbacks, GrowingModel
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
-from fedtrees.trees.boost import Ensemble
+from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.split import SplitRule
 
 

@@ -17,7 +17,7 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
-from fedtrees.trees.boost import Settings
+from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.losses import Loss

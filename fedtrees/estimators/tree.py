@@ -15,7 +15,7 @@ from fedtrees.core.channel import Federation
 from fedtrees.core.table import Schema
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
-from fedtrees.trees.boost import Ensemble
+from fedtrees.trees.ensemble import Ensemble
 
 
 class _OneTree(FedCart):
