@@ -67,6 +67,7 @@ def ways(estimator: Callable[[], Any], y: Drawn, part: str) -> list[Outcome]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:y holds one class only")
 @given(columns(N), st.sampled_from(sorted(PARTS)))
 @examples(15)
 def test_labels_of_any_type_give_one_model_or_none(y: Drawn, part: str) -> None:

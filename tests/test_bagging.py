@@ -171,9 +171,10 @@ def test_trees_that_are_none_are_refused() -> None:
             of_integers(wrong, 1, 2)
 
 
+EARLIER = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(np.arange(4.0)[:, None], [0, 1, 0, 1]), 1)
 WRONG: dict[str, tuple[dict[str, Any], Any, str]] = {
     "an unknown mode": ({"mode": "bag"}, {}, "mode='bag' is not known"),
-    "an earlier model": ({"mode": "bagging"}, {"xgb_model": FedGBTClassifier(1)}, "does not go with xgb_model"),
+    "an earlier model": ({"mode": "bagging"}, {"xgb_model": EARLIER}, "does not go with xgb_model"),
     "a function": ({"mode": "bagging", "objective": lambda y, m: (m - y, y)}, {}, "does not go with objective="),
     "no limit": ({"mode": "bagging", "max_depth": 0}, {}, "does not go with max_depth=0 without max_leaves"),
     "trees without end": ({"mode": "bagging", "max_depth": 20}, {}, "up to 65536 nodes; set max_leaves"),

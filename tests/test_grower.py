@@ -36,7 +36,7 @@ rules = st.builds(
     gamma=st.sampled_from([0.0, 0.1]),
     min_child_weight=st.sampled_from([0.0, 1.0, 3.0]),
 )
-GRIDS = Grid(3, 1)  # gradients up to 8, hessians up to 2
+GRIDS = Grid(4, 1)  # gradients up to 16, hessians up to 2
 
 
 class Listener(PlainChannel):

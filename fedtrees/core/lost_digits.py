@@ -102,12 +102,12 @@ def lost_digits(
 
 def _doubtful(values: NDArray[np.float32]) -> list[int]:
     """The columns whose numbers are so close together, or so small, that float32 may be too coarse for them."""
-    low, high = (own.reduce(values, axis=0).astype(np.float64) for own in (np.minimum, np.maximum))
-    for place in np.flatnonzero(np.isnan(low)):  # which takes longer
-        low[place], high[place] = np.fmin.reduce(values[:, place]), np.fmax.reduce(values[:, place])
-    size = np.maximum(abs(low), abs(high))
-    # one row may be far from all others, and a spread is no smaller than what that makes it
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # of signalling NaNs
+        low, high = (own.reduce(values, axis=0).astype(np.float64) for own in (np.minimum, np.maximum))
+        for place in np.flatnonzero(np.isnan(low)):  # which takes longer
+            low[place], high[place] = np.fmin.reduce(values[:, place]), np.fmax.reduce(values[:, place])
+        size = np.maximum(abs(low), abs(high))
+        # one row may be far from all others, and a spread is no smaller than what that makes it
         sure = (high - low) * MOST_LOST > HALF_A_STEP * size * math.sqrt(2 * len(values))
     doubtful: list[int] = np.flatnonzero(~sure | (size < LEAST_NORMAL)).tolist()
     return doubtful

@@ -271,7 +271,8 @@ def _unit(
 
 def _first(channel: Channel, everyone: Cohort, rows: int, settings: Settings) -> Network:
     n = settings.features
-    moments = Moments(np.zeros(n + settings.targets), np.ones(n + settings.targets))
+    columns = n + settings.targets
+    moments = Moments(np.zeros(columns), np.ones(columns), constant=np.zeros(columns, bool))
     if settings.standardize:
         moments = learn_moments(channel, everyone, rows, n, settings.targets)
     # what is predicted of targets that never change, as they are scaled: 0, the mean, however long is trained

@@ -69,7 +69,8 @@ class RowMoments:
             state.gradients.fill(state, silo)
             _, scale_h = weights.scales()
             steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # as histograms have them
-            weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
+            with np.errstate(over="ignore"):  # of rows that are not asked, where nobody is
+                weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
         counts = np.ones(1, np.int64) if state.repeats is None else state.repeats
         shape, self._key = (rows, sum(scale.digits)), ()
         if len(self._digits) != len(state.margin) or self._digits[0].shape != shape:  # fresh memory takes time
