@@ -251,3 +251,13 @@ def test_cuts_of_rows_that_weigh_alike_are_those_of_rows_without_weights(rows: i
         assert federation.log is not None
         cuts += [fact.values.tobytes() for fact in federation.log.facts if isinstance(fact, Begin)]
     assert cuts[0] == cuts[1]
+
+
+@examples(60)
+@given(X=tables(), max_bin=st.sampled_from([2, 3, 16, 300]))
+def test_middles_of_bins_are_numbers_between_their_cuts(X: NDArray[np.float32], max_bin: int) -> None:
+    cuts = cuts_over(X, max_bin)[0]
+    assert np.isfinite(cuts.middles).all()
+    for f in range(cuts.n_features):
+        own, middles = cuts.of(f).astype(np.float64), cuts.middles[cuts.offsets[f] : cuts.offsets[f + 1]]
+        assert (middles <= own).all() and (middles[1:] >= own[:-1]).all() and (np.diff(middles) > 0).all()

@@ -129,7 +129,9 @@ def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
     high = np.where(following < 0, beyond.astype(np.float32), float_of(np.maximum(following, 0)))
     values = np.where(low < high, shortest_between(low, high), np.inf)
     offsets = np.searchsorted(feature, np.arange(len(missing) + 1))
-    middles = (float_of(buckets.firsts(feature, following)).astype(np.float64) + low) / 2
+    first, largest = float_of(buckets.firsts(feature, following)), np.finfo(np.float32).max
+    # a bucket may reach beyond the largest float, where no value is
+    middles = (np.clip(first, -largest, largest).astype(np.float64) + np.clip(low, -largest, largest)) / 2
     return Cuts(values.astype(np.float32), offsets.astype(np.int64), missing, middles=middles)
 
 
