@@ -378,6 +378,13 @@ def bring_up_to_date(silo: Silo, log: Log) -> None:
     silo.state.catch_up(silo)
 
 
+def assert_booster_s_margins(silo: Silo, log: Log, model: FedGBTClassifier | FedGBTRegressor) -> None:
+    """Bring a silo up to date, whose margins are then those of the exported Booster, bit for bit."""
+    bring_up_to_date(silo, log)
+    if silo.table.n_rows:
+        assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
+
+
 def rows_of(table: Table) -> NDArray[np.float32]:
     """A table's features, in the order of all else that it holds."""
     return table.X if table.order is None else table.X[table.order]

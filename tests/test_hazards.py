@@ -11,7 +11,7 @@ import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import Watched, bring_up_to_date, examples, margins
+from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees, trees_of
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, PlainChannel, Silo
@@ -133,10 +133,7 @@ def test_risk_sets_run_over_silos(
         assert federation.log is not None
         for own in [federation.inner._fused] if mode == "fused" else silos:
             own.forget()
-            bring_up_to_date(own, federation.log)
-            rows = own.table.X if own.table.order is None else own.table.X[own.table.order]
-            if own.table.n_rows:
-                assert own.state.margin.tobytes() == margins(model, rows).tobytes()
+            assert_booster_s_margins(own, federation.log, model)
 
 
 def test_a_cohort_that_sees_no_event_learns_nothing() -> None:

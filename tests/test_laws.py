@@ -27,6 +27,7 @@ from strategies import (
     Posted,
     Problem,
     Watched,
+    assert_booster_s_margins,
     bring_up_to_date,
     examples,
     margins,
@@ -320,9 +321,7 @@ def test_so_are_those_of_every_silo_by_itself_when_it_hears_of_the_trees_it_miss
     model = problem.estimator(sampling=at_most(problem.n_silos, sampling)).fit_federation(federation)
     assert federation.log is not None
     for silo in silos:
-        bring_up_to_date(silo, federation.log)
-        if silo.table.n_rows:
-            assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
+        assert_booster_s_margins(silo, federation.log, model)
 
 
 @pytest.mark.slow_without_jit

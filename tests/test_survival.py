@@ -13,7 +13,7 @@ import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import Watched, bring_up_to_date, examples, margins
+from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
@@ -201,10 +201,7 @@ def test_every_partition_gives_the_pooled_model_whose_margins_are_those_of_train
         assert federation.log is not None
         for own in [federation.inner._fused] if mode == "fused" else silos:
             own.forget()
-            bring_up_to_date(own, federation.log)
-            rows = own.table.X if own.table.order is None else own.table.X[own.table.order]
-            if own.table.n_rows:
-                assert own.state.margin.tobytes() == margins(model, rows).tobytes()
+            assert_booster_s_margins(own, federation.log, model)
     assert ledgers[0].equals(ledgers[1])
 
 
