@@ -99,9 +99,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
         lows = np.split(self.low, n_leaves[:-1])
         parts = []
         for tree, (shape, low) in enumerate(zip(shapes, lows, strict=True)):
-            is_leaf = shape.feature == LEAF
-            slot_of = np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
-            counts = state.residual_counts(silo, tree, shape, slot_of, low, self.log_keys, self.log_child)
+            counts = state.residual_counts(silo, tree, shape, shape.leaf_slots(), low, self.log_keys, self.log_child)
             parts.append(counts.reshape(-1))
         return np.concatenate(parts)
 

@@ -14,7 +14,7 @@ from fedtrees.trees import moment_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import column_of
 from fedtrees.trees.moments import MomentScale
-from fedtrees.trees.tree import LEAF, Shape
+from fedtrees.trees.tree import Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.silo import Silo
@@ -38,7 +38,7 @@ class RowMoments:
         digits = self._of_rows(silo, state, scale, weights, centre)
         # all that needs the interpreter's lock
         levels = [state.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
-        walks, slots = [shape.walk(state.bins) for shape in shapes], [_slots(shape) for shape in shapes]
+        walks, slots = [shape.walk(state.bins) for shape in shapes], [shape.leaf_slots() for shape in shapes]
         times = [state.times_drawn(silo, tree) for tree in trees]
 
         def add(task: tuple[int, Ranges]) -> Vector:
@@ -88,9 +88,3 @@ class RowMoments:
                 raise ProtocolError("moments were asked for in digits that targets or weights are beyond")
         self._key = key
         return digits
-
-
-def _slots(shape: Shape) -> NDArray[np.int32]:
-    """The place of each node among the leaves, -1 for one that is split: int32 (nodes,)."""
-    is_leaf = shape.feature == LEAF
-    return np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)

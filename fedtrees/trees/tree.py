@@ -237,6 +237,11 @@ class Shape:
             goes_right[row, self.missing[node]] = not self.default_left[node]
         return of, goes_right
 
+    def leaf_slots(self) -> NDArray[np.int32]:
+        """Return the place of each node among the leaves, -1 for one that is split: int32 (nodes,)."""
+        is_leaf = self.feature == LEAF
+        return np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
+
     def levels_below(self, walked: Shape | None) -> int:
         """Levels that rows may have to go down from the leaves of ``walked``, a younger state of this tree."""
         leaves = np.zeros(1, np.int32) if walked is None else np.flatnonzero(walked.feature < 0)
