@@ -82,15 +82,15 @@ class Evaluation:
         for name, size in zip(names, sizes, strict=True):
             if not size.rows:
                 raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
-        several = outputs > 1 and objective.startswith("multi:")  # of which a row's metric is one number
+        by_class = objective.startswith("multi:")  # of which a row's metric is one number, and an area a curve each
         questions = [
             kind(
                 place, len(names), list(metrics), size.rows * outputs, size.weight_exponent,
-                size.weight_bits(size.rows * outputs), objective, 1 if several else outputs,
+                size.weight_bits(size.rows * outputs), objective, 1 if by_class else outputs,
             )
             for place, size in enumerate(sizes)
         ]  # fmt: skip
-        curves = outputs if objective.startswith("multi:") else 1
+        curves = outputs if by_class else 1
         n, ranked = len(questions), bool(questions) and bool(questions[0].areas())
         return Evaluation(names, list(metrics), questions, curves if ranked else 0, [None] * n, [None] * n)
 
