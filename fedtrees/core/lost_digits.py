@@ -86,12 +86,10 @@ def lost_digits(
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused elsewhere, or missing
             there = column[np.isfinite(column)]
             lost = np.abs((there - there.astype(np.float32)).astype(np.float64))
-            spread, scale = (
-                float((there - there[:1]).std(dtype=np.float64)) if len(there) else 0.0,
-                float(lost.max(initial=0)),
-            )
-        if not scale or not math.isfinite(scale):
-            continue
+            scale = float(lost.max(initial=0))
+            if not scale or not math.isfinite(scale):
+                continue
+            spread = float((there - there[:1]).std(dtype=np.float64))
         error = scale * math.sqrt(np.mean((lost / scale) ** 2))  # whose square might be too small for float64
         own = values[:, place]
         held = float(own[0]) if (own == own[0]).all() else math.nan
