@@ -109,6 +109,16 @@ WRONG: dict[str, tuple[Any, str]] = {
 }
 
 
+def test_a_module_that_draws_is_refused_though_it_says_the_same_twice_by_chance() -> None:
+    X, y = np.ones((20, 1), np.float32), np.arange(20) % 2
+    for seed in range(16):  # of one column and two rows every sixteenth pair of draws is equal
+        torch.manual_seed(seed)
+        state = torch.random.get_rng_state()
+        with pytest.raises(ParameterError, match="draws"):
+            FedAvgClassifier(model=TorchModel(Drawing)).fit(X, y)
+        assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is nobody's
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_modules_that_cannot_be_averaged_are_refused(case: str) -> None:
     factory, match = WRONG[case]

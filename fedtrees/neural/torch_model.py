@@ -113,14 +113,18 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         try:
             params = self.initial(np.random.default_rng(0))
             rows = np.linspace(-1, 1, 2 * self.features, dtype=np.float32).reshape(2, self.features)
-            said, again = (self.margins(params, rows) for _ in range(2))
+            with torch.random.fork_rng(devices=[]):
+                before = torch.random.get_rng_state()
+                said, again = (self.margins(params, rows) for _ in range(2))
+                drew = not torch.equal(torch.random.get_rng_state(), before)
         except RuntimeError as error:
             raise ParameterError(f"model: {self.name} does not take {self.features} features: {error}") from error
         if said.shape != (2, self.outputs):
             raise ParameterError(
                 f"model: {self.name} maps two rows to {said.shape}, where (2, {self.outputs}) is needed."
             )
-        if not np.array_equal(said, again):
+        # two draws may happen to be the same, and a module may have a generator of its own: either gives it away
+        if drew or not np.array_equal(said, again):
             raise ParameterError(f"model: {self.name} draws: it says something else of the same rows each time.")
 
     def initial(self, rng: np.random.Generator) -> Floats:
