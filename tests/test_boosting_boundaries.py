@@ -196,6 +196,19 @@ def test_the_most_categories_of_a_split_are_those_that_are_asked_for() -> None:
         np.testing.assert_allclose(fitted.predict(frame), theirs.predict(frame), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("onehot", [3, 4, 5])
+def test_categories_are_split_one_by_one_where_there_are_fewer_than_said(onehot: int) -> None:
+    """As XGBoost: two of four against the other two is one split of sets, and none of single ones."""
+    codes = np.arange(200) % 4
+    frame, y = pd.DataFrame({"ward": pd.Categorical(codes)}), np.array([0.0, 3.0, 0.1, 3.1])[codes]
+    given = {"n_estimators": 1, "max_depth": 1, "max_cat_to_onehot": onehot, "n_jobs": 1}
+    ours = FedGBTRegressor(**given).fit(frame, y).predict(frame)
+    theirs = xgboost.XGBRegressor(**given, tree_method="hist", enable_categorical=True).fit(frame, y).predict(frame)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    high = np.isin(codes, np.flatnonzero(np.bincount(codes, ours) / 50 > 1.55))
+    assert (high == (codes % 2 == 1)).all() == (onehot <= 4)
+
+
 # -- callbacks ----------------------------------------------------------------------------------------------
 
 

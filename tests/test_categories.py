@@ -318,6 +318,18 @@ def test_an_unseen_category_to_score_on_is_named_before_training() -> None:
             FedGBTRegressor(**SMALL).fit_federation(LocalFederation([mayo, ucla], mode))
 
 
+def test_an_unseen_category_is_named_by_the_silo_whose_row_holds_it() -> None:
+    for row in range(12):
+        values = np.array(["a", "b"] * 6, object)
+        values[row] = "new"
+        asked, silos = pd.DataFrame({"few": pd.Categorical(values)}), np.array(["x", "y", "z"] * 4)
+        train = pd.DataFrame({"few": pd.Categorical(["a", "b"] * 6)})
+        with pytest.raises(SchemaError, match=rf"^silo '{silos[row]}', eval_set 0: column 'few': category 'new'"):
+            FedGBTRegressor(**SMALL).fit(
+                train, np.arange(12), silos=silos, eval_set=[(asked, np.arange(12))], eval_silos=[silos]
+            )
+
+
 @pytest.mark.parametrize("code", [0.5, -1.0, 3.0])
 def test_numbers_that_are_no_codes_are_named(code: float) -> None:
     row = np.zeros((2, X.shape[1]))

@@ -79,6 +79,22 @@ def test_texts_that_end_in_nul_are_not_cut_off(given: list[str]) -> None:
         read_row_ids(given, 2)
 
 
+def test_a_nul_inside_a_numpy_text_is_refused_as_an_id() -> None:
+    assert len(read_row_ids(np.array(["a", "long", ""]), 3)) == 3  # which NumPy fills up with NUL
+    for texts, row in ((["a\0b", "c"], 0), (["c", "\0a"], 1)):
+        with pytest.raises(DataError, match=f"has a NUL character in row {row}"):
+            read_row_ids(np.array(texts), 2)
+
+
+def test_the_label_minus_zero_is_zero() -> None:
+    for dtype in ("f4", "f8"):
+        assert not np.signbit(label_array(np.array([-0.0, 1.0], dtype))).any()
+    X = np.arange(4.0).reshape(-1, 1)
+    for silos in (None, ["a", "b", "a", "b"], ["b", "b", "a", "a"]):
+        classes = FedGBTClassifier(1).fit(X, np.array([-0.0, 1.0, 0.0, 1.0]), silos=silos).classes_
+        assert classes.tobytes() == np.array([0.0, 1.0]).tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["i8", "u8", "f8", "?"])
 @pytest.mark.parametrize(
     "labels",

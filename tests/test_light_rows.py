@@ -209,6 +209,8 @@ def test_exponents_of_counts() -> None:
     assert smallest_exponent(counts) == 0 and middle_exponent(counts) == 0
     counts[159] = 4
     assert middle_exponent(counts) == 1
+    counts[1] = 1  # of the smallest number of all
+    assert smallest_exponent(counts) == -148
 
 
 def test_light_rows_count_as_they_weigh_where_rows_are_counted() -> None:

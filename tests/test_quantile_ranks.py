@@ -106,6 +106,11 @@ def test_leaves_are_quantiles_of_the_rows_that_their_tree_drew(several: bool) ->
         np.testing.assert_allclose(found, np.array(by_hand), rtol=1e-6)
 
 
+def test_rows_are_drawn_anew_for_each_tree_round_and_seed() -> None:
+    keys = [keys_of(*given).tobytes() for given in np.ndindex(3, 4, 5)]
+    assert len(set(keys)) == 60
+
+
 def drawn_by(keys: Any, share: float) -> Any:
     """See `core.row_ids.drawn`, in whole numbers of any size."""
     mask = 2**64 - 1

@@ -190,6 +190,7 @@ def test_the_column_follows_the_rows_wherever_they_lie() -> None:
     column = with_silo_column(table, sorted(SIZES)).X[table.order, -1]
     expected = np.array([sorted(SIZES).index(own) for own in silos], np.float32)[table.order]
     assert column.tolist() == expected.tolist()
+    assert np.isnan(with_silo_column(table, sorted(SIZES)).X[::3, -1]).all()  # these are no silo's
     assert np.isnan(with_silo_column(table, ["elsewhere"]).X[:, -1]).all()
 
 
