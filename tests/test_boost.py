@@ -28,7 +28,7 @@ from fedtrees.core.ring import exponent_of
 from fedtrees.core.threads import Threads
 from fedtrees.core.weighting import MOST_REPEATS, CountWeights
 from fedtrees.queries.evaluation import Scored
-from fedtrees.trees.boost import boost
+from fedtrees.trees.boost import _moves, boost
 from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.facts import Begin, Grown
@@ -38,7 +38,7 @@ from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
 from fedtrees.trees.losses import gradients as gradients_of
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.split import SplitRule, Units
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -349,3 +349,19 @@ def test_the_loss_falls_with_every_tree() -> None:
     federation = Watched(LocalFederation(problem.silos()), look)
     problem.estimator().fit_federation(federation)
     assert len(losses) >= 8 and (np.diff(losses) < 0).all()
+
+
+def test_a_rounds_trees_move_each_share_of_rows_by_its_leafs_value() -> None:
+    """By output and, within one, by tree: hessians tell how many rows a leaf has, and none are even ones."""
+    feature, left = np.array([0, LEAF, LEAF], np.int32), np.array([1, LEAF, LEAF], np.int32)
+    value, bins, sides = np.array([9, 1, -2], np.float32), np.zeros(3, np.int32), np.zeros(3, bool)
+    trees = [
+        Tree(feature, bins, sides, left, value * scale, np.zeros(3, np.float32), np.array([8, *covers], np.float32))
+        for scale, covers in ((1, (6, 2)), (2, (4, 4)), (3, (0, 0)), (4, (1, 7)))
+    ]
+    moves = _moves(trees, parallel=2)
+    assert [[each.values.tolist() for each in steps] for steps in moves] == [[[1, -2], [2, -4]], [[3, -6], [4, -8]]]
+    assert [[each.shares.tolist() for each in steps] for steps in moves] == [
+        [[0.75, 0.25], [0.5, 0.5]],
+        [[1, 1], [0.125, 0.875]],
+    ]
