@@ -61,6 +61,12 @@ def test_margins_name_the_row_any_of_whose_numbers_is_wrong() -> None:
             read_margin(np.array([[1, 2], [3, 4], wrong, [np.nan, 1]]), 4)
 
 
+def test_whole_numbers_that_floats_do_not_tell_apart_stay_whole_beside_floats() -> None:
+    for large in (2**53 + 1, -(2**53) - 1, 2**54 - 1):
+        assert plain_array([large, 0.5], "y").tolist() == [large, 0.5]
+    assert plain_array([2**53, 0.5], "y").dtype == np.float64
+
+
 def test_targets_wider_than_float64_are_read_as_such() -> None:
     assert read_target(np.array([1, 2], np.longdouble), 2).dtype == np.float64
     assert read_target(np.array([1, 2], np.float16), 2).dtype == np.float16

@@ -52,6 +52,16 @@ def test_log_is_right_to_the_last_places(x: float) -> None:
     assert elementary.log(x) == pytest.approx(math.log(x), rel=4e-16, abs=2e-16)
 
 
+@given(st.floats(-700, 700))
+def test_exp_is_right_to_the_last_places(x: float) -> None:
+    assert elementary.exp(x) == pytest.approx(math.exp(x), rel=5e-16)
+
+
+def test_exp_is_clipped_at_700() -> None:
+    for x in (700.5, 1400.0, 1e300, np.inf):
+        assert elementary.exp(x) == elementary.exp(700.0) and elementary.exp(-x) == elementary.exp(-700.0)
+
+
 @given(st.floats(1.0, 1e6))
 def test_log_gamma_is_that_of_the_library(x: float) -> None:
     assert elementary.log_gamma(x) == pytest.approx(math.lgamma(x), rel=1e-9, abs=1e-11)

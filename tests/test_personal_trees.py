@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_a_personal_model_fits_its_silo_better_and_the_shared_one_stays(how: Any
     assert personal.score(table, y) > shared.score(table, y) + 0.5
     assert bytes(shared.booster_.save_raw()) == before
     assert bytes(personal.booster_.save_raw()) == bytes(shared.personalize(silo, how).booster_.save_raw())
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("how", [MoreTrees(2), OwnLeaves(), "own branches"], ids=repr)
+def test_a_personal_model_takes_the_threads_that_it_is_given(how: Any, n_jobs: int) -> None:
+    own_branches = how == "own branches"
+    shared = FedGBTRegressor(3, n_jobs=n_jobs, split_on_silo=own_branches).fit(X, Y, silos=SILOS)
+    personal = shared.personalize(halves()[0], None if own_branches else how)
+    config = json.loads(personal.booster_.save_config())
+    assert config["learner"]["generic_param"]["nthread"] == str(n_jobs)
 
 
 def test_more_trees_are_those_of_xgboost_that_goes_on() -> None:
