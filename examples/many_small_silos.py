@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
 
 from fedtrees import FedAvgClassifier, FixedNumber
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import partition_iid
 
 X, y = load_digits(return_X_y=True)

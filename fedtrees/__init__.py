@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedtrees.core.availability import Availability, Period
-    from fedtrees.core.by_size import BySize
-    from fedtrees.core.channel import Federation, PlainChannel
-    from fedtrees.core.cohort import FixedFraction, FixedNumber, Poisson
-    from fedtrees.core.ledger import Ledger
-    from fedtrees.core.one_class import OneClassWarning
-    from fedtrees.core.silo import Silo
-    from fedtrees.core.weighting import RowWeights, SiloWeights
+    from fedtrees.core.data.one_class import OneClassWarning
+    from fedtrees.core.protocol.channel import Federation, PlainChannel
+    from fedtrees.core.protocol.ledger import Ledger
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.sampling.availability import Availability, Period
+    from fedtrees.core.sampling.by_size import BySize
+    from fedtrees.core.sampling.samplers import FixedFraction, FixedNumber, Poisson
+    from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
     from fedtrees.errors import (
         ArgumentError,
         DataError,
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ArgumentError": "fedtrees.errors",
-    "Availability": "fedtrees.core.availability",
-    "BySize": "fedtrees.core.by_size",
+    "Availability": "fedtrees.core.sampling.availability",
+    "BySize": "fedtrees.core.sampling.by_size",
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
     "Ditto": "fedtrees.neural.personal",
@@ -72,30 +72,30 @@ _HOME = {
     "FedTreeClassifier": "fedtrees.estimators.tree",
     "FedTreeRegressor": "fedtrees.estimators.tree",
     "FedTreesError": "fedtrees.errors",
-    "Federation": "fedtrees.core.channel",
+    "Federation": "fedtrees.core.protocol.channel",
     "FineTuning": "fedtrees.neural.personal",
-    "FixedFraction": "fedtrees.core.cohort",
-    "FixedNumber": "fedtrees.core.cohort",
+    "FixedFraction": "fedtrees.core.sampling.samplers",
+    "FixedNumber": "fedtrees.core.sampling.samplers",
     "HeadroomError": "fedtrees.errors",
-    "Ledger": "fedtrees.core.ledger",
+    "Ledger": "fedtrees.core.protocol.ledger",
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
     "MoreTrees": "fedtrees.estimators.personal_trees",
-    "OneClassWarning": "fedtrees.core.one_class",
+    "OneClassWarning": "fedtrees.core.data.one_class",
     "OwnHead": "fedtrees.neural.personal",
     "OwnLeaves": "fedtrees.estimators.personal_trees",
     "ParameterError": "fedtrees.errors",
-    "Period": "fedtrees.core.availability",
-    "PlainChannel": "fedtrees.core.channel",
-    "Poisson": "fedtrees.core.cohort",
+    "Period": "fedtrees.core.sampling.availability",
+    "PlainChannel": "fedtrees.core.protocol.channel",
+    "Poisson": "fedtrees.core.sampling.samplers",
     "Postman": "fedtrees.runtime.transport",
     "ProtocolError": "fedtrees.errors",
     "Rounded": "fedtrees.neural.compression",
-    "RowWeights": "fedtrees.core.weighting",
+    "RowWeights": "fedtrees.core.sampling.weighting",
     "SchemaError": "fedtrees.errors",
-    "Silo": "fedtrees.core.silo",
+    "Silo": "fedtrees.core.protocol.silo",
     "SiloLostError": "fedtrees.errors",
-    "SiloWeights": "fedtrees.core.weighting",
+    "SiloWeights": "fedtrees.core.sampling.weighting",
     "TopK": "fedtrees.neural.compression",
     "TorchModel": "fedtrees.neural.torch_model",
     "Transport": "fedtrees.runtime.transport",

@@ -130,7 +130,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _warmup(given: argparse.Namespace) -> int:
-    from fedtrees.core.compiled import is_kept
+    from fedtrees.core.numeric.compiled import is_kept
     from fedtrees.estimators.progress import progress
     from fedtrees.warmup import steps, warm_up
 

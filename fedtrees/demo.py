@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import Example, has_flights, held_out, load_breast_cancer_clinics, load_flights
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from numba import config
 from numpy.typing import NDArray
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
-from fedtrees.core.channel import Call, Log, Reply
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.ledger import Amount
-from fedtrees.core.message import Request
-from fedtrees.core.table import Schema, Table
+from fedtrees.core.data.table import Schema, Table
+from fedtrees.core.protocol.channel import Call, Log, Reply
+from fedtrees.core.protocol.ledger import Amount
+from fedtrees.core.protocol.message import Request
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.runtime.transport import Postman, Transport
 
 JIT = not config.DISABLE_JIT

@@ -16,11 +16,11 @@ from strategies import examples
 from xgboost_twin import by_xgboost
 
 from fedtrees import LocalFederation
-from fedtrees.core.channel import PlainChannel
-from fedtrees.core.rng import stream
-from fedtrees.core.table import Table
-from fedtrees.core.target import places_of
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import places_of
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import PlainChannel
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area, area_under_precision, area_under_roc
 from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN, Evaluation, Score

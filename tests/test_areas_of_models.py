@@ -13,7 +13,7 @@ from strategies import Watched
 from xgboost_twin import by_xgboost
 
 from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, FedGBTRanker, LocalFederation, Silo
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.evaluation import MOST_UNCERTAIN
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedtrees import LocalFederation, Silo
-from fedtrees.core.weighting import CountWeights
+from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import GradientExponents, Histograms

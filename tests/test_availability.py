@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import Availability, BySize, FedGBTRegressor, FixedFraction, FixedNumber, ParameterError, Period, Poisson
-from fedtrees.core.cohort import as_sampler
+from fedtrees.core.sampling.samplers import as_sampler
 
 ROUNDS = 3000
 

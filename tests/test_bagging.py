@@ -15,8 +15,8 @@ from strategies import examples
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.bagging.bag import OneAfterAnother
 from fedtrees.bagging.local_tree import LocalTree, of_integers, read_trees, thresholds, to_integers
-from fedtrees.core.cohort import FixedFraction, FixedNumber
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.sampling.samplers import FixedFraction, FixedNumber
 from fedtrees.runtime.unreliable import UnreliableFederation
 
 X, Y = load_breast_cancer(return_X_y=True)

@@ -22,8 +22,8 @@ from fedtrees import (
 from fedtrees.bagging.facts import GrowAlone, Joined
 from fedtrees.bagging.local_tree import LocalTree, of_integers, to_integers
 from fedtrees.bagging.questions import JoinedScores, LocalTrees
-from fedtrees.core.rng import stream
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.runtime.unreliable import UnreliableFederation
 
 N = 120

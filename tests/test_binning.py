@@ -12,7 +12,7 @@ from strategies import LARGEST, examples, tables
 from test_ranks import cuts_over
 
 from fedtrees import Silo
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.binning import bin_table
 
 EXTREMES = np.float32([-LARGEST, np.nextafter(-LARGEST, np.float32(0)), -1, -1e-45, -0.0, 0.0, 1e-45, 1, LARGEST])

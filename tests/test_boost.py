@@ -24,9 +24,9 @@ from fedtrees import (
     Poisson,
     Silo,
 )
-from fedtrees.core.ring import exponent_of
-from fedtrees.core.threads import Threads
-from fedtrees.core.weighting import MOST_REPEATS, CountWeights
+from fedtrees.core.numeric.fixed_point import exponent_of
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
 from fedtrees.queries.evaluation import Scored
 from fedtrees.trees.boost import _moves, boost
 from fedtrees.trees.boost_settings import Settings

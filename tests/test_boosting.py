@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import ProtocolError, Silo
-from fedtrees.core.query import Fact
+from fedtrees.core.protocol.query import Fact
 from fedtrees.trees.facts import Begin, Grown
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import GradientExponents, Histograms

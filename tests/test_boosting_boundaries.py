@@ -21,7 +21,7 @@ from fedtrees import (
     ParameterError,
     Silo,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.export.objectives import OBJECTIVES
 
 N = 60

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import BySize, FedGBTRegressor, FixedFraction, FixedNumber, ParameterError, Poisson
-from fedtrees.core.cohort import as_sampler
+from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.datasets import describe_partition, partition_sizes
 
 ROUNDS = 4000

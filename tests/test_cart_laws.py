@@ -31,8 +31,8 @@ from fedtrees import (
     FedTreeClassifier,
     LocalFederation,
 )
-from fedtrees.core.rng import stream
-from fedtrees.core.row_ids import mixed
+from fedtrees.core.data.row_ids import mixed
+from fedtrees.core.numeric.rng import stream
 from fedtrees.trees import node_growth
 
 OF_TREES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(

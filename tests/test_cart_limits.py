@@ -9,7 +9,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from fedtrees import FedForestRegressor, FedTreeClassifier, FedTreeRegressor, Silo
-from fedtrees.core.row_ids import placed_row_ids
+from fedtrees.core.data.row_ids import placed_row_ids
 from fedtrees.trees.out_of_bag import OutOfBag
 from fedtrees.trees.row_draws import RowDraws
 

@@ -24,8 +24,8 @@ from fedtrees import (
     ProtocolError,
     Silo,
 )
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.record import decode, encode
+from fedtrees.core.data.record import decode, encode
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.trees.facts import Begin
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms

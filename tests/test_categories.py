@@ -23,8 +23,8 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.core.categories import agreed_vocabulary, translated
-from fedtrees.core.vocabulary import Vocabulary
+from fedtrees.core.data.categories import agreed_vocabulary, translated
+from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.queries.categories import CategoryCounts
 
 X, Y, WEIGHT = with_categories(600)

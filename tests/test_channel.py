@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from fedtrees import FedGBTRegressor, HeadroomError, LocalFederation, PlainChannel, Silo
-from fedtrees.core.channel import Call, Log, Reply, run_name
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.message import REPLY_HEAD, frame
-from fedtrees.core.query import Query
-from fedtrees.core.record import encode
-from fedtrees.core.table import Schema
-from fedtrees.core.weighting import RowWeights, SiloWeights, Weigh
+from fedtrees.core.data.record import encode
+from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.channel import Call, Log, Reply, run_name
+from fedtrees.core.protocol.message import REPLY_HEAD, frame
+from fedtrees.core.protocol.query import Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
 
 
 class Place(Query, frozen=True, eq=False):

@@ -24,7 +24,7 @@ from fedtrees import (
     ParameterError,
     ProtocolError,
 )
-from fedtrees.core.row_ids import MOST_DRAWS
+from fedtrees.core.data.row_ids import MOST_DRAWS
 
 
 def patients(n: int = 3000, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from fedtrees import Availability, BySize, FixedFraction, FixedNumber, ParameterError, Period, Poisson
-from fedtrees.core.cohort import Sampler, as_sampler
+from fedtrees.core.sampling.samplers import Sampler, as_sampler
 
 SAMPLERS = [
     FixedFraction(),

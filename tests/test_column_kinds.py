@@ -15,7 +15,7 @@ import pytest
 import xgboost
 
 from fedtrees import DataError, FedGBTClassifier, FedTreeClassifier, LocalFederation, SchemaError, Silo
-from fedtrees.core.features import read_features
+from fedtrees.core.data.features import read_features
 
 DAY = datetime.date(2020, 2, 29)
 NOON = datetime.datetime(2020, 2, 29, 12)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 
 TWICE = """
 import sys
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 
 @njit(cache=True)
 def twice(x):
@@ -63,7 +63,7 @@ def test_without_a_writable_folder_kernels_are_compiled_in_memory_with_one_warni
 
 def test_numbas_other_errors_stay_errors(tmp_path: Path) -> None:
     code = (
-        "from fedtrees.core import compiled\n"
+        "from fedtrees.core.numeric import compiled\n"
         "def broken(**options): raise RuntimeError('something else')\n"
         "compiled.numba.njit = broken\n"
         "try: compiled.njit(cache=True)(abs)\n"
@@ -75,7 +75,7 @@ def test_numbas_other_errors_stay_errors(tmp_path: Path) -> None:
 FIRST_FITS = """
 import numpy as np
 import fedtrees
-from fedtrees.core.compiled import listening
+from fedtrees.core.numeric.compiled import listening
 compiled = []
 with listening(compiled.append):
     rng = np.random.default_rng(1)

@@ -17,7 +17,7 @@ from test_split import UNITS, random_layout, random_node, seeds
 from xgboost_twin import few_values, same_trees, tables_of, trained
 
 from fedtrees import FedGBTRegressor
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import ParameterError
 from fedtrees.trees.best_first import best_first
 from fedtrees.trees.constraints import Constraints

@@ -10,12 +10,12 @@ import pytest
 import scipy.sparse
 
 from fedtrees import DataError, FedGBTClassifier, LocalFederation, Period, SchemaError, Silo
-from fedtrees.core.channel import Call, Log
-from fedtrees.core.features import read_features
-from fedtrees.core.labels import joined_labels
-from fedtrees.core.queries import ids_of_groups, rows_to_keep
-from fedtrees.core.query import Query
-from fedtrees.core.table import agree
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.labels import joined_labels
+from fedtrees.core.data.ranking_groups import ids_of_groups, rows_to_keep
+from fedtrees.core.data.table import agree
+from fedtrees.core.protocol.channel import Call, Log
+from fedtrees.core.protocol.query import Query
 
 
 class Whole(Query, frozen=True, eq=False):

@@ -11,8 +11,8 @@ import pytest
 import xgboost
 
 from fedtrees import Availability, BySize, FixedFraction, Silo
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.weighting import CountWeights
+from fedtrees.core.protocol.count_weights import CountWeights
+from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.trees.boost_settings import Settings
 from fedtrees.trees.columns import Columns
 from fedtrees.trees.impurity import Impurity

@@ -10,7 +10,7 @@ import pytest
 import xgboost
 
 from fedtrees import FedGBTClassifier, LocalFederation, ParameterError, SchemaError, Silo
-from fedtrees.core.categories import agreed_vocabulary
+from fedtrees.core.data.categories import agreed_vocabulary
 
 N = 120
 WARDS = ["w", "never", "b", "z", "a", "nobody"]  # an order of the owner's own, and two that no row has

@@ -23,7 +23,7 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.scores import HeldOut
 from fedtrees.trees.evaluation import ForestScores

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, FedTreeClassifier, LocalFederation, SchemaError, Silo
-from fedtrees.core.column_names import difference
-from fedtrees.core.features import read_features
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.labels import label_array, places_among
-from fedtrees.core.rng import stream
-from fedtrees.core.rounding import as_float32
-from fedtrees.core.row_ids import poisson_shares, read_row_ids
-from fedtrees.core.table import DENSE, SPARSE, agree, read_weight
-from fedtrees.core.target import plain_array, read_margin, read_target
+from fedtrees.core.data.column_names import difference
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.labels import label_array, places_among
+from fedtrees.core.data.rounding import as_float32
+from fedtrees.core.data.row_ids import poisson_shares, read_row_ids
+from fedtrees.core.data.table import DENSE, SPARSE, agree, read_weight
+from fedtrees.core.data.target import plain_array, read_margin, read_target
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.holdout import HoldOut
 
 MOST = 2**63 - 1
 
@@ -285,7 +285,7 @@ def test_errors_name_the_row_that_its_owner_gave(row: int, silo: str, mode: str)
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_rows_are_held_out_by_the_seed_and_their_ids(seed: int) -> None:
-    """By a lot a row, see `core.row_ids.drawn`, here in whole numbers of any size."""
+    """By a lot a row, see `core.data.row_ids.drawn`, here in whole numbers of any size."""
     mask = 2**64 - 1
 
     def mixed(word: int) -> int:

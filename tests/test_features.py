@@ -23,7 +23,7 @@ from fedtrees import (
     MissingExtraError,
     Silo,
 )
-from fedtrees.core.features import read_features
+from fedtrees.core.data.features import read_features
 
 NAN = np.nan
 

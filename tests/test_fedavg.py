@@ -24,8 +24,8 @@ from fedtrees import (
     Silo,
     SiloLostError,
 )
-from fedtrees.core.rng import stream
-from fedtrees.core.weighting import SiloWeights, as_weighting
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.sampling.weighting import SiloWeights, as_weighting
 from fedtrees.neural.compression import AnyCompression, Exact, Grid, Rounded, TopK
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.local import Rows, Work, train

@@ -17,7 +17,7 @@ from fedtrees import (
     ParameterError,
     Silo,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.compression import Rounded
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory

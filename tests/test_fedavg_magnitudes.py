@@ -14,7 +14,7 @@ from fedtrees import (
     LocalFederation,
     UnreliableFederation,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train

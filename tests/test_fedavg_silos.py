@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, Silo
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.class_weights import weigh_classes_alone
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train

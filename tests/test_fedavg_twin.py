@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fedtrees import FedAvgClassifier, FixedNumber
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.methods import FedPer, FedProx, QFedAvg
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 

@@ -27,7 +27,7 @@ from fedtrees import (
     ParameterError,
     Silo,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.estimators.cart_parameters import features_a_node
 from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
 

@@ -19,7 +19,7 @@ from fedtrees import (
     LocalFederation,
     Silo,
 )
-from fedtrees.core.row_ids import placed_row_ids
+from fedtrees.core.data.row_ids import placed_row_ids
 from fedtrees.trees.facts import Begin
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.histogram import Histograms

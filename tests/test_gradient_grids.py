@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedtrees import DataError
-from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.grids import Grids, check_weights, moves_of, room_of

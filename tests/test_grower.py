@@ -15,10 +15,10 @@ from strategies import examples, tables
 from test_ranks import cuts_over
 
 from fedtrees import LocalFederation, PlainChannel
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.query import Query
-from fedtrees.core.ring import exponent_of, largest_exponent
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.fixed_point import exponent_of, largest_exponent
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.query import Query
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.trees.facts import Begin
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.grower import Plan, grow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import Problem, Watched, examples, problems
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, Silo
-from fedtrees.core.holdout import HoldOut
+from fedtrees.core.protocol.holdout import HoldOut
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(400, 4)), 2).astype(np.float32)

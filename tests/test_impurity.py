@@ -25,8 +25,8 @@ from fedtrees import (
     FedTreeClassifier,
     FedTreeRegressor,
 )
-from fedtrees.core.row_ids import poisson_shares
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.row_ids import poisson_shares
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees import draw_kernels, kernels, table_kernels
 from fedtrees.trees.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.split import Grounds, Limits, Units

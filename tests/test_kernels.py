@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from strategies import JIT, LARGEST, column, examples, tables
 from twins import Node
 
-from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, Table
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.table import Schema, Table
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.silo import Silo
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import Ranks

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from strategies import examples
 
 from fedtrees import FedTreeRegressor, LocalFederation
-from fedtrees.core.record import decode, encode
+from fedtrees.core.data.record import decode, encode
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.target_steps import TargetSteps
 from fedtrees.trees import moment_kernels

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import FedGBTClassifier, FedTreeClassifier, Ledger, LocalFederation, ParameterError, Silo
-from fedtrees.core.ledger import Amount, Entry, Grouped
-from fedtrees.core.record import encode
+from fedtrees.core.data.record import encode
+from fedtrees.core.protocol.ledger import Amount, Entry, Grouped
 
 NAMES = ["a", "b", "c"]
 

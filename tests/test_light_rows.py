@@ -27,8 +27,8 @@ from fedtrees import (
     FedTreeRegressor,
     LocalFederation,
 )
-from fedtrees.core.ring import middle_exponent, smallest_exponent
-from fedtrees.core.weighting import CountWeights
+from fedtrees.core.numeric.fixed_point import middle_exponent, smallest_exponent
+from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.queries.row_weights import Weights
 
 seeds = st.integers(0, 2**32 - 1)

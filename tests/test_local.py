@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, PlainChannel, Poisson, Silo
-from fedtrees.core.channel import Call
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.weighting import SiloWeights, Weigh
+from fedtrees.core.protocol.channel import Call
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import SiloWeights
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
 
 SIZES = [3, 0, 7, 1, 0, 4, 5]

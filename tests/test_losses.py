@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import CLASSES, examples, numbers_for
 
-from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, exponent_counts, exponent_of
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, exponent_counts, exponent_of
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.grid import Grid

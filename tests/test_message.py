@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import DataError, FedTreesError, HeadroomError, ParameterError, ProtocolError, errors
-from fedtrees.core.message import (
+from fedtrees.core.data.record import decode, encode
+from fedtrees.core.protocol.message import (
     REPLY_HEAD,
     Request,
     What,
@@ -24,9 +25,9 @@ from fedtrees.core.message import (
     read_behind,
     reply,
 )
-from fedtrees.core.query import Query
-from fedtrees.core.record import decode, encode
-from fedtrees.core.weighting import RowWeights, Weigh
+from fedtrees.core.protocol.query import Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import RowWeights
 from fedtrees.queries.counts import Counts, LabelExponents
 
 RUN = bytes(range(16))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from test_fedavg import MODEL, table, trained
 
 from fedtrees import LocalFederation
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow, of_digits, to_digits
 from fedtrees.neural.fedavg import Settings
 from fedtrees.neural.local import Rows, Work, train

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from strategies import examples
 
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor
-from fedtrees.core.ring import exponent_of
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.fixed_point import exponent_of
+from fedtrees.core.numeric.rng import stream
 from fedtrees.estimators.best import Best
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.queries.metric import Rows

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from fedtrees import ParameterError
-from fedtrees.core import elementary
-from fedtrees.core.ring import exponent_of
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric import elementary
+from fedtrees.core.numeric.fixed_point import exponent_of
+from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import METRICS, metric_named, metric_of

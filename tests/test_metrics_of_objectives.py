@@ -17,7 +17,7 @@ from fedtrees import (
     FedGBTRegressor,
     ParameterError,
 )
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN
 from fedtrees.queries.metrics import CUSTOM, metric_named

@@ -12,7 +12,7 @@ from strategies import examples
 from torch import nn
 
 from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, Silo, TorchModel
-from fedtrees.core.blas import OneBlasThread
+from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.scores import BLOCK, margins_by_row
 

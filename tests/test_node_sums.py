@@ -16,7 +16,7 @@ from strategies import examples
 from test_cart_questions import a_silo_of, classes, forest_question
 
 from fedtrees import FedForestClassifier, LocalFederation
-from fedtrees.core.channel import PlainChannel
+from fedtrees.core.protocol.channel import PlainChannel
 from fedtrees.queries.counts import Counts
 from fedtrees.trees import draw_kernels, node_growth, node_kernels, node_sums
 from fedtrees.trees.node_sums import Layout

@@ -11,9 +11,9 @@ from families import FAMILIES, small
 from sklearn.base import clone
 
 from fedtrees import FedGBTRanker, LocalFederation, UnreliableFederation
-from fedtrees.core.channel import Call, Federation, Parting, Reply, Simulating
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.table import Schema
+from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.channel import Call, Federation, Parting, Reply, Simulating
+from fedtrees.core.sampling.samplers import Cohort
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3)).round(1)

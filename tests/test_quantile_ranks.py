@@ -112,7 +112,7 @@ def test_rows_are_drawn_anew_for_each_tree_round_and_seed() -> None:
 
 
 def drawn_by(keys: Any, share: float) -> Any:
-    """See `core.row_ids.drawn`, in whole numbers of any size."""
+    """See `core.data.row_ids.drawn`, in whole numbers of any size."""
     mask = 2**64 - 1
 
     def mixed(word: int) -> int:

@@ -16,11 +16,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from fedtrees import ProtocolError
-from fedtrees.core.message import Request, What
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.record import Record, decode, encode
-from fedtrees.core.table import Schema
-from fedtrees.core.weighting import RowWeights, SiloWeights, Weigh
+from fedtrees.core.data.record import Record, decode, encode
+from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.message import Request, What
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
 from fedtrees.trees.facts import Grown
 
@@ -252,7 +253,7 @@ def test_a_silo_in_a_process_of_its_own_knows_every_kind() -> None:
     """Kinds are found where they live, whatever was imported before."""
     program = """
 import pkgutil, importlib, sys
-from fedtrees.core import record
+from fedtrees.core.data import record
 import fedtrees
 from fedtrees import Silo
 

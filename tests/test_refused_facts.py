@@ -9,7 +9,7 @@ import pytest
 from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, changed, told
 
 from fedtrees import DataError, ProtocolError, Silo
-from fedtrees.core.holdout import HoldOut
+from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.trees import kernels
 from fedtrees.trees.facts import Aim, Begin
 from fedtrees.trees.grid import MOST_EXTRA, Grid

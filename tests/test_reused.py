@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedtrees.core.reused import Reused
+from fedtrees.core.numeric.buffer import Reused
 
 
 def test_memory_that_nobody_holds_is_given_again() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fedtrees import HeadroomError
-from fedtrees.core.ring import (
+from fedtrees.core.numeric.fixed_point import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
     N_EXPONENTS,

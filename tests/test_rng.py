@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 
 Key = tuple[int, str, int, str]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import Problem, examples, problems
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, Silo
-from fedtrees.core.weighting import MOST_REPEATS, CountWeights
+from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
 
 
 def repeated(problem: Problem, times: np.ndarray[Any, Any]) -> Problem:

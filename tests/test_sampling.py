@@ -26,7 +26,7 @@ from strategies import (
 from xgboost_twin import few_values, tables_of
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
-from fedtrees.core.row_ids import mixed, placed_row_ids, read_row_ids
+from fedtrees.core.data.row_ids import mixed, placed_row_ids, read_row_ids
 from fedtrees.errors import ProtocolError
 from fedtrees.trees import draw_kernels
 from fedtrees.trees.columns import Columns

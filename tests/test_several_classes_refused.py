@@ -29,9 +29,9 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.core.column_labels import LabelsByColumn
-from fedtrees.core.ring import Vector
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.start_messages import LabelsByColumn
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.output_weights import OutputClassSums, TreeFactors, balanced
 from fedtrees.trees.split import Grounds, Limits, Units

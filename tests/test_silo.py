@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import DataError, LocalFederation, ParameterError, ProtocolError, Silo
-from fedtrees.core.channel import Log
-from fedtrees.core.message import REPLY_HEAD, Request, What, add_answers, open_reply
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.target import plain_array
-from fedtrees.core.weighting import SiloWeights, Weigh
+from fedtrees.core.data.target import plain_array
+from fedtrees.core.protocol.channel import Log
+from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, add_answers, open_reply
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import SiloWeights
 
 RUN = bytes(16)
 

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 
 from fedtrees import DataError, FedAvgRegressor, FedGBTRanker, FedGBTRegressor, LocalFederation, ParameterError, Silo
-from fedtrees.core.channel import Log
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.message import Request, What, open_reply
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.weighting import MOST_REPEATS, CountWeights, SiloWeights, Weigh
+from fedtrees.core.protocol.channel import Log
+from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
+from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.core.protocol.message import Request, What, open_reply
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import SiloWeights
 from fedtrees.errors import ProtocolError
 
 RNG = np.random.default_rng(0)

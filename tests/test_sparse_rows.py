@@ -27,8 +27,8 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.core.absent import all_absent, apart_from_absent, take_absent_as
-from fedtrees.core.features import read_features
+from fedtrees.core.data.absent_entries import all_absent, apart_from_absent, take_absent_as
+from fedtrees.core.data.features import read_features
 
 ESTIMATORS: list[Any] = small_ones(BY_IMPURITY, 4, max_depth=5)
 ESTIMATORS[2] = small(FedForestClassifier, 16, max_depth=5, oob_score=True)

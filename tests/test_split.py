@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import examples
 
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.split import SMALLEST_GAIN, SplitRule, Splits, Units, best_splits

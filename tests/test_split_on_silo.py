@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 from strategies import JIT, examples
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, MoreTrees, ParameterError, Silo
-from fedtrees.core.silo_column import codes_of_silos, with_silo_column
+from fedtrees.core.data.silo_column import codes_of_silos, with_silo_column
 from fedtrees.errors import SchemaError
 
 SIZES = {"mayo": 220, "ucla": 130, "charité": 90, "oslo": 7}

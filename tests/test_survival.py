@@ -17,7 +17,7 @@ from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
-from fedtrees.core.distributions import DISTRIBUTIONS, distribution, erf
+from fedtrees.core.numeric.distributions import DISTRIBUTIONS, distribution, erf
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.survival_kernels import aft_row
 

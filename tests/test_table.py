@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from fedtrees import DataError, SchemaError
-from fedtrees.core.features import read_features
-from fedtrees.core.record import decode, encode
-from fedtrees.core.table import Schema, Table, agree, read_weight
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.record import decode, encode
+from fedtrees.core.data.table import Schema, Table, agree, read_weight
 
 COLOURS = pd.CategoricalDtype(["red", "green", "blue"])
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fedtrees import ParameterError
-from fedtrees.core import threads as module
-from fedtrees.core.threads import Threads, n_threads
+from fedtrees.core.numeric import threads as module
+from fedtrees.core.numeric.threads import Threads, n_threads
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, Silo, SiloLostError
-from fedtrees.core.channel import PlainChannel
-from fedtrees.core.message import REPLY_HEAD, Request, What, reply
-from fedtrees.core.rng import stream
-from fedtrees.core.weighting import RowWeights, Weigh
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, reply
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import RowWeights
 from fedtrees.queries.counts import Counts
 from fedtrees.runtime.transport import InProcess, Postman, Transport
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import FedGBTRegressor, LocalFederation, ParameterError, RowWeights, Silo, SiloWeights
-from fedtrees.core.weighting import Weigh, as_weighting
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import as_weighting
 
 ROWS = np.array([4, 0, 1, 5])
 NAMES = ["a", "b", "c", "d"]

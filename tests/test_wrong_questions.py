@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from fedtrees import DataError, LocalFederation, ParameterError, PlainChannel, ProtocolError, Silo
-from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import numbers_of
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.metric import Rows

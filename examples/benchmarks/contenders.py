@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 
 SEED = 20
 BLOCK = 100_000  # rows drawn at once, so that the process that draws them stays small

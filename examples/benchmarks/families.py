@@ -27,7 +27,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
 from fedtrees import FedAdaBoostClassifier, FedForestClassifier, FedGBTClassifier
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import partition_iid
 
 Array = NDArray[Any]

@@ -24,7 +24,7 @@ from reference_data import Absent, path_of
 from sklearn.datasets import load_digits
 
 from fedtrees import FedAvgClassifier, FixedNumber
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import partition_classes, partition_dirichlet, partition_iid, partition_shards
 from fedtrees.neural.methods import FedProx
 from fedtrees.neural.optimisers import FedAdam

@@ -29,7 +29,7 @@ from sklearn import datasets, metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor, LocalFederation
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.trees.losses import LOSSES
 from fedtrees.trees.tree import Cuts
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import held_out
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from fedtrees.bagging.facts import GrowAlone, Joined
 from fedtrees.bagging.local_tree import LocalTree, of_integers, thresholds
 from fedtrees.bagging.questions import JoinedScores, LocalTrees
-from fedtrees.core.channel import PlainChannel
-from fedtrees.core.cohort import Cohort, Sampler
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.ring import Vector, step_bits
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.fixed_point import Vector, step_bits
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.core.sampling.samplers import Cohort, Sampler
 from fedtrees.queries.evaluation import Evaluation
 from fedtrees.queries.row_weights import learn_weights, summarise
 from fedtrees.trees.boost import Observer

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.bagging.growing_alone import GrowingAlone
-from fedtrees.core.query import Fact
+from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.inherited import Inherited
 
 if TYPE_CHECKING:
     from fedtrees.bagging.local_tree import LocalTree
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class GrowAlone(Fact, frozen=True, eq=False):

@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.bagging.local_tree import LocalTree, read_trees
-from fedtrees.core.rng import stream
-from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.numeric.rng import stream
 from fedtrees.trees.constraints import directions
 from fedtrees.trees.margins import first_margin
 
 if TYPE_CHECKING:
     from fedtrees.bagging.facts import GrowAlone
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.inherited import Inherited
 
 
 class GrowingAlone:
     """A silo's margins; of several silos, those of each.
 
-    Law: a function of the table and the run's facts; see `core.silo.Silo`.
+    Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
 
     Attributes
     ----------

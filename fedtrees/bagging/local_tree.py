@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.monotone import in_order
 from fedtrees.trees.tree import LEAF, Cuts, Tree

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from fedtrees.bagging.growing_alone import GrowingAlone
 from fedtrees.bagging.local_tree import FIELDS, to_integers
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
-from fedtrees.core.table import Table, of_rows
+from fedtrees.core.data.table import Table, of_rows
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class LocalTrees(Query, frozen=True, eq=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.example import Example
 
 __all__ = ["load_breast_cancer_clinics"]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.numbers import is_number, is_whole
-from fedtrees.core.target import plain_array
+from fedtrees.core.data.target import plain_array
+from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.errors import DataError, ParameterError
 
 Codes = NDArray[np.int64]  # of each row, the place of its silo or of its class

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.features import read_features
-from fedtrees.core.rng import stream
+from fedtrees.core.data.features import read_features
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.dealing import codes_of, has_fractions, read_column
 from fedtrees.datasets.groups import quantile_groups
 from fedtrees.datasets.skew import effective_silos, feature_drift, gini, label_divergence

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.features import read_features
-from fedtrees.core.frames import as_pandas, is_frame
-from fedtrees.core.rng import stream
-from fedtrees.core.rounding import as_float32
-from fedtrees.core.table import Schema
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.frames import as_pandas, is_frame
+from fedtrees.core.data.rounding import as_float32
+from fedtrees.core.data.table import Schema
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.dealing import codes_of, number, read_column
 from fedtrees.errors import ParameterError
 

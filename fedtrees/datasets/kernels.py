@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 
 HALF = np.uint64(32)
 LOWER = np.uint64(2**32 - 1)

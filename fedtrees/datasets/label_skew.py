@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.dealing import SiloIds, dealt, enough_rows, ids_of, number, read_classes, read_column, whole
 from fedtrees.errors import DataError, ParameterError
 

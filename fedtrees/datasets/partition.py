@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.dealing import SiloIds, apportioned, enough_rows, ids_of, number, read_column, whole
 from fedtrees.datasets.groups import plain, quantile_groups
 from fedtrees.errors import ParameterError

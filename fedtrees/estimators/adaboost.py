@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.metrics import accuracy_score, r2_score
 
-from fedtrees.core.table import Schema
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, Classes
 from fedtrees.estimators.cart_parameters import check_several

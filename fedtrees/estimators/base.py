@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.channel import Federation, PlainChannel
+from fedtrees.core.data.silo_column import schema_with_silos
+from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.silo_column import schema_with_silos
-from fedtrees.core.table import Schema
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import Federation, PlainChannel
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.booster_parameters import keep_parameters
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks

@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
-from fedtrees.core.channel import Channel, Federation, PlainChannel
-from fedtrees.core.cohort import as_sampler
-from fedtrees.core.labels import columns_of_labels, labels_array
-from fedtrees.core.ledger import Ledger
-from fedtrees.core.table import SPARSE, Labels, Schema
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.labels import columns_of_labels, labels_array
+from fedtrees.core.data.table import SPARSE, Labels, Schema
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import Channel, Federation, PlainChannel
+from fedtrees.core.protocol.ledger import Ledger
+from fedtrees.core.protocol.start_messages import AbsentIsZero
+from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
 from fedtrees.estimators.columns import Classifies, column_of, schema_of

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedtrees.core.cohort import as_sampler
-from fedtrees.core.numbers import is_number, is_whole
-from fedtrees.core.table import Schema
-from fedtrees.core.threads import Threads
-from fedtrees.core.vocabulary import Vocabulary
-from fedtrees.core.weighting import as_weighting
+from fedtrees.core.data.table import Schema
+from fedtrees.core.numeric.number_checks import is_number, is_whole
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.start_messages import Vocabulary
+from fedtrees.core.sampling.samplers import as_sampler
+from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.channel import Federation
-from fedtrees.core.features import read_features
-from fedtrees.core.frames import is_frame
-from fedtrees.core.ledger import Amount, Ledger
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.frames import is_frame
+from fedtrees.core.data.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
+from fedtrees.core.data.target import plain_array
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
-from fedtrees.core.target import plain_array
+from fedtrees.core.protocol.channel import Federation
+from fedtrees.core.protocol.ledger import Amount, Ledger
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit, not_fitted
 from fedtrees.estimators.named import NamedParameters

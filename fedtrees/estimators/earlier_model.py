@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import xgboost
 
-from fedtrees.core.table import Schema
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.model_file import ATTRIBUTE, read_booster
 from fedtrees.export.categories import vocabularies_of

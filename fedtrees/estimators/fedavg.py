@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.labels import labels_array
-from fedtrees.core.table import Schema
+from fedtrees.core.data.labels import labels_array
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.columns import Classifies

@@ -17,11 +17,11 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.channel import Channel
-from fedtrees.core.cohort import as_sampler
+from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.table import Schema
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart import CartClassifier, CartRegressor
 from fedtrees.estimators.cart_parameters import labels_of_one

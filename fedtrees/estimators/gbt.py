@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.labels import labels_array
-from fedtrees.core.table import Schema
+from fedtrees.core.data.labels import labels_array
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.class_objective import objective_of_classes

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.row_ids import RowIds
-from fedtrees.core.table import Table
+from fedtrees.core.data.row_ids import RowIds
+from fedtrees.core.data.table import Table
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.trees import draw_kernels
 from fedtrees.trees.out_of_bag import OutOfBag
 from fedtrees.trees.row_draws import RowDraws

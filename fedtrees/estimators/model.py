@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.data.silo_column import COLUMN, codes_of_silos, schema_without_silos
+from fedtrees.core.data.table import Schema
+from fedtrees.core.data.target import read_margin
 from fedtrees.core.files import write_whole
-from fedtrees.core.silo_column import COLUMN, codes_of_silos, schema_without_silos
-from fedtrees.core.table import Schema
-from fedtrees.core.target import read_margin
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import DataError, DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.defaults import filled

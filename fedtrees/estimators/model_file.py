@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from fedtrees.core.silo_column import COLUMN
-from fedtrees.core.table import Schema
+from fedtrees.core.data.silo_column import COLUMN
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.parameters import OF_LOSSES
 from fedtrees.export.categories import vocabularies_of

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.bagging.bag import OneAfterAnother, bag
-from fedtrees.core.channel import PlainChannel
-from fedtrees.core.table import Schema
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.table import Schema
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import PlainChannel
 from fedtrees.errors import ParameterError
 from fedtrees.trees.boost import Observer, boost
 from fedtrees.trees.boost_settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fedtrees.core.table import Schema
+from fedtrees.core.data.table import Schema
 from fedtrees.errors import ParameterError
 from fedtrees.trees.constraints import Constraints
 

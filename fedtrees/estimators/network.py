@@ -13,17 +13,17 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.absent import AbsentIsZero
 from fedtrees.core.arguments import by_name
-from fedtrees.core.blas import OneBlasThread
-from fedtrees.core.channel import Federation, PlainChannel
-from fedtrees.core.ledger import Amount
-from fedtrees.core.numbers import is_whole
-from fedtrees.core.rng import stream
-from fedtrees.core.rounding import as_float32
-from fedtrees.core.silo import Silo
-from fedtrees.core.table import SPARSE, Schema, agree
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.rounding import as_float32
+from fedtrees.core.data.table import SPARSE, Schema, agree
+from fedtrees.core.numeric.blas import OneBlasThread
+from fedtrees.core.numeric.number_checks import is_whole
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.channel import Federation, PlainChannel
+from fedtrees.core.protocol.ledger import Amount
+from fedtrees.core.protocol.silo import Silo
+from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.columns import (

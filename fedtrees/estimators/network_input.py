@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
-from fedtrees.core.lost_digits import lost_digits
-from fedtrees.core.target import plain_array
+from fedtrees.core.data.lost_digits import lost_digits
+from fedtrees.core.data.target import plain_array
 from fedtrees.errors import DataError, ParameterError
 
 FEWEST = 8

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fedtrees.core.cohort import as_sampler
-from fedtrees.core.numbers import is_number, is_whole
-from fedtrees.core.table import Schema
-from fedtrees.core.weighting import as_weighting
+from fedtrees.core.data.table import Schema
+from fedtrees.core.numeric.number_checks import is_number, is_whole
+from fedtrees.core.sampling.samplers import as_sampler
+from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.cart_parameters import check_class_weight, class_weights
 from fedtrees.estimators.class_objective import TWO, objective_of_classes

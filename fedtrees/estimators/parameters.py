@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fedtrees.core.cohort import as_sampler
-from fedtrees.core.distributions import DISTRIBUTIONS
-from fedtrees.core.numbers import is_number, is_whole
-from fedtrees.core.threads import Threads
-from fedtrees.core.weighting import as_weighting
+from fedtrees.core.numeric.distributions import DISTRIBUTIONS
+from fedtrees.core.numeric.number_checks import is_number, is_whole
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.sampling.samplers import as_sampler
+from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.estimators.callbacks import check_callbacks
 from fedtrees.queries.custom_metric import register_metric

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from fedtrees.core.numbers import is_whole
-from fedtrees.core.silo import Silo
-from fedtrees.core.table import Schema, agree
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.data.table import Schema, agree
+from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.numeric.number_checks import is_whole
+from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.export.ordered import in_order
 from fedtrees.trees.constraints import directions

@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, Self
 
-from fedtrees.core.silo import Silo
-from fedtrees.core.silo_column import codes_of_silos
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.silo_column import codes_of_silos
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.model import HoldsBooster
 from fedtrees.estimators.model_file import note_own_silo

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fedtrees.core.compiled import ADVICE, listening
+from fedtrees.core.numeric.compiled import ADVICE, listening
 
 if TYPE_CHECKING:
     from rich.progress import Progress

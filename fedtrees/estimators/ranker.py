@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.frames import as_pandas, is_frame
-from fedtrees.core.queries import ids_of_groups, side_by_side
-from fedtrees.core.row_ids import read_row_ids
-from fedtrees.core.target import plain_array
+from fedtrees.core.data.frames import as_pandas, is_frame
+from fedtrees.core.data.ranking_groups import ids_of_groups, side_by_side
+from fedtrees.core.data.row_ids import read_row_ids
+from fedtrees.core.data.target import plain_array
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.base import FedGBT
 from fedtrees.estimators.columns import one_a_set

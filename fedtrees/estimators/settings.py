@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import as_sampler
-from fedtrees.core.silo_column import COLUMN, schema_without_silos
-from fedtrees.core.table import Schema
-from fedtrees.core.vocabulary import Vocabulary
-from fedtrees.core.weighting import as_weighting
+from fedtrees.core.data.silo_column import COLUMN, schema_without_silos
+from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.start_messages import Vocabulary
+from fedtrees.core.sampling.samplers import as_sampler
+from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
 from fedtrees.export.categories import check_categories

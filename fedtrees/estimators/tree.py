@@ -11,8 +11,8 @@ from sklearn.tree._tree import ccp_pruning_path
 from sklearn.utils import Bunch
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.channel import Federation
-from fedtrees.core.table import Schema
+from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.channel import Federation
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.trees.ensemble import Ensemble

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class ClassSums(Query, frozen=True, eq=False):

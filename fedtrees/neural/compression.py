@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.numbers import is_number, is_whole
-from fedtrees.core.ring import WORD_BITS, Vector
+from fedtrees.core.numeric.fixed_point import WORD_BITS, Vector
+from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.errors import HeadroomError, ParameterError
 from fedtrees.neural.memory import Memory
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 import numpy as np
 
-from fedtrees.core.cohort import Cohort, FixedFraction, Sampler
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.one_class import warn_of_one_class
-from fedtrees.core.rng import stream
-from fedtrees.core.weighting import RowWeights, Weigh, Weighting
+from fedtrees.core.data.one_class import warn_of_one_class
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.samplers import Cohort, FixedFraction, Sampler
+from fedtrees.core.sampling.weighting import RowWeights, Weighting
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.neural.class_weights import ClassSums, WeighClasses, balanced
 from fedtrees.neural.compression import AnyCompression, Exact
@@ -34,7 +35,7 @@ from fedtrees.queries.moments import Moments, learn_moments
 from fedtrees.queries.row_weights import summarise
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
+    from fedtrees.core.protocol.channel import Channel
 
 
 LOGARITHM_OF_0 = -200.0  # in float32, its power is 0

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.blas import OneBlasThread
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.blas import OneBlasThread
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import DivergenceError, ProtocolError
 from fedtrees.neural.model import Floats
 from fedtrees.neural.training import Training
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 STEPS = 8  # of an octave
 LOWEST, HIGHEST = -40 * STEPS, 128 * STEPS

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.numbers import is_number, is_whole
+from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.errors import ParameterError
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory

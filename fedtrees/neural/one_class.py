@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 LEAST_SHARE = 1e-6  # XGBoost's, of classes that no row is of
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from fedtrees.core.numbers import is_number, is_whole
+from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.errors import ParameterError
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.model import Floats, Model

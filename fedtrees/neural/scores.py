@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.blas import OneBlasThread
-from fedtrees.core.table import Table, of_rows
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.data.table import Table, of_rows
+from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.errors import ProtocolError
 from fedtrees.neural.model import Floats
 from fedtrees.neural.perceptron import Perceptron
@@ -18,7 +18,7 @@ from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 BLOCK = 256  # rows
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact
-from fedtrees.core.table import Table
-from fedtrees.core.target import check_rows, numbers_of, places_of
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import check_rows, numbers_of, places_of
+from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.neural.local import Rows
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.model import AnyModel, Floats
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class WeightUnit(Fact, frozen=True, eq=False):
@@ -156,7 +156,7 @@ class Scaling:
 class Training:
     """A silo's state; of several silos, that of each.
 
-    Law: but for what methods keep in `memory`, a function of the table and the run's facts; see `core.silo.Silo`.
+    Law: but for what methods keep in `memory`, a function of the table and the run's facts; see `Silo`.
     """
 
     def __init__(self, silo: Silo, begin: StartTraining):

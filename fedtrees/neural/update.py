@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.blas import OneBlasThread
-from fedtrees.core.query import Query
-from fedtrees.core.ring import N_EXPONENTS, Vector, exponent_counts, largest_exponent
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.blas import OneBlasThread
+from fedtrees.core.numeric.fixed_point import N_EXPONENTS, Vector, exponent_counts, largest_exponent
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import DivergenceError, HeadroomError, ProtocolError
 from fedtrees.neural.compression import AnyCompression, Grid, of_digits, to_digits
 from fedtrees.neural.local import Work
@@ -22,7 +22,7 @@ from fedtrees.neural.training import Training
 from fedtrees.queries.long_sums import LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 # of losses, and of the few numbers that a method sends besides updates: up to 1e12, in steps of a millionth

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class CategoryCounts(Query, frozen=True, eq=False):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import (
+from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
     Vector,
     exponent_counts,
@@ -20,13 +19,14 @@ from fedtrees.core.ring import (
     restore,
     smallest_exponent,
 )
-from fedtrees.core.weighting import MOST_REPEATS
+from fedtrees.core.protocol.count_weights import MOST_REPEATS
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
-    from fedtrees.core.table import Table
+    from fedtrees.core.data.table import Table
+    from fedtrees.core.protocol.silo import Silo
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +286,7 @@ class LabelSums(Query, frozen=True, eq=False):
     exponents : tuple of int
         Of `Sizes`.
     bits : int
-        Fineness of the grid; see `core.ring.step_bits`.
+        Fineness of the grid; see `core.numeric.fixed_point.step_bits`.
     targets : int, default 1
         Columns of y, where they are numbers.
     """

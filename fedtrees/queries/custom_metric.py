@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ParameterError
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums

@@ -17,8 +17,8 @@ from fedtrees.queries.score_histogram import ScoreHistogram
 from fedtrees.queries.scores import HeldOut, Scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 Steps = Sequence[Sequence[Frequencies]]  # of each output, by what its margins moved: in one step after the other
 

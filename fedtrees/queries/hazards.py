@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.queries import metric_kernels as kernels
 
 MOST_BINS = 4096  # of time

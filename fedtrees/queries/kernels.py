@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.distributions import distribution
-from fedtrees.core.elementary import exp, log, log_gamma
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.distributions import distribution
+from fedtrees.core.numeric.elementary import exp, log, log_gamma
 from fedtrees.queries.kernels import key_of
 
 # XGBoost's: nothing is taken for less
@@ -191,7 +191,7 @@ def odds_of_classes(margin, out):
 def add_failure_times(kind, scale, margin, lower, upper, out):
     """Compute minus the logarithm of each row's likelihood; equation 3 of Barnwal, Cho and Hocking (2020).
 
-    kind, scale: as in `core.distributions`
+    kind, scale: as in `core.numeric.distributions`
     margin, lower, upper: float32 (rows,) IN
     out: float32 (rows,) OUT
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.areas import Area

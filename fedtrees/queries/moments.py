@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.long_sums import N_DIGITS, PIECE_BITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.sampling.samplers import Cohort
 
 
 class PowerSums(Query, frozen=True, eq=False):

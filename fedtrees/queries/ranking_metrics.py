@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ParameterError
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.areas import area_under_precision

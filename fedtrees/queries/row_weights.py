@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedtrees.core.ring import LOWEST_EXPONENT
-from fedtrees.core.weighting import CountWeights, Weigh, Weighting, count_bits
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT
+from fedtrees.core.protocol.count_weights import CountWeights, count_bits
+from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.sampling.weighting import Weighting
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import Counts, LabelExponents, Summary, WholeWeights
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.queries import kernels, metric_kernels
 from fedtrees.queries.counts import pieces
 from fedtrees.queries.ranks import KEY_BITS, shift_of

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import (
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import check_rows, numbers_of, of_set, places_of, refuse_other_targets
+from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
     WORD_BITS,
     Vector,
@@ -19,8 +20,7 @@ from fedtrees.core.ring import (
     quantise,
     step_bits,
 )
-from fedtrees.core.table import Table
-from fedtrees.core.target import check_rows, numbers_of, of_set, places_of, refuse_other_targets
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Metric, Rows
@@ -28,7 +28,7 @@ from fedtrees.queries.metrics import metric_named
 from fedtrees.queries.score_histogram import ScoreHistogram, count_scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class SetSize(NamedTuple):
@@ -114,7 +114,7 @@ class Scores(Query, frozen=True, eq=False):
         Of the set, in all silos.
     weight_exponent : int
     weight_bits : int
-        On how fine a grid the weights in histograms are added up; see `core.ring.quantise`.
+        On how fine a grid the weights in histograms are added up; see `core.numeric.fixed_point.quantise`.
     objective : str
         What the model was trained for.
     numbers : int

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 
 MANTISSA_BITS = 24
 LOWEST = -149  # every float32 is a whole multiple of 2 ** -149

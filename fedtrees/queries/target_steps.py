@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, Vector
+from fedtrees.core.protocol.query import Query
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 MANTISSA = 24  # binary digits of a float32
 

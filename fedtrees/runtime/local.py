@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.channel import Call, PartedReply, Reply
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.ledger import Amount, grouped, groups_of
-from fedtrees.core.ring import Vector
-from fedtrees.core.silo import Silo
-from fedtrees.core.table import Labels, Schema, Table, refuse_mixed_formats, with_kinds_of
-from fedtrees.core.threads import Threads, Turns
+from fedtrees.core.data.table import Labels, Schema, Table, refuse_mixed_formats, with_kinds_of
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.threads import Threads, Turns
+from fedtrees.core.protocol.channel import Call, PartedReply, Reply
+from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
+from fedtrees.core.protocol.silo import Silo
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.runtime.schema_sizes import sizes_by_silo, sizes_of
 from fedtrees.runtime.tables import join_tables, part_table, split_held_out, split_table

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.channel import Federation, Simulating
-from fedtrees.core.ledger import Amount, grouped, groups_of
-from fedtrees.core.record import encode
-from fedtrees.core.table import Labels, Schema, Table
-from fedtrees.core.target import places_of, places_of_columns
+from fedtrees.core.data.record import encode
+from fedtrees.core.data.table import Labels, Schema, Table
+from fedtrees.core.data.target import places_of, places_of_columns
+from fedtrees.core.protocol.channel import Federation, Simulating
+from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
 
 
 def sizes_in(federation: Federation, labels: Labels, schemas: Sequence[tuple[str, Schema]] | None = None) -> Amount:

@@ -10,13 +10,19 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.absent import apart_from_absent, take_absent_as
-from fedtrees.core.features import read_features
-from fedtrees.core.queries import of_queries, refuse_ids_missing, refuse_ids_twice, refuse_shared, rows_to_keep
-from fedtrees.core.row_ids import RowIds, read_row_ids
-from fedtrees.core.silo import apart
-from fedtrees.core.silo_ids import codes_of_ids, places_of_ids, read_silos
-from fedtrees.core.table import (
+from fedtrees.core.data.absent_entries import apart_from_absent, take_absent_as
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.ranking_groups import (
+    of_queries,
+    refuse_ids_missing,
+    refuse_ids_twice,
+    refuse_shared,
+    rows_to_keep,
+)
+from fedtrees.core.data.recoding import recoded
+from fedtrees.core.data.row_ids import RowIds, read_row_ids
+from fedtrees.core.data.silo_ids import codes_of_ids, places_of_ids, read_silos
+from fedtrees.core.data.table import (
     SPARSE,
     Schema,
     Table,
@@ -24,8 +30,8 @@ from fedtrees.core.table import (
     of_rows,
     read_weight,
 )
-from fedtrees.core.target import read_margin, read_target, refuse_mixed_targets
-from fedtrees.core.vocabulary import recoded
+from fedtrees.core.data.target import read_margin, read_target, refuse_mixed_targets
+from fedtrees.core.protocol.silo import apart
 from fedtrees.errors import DataError, SchemaError
 
 
@@ -65,7 +71,7 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
 
 
 def _keep_absent_apart(X: NDArray[np.float32], tables: Sequence[Table], starts: NDArray[np.int64]) -> None:
-    """Give absent entries, whatever a run has made of them, their bits, and no others; see `core.absent`."""
+    """Give absent entries, whatever a run has made of them, their bits, and no others; see `absent_entries`."""
     if any(SPARSE in table.schema.formats for table in tables):
         for table, first, end in zip(tables, starts[:-1], starts[1:], strict=True):
             rows = X[first:end]

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.channel import Call, Reply
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.message import What, add_answers, open_reply, read_behind
+from fedtrees.core.protocol.channel import Call, Reply
+from fedtrees.core.protocol.message import What, add_answers, open_reply, read_behind
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ProtocolError, SiloLostError
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.channel import Call, Federation, Reply
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.ledger import Amount, Grouped
-from fedtrees.core.numbers import is_number
-from fedtrees.core.rng import stream
-from fedtrees.core.table import Labels, Schema
+from fedtrees.core.data.table import Labels, Schema
+from fedtrees.core.numeric.number_checks import is_number
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.channel import Call, Federation, Reply
+from fedtrees.core.protocol.ledger import Amount, Grouped
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError
 from fedtrees.runtime.schema_sizes import sizes_in
 

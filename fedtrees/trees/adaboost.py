@@ -15,8 +15,8 @@ from fedtrees.trees.tree import LEAF, Tree
 from fedtrees.trees.tree_errors import LOSS_KINDS, TreeErrors
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 Steps = NDArray[np.float32]
 

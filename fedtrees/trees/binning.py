@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Bits, Summary, pieces
@@ -21,10 +21,10 @@ from fedtrees.trees.rare_categories import RareCategories
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
-    from fedtrees.core.table import Table
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.data.table import Table
+    from fedtrees.core.numeric.threads import Threads
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 GROUP = 8  # features a group at the most; see `kernels`
 
@@ -52,7 +52,7 @@ def global_cuts(
     max_bin : int
         Bins of a feature at the most, the missing bin included.
     most : int, default 1
-        The most that a row counts, where rows count by weight; see `core.weighting.CountWeights`.
+        The most that a row counts, where rows count by weight; see `core.sampling.weighting.CountWeights`.
     categories : int64 (features,), optional
         Agreed categories of each feature that is split by them, which get no cuts here; 0 of others.
     least : int, default 1

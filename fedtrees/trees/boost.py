@@ -23,8 +23,8 @@ from fedtrees.trees.start import prepare
 from fedtrees.trees.tree import LEAF, Tree
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.numeric.threads import Threads
+    from fedtrees.core.protocol.channel import Channel
 
 
 class Observer(Protocol):

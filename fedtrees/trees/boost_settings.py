@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import FixedFraction, Sampler
-from fedtrees.core.vocabulary import Vocabulary
-from fedtrees.core.weighting import RowWeights, Weighting
+from fedtrees.core.protocol.start_messages import Vocabulary
+from fedtrees.core.sampling.samplers import FixedFraction, Sampler
+from fedtrees.core.sampling.weighting import RowWeights, Weighting
 from fedtrees.trees.adaboost import Reweigher
 from fedtrees.trees.columns import Columns, NodeDraws
 from fedtrees.trees.constraints import Constraints
@@ -25,7 +25,7 @@ from fedtrees.trees.split import Rule, SplitRule
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.numeric.threads import Threads
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.reused import Reused
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.buffer import Reused
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import draw_kernels, kernels, loss_kernels, node_kernels
@@ -26,9 +26,9 @@ from fedtrees.trees.row_moments import RowMoments
 from fedtrees.trees.tree import Cuts, Shape
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
-    from fedtrees.core.table import Table
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.data.table import Table
+    from fedtrees.core.numeric.threads import Threads
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.facts import Begin
 
 Ranges = NDArray[np.int64]

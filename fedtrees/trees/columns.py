@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.rng import stream
-from fedtrees.core.row_ids import mixed
+from fedtrees.core.data.row_ids import mixed
+from fedtrees.core.numeric.rng import stream
 
 Features = NDArray[np.int64]  # places of features, ascending
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 
 LEFT_OUT_ROWS = 256  # walked through a tree before the next one: their features stay in the cache
 
 
 @njit(nogil=True, cache=True)
 def _mixed(words):
-    """Mix the bits of words: see `core.row_ids.mixed`."""
+    """Mix the bits of words: see `core.data.row_ids.mixed`."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.table import Table
-from fedtrees.core.target import numbers_of, places_of
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.binning import bin_table
 from fedtrees.trees.tree import Shape
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 Forest = list[tuple[list[Shape], list[NDArray[np.float32]]]]  # of each round, its trees and what their leaves say
@@ -24,7 +24,7 @@ Forest = list[tuple[list[Shape], list[NDArray[np.float32]]]]  # of each round, i
 class Evaluated:
     """A silo's memory of one evaluation set: bins and margins. It is built when it is first asked for.
 
-    Law: a function of the table and the run's facts; see `core.silo.Silo`.
+    Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
     """
 
     def __init__(self, silo: Silo, table: Table, boosting: Boosting):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 from fedtrees.trees.risk import bins_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 

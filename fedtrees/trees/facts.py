@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact
-from fedtrees.core.target import numbers_of, of_set, refuse_other_targets
+from fedtrees.core.data.target import numbers_of, of_set, refuse_other_targets
+from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.boosting import Boosting
 from fedtrees.trees.losses import Params, loss_of
@@ -17,7 +17,7 @@ from fedtrees.trees.row_draws import RowDraws
 from fedtrees.trees.tree import Cuts, Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class Aim(Fact, frozen=True, eq=False):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
-from fedtrees.core.rng import stream
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
+from fedtrees.core.numeric.rng import stream
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import loss_kernels, survival_kernels
@@ -16,7 +16,7 @@ from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
 from fedtrees.trees.risk import bins_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 Floats = NDArray[np.float64]

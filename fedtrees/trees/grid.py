@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from fedtrees.core.ring import WORD_BITS
+from fedtrees.core.numeric.fixed_point import WORD_BITS
 from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
 
 MOST_EXTRA = 2 * STATISTIC_BITS_G  # three words together hold more than a float64 has

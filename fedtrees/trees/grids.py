@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.ring import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
+from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.grid import MOST_EXTRA, Grid, room_of
 from fedtrees.trees.histogram import GradientExponents
@@ -20,8 +20,8 @@ from fedtrees.trees.risk import Hazards
 from fedtrees.trees.tree import LEAF, Tree
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.query import Query
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.query import Query
 
 DIGITS = 10  # binary digits that a gradient should keep; fewer, for
 SHARE = 1 / 16  # this part of them at the most, and half as many for each digit fewer, before all get more

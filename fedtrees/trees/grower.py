@@ -15,9 +15,9 @@ from fedtrees.trees.shared_growth import SharedGrowth
 from fedtrees.trees.tree import Tree
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
-    from fedtrees.core.query import Query
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.query import Query
+    from fedtrees.core.sampling.samplers import Cohort
 
 __all__ = ["Plan", "grow"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.best_first import best_first
 from fedtrees.trees.columns import DrawnInTurn, Features, NodeDraws, TreeColumns
 from fedtrees.trees.grid import Grid
@@ -21,8 +21,8 @@ from fedtrees.trees.stalled import ask_leaves, stalled_leaves, with_moments
 from fedtrees.trees.tree import LEAF, Tree, flat_categories
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 
 class Growth:

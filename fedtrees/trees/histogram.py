@@ -8,15 +8,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import N_EXPONENTS, Vector
+from fedtrees.core.numeric.fixed_point import N_EXPONENTS, Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.grid import MOST_EXTRA, Grid
 from fedtrees.trees.kernels import STATISTIC_BITS_G
 from fedtrees.trees.tree import Cuts, Shape, cuts_up
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 
@@ -207,5 +207,5 @@ class GradientExponents(Query, frozen=True, eq=False):
         return state.gradients.exponent_counts(state, silo).reshape(-1)
 
     def read(self, total: Vector) -> Vector:
-        """The counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `core.ring.exponent_counts`."""
+        """The counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `exponent_counts`."""
         return total.reshape(2, N_EXPONENTS)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
-from fedtrees.core.row_ids import MOST_DRAWS
+from fedtrees.core.data.row_ids import MOST_DRAWS
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import DataError
 from fedtrees.trees import impurity_kernels
 from fedtrees.trees.impurity_kernels import ENTROPY, GINI, POISSON, SQUARED

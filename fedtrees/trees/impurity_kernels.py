@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.elementary import log
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.elementary import log
 
 GINI, ENTROPY, SQUARED, POISSON = range(4)  # of classes, and from SQUARED on, of numbers
 

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact
-from fedtrees.core.table import Table
-from fedtrees.core.threads import Threads
+from fedtrees.core.data.table import Table
+from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees import kernels
 from fedtrees.trees.tree import NO_BIN, cuts_up
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 MOST_CODES = NO_BIN  # of a feature: training numbers categories by bins

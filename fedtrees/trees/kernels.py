@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 from fedtrees.queries.kernels import BLOCK, is_missing, key_of
 
 LIST_ROWS = 65536  # rows gathered before they are added: their bins are read once a feature group

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.moments import MOST_DIGIT, TERMS, MomentScale
 from fedtrees.trees.tree import LEAF, Shape, cuts_up
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 MOST_DIGITS = 64  # of a leaf

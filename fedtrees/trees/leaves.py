@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees import loss_kernels
@@ -28,8 +28,8 @@ from fedtrees.trees.split import SplitRule
 from fedtrees.trees.tree import LEAF, Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 Counter = Callable[[NDArray[np.uint32], int, int], Vector]  # of where intervals start, and the logs of their lengths

@@ -1,15 +1,15 @@
 """Gradients of the losses, row by row, quantised and packed. Numba only; held to naive twins in the tests.
 
 Everything here is made of additions, multiplications, divisions and square roots, which IEEE 754 fixes to the bit, and
-of `core.elementary`, which is made of them.
+of `core.numeric.elementary`, which is made of them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.elementary import exp, log
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.elementary import exp, log
 from fedtrees.queries.kernels import key_of
 
 SMALLEST_HESSIAN = 1e-16
@@ -181,7 +181,7 @@ def pack_statistics(g, h, ranges, scale_g, scale_h, most, least, digits, below, 
 
 @njit(nogil=True, cache=True)
 def count_exponents(values, times, ranges, lowest, out):
-    """Count values by the exponents that bound them, as `core.ring.exponent_counts` does. Returns whether all have one.
+    """Count values by the exponents that bound them, as `exponent_counts` does. Returns whether all have one.
 
     values: float64 (rows,), ranges: int64 (ranges, 2) IN
     times: int64 (rows,) or (1,) IN; how often each counts

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.errors import DataError
 
 if TYPE_CHECKING:
-    from fedtrees.core.table import Table
+    from fedtrees.core.data.table import Table
 
 
 def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.elementary import log
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.elementary import log
 from fedtrees.queries.kernels import BLOCK
 from fedtrees.trees.kernels import descend
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import WORD_BITS, Vector, exponent_of
+from fedtrees.core.numeric.fixed_point import WORD_BITS, Vector, exponent_of
 from fedtrees.trees import moment_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.kernels import STATISTIC_BITS_H

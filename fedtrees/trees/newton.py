@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import Vector, quantise, restore, step_bits
+from fedtrees.core.numeric.fixed_point import Vector, quantise, restore, step_bits
+from fedtrees.core.protocol.query import Query
 from fedtrees.trees.losses import Params, gradients, loss_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 LARGEST_EXPONENT = 8  # the losses that start so have hessians below 2**8 at a margin of 0
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees import draw_kernels
 from fedtrees.trees.columns import NodeDraws
 from fedtrees.trees.grid import Grid
@@ -29,8 +29,8 @@ from fedtrees.trees.shelf import Places
 from fedtrees.trees.split import Grounds, Splits
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 MOST_INTEGERS = 1 << 27  # in an answer
 NODES_A_DRAW = 4096  # whose chances a cache holds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 from fedtrees.queries.kernels import BLOCK
 from fedtrees.trees.kernels import LOW_HALF, descend
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.one_class import FOLLOWS, OneClassWarning, warn_of_one_class
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.one_class import FOLLOWS, OneClassWarning, warn_of_one_class
 from fedtrees.trees.losses import BY_COLUMN, Loss
 
 MOST_NAMED = 5  # columns of labels

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, restore_long
 from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses.outputs import OutputClasses, WeighedOutputs
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.sampling.samplers import Cohort
     from fedtrees.trees.boosting import Boosting
     from fedtrees.trees.plan import Plan
 

@@ -17,7 +17,7 @@ from fedtrees.trees.split import Rule, SplitRule, Splits
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.numeric.threads import Threads
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power_of
 from fedtrees.trees.losses import RankingLoss
 from fedtrees.trees.ranking_kernels import SMALLEST_BIAS
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 

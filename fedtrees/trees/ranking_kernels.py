@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.elementary import exp, log
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.elementary import exp, log
 
 NDCG, PAIRWISE, MAP = range(3)
 LN2 = 0.6931471805599453
@@ -16,7 +16,7 @@ APART = 0.01  # what a difference of scores is at the least, where pairs count b
 
 @njit(nogil=True, cache=True)
 def _mixed(words):
-    """Mix the bits of words: see `core.row_ids.mixed`."""
+    """Mix the bits of words: see `core.data.row_ids.mixed`."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

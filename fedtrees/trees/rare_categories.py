@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
+from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.tree import Tree
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
 
 
 class RareCategories(Fact, frozen=True, eq=False):

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Fact, Query
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.hazards import LIMBS, LOWEST, MOST_BINS, bound_of_limbs, hazard_limbs, restore_limbs
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.sampling.samplers import Cohort
     from fedtrees.trees.boosting import Boosting
 
 KEY_BITS = 31  # of a float32 that is not negative: its bits sort as it does

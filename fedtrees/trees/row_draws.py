@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.record import Record
-from fedtrees.core.rng import stream
-from fedtrees.core.row_ids import MOST_DRAWS, poisson_shares
+from fedtrees.core.data.record import Record
+from fedtrees.core.data.row_ids import MOST_DRAWS, poisson_shares
+from fedtrees.core.numeric.rng import stream
 from fedtrees.errors import ProtocolError
 
 MOST_SHARE = 16  # of the rows, that a tree draws

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.growth import Growth
 from fedtrees.trees.plan import Candidates, Frontier
 from fedtrees.trees.shelf import Places

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
-from fedtrees.core.threads import Threads
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees import split_kernels
 
 Places = NDArray[np.int64]

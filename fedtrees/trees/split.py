@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees import split_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.numeric.threads import Threads
 
 SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
 LEAST_NOISE = 2.0**-96  # of numbers of 53 bits, squared, with some to spare

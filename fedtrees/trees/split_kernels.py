@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
+from fedtrees.core.numeric.compiled import njit
 
 
 @njit(nogil=True, cache=True)

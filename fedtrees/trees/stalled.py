@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.ring import Vector, exponent_of
+from fedtrees.core.numeric.fixed_point import Vector, exponent_of
 from fedtrees.trees.best_first import best_first
 from fedtrees.trees.grid import Grid, room_of
 from fedtrees.trees.growing import GrowingTree, within
@@ -26,8 +26,8 @@ from fedtrees.trees.plan import Plan
 from fedtrees.trees.tree import LEAF
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.cohort import Cohort
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.sampling.samplers import Cohort
 
 MOST_INTEGERS = 1 << 24  # in an answer, but where one tree has more
 STEPS = 64.0  # of a grid that targets have to be apart, in the mean, to be told apart

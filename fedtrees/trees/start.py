@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.cohort import Cohort
-from fedtrees.core.column_labels import LabelsByColumn
-from fedtrees.core.holdout import HoldOut
-from fedtrees.core.ring import step_bits
+from fedtrees.core.numeric.fixed_point import step_bits
+from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.core.protocol.start_messages import LabelsByColumn
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import DataError
 from fedtrees.queries.counts import LabelSums
 from fedtrees.queries.evaluation import Evaluation
@@ -42,9 +42,9 @@ from fedtrees.trees.split import Rule
 from fedtrees.trees.tree import Cuts
 
 if TYPE_CHECKING:
-    from fedtrees.core.channel import Channel
-    from fedtrees.core.query import Query
-    from fedtrees.core.threads import Threads
+    from fedtrees.core.numeric.threads import Threads
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.query import Query
     from fedtrees.queries.counts import Summary
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.distributions import LOGISTIC, NORMAL, distribution
-from fedtrees.core.elementary import exp, log
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.distributions import LOGISTIC, NORMAL, distribution
+from fedtrees.core.numeric.elementary import exp, log
 from fedtrees.queries.metric_kernels import MOST_MARGIN
 
 # XGBoost's limits
@@ -89,7 +89,7 @@ def cox_statistics(margin, y, weight, bins, rates, squares, ranges, g, h):
 def aft_statistics(kind, scale, margin, lower, upper, weight, ranges, g, h):
     """Compute gradients and hessians of times, weights included.
 
-    kind: int IN; see `core.distributions`
+    kind: int IN; see `core.numeric.distributions`
     scale: float IN
     margin, lower, upper: float32 (rows,) IN; upper is infinite where there is no bound
     weight, ranges, g, h: as in `loss_kernels.statistics`

@@ -1,14 +1,14 @@
 """What rows carry where classes' weights, or reweighed targets, are summed. Numba only; held to twins in the tests.
 
-Additions, multiplications, divisions and `core.elementary` alone, so that machines agree.
+Additions, multiplications, divisions and `core.numeric.elementary` alone, so that machines agree.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fedtrees.core.compiled import njit
-from fedtrees.core.elementary import exp
+from fedtrees.core.numeric.compiled import njit
+from fedtrees.core.numeric.elementary import exp
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

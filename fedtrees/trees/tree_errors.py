@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.query import Query
-from fedtrees.core.ring import (
+from fedtrees.core.numeric.fixed_point import (
     LOWEST_EXPONENT,
     N_EXPONENTS,
     Vector,
@@ -19,13 +18,14 @@ from fedtrees.core.ring import (
     restore,
     step_bits,
 )
+from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees import kernels, table_kernels
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.tree import Shape, Tree, flat_categories
 
 if TYPE_CHECKING:
-    from fedtrees.core.silo import Silo
+    from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.boosting import Boosting
 
 LOSS_KINDS = {"linear": 0, "square": 1, "exponential": 2}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from fedtrees.core.ring import exponent_of
+from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError, ProtocolError, unknown_value
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, column_of, gradients

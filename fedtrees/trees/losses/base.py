@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.table import Table
-from fedtrees.core.target import check_rows
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import check_rows
 from fedtrees.queries.metrics import metric_of
 from fedtrees.trees import loss_kernels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows, column_of
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.ring import exponent_of
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
+from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.losses.base import SAFE, ULP, Bounds, Doubles, Floats, Loss, Moves, check_rows

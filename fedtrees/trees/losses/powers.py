@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.trees import loss_kernels
 from fedtrees.trees.losses.base import SAFE, Bounds, Doubles, Floats, Loss, Moves, check_rows

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.row_ids import RowIds
-from fedtrees.core.table import Table
+from fedtrees.core.data.row_ids import RowIds
+from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.trees import ranking_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Params, Ranges, check_rows

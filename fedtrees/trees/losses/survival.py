@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.distributions import DISTRIBUTIONS
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
+from fedtrees.core.numeric.distributions import DISTRIBUTIONS
 from fedtrees.errors import ParameterError, unknown_value
 from fedtrees.trees import survival_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedtrees.core.table import Table
+from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError
 from fedtrees.trees import table_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows

@@ -1,0 +1,122 @@
+"""Queries that rows are ranked in: rows of one side by side, in one silo, of one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.data.row_ids import RowIds
+from fedtrees.core.data.table import kept_rows
+from fedtrees.core.data.target import plain_array
+from fedtrees.errors import DataError, ParameterError
+
+
+def refuse_ids_twice(qid: ArrayLike | None, names: Sequence[str], where: str = "") -> None:
+    """Refuse ids of queries that are given beside a column ``"qid"``, which would be a feature.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if qid is not None and "qid" in names:
+        raise ParameterError(f"{where}qid: X has a column 'qid', too; give the ids in one place.")
+
+
+def refuse_ids_missing(held_out: RowIds | None, trained_on: RowIds | None, n_rows: int, where: str) -> None:
+    """Refuse an evaluation set without ids of queries where the rows to train on have them: it would be one query.
+
+    Raises
+    ------
+    DataError
+    """
+    if held_out is None and trained_on is not None and n_rows:
+        raise DataError(f"{where}qid is not given, and that of X is; give it as the fifth entry, behind base_margin.")
+
+
+def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: str = "") -> ArrayLike | None:
+    """Weights of rows: as they are, or from one a query, in the order in which queries appear.
+
+    Raises
+    ------
+    DataError
+        For another number of weights.
+
+    Examples
+    --------
+    >>> of_queries([2.0, 3.0], np.uint64([7, 7, 1])).tolist()
+    [2.0, 2.0, 3.0]
+    """
+    if sample_weight is None or queries is None:
+        return sample_weight
+    import pandas as pd
+
+    codes, names = pd.factorize(queries)
+    given = plain_array(sample_weight, f"{where}sample_weight")
+    if given.shape != (len(names),):
+        raise DataError(
+            f"{where}sample_weight has the shape {given.shape}; give one a query, of which there are {len(names)}."
+        )
+    each: NDArray[Any] = given[codes]
+    return each
+
+
+def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray[np.int64]:
+    """The ids of queries whose rows stand side by side, from how many each has, as XGBoost's ``group`` has it.
+
+    Raises
+    ------
+    DataError
+        If these are no whole numbers from 1, or those of another number of rows.
+
+    Examples
+    --------
+    >>> ids_of_groups([2, 1], 3).tolist()
+    [0, 0, 1]
+    """
+    sizes = plain_array(group, what)
+    whole = sizes.ndim == 1 and sizes.dtype.kind in "iuf" and (np.floor(sizes) == sizes).all() and (sizes >= 1).all()
+    if not whole:
+        raise DataError(f"{what}: give how many rows each query has, whole numbers from 1.")
+    if sizes.sum() != n_rows:
+        raise DataError(f"{what} is of {sizes.sum():.0f} rows and X has {n_rows}.")
+    return np.repeat(np.arange(len(sizes)), sizes.astype(np.int64))
+
+
+def rows_to_keep(
+    weight: NDArray[np.float32] | None, queries: RowIds | None, silos: NDArray[np.integer] | None = None
+) -> NDArray[np.uint32] | None:
+    """The rows that have a weight, those of a query side by side, silo by silo; None where all rows stand so."""
+    kept = kept_rows(weight)
+    if queries is None:
+        return kept
+    rows = np.arange(len(queries), dtype=np.uint32) if kept is None else kept
+    order = np.lexsort((queries[rows], np.zeros(len(rows)) if silos is None else silos[rows]))  # stable
+    return rows[order]
+
+
+def side_by_side(queries: RowIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order in which rows of a query stand side by side, int64 (rows,), and where each starts, (queries + 1,)."""
+    order = np.argsort(queries, kind="stable")
+    borders = np.flatnonzero(queries[order][1:] != queries[order][:-1]) + 1
+    return order, np.concatenate(([0], borders, [len(queries)])).astype(np.int64)
+
+
+def refuse_shared(queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str]) -> None:
+    """Refuse a query whose rows are in two silos: no silo could rank it.
+
+    Raises
+    ------
+    DataError
+        Naming the first such query and both silos.
+    """
+    order = np.lexsort((silos, queries))
+    same, apart = queries[order][1:] == queries[order][:-1], silos[order][1:] != silos[order][:-1]
+    if (same & apart).any():
+        first = int(np.argmax(same & apart))
+        one, two = (names[int(silos[order[place]])] for place in (first, first + 1))
+        query = plain_array(qid, "qid")[order[first]]
+        query = query.item() if isinstance(query, np.generic) else query
+        raise DataError(f"qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo.")

@@ -1,0 +1,24 @@
+"""What silos are told of categories: the vocabulary that all agree on, which their codes count from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from fedtrees.core.data.categories import translated
+from fedtrees.core.data.table import Table
+
+
+def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:
+    """The same rows by codes that count these categories; nothing is copied where they do already."""
+    schema, own = table.schema, table.schema.categories
+    if own == categories:
+        return table
+    X = table.X.copy(order="K")
+    for place, name in enumerate(schema.names):
+        if name in own and own[name] != categories.get(name):
+            X[:, place] = translated(X[:, place], own[name], categories.get(name, []))
+    return replace(table, X=X, schema=msgspec.structs.replace(schema, categories=dict(categories)))

@@ -1,0 +1,99 @@
+"""The one primitive's question: what each silo answers with integers, and how their sum is read.
+
+A `Query` is a plain record and changes nothing. A `Fact` is a plain record that a silo keeps: the log of a run's
+facts is all that a silo remembers, so one that lost its memory is brought back by the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.record import Record
+from fedtrees.core.numeric.fixed_point import Vector, headroom_bits
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+
+__all__ = ["Fact", "Query"]
+
+
+class Query(Record, frozen=True, eq=False):
+    """A question that every silo of a cohort answers with a vector of integers; the vectors are summed.
+
+    Law: ``ask`` of the union of silos is the sum of ``ask`` of each, so ``read`` gets the pooled total.
+    """
+
+    partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still says what it should
+
+    def size(self) -> int:
+        """The number of integers that a silo answers with; the same for every silo."""
+        raise NotImplementedError
+
+    def touches(self) -> int:
+        """The number of coordinates that one row can make other than zero, at the most; all of them by default."""
+        return self.size()
+
+    def rows_among(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pick the rows that the answer is made of from those of a silo's tables: the ones it trains on come first."""
+        trained_on: NDArray[np.int64] = rows[0]
+        return trained_on
+
+    def reach(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many coordinates silos with so many rows can make other than zero, at the most.
+
+        Parameters
+        ----------
+        rows : int64 (tables, ...)
+            Of the table that a silo trains on, and of each of its evaluation sets.
+
+        Returns
+        -------
+        int64 (...,)
+        """
+        size, touches, own = self.size(), self.touches(), self.rows_among(rows)
+        return np.minimum(own * touches, size) if touches < size else np.full(own.shape, size)
+
+    def bound(self) -> int:
+        """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
+        raise NotImplementedError
+
+    def lowest(self) -> int:
+        """The lowest value of any coordinate; counts have no negative ones."""
+        return -self.bound()
+
+    def ask(self, silo: Silo) -> Vector:
+        """One silo's vector, int64 (size,)."""
+        raise NotImplementedError
+
+    def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
+        """What `ask` returns, part after part, of a query whose answer is more than a cache holds.
+
+        Law: the parts in a row are what `ask` returns. Whoever holds on to one keeps its memory to himself.
+        """
+        yield self.ask(silo)
+
+    def read(self, total: Vector) -> Any:
+        """What the total says."""
+        raise NotImplementedError
+
+    def width(self) -> int:
+        """Bytes an integer takes on the wire: enough for the total, sign included.
+
+        Raises
+        ------
+        HeadroomError
+            If the total might not fit 64 bits. Asked before anything is sent.
+        """
+        return -(-headroom_bits(self.bound(), 1, self.kind) // 8)
+
+
+class Fact(Record, frozen=True, eq=False):
+    """Something a silo learns and keeps, such as the cut points or a finished tree."""
+
+    def apply(self, silo: Silo) -> None:
+        """Change the silo's state."""
+        raise NotImplementedError

@@ -1,0 +1,411 @@
+"""A silo's side of the protocol: one object that takes bytes and answers bytes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrees.core.arguments import by_name
+from fedtrees.core.data.absent_entries import take_absent_as
+from fedtrees.core.data.disclosure import disclosed, withhold_rare
+from fedtrees.core.data.features import read_features
+from fedtrees.core.data.lost_digits import LostDigits, lost_digits
+from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_missing, refuse_ids_twice, rows_to_keep
+from fedtrees.core.data.record import decode
+from fedtrees.core.data.rounding import as_float32
+from fedtrees.core.data.row_ids import RowIds, read_row_ids
+from fedtrees.core.data.table import SPARSE, Labels, Schema, Table, of_rows, read_weight, with_kinds_of
+from fedtrees.core.data.target import labels_of, labels_of_columns, numbers_of, places_of, read_margin, read_target
+from fedtrees.core.data.texts import odd_text
+from fedtrees.core.numeric.number_checks import is_whole
+from fedtrees.core.numeric.threads import Threads, Turns
+from fedtrees.core.protocol.count_weights import CountWeights
+from fedtrees.core.protocol.message import Request, What, pack_answers, reply
+from fedtrees.core.protocol.query import Fact
+from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
+
+_logger = logging.getLogger(__name__)
+
+
+class Silo:
+    """A data owner: a table, what it remembers of the present run, and `answer`.
+
+    Law: an answer is a function of the table, the run's facts and the query; a silo that lost its memory gives the
+    same bits once it has heard the facts again.
+
+    Parameters
+    ----------
+    name : str
+    X : DataFrame or array-like (rows, features)
+        Numbers, booleans, or pandas categories, whose names the server learns. Missing is NaN.
+    y : array-like (rows,) or (rows, targets)
+        Class labels, or numbers; several columns are several targets, each with its own labels where they are classes.
+    sample_weight : array-like (rows,), optional
+        At least 0; None counts every row as 1. A row of weight 0 is as good as absent.
+    n_jobs : int, optional
+        Threads to answer with; None takes every core.
+    eval_set : sequence of (X, y) or (X, y, sample_weight), optional
+        Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
+        A fourth entry is the set's ``base_margin``, a fifth its ``qid``.
+    base_margin : array-like (rows,) or (rows, outputs), optional
+        What each row's margin starts from, in place of the model's intercept. It never leaves the silo.
+    missing : float, default NaN
+        The number that stands for a missing value.
+    row_id : array-like (rows,), optional
+        Whole numbers or texts that name rows wherever they lie, for ``subsample``; without, a row is named by the silo
+        and its place there, and what is drawn depends on who holds it.
+
+    qid : array-like (rows,), optional
+        Whole numbers or texts that name the query a row is ranked in; ``sample_weight`` is then one a query, in the
+        order in which they appear.
+    min_category_rows : int, default 1
+        Rows of this silo, evaluation sets included, that a category needs; others count as missing, and their names
+        stay here. The names of categories that no row has stay here in any case.
+
+    Raises
+    ------
+    DataError
+        Naming the silo and the column.
+    ParameterError
+        For a name that is no text.
+
+    Examples
+    --------
+    >>> silo = Silo("mayo", [[37.0, 1.0], [62.0, 0.0]], ["well", "ill"])
+    >>> silo.table.schema.names
+    ['f0', 'f1']
+    """
+
+    lost: list[LostDigits]  # what columns lost where they were read
+    most_integers = 1 << 28  # an answer of more is refused: a question of a few bytes must not take all memory
+
+    @by_name
+    def __init__(
+        self,
+        name: str,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_jobs: int | None = None,
+        eval_set: Sequence[tuple[Any, ...]] = (),
+        base_margin: ArrayLike | None = None,
+        missing: float = math.nan,
+        row_id: ArrayLike | None = None,
+        qid: ArrayLike | None = None,
+        min_category_rows: int = 1,
+    ):
+        where = f"silo {name!r}: "
+        if not isinstance(name, str) or not name:
+            raise ParameterError(f"a silo's name is a text, not {name!r}.")
+        odd = odd_text(name)
+        if odd is not None:
+            raise ParameterError(f"a silo's name, {name!r}, has {odd} in it, which does not come through; rename it.")
+        name = str(name)  # and not a subclass of numpy's, which does not travel
+        values, schema = read_features(X, where, missing=missing)
+        refuse_ids_twice(qid, schema.names, where)
+        target = read_target(y, len(values), where)
+        queries = read_row_ids(qid, len(values), where, "qid")
+        weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
+        margin, ids = read_margin(base_margin, len(values), where), read_row_ids(row_id, len(values), where)
+        kept = rows_to_keep(weight, queries)
+        columns = (target, weight, margin, ids, queries)
+        target, weight, margin, ids, queries = (of_rows(own, kept) for own in columns)
+        starts = np.array([0, len(target)], np.int64)
+        sets = enumerate(eval_set)
+        held_out = [read_held_out(own, schema, name, place, missing, queries) for place, own in sets]
+        schema = with_kinds_of(schema, [own.schema for own in held_out])
+        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
+        if not is_whole(min_category_rows):
+            raise ParameterError(f"{where}min_category_rows={min_category_rows!r}: give a whole number from 1.")
+        if min_category_rows > 1:
+            withhold_rare([table, *held_out], int(min_category_rows))
+        self._hold(table, Threads(n_jobs), held_out, one_owner=True)
+        self.lost = lost_digits(X, values, schema.names, name)
+        if target.dtype.kind in "iuf" and len(target):
+            numbers = target.reshape(len(target), -1)
+            self.lost += lost_digits(numbers, as_float32(numbers), ["y"] * numbers.shape[1], name, len(schema.names))
+
+    @classmethod
+    def of_table(cls, table: Table, threads: Threads, held_out: Sequence[Table] = ()) -> Silo:
+        """One object that answers for all silos of a table, and of its evaluation sets, at once."""
+        silo = cls.__new__(cls)
+        silo._hold(table, threads, held_out)
+        return silo
+
+    def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table], one_owner: bool = False) -> None:
+        self._turns = Turns()
+        self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
+        self.rows = np.array([own.n_rows for own in (table, *held_out)], np.int64)
+        self.table = table
+        self.held_out = list(held_out)  # evaluation sets, of the same silos
+        self.lost = []
+        self._one_owner = one_owner  # else they were one table, and whoever split it knows its categories
+        self.threads = threads
+        self.state: Any = None  # what the facts of the present run have built
+        self.run = b""
+        self.version = 0  # facts known
+        self.cohort: Cohort | None = None
+        self.ranges = np.array([[0, table.n_rows]], np.int64)
+        self._weights = table.weight
+        self.counting: CountWeights | None = None  # None: every row counts 1
+        self.inherited: Any = None  # the earlier model that the run goes on from
+        self._absent_is_zero = False  # whether the tables have the absent entries of sparse rows as 0
+        self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
+        self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The silo's name; of a table of several, the first one's."""
+        return self.table.names[0]
+
+    def as_read(self) -> tuple[Table, list[Table]]:
+        """The tables as they were read, for what is no run: a run that made other numbers of them starts again."""
+        with self._turns:
+            if self._absent_is_zero:
+                self.forget()
+            return self.read
+
+    # -- what queries see -----------------------------------------------------------------------------------
+
+    def ask_only(self, cohort: Cohort | None) -> None:
+        """Answer for these of the table's silos from now on; None for all. ``ranges`` are their rows."""
+        if cohort is not self.cohort:
+            self.cohort = cohort
+            self._find_ranges()
+
+    def _find_ranges(self) -> None:
+        cohort = self.cohort
+        if cohort is None or len(cohort) == len(self.table.names):
+            self.ranges = np.array([[0, self.table.n_rows]], np.int64)
+            return
+        starts, ends = self.table.starts[cohort], self.table.starts[cohort + 1]
+        # silos that stand side by side are one range
+        joins = starts[1:] == ends[:-1]
+        first = np.concatenate(([True], ~joins)) if len(cohort) else np.zeros(0, bool)
+        last = np.concatenate((~joins, [True])) if len(cohort) else np.zeros(0, bool)
+        self.ranges = np.stack([starts[first], ends[last]], axis=1)
+
+    def take_absent_as(self, *, zero: bool) -> None:
+        """Take the entries that sparse rows do not hold as 0, or as missing, for the rest of the run."""
+        self._absent_is_zero = zero
+        for table in (self.read[0], *self.read[1]):
+            if SPARSE in table.schema.formats:
+                take_absent_as(table.X, zero=zero)
+
+    def take_targets(self, table: Table) -> None:
+        """For the rest of the run, train on this table: the same rows, and other targets."""
+        self.table, self._targets = table, None
+
+    def hold_out(self, which: NDArray[np.bool_]) -> None:
+        """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
+        table = self.table
+        self.table, self.held_out = table.part(~which), [*self.held_out, table.part(which)]
+        self._weights, self._targets = self.table.weight, None
+        self._find_ranges()
+
+    @property
+    def silos_asked(self) -> Cohort:
+        """The places in the table of the silos that are asked."""
+        return np.arange(len(self.table.names)) if self.cohort is None else self.cohort
+
+    @property
+    def n_asked(self) -> int:
+        """The number of rows that are asked."""
+        return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
+
+    def rows_asked(self) -> slice | NDArray[np.int64]:
+        """An index of the rows that are asked."""
+        if len(self.ranges) == 1:
+            return slice(int(self.ranges[0, 0]), int(self.ranges[0, 1]))
+        return np.concatenate([np.arange(a, b) for a, b in self.ranges] or [np.zeros(0, np.int64)])
+
+    def targets(self, labels: Sequence[Any] | None) -> NDArray[np.float32]:
+        """The rows' targets: places in ``labels``, or the numbers themselves where ``labels`` is None.
+
+        Raises
+        ------
+        DataError
+            For labels that were not agreed on, and for numbers that are missing, infinite, or none at all.
+        """
+        key = list(labels) if labels is not None else None
+        if self._targets is None or self._targets[0] != key:
+            numbers = numbers_of(self.table, self.open_above) if key is None else places_of(self.table, key)
+            self._targets = key, numbers
+        return self._targets[1]
+
+    def weigh(self, factors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """Multiply the sample weights by a factor for each of the table's silos.
+
+        Raises
+        ------
+        DataError
+            If a product is too large for float32.
+        """
+        weight = self.table.weight
+        if (factors == 1).all():
+            self._weights = weight
+        else:
+            each = np.repeat(factors, rows)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+                self._weights = each if weight is None else weight * each
+            if not np.isfinite(self._weights).all():
+                silo = self.table.silo_of(int(np.argmax(~np.isfinite(self._weights))))
+                raise DataError(f"silo {silo!r}: sample_weight times the silo's own is too large for float32.")
+
+    def multiply_weights(self, factors: NDArray[np.float32]) -> None:
+        """Multiply the rows' weights by a factor for each row, above 0.
+
+        Raises
+        ------
+        DataError
+            If a product is too large for float32, or too small.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            weights = factors if self._weights is None else self._weights * factors
+        lost = (weights == 0) & (True if self._weights is None else self._weights > 0)
+        wrong = lost | ~np.isfinite(weights)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            what = "small" if lost[row] else "large"
+            raise DataError(
+                f"silo {self.table.silo_of(row)!r}: sample_weight times class_weight is too {what} for float32."
+            )
+        self._weights = weights
+
+    def weights(self) -> NDArray[np.float32] | None:
+        """The rows' weights, the silo's own factor included; None where every row weighs 1."""
+        return self._weights
+
+    def counts(self) -> NDArray[np.int64] | None:
+        """What each row counts, int64 (rows,), as integers; None where every row counts 1."""
+        if self.counting is None:
+            return None
+        weight = self._weights
+        return self.counting.counts(np.ones(self.table.n_rows, np.float32) if weight is None else weight)
+
+    def mass(self, place: int) -> int:
+        """What the rows of one of the table's silos count together."""
+        start, stop = (int(own) for own in self.table.starts[place : place + 2])
+        if self.counting is None or start == stop:
+            return stop - start
+        weight = np.ones(stop - start, np.float32) if self._weights is None else self._weights[start:stop]
+        return self.counting.mass(weight)
+
+    def schema(self, labels: Labels) -> Schema:
+        """What this silo says of its columns, and of its class labels where they are asked for."""
+        own = self.read[0].schema  # rows that a run held out are this silo's, too
+        if self._one_owner and own.categories:
+            own = disclosed(own, [self.read[0], *self.read[1]])
+        if labels and own.labels is not None:
+            return own
+        present = own.labels
+        if labels and self.read[0].y.ndim == 1:
+            present = labels_of(self.read[0])
+        elif labels == "by column":  # else several columns are labels of 0 and 1, which are numbers
+            present = labels_of_columns(self.read[0])
+        return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
+
+    # -- the protocol ---------------------------------------------------------------------------------------
+
+    def learn(self, run: bytes, since: int, facts: Sequence[Fact | bytes]) -> None:
+        """Take in the facts of a run from number ``since`` on; those already known are passed over."""
+        if run != self.run:
+            self.forget()
+            self.run = run
+        for fact in facts[self.version - since :]:
+            (decode(fact, Fact) if isinstance(fact, bytes) else fact).apply(self)
+            self.version += 1
+
+    def forget(self) -> None:
+        """Lose all memory of the run, as a restart does."""
+        self.run, self.version, self.state, self._targets = b"", 0, None, None
+        if self._absent_is_zero:
+            self.take_absent_as(zero=False)
+        if self.table is not self.read[0]:
+            self.table, self.held_out = self.read[0], list(self.read[1])
+            self._find_ranges()
+        self._weights, self.counting, self.inherited, self.open_above = self.table.weight, None, None, False
+
+    def answer(self, message: bytes) -> bytes:
+        """Answer one request; the same request gets the same answer however often it comes, and from many threads.
+
+        Raises
+        ------
+        ProtocolError
+            For bytes that are no request, as there is nobody to reply to; all else is answered, refusals included.
+        """
+        request = Request.decode(message)
+        with self._turns:
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> bytes:
+        try:
+            known = self.version if request.run == self.run else 0
+            if request.since > known:
+                return reply(request, What.BEHIND, known.to_bytes(4, "little"))
+            self.learn(request.run, request.since, request.facts)
+            size = sum(query.size() for query in request.queries)
+            if size > self.most_integers:
+                raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
+            vectors = [query.ask(self) for query in request.queries]
+            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.rows))
+        except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
+            if not isinstance(error, FedTreesError):
+                self.forget()  # who knows how far it got: the facts will be heard again
+            return self._refuse(request, error)
+
+    def __repr__(self) -> str:
+        rows, features = self.read[0].n_rows, self.read[0].n_features
+        sets = f", {len(self.read[1])} evaluation sets" if self.read[1] else ""
+        return f"Silo({self.name!r}, {rows} rows, {features} features{sets})"
+
+    def _refuse(self, request: Request, error: Exception) -> bytes:
+        kind, text = type(error).__name__, str(error)
+        if not isinstance(error, FedTreesError):
+            asked = "+".join(query.kind for query in request.queries)
+            _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
+            kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
+        return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
+
+
+def read_held_out(
+    own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
+) -> Table:
+    """Read one silo's evaluation set, of the same columns as what it trains on, and with queries where that has them.
+
+    Raises
+    ------
+    SchemaError, DataError, ParameterError
+        Naming the silo and the set.
+    """
+    where = f"silo {name!r}, eval_set {place}: "
+    X, y, sample_weight, base_margin, qid = apart(own, where)
+    values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
+    target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
+    refuse_ids_missing(queries, trained_on, len(values), where)
+    weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
+    margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
+    target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
+    starts = np.array([0, len(values)], np.int64)
+    return Table(own_schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
+
+
+def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
+    """An evaluation set's X, y, sample weights, base margins and query ids; the last three may be left out.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 5:
+        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight); eval_set is a list of those: [(X, y)].")
+    X, y, sample_weight, base_margin, qid = [*own, None, None, None][:5]
+    return X, y, sample_weight, base_margin, qid
