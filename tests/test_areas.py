@@ -86,6 +86,21 @@ scores = st.one_of(
 )
 
 
+@pytest.mark.parametrize("curves", [1, 2, 3])
+def test_scores_are_foreseen_of_one_margin_a_row_alone(curves: int) -> None:
+    """Of several classes, what is ranked are probabilities, which no leaf's value is added to."""
+    start, steps = Frequencies(np.float32([0.3]), np.ones(1)), [[Frequencies(np.float32([1, 2]), np.full(2, 0.5))]]
+    question = ColumnScores(0, 1, ["auc"], 9, 0)
+    evaluation = Evaluation(["set"], ["auc"], [question], curves, [None], [None], start)
+    likely = keys_of(np.float32([0.3]) + np.float32([1, 2]))
+    for moved in (steps, None):
+        (found,) = evaluation._edges(moved)
+        foreseen = [] if moved is None or curves > 1 else [*likely, *likely + 1]
+        wanted = np.union1d(np.arange(1 << 12, dtype=np.int64) << 20, np.array(foreseen, np.int64)).tolist()
+        assert [edges.tolist() for edges in found] == [wanted] * curves
+        assert (evaluation.foreseen[0] is None) == (not foreseen)
+
+
 @given(st.lists(st.tuples(scores, st.booleans(), st.integers(0, 9)), max_size=40), st.lists(st.integers(1, KEYS - 1)))
 def test_a_histogram_is_the_naive_one_whatever_the_parts(given: list[Any], more: list[int]) -> None:
     score = np.array([row[0] for row in given], np.float32)

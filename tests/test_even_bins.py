@@ -43,6 +43,20 @@ def test_of_two_cuts_equally_near_the_lower_one_is_taken(counts: list[int], lowe
     assert masses_of(counts, 2) == lower
 
 
+@pytest.mark.parametrize(
+    ("counts", "most", "masses"),
+    [
+        ([50, 1, 50, 1, 50], 4, [50, 1, 51, 50]),  # as light on either side: the lower
+        ([50, 1, 51, 1, 50], 4, [50, 1, 51, 51]),
+        ([50, 1, 51, 1, 52], 4, [50, 1, 52, 52]),
+        ([1, 50, 2, 50], 3, [51, 2, 50]),  # nothing lies below
+        ([50, 2, 50, 1], 3, [50, 2, 51]),  # nor above
+    ],
+)
+def test_what_has_no_bin_joins_the_lighter_neighbour(counts: list[int], most: int, masses: list[int]) -> None:
+    assert masses_of(counts, most) == masses
+
+
 @pytest.mark.parametrize("place", [0, 3, 6])
 def test_a_value_that_many_rows_share_takes_one_bin_and_no_room_of_others(place: int) -> None:
     counts = [1] * 6

@@ -143,6 +143,15 @@ def test_ids_of_any_whole_type_are_the_same_bits() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "ids", [[MOST + 1, 0], [-MOST - 2, 0], [2**64, 1], [3**63, 1], [None, 1], [True, 2], [1.5, "a"]]
+)
+def test_ids_that_no_word_holds_are_refused(ids: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"^silo 'a': row_id holds object; give whole numbers or texts, one a row"):
+        read_row_ids(np.array(ids, object), 2, "silo 'a': ")
+    assert read_row_ids(np.array([-MOST - 1, 1], object), 2).tolist() == [MOST + 1, 1]
+
+
 def test_texts_are_the_same_ids_however_long_the_others_are() -> None:
     short, long = read_row_ids(["a", "b", ""], 3), read_row_ids(["a", "b", "", "x" * 40], 4)
     assert short.tolist() == long[:3].tolist() and len(set(long.tolist())) == 4

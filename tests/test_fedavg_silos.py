@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, Silo
+from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, ProtocolError, Silo
 from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.class_weights import weigh_classes_alone
+from fedtrees.neural.compression import Exact, Grid
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
-from fedtrees.neural.methods import QFedAvg
+from fedtrees.neural.methods import FedAvg, QFedAvg
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
+from fedtrees.neural.scores import NetworkScores
 from fedtrees.neural.training import StartTraining, WeightUnit
+from fedtrees.neural.update import LocalUpdate
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -82,3 +85,45 @@ def test_classes_that_no_row_has_do_not_count_among_those_that_are_balanced(weig
         factor = compute_sample_weight("balanced", often)[np.cumsum(weight.astype(int)) - 1]
         np.testing.assert_allclose(silo.weights(), weight * factor, rtol=1e-6)
     assert math.isclose(silo.weights()[:15].sum(), silo.weights()[15:].sum(), rel_tol=1e-6)
+
+
+def question(kind: str, n: int, length: int = 4) -> Any:
+    """Of a network of so many parameters."""
+    params = np.zeros(n, np.float32)
+    if kind == "losses":
+        return LargestLoss(1, params)
+    if kind == "scores":
+        return NetworkScores(0, 1, ["rmse"], 60, 0, params=params)
+    return LocalUpdate(1, params, params[:0], FedAvg(), Work(1, None, 0.1), Grid(20, 10), length, 0, 60, Exact())
+
+
+@pytest.mark.parametrize("kind", ["losses", "scores", "update"])
+def test_questions_of_another_network_or_before_there_is_one_are_refused(kind: str) -> None:
+    silo = Silo("a", X, Y, n_jobs=1, eval_set=[(X, Y)])
+    with pytest.raises(ProtocolError, match="before training began"):
+        question(kind, 4).ask(silo)
+    with pytest.raises(ProtocolError, match="silos were to be weighed before training began"):
+        WeightUnit(60.0, 0).apply(silo)
+    StartTraining(Perceptron([3, 1], "reg:squarederror"), None, 0, np.zeros(4), np.ones(4)).apply(silo)
+    if kind != "scores":
+        with pytest.raises(ProtocolError, match="an update was asked for before silos were weighed"):
+            question(kind, 4).ask(silo)
+    WeightUnit(60.0, 0).apply(silo)
+    assert question(kind, 4).ask(silo).any()
+    for n in (0, 3, 5, 8):
+        with pytest.raises(ProtocolError, match=r"or of another model|are not those of the model, 4"):
+            question(kind, n).ask(silo)
+    for length in (3, 5) if kind == "update" else ():
+        with pytest.raises(ProtocolError, match="are not those of the model, 4"):
+            question(kind, 4, length).ask(silo)
+
+
+@pytest.mark.parametrize(("mean", "deviation", "fine"), [(2, 2, False), (4, 3, False), (3, 4, False), (4, 4, True)])
+def test_scales_of_other_columns_are_refused(mean: int, deviation: int, fine: bool) -> None:
+    fact = StartTraining(Perceptron([3, 1], "reg:squarederror"), None, 0, np.zeros(mean), np.ones(deviation))
+    silo = Silo("a", X, Y, n_jobs=1)
+    if fine:
+        fact.apply(silo)
+    else:
+        with pytest.raises(ProtocolError, match=rf"^scales of {mean} columns, and there are 3 features"):
+            fact.apply(silo)

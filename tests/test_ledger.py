@@ -187,6 +187,20 @@ def test_schemas_count_by_what_each_silo_has(kind: str, owners: bool) -> None:
     assert fused.per_round().loc[0, ["kind", "bytes_down", "integers"]].tolist() == ["Schema", 0, 0]
 
 
+@pytest.mark.parametrize("n", [2, 15, 16, 17, 31, 32, 33, 255, 256, 65_535, 65_536])
+def test_labels_of_any_number_count_as_they_are_written(n: int) -> None:
+    """Of a list, msgpack writes how long it is in 1, 3 or 5 bytes."""
+    y = np.concatenate([np.arange(n), [0, 1, 1]])
+    sizes = [
+        LocalFederation.from_table(
+            np.zeros((n + 3, 1), np.float32), y, silos=np.arange(n + 3) >= n, mode=mode
+        ).schema_sizes(labels=True)
+        for mode in ("fused", "faithful")
+    ]
+    fused, faithful = (own.each().tolist() if isinstance(own, Grouped) else own for own in sizes)
+    assert fused == faithful
+
+
 def test_names_of_categories_and_columns_count() -> None:
     def bytes_up(column: str, ward: str) -> int:
         X = pd.DataFrame({column: [1.0, 2.0], "ward": pd.Categorical([ward, "b"])})

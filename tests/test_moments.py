@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from fedtrees import LocalFederation, PlainChannel, ProtocolError, Silo
-from fedtrees.queries.long_sums import LOWEST, bound_of_long_sums, long_sums, restore_long
+from fedtrees.queries.long_sums import DIGIT_BITS, LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 from fedtrees.queries.moments import PowerSums, learn_moments
 
 SEEDS = st.integers(0, 2**32)
@@ -108,6 +108,14 @@ def test_long_sums_are_exact_and_add_up(values: list[float], scale: int, cut: in
         assert restore_long(total) * Fraction(2) ** LOWEST == wanted
     assert (long_sums(array[:cut]) + long_sums(array[cut:])).tolist() == total.tolist()
     assert np.abs(total).max() <= bound_of_long_sums(len(values))
+
+
+def test_long_sums_reach_as_far_as_any_square_times_a_weight() -> None:
+    largest, smallest = np.ldexp([1 - 2.0**-48, 1], [390, 3 * -149])  # the square of float32's least, times itself
+    total = long_sums(np.array([largest, smallest, -largest, largest]))
+    assert restore_long(total) * Fraction(2) ** LOWEST == Fraction(largest) + Fraction(smallest)
+    assert len(total) == N_DIGITS and Fraction(2) ** (LOWEST + DIGIT_BITS * N_DIGITS) == 2**392
+    assert largest > 4 * float(np.finfo(np.float32).max) ** 3
 
 
 def test_questions_of_other_columns_are_refused() -> None:

@@ -18,6 +18,8 @@ from xgboost_twin import same_trees
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS, distribution, erf
+from fedtrees.queries.metric import Rows
+from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.survival_kernels import aft_row
 
@@ -157,6 +159,24 @@ def test_the_documented_example(tmp_path: Any) -> None:
     assert float(said["aft_loss_param"]["aft_loss_distribution_scale"]) == pytest.approx(1.2)
     again = FedGBTRegressor().load_model(tmp_path / "model.json")
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("kind", sorted(NOISE))
+def test_times_that_are_as_good_as_impossible_cost_what_they_do_in_xgboost(kind: str) -> None:
+    """Of no likelihood is less than 1e-12 made, whose logarithm is -27.6."""
+    bounds = np.float32([[1, 1], [1, np.inf], [0, 1], [1, 2], [1, 1.0001]])
+    params = {"aft_loss_distribution": kind, "aft_loss_distribution_scale": 0.5}
+    metric, costs = metric_named("aft-nloglik", AFT), []
+    for margin in (-14.0, -3.5, -1.0, 0.0, 1.0, 1.7, 3.5, 14.0):
+        for low, high in bounds:
+            matrix = xgboost.DMatrix(np.zeros((1, 1)), base_margin=[margin])
+            matrix.set_float_info("label_lower_bound", [low])
+            matrix.set_float_info("label_upper_bound", [high])
+            rows = Rows(AFT, np.float32([[margin]]), np.float32([[low, high]]), None, 0, params)
+            costs.append(metric.read(metric.ask(rows)))
+            booster = xgboost.Booster({"objective": AFT, "eval_metric": "aft-nloglik", **params}, [matrix])
+            assert costs[-1] == pytest.approx(float(booster.eval(matrix).split(":")[-1]), rel=1e-4, abs=1e-6)
+    assert max(costs) == pytest.approx(-np.log(1e-12), rel=1e-6) and costs.count(max(costs)) >= 5
 
 
 @pytest.mark.parametrize("kind", ["normal", "logistic", "extreme"])

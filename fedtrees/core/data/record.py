@@ -82,12 +82,12 @@ def _encode_other(value: object) -> object:
 
 
 def _decode_other(wanted: Any, value: Any) -> object:
-    if get_origin(wanted) is np.ndarray or wanted is np.ndarray:
+    if get_origin(wanted) is np.ndarray:
         code, shape, data = value
         if code not in _DTYPES:
             raise ValueError(f"an array of {code!r}")
         array = np.frombuffer(data, np.dtype(code)).reshape(shape)
-        element = get_args(get_args(wanted)[1])[0] if get_args(wanted) else np.generic
+        (element,) = get_args(get_args(wanted)[1])
         if not issubclass(array.dtype.type, element):
             raise ValueError(f"an array of {array.dtype} where {element.__name__} was expected")
         return array
