@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -32,6 +33,13 @@ def test_the_module_runs() -> None:
     words = [sys.executable, "-m", "fedtrees", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.startswith("fedtrees "), done.stderr
+
+
+def test_the_module_runs_nothing_where_it_is_only_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tools that list a package's modules do."""
+    monkeypatch.setattr(sys, "argv", ["fedtrees", "--version"])
+    monkeypatch.delitem(sys.modules, "fedtrees.__main__", raising=False)
+    assert importlib.import_module("fedtrees.__main__").main is main
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

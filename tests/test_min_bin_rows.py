@@ -109,6 +109,17 @@ def test_cuts_do_not_depend_on_the_partition(X: NDArray[np.float32], least: int,
         assert getattr(pooled, name).tobytes() == getattr(parted, name).tobytes()
 
 
+@pytest.mark.parametrize(
+    ("rows", "least", "bins"),
+    [(2, 2, 1), (3, 2, 1), (4, 2, 2), (5, 2, 2), (9, 5, 1), (10, 5, 2), (11, 5, 2), (14, 5, 2), (2, 1, 2)],
+)
+def test_rows_of_two_bins_are_told_apart_and_one_fewer_are_not(rows: int, least: int, bins: int) -> None:
+    X = np.sort(np.arange(rows) % 2 + np.float32(1))[:, None].astype(np.float32)
+    cuts, channel = cuts_over(X, least)
+    assert rows_by_bin(X, cuts)[0].tolist() == ([rows] if bins == 1 else [rows - rows // 2, rows // 2])
+    assert (len(channel.heard) > 0) == (bins == 2)
+
+
 def test_bins_of_continuous_values_are_not_much_larger_than_asked() -> None:
     X = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
     for rows in rows_by_bin(X, cuts_over(X, 10)[0]):

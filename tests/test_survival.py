@@ -17,6 +17,7 @@ from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
+from fedtrees.core.data.target import numbers_of
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS, distribution, erf
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
@@ -159,6 +160,19 @@ def test_the_documented_example(tmp_path: Any) -> None:
     assert float(said["aft_loss_param"]["aft_loss_distribution_scale"]) == pytest.approx(1.2)
     again = FedGBTRegressor().load_model(tmp_path / "model.json")
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 2), slice(2, 3), slice(0, 2), slice(0, 3)], ids=str)
+def test_bounds_are_read_alike_whoever_holds_them(rows: slice) -> None:
+    """Of a silo of none but unknown lower bounds, too."""
+    given, read = np.array([[-np.inf, 2], [-np.inf, np.inf], [1, np.inf]]), [[0, 2], [0, np.inf], [1, np.inf]]
+    silo = Silo("a", np.zeros((3, 1))[rows], given[rows])
+    assert numbers_of(silo.table, open_above=True).tolist() == read[rows]
+    for place, wrong in ((0, np.inf), (0, np.nan), (1, -np.inf), (1, np.nan)):
+        odd = given[rows].copy()
+        odd[-1, place] = wrong
+        with pytest.raises(DataError, match=rf"^silo 'a': y, row {len(odd) - 1}: NaN, infinity or None"):
+            numbers_of(Silo("a", np.zeros((3, 1))[rows], odd).table, open_above=True)
 
 
 @pytest.mark.parametrize("kind", sorted(NOISE))

@@ -227,7 +227,7 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
             raise DataError(f"silo {table.names[0]!r}: y is not numbers: {error}.") from error
         infinite = np.isinf(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
         _refuse(table, np.isinf(targets) & ~infinite, "too large for float32; scale the target")
-        if open_above and targets.ndim == 2 and (targets[:, 0] == -np.inf).any():
+        if open_above and targets.ndim == 2:
             # XGBoost takes a lower bound of minus infinity, and any below 0, for one of 0
             targets = np.where(targets == -np.inf, np.float32(0), targets)
         return np.asfortranarray(targets)
