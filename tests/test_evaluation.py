@@ -239,6 +239,25 @@ def test_a_function_of_several_classes_gets_probabilities() -> None:
     assert set(seen) == {(len(y), 4)}
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_function_gets_what_is_predicted_of_quantiles_and_of_targets(targets: int) -> None:
+    """All quantiles of a row at once; targets as rows of their own."""
+    seen: list[Any] = []
+
+    def off(y: Any, p: Any) -> Any:
+        seen[:] = [y, p]
+        return abs(y - (p if p.ndim == 1 else p[:, 0]))
+
+    y = X[:, 1] if targets == 1 else X[:, 1:3]
+    params: dict[str, Any] = {"objective": "reg:quantileerror", "quantile_alpha": [0.2, 0.8]} if targets == 1 else {}
+    fitted = FedGBTRegressor(2, max_depth=2, eval_metric=off, n_jobs=1, **params).fit(X, y, eval_set=[(X, y)])
+    predicted = fitted.predict(X)
+    assert predicted.shape == (len(X), 2)
+    wanted = (y, predicted) if targets == 1 else (y.T.ravel(), predicted.T.ravel())
+    for found, right in zip(seen, wanted, strict=True):
+        np.testing.assert_array_equal(found, right.astype(np.float32))
+
+
 def test_a_function_that_averages_by_itself_is_refused() -> None:
     with pytest.raises(
         ParameterError, match=r"mean_absolute_error gave one number for .* return a number for each row"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 import twins
@@ -15,6 +16,7 @@ from twins import Node
 
 from fedtrees.core.data.table import Schema, Table
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
@@ -96,6 +98,15 @@ def test_ranks_are_counted_as_the_twin_does(X: NDArray[np.float32], seed: int, n
     silo, rows = silo_of(X, n_silos, rng, n_jobs)
     query = Ranks(len(X), first, low.astype(np.uint32), width.astype(np.uint8), child.astype(np.uint8))
     assert query.ask(silo).tolist() == twins.count_ranks(X[rows], intervals)
+    weight = rng.integers(1, 5, len(X)).astype(np.float32)  # of rows as they stand in the silos
+    CountWeights(2, whole=True).apply(silo)
+    silo.multiply_weights(weight)
+    by_rows = msgspec.structs.replace(query, weighted=False)
+    assert by_rows.ask(silo).tolist() == twins.count_ranks(X[rows], intervals)
+    of_row = np.empty(len(X), np.int64)
+    of_row[slice(None) if silo.table.order is None else silo.table.order] = weight
+    often = np.repeat(np.array(rows, np.int64), of_row[rows] if rows else [])
+    assert query.ask(silo).tolist() == twins.count_ranks(X[often], intervals)
 
 
 @examples(50)

@@ -37,6 +37,10 @@ REFUSED = {
     "ams": "counts the first rows of all silos together",
     "tweedie-nloglik": "name the power after an @, as in 'tweedie-nloglik@1.5'",
     "tweedie-nloglik@2": "lies between 1 and 2",
+    "tweedie-nloglik@1": "lies between 1 and 2",
+    "tweedie-nloglik@0.5": "lies between 1 and 2",
+    "tweedie-nloglik@nan": "lies between 1 and 2",
+    "error@inf": "lies between -inf and inf",
     "error@half": "what follows the @ is a number",
     "ndcg@0": "what follows the @ is a number of ranks, from 1",
     "expectile": "is not known",  # of a later XGBoost

@@ -54,7 +54,12 @@ def test_log_is_right_to_the_last_places(x: float) -> None:
 
 @given(st.floats(-700, 700))
 def test_exp_is_right_to_the_last_places(x: float) -> None:
-    assert elementary.exp(x) == pytest.approx(math.exp(x), rel=5e-16)
+    assert elementary.exp(x) == pytest.approx(math.exp(x), rel=5e-16, abs=0)
+
+
+@pytest.mark.parametrize("x", [-700.0, -699.5, -300.0, -70.5, -1e-300, 0.0, 1e-300, 70.5, 300.0, 699.5, 700.0])
+def test_exp_is_right_far_out(x: float) -> None:
+    assert elementary.exp(x) == pytest.approx(math.exp(x), rel=5e-16, abs=0)
 
 
 def test_exp_is_clipped_at_700() -> None:

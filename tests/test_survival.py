@@ -75,6 +75,21 @@ def test_distributions_are_scipy_s_and_their_derivatives_are_slopes(kind: str) -
 
 
 @pytest.mark.parametrize("kind", NOISE)
+def test_distributions_are_scipy_s_far_out(kind: str) -> None:
+    """Also where hardly anything lies: densities by their own size, and nothing above 1."""
+    z = np.concatenate([np.linspace(-37, -6, 50), np.linspace(3, 37, 50)])
+    if kind != "normal":
+        z = np.concatenate([z, [-600.0, -310.0, -290.0, 290.0, 299.0]])
+    below, density, *_ = np.array([distribution(DISTRIBUTIONS[kind], own) for own in z]).T
+    np.testing.assert_allclose(below, NOISE[kind].cdf(z), rtol=1e-9, atol=3e-16)
+    np.testing.assert_allclose(density, NOISE[kind].pdf(z), rtol=1e-9, atol=1e-290)
+    assert (below <= 1).all() and (below >= 0).all()
+    for far in (301.0, 1e4, np.inf):
+        assert distribution(DISTRIBUTIONS[kind], far)[:2] == pytest.approx((1, 0), rel=0, abs=1e-300)
+        assert distribution(DISTRIBUTIONS[kind], -far)[0] == pytest.approx(0, abs=1e-130)
+
+
+@pytest.mark.parametrize("kind", NOISE)
 @pytest.mark.parametrize("bounds", [(2.0, 2.0), (2.0, np.inf), (0.0, 2.0), (1.5, 4.0)])
 @pytest.mark.parametrize("scale", [0.7, 1.0, 2.0])
 def test_gradients_and_hessians_are_the_slopes_of_the_loss(kind: str, bounds: Any, scale: float) -> None:
