@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedtrees.errors import ParameterError
-from fedtrees.export.xgboost import accumulate, storable_base_margin, to_booster
+from fedtrees.export.xgboost import _node_columns, accumulate, storable_base_margin, to_booster
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
 ROOT_PARENT = 2**31 - 1
@@ -239,6 +239,8 @@ def test_the_nodes_are_written_as_xgboost_writes_them() -> None:
         "sum_hessian": [5, 3, 2, 2, 1],
     }
     assert {field: ours[field] for field in expected} == expected
+    sent = _node_columns([tree], cuts)  # XGBoost writes a root's parent itself, whatever it read
+    assert {field: sent[field].tolist() for field in expected} == expected
 
 
 @pytest.mark.parametrize("suffix", ["json", "ubj"])

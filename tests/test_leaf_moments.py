@@ -155,6 +155,12 @@ def asked(**others: Any) -> LeafMoments:
     return LeafMoments(**given | root | others)
 
 
+TWO_ROOTS: dict[str, Any] = {
+    "ends": np.int32([1, 2]), "feature": np.int32([-1, -1]), "bin": np.int32([0, 0]),
+    "default_left": np.array([False, False]), "left": np.int32([-1, -1]),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def silo() -> Any:
     """A silo in the middle of a training, whose targets are 0 to 7."""
@@ -176,6 +182,10 @@ def test_the_root_holds_all_rows(silo: Any) -> None:
         {"trees": np.int32([-1])},
         {"trees": np.int32([])},
         {"trees": np.int32([0, 0]), "ends": np.int32([1, 1])},
+        {"trees": np.int32([0, 0]), **TWO_ROOTS},
+        {"trees": np.int32([1, 0]), **TWO_ROOTS},
+        {"trees": np.int32([0, 1]), **TWO_ROOTS},
+        {"trees": np.int32([0]), **TWO_ROOTS},
         {"ends": np.int32([2])},
         {"feature": np.int32([1]), "left": np.int32([1])},
         {"centre": np.ones(1)},
@@ -183,11 +193,14 @@ def test_the_root_holds_all_rows(silo: Any) -> None:
         {"centre": np.zeros(1), "scale": MomentScale(30, 0, 0, 0, (1, 1, 1, 1))},
         {"scale": MomentScale(30, 0, 0, 0, (1, 1))},
         {"scale": MomentScale(30, 0, 0, 0, (1, 1, 0))},
-        {"scale": MomentScale(30, 0, 0, 0, (40, 40, 40))},
+        {"scale": MomentScale(30, 0, 0, 0, (21, 22, 22))},
         {"scale": MomentScale(0, 0, 0, 0, (1, 1, 1))},
         {"scale": MomentScale(39, 0, 0, 0, (1, 1, 1))},
         {"scale": MomentScale(30, 0, 1, 0, (1, 1, 1))},
         {"scale": MomentScale(2, 0, 0, 0, (1, 1, 1))},
+        {"scale": MomentScale(30, 1024, 0, 0, (1, 1, 1))},
+        {"scale": MomentScale(30, 0, -1024, 0, (1, 1, 1))},
+        {"scale": MomentScale(30, 0, 0, 1024, (1, 1, 1))},
         {"scale": MomentScale(30, 2**62, 2**62, 0, (1, 1, 1))},
     ],
     ids=str,

@@ -124,5 +124,7 @@ def test_labels_that_are_none_are_refused_by_name() -> None:
     with pytest.raises(SchemaError, match="silo 'b', unlike silo 'a': y has 1 columns, not 4"):
         LocalFederation(silos)
     empty = [Silo("none", X[:0], []), Silo("b", X, Y)]
+    with pytest.raises(DataError, match="silo 'b': y has 4 columns; a classifier needs one label a row"):
+        FedAvgClassifier().fit_federation(LocalFederation(empty))
     own = FedGBTClassifier(**SMALL).fit_federation(LocalFederation(empty))
     assert own.booster_.save_raw() == FedGBTClassifier(**SMALL).fit(X, Y).booster_.save_raw()
