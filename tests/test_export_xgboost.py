@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedtrees.errors import ParameterError
+from fedtrees.export.objectives import OBJECTIVES as KNOWN
 from fedtrees.export.xgboost import _node_columns, accumulate, storable_base_margin, to_booster
 from fedtrees.trees.tree import LEAF, Cuts, Tree
 
@@ -243,6 +244,19 @@ def test_the_nodes_are_written_as_xgboost_writes_them() -> None:
     assert {field: sent[field].tolist() for field in expected} == expected
 
 
+@pytest.mark.parametrize("objective", sorted(KNOWN))
+def test_what_is_not_given_of_an_objective_is_xgboost_s_default(objective: str, stump: SimpleNamespace) -> None:
+    needed = {"num_class": 3} if objective.startswith("multi:") else {}
+    needed |= {"quantile_alpha": 0.5} if objective == "reg:quantileerror" else {}
+    data = xgboost.DMatrix(np.zeros((2, 1), np.float32), np.float32([0, 1]))
+    theirs = xgboost.Booster({"objective": objective, **needed}, [data])
+    margins = needed.get("num_class", 1)
+    base = storable_base_margin(objective, np.zeros(margins))
+    ours = to_booster([stump.tree] * margins, stump.cuts, objective=objective, base_margin=base, n_classes=3)
+    said = [json.loads(own.save_config())["learner"]["objective"] for own in (ours, theirs)]
+    assert said[0] == said[1]
+
+
 @pytest.mark.parametrize("suffix", ["json", "ubj"])
 @pytest.mark.parametrize(
     ("objective", "estimator", "n_classes"),
@@ -345,7 +359,13 @@ def stump() -> SimpleNamespace:
     ("wrong", "message"),
     [
         ({"objective": "binary:logitic"}, "did you mean 'binary:logistic'"),
-        ({"trees": 0}, "no whole number"),
+        ({"trees": 0}, r"^0 trees are no whole number \(1 or more\) of rounds of 1\."),
+        ({"trees": 5, "parallel": 3}, r"^5 trees are no whole number \(1 or more\) of rounds of 3\."),
+        ({"trees": 3, "parallel": 0}, "^3 trees are no whole number"),
+        (
+            {"objective": "multi:softprob", "n_classes": 2, "base_margin": [0, 0], "trees": 9, "parallel": 3},
+            r"^9 trees are no whole number \(1 or more\) of rounds of 6\.",
+        ),
         (
             {"objective": "multi:softprob", "n_classes": 2, "base_margin": [0, 0], "trees": 3},
             "no whole number",

@@ -237,6 +237,21 @@ def test_a_personal_model_begins_after_the_best_round_and_has_none() -> None:
 # -- networks -----------------------------------------------------------------------------------------------
 
 
+def test_rounds_are_whole_numbers_of_any_type() -> None:
+    model = FedGBTRegressor(4, max_depth=2).fit(X, NUMBERS)
+    matrix = xgboost.DMatrix(X)
+    for first, end in ((0, 1), (1, 3), (3, 4)):
+        expected = model.booster_.predict(matrix, iteration_range=(first, end))
+        for kind in (int, np.int64, np.uint8):
+            rounds = kind(first), kind(end)
+            np.testing.assert_array_equal(model.predict(X, iteration_range=rounds), expected)
+            assert model.apply(X, iteration_range=rounds).shape == (N, end - first)
+    np.testing.assert_array_equal(model.predict(X, iteration_range=(2, 0)), model.predict(X))
+    for wrong in ((1, 1), (0, 5), (-1, 2), (3, 2), (1,), (0, 1, 2)):
+        with pytest.raises(ParameterError, match=r"give \(first, end\) with 0 <= first < end <= 4"):
+            model.predict(X, iteration_range=wrong)
+
+
 def test_rows_beyond_one_piece_are_predicted_too() -> None:
     model = FedAvgRegressor((3,), n_rounds=2, n_jobs=1).fit(X, NUMBERS)
     many = np.resize(X, (8192 + 5, 3))

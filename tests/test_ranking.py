@@ -127,6 +127,22 @@ def test_gradients_are_those_of_the_twin(
         assert np.abs(g).max() <= bound[0] * 2 and h.max() <= bound[1] * 2
 
 
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_queries_of_the_same_rows_draw_pairs_of_their_own(mode: str) -> None:
+    """And each its own whoever else there is: the lots of a query are those of its name."""
+    X, y = np.tile(np.arange(12.0), 8)[:, None], np.tile(np.arange(12) % 3, 8)
+    qid = np.repeat(np.arange(8), 12)
+    gradients = []
+    for own in (slice(None), slice(36, 60)):
+        silo = Silo("a", X[own], y[own], qid=qid[own])
+        federation = LocalFederation([silo], mode=mode)
+        FedGBTRanker(1, lambdarank_pair_method="mean").fit_federation(federation)
+        state = (federation._fused if mode == "fused" else silo).state
+        gradients.append(state.gradients.statistics[0, 0].reshape(-1, 12))
+    assert len(np.unique(gradients[0], axis=0)) == 8
+    np.testing.assert_array_equal(gradients[1], gradients[0][3:5])
+
+
 @examples(20)
 @given(seed=seeds, pairs=st.integers(1, 4))
 def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(seed: int, pairs: int) -> None:

@@ -109,6 +109,25 @@ def test_choices_that_are_ours_are_taken_and_others_say_what_to_do(name: str) ->
                 call(**{name: value})
 
 
+# values that XGBoost has, too, and that mean something else than what fedtrees does
+OTHERS: list[tuple[str, Any]] = [
+    ("booster", "dart"), ("booster", "gblinear"), ("tree_method", "approx"), ("tree_method", "exact"),
+    ("device", "gpu"), ("device", "cuda:0"), ("sampling_method", "gradient_based"),
+    ("multi_strategy", "multi_output_tree"), ("process_type", "update"), ("updater", "prune"), ("refresh_leaf", False),
+    ("refresh_leaf", 0), ("verbosity", 2), ("verbosity", 3), ("validate_parameters", False), ("validate_parameters", 0),
+    ("disable_default_eval_metric", True), ("disable_default_eval_metric", 1), ("seed_per_iteration", True),
+    ("seed_per_iteration", 1), ("use_label_encoder", True), ("use_label_encoder", 1), ("feature_types", ["q"]),
+    ("num_class", 2), ("num_class", 0),
+]  # fmt: skip
+
+
+def test_what_else_xgboost_takes_is_refused() -> None:
+    assert {name for name, _ in OTHERS} == CHOICES.keys()
+    for name, value in OTHERS:
+        with pytest.raises(ParameterError, match=f"^{re.escape(f'{name}={value!r}: ')}"):
+            FedGBTRegressor(**{name: value})
+
+
 REFUSED = {"tree_method": "exact", "device": "cuda", "booster": "dart", "multi_strategy": "multi_output_tree"}
 
 
