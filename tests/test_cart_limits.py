@@ -77,6 +77,19 @@ def test_rows_are_counted_and_weights_are_weighed(given: dict[str, Any], weights
     assert leaves >= 1
 
 
+@pytest.mark.parametrize("given", [{"min_samples_leaf": 8}, {"min_samples_split": 9}], ids=str)
+@pytest.mark.parametrize("kind", [FedTreeClassifier, FedTreeRegressor])
+def test_nodes_too_small_to_split_are_not_asked_for(kind: Any, given: dict[str, Any]) -> None:
+    """Two children of eight rows each: the silos are asked no more than of one level."""
+    kinds = []
+    for limits in ({"max_depth": 1}, {"max_depth": 5}):
+        model = kind(**limits, **given).fit(X, np.repeat([0, 1], 8))
+        assert model.get_n_leaves() == 2
+        mixed = kind(**limits, **given).fit(X, np.where(np.arange(16) % 8 == 3, 1, np.repeat([0, 1], 8)))
+        kinds.append(mixed.ledger_.per_round()["kind"].tolist())
+    assert kinds[0] == kinds[1]
+
+
 @pytest.mark.parametrize("given", [{"min_weight_fraction_leaf": 0.25}, {"min_weight_fraction_leaf": 0.5}], ids=str)
 def test_weights_of_rows_are_part_of_the_fraction(given: dict[str, Any]) -> None:
     weight = np.repeat([8.0, 1.0, 1.0, 1.0], [2, 2, 4, 8])

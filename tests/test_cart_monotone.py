@@ -58,7 +58,10 @@ def falls(model: Any, place: int, direction: int) -> float:
 @given(
     seed=st.integers(0, 2**16), classifies=st.booleans(), missing=st.sampled_from([0.0, 0.1]),
     directions=st.tuples(*[st.sampled_from([-1, 0, 1])] * 3).filter(any),
-    limits=st.sampled_from([{"max_depth": 5}, {"max_leaf_nodes": 12}, {"max_depth": 4, "ccp_alpha": 0.01}]),
+    limits=st.sampled_from([
+        {"max_depth": 5}, {"max_leaf_nodes": 12}, {"max_depth": 4, "ccp_alpha": 0.01},
+        {"max_depth": 5, "min_impurity_decrease": 0.01}, {"max_leaf_nodes": 9, "min_impurity_decrease": 0.02},
+    ]),
 )  # fmt: skip
 def test_trees_are_scikit_learns(
     seed: int, classifies: bool, missing: float, directions: Any, limits: dict[str, Any]

@@ -123,6 +123,22 @@ def test_a_wrong_parameter_is_named_before_anything_is_read(given: dict[str, Any
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("criterion", ["absolute_error", "friedman_mse", "squared_error", "poisson", "gini", "entropy"])
+def test_criteria_are_those_of_the_kind(criterion: str) -> None:
+    """Why there is none is said of numbers; trees of classes name theirs, and the other way round."""
+    known = {FedTreeClassifier: ("entropy", "gini", "log_loss"), FedTreeRegressor: ("poisson", "squared_error")}
+    for kind, names in known.items():
+        y = LABELS if kind is FedTreeClassifier else np.abs(NUMBERS)
+        if criterion in names:
+            assert kind(criterion=criterion, max_depth=1).fit(X, y).model_.criterion == criterion
+            continue
+        listed = f"Known: {', '.join(map(repr, names))}"
+        reasons = {"absolute_error": "a median follows from rows", "friedman_mse": "scikit-learn has deprecated it"}
+        expected = reasons.get(criterion, listed) if kind is FedTreeRegressor else listed
+        with pytest.raises(ParameterError, match=f"^criterion='{criterion}'.*{expected}"):
+            kind(criterion=criterion).fit(X, y)
+
+
 def test_other_wrong_calls() -> None:
     with pytest.raises(ParameterError, match="no tree leaves a row out"):
         FedForestClassifier(bootstrap=False, oob_score=True).fit(X, LABELS)

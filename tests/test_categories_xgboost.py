@@ -62,6 +62,16 @@ def test_trees_are_those_of_xgboost_node_for_node(params: dict[str, Any], missin
     np.testing.assert_allclose(ours.predict(other), theirs.predict(other), atol=1e-4)
 
 
+def test_splits_by_category_have_no_threshold() -> None:
+    asked = 0
+    for tree in trees_of(MODEL.booster_):
+        by_category = np.array(tree["split_type"]) == 1
+        assert np.flatnonzero(by_category).tolist() == tree["categories_nodes"]
+        assert not np.array(tree["split_conditions"])[by_category].any()
+        asked += by_category.sum()
+    assert asked > 4
+
+
 def test_categories_are_written_as_xgboost_writes_them() -> None:
     theirs = xgboost.XGBRegressor(n_estimators=1, enable_categorical=True).fit(X, Y).get_booster()
     own, other = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from fedtrees import (
     FedTreeRegressor,
     ParameterError,
 )
+from fedtrees.export.sklearn import to_decision_tree
+from fedtrees.export.xgboost import to_booster
+from fedtrees.trees.tree import Cuts, Tree
 
 MODELS: list[Any] = [
     FedTreeClassifier(max_depth=5),
@@ -76,6 +80,45 @@ def test_numbers_at_the_end_of_float32_are_told_from_the_missing(flipped: bool) 
         model = FedTreeClassifier().fit(rows[:, :width], y)
         said = model.to_booster().inplace_predict(rows[:, :width])
         assert said.tolist() == model.predict_proba(rows[:, :width])[:, 1].tolist() == y.tolist()
+
+
+def test_a_split_of_the_missing_alone_sends_all_values_right() -> None:
+    """A node below the first bin: whatever there is goes right, the least value of all as well."""
+    cuts = Cuts(np.float32([1, 2]), np.array([0, 2]), np.array([True]))
+    stump = Tree(
+        np.int32([0, -1, -1]), np.int32([-1, 0, 0]), np.array([True, False, False]), np.int32([1, -1, -1]),
+        np.float32([0, 0, 1]), np.float32([1, 0, 0]), np.float32([4, 2, 2]), sums=np.array([[2.0, 2], [2, 0], [0, 2]]),
+    )  # fmt: skip
+    least = np.finfo(np.float32).min
+    rows = np.float32([[np.nan], [least], [-1], [0.5], [1], [1.5], [9]])
+    own = to_decision_tree(stump, cuts, np.array([0, 1]))
+    assert own.predict(rows).tolist() == [0, 1, 1, 1, 1, 1, 1]
+    booster = to_booster([stump], cuts, objective="reg:squarederror", base_margin=[0])
+    assert booster.inplace_predict(rows).tolist() == own.predict(rows).tolist()
+
+
+@pytest.mark.parametrize("estimator", MODELS, ids=repr)
+def test_fitted_trees_have_the_attributes_of_scikit_learns(estimator: Any) -> None:
+    """Columns, classes, outputs and the features that a node asks for; a fit of the same class has the same."""
+    X, y = table(1, 3 if estimator._classifies else 0, 0)
+    model = clone(estimator).set_params(n_jobs=1).fit(X, y).model_
+    trees = getattr(model, "estimators_", [model])
+    for tree in trees[:2]:
+        theirs = clone(tree).fit(X, y)
+        for name in ("n_features_in_", "n_outputs_", "max_features_", "n_classes_"):
+            assert getattr(tree, name, None) == getattr(theirs, name, None), name
+        assert (tree.tree_.n_features, tree.tree_.n_outputs) == (4, 1)
+
+
+def test_pruned_nodes_are_leaves_and_nothing_else() -> None:
+    X, y = table(0, 3, 0.1)
+    booster = FedTreeClassifier(max_depth=5, ccp_alpha=0.01).fit(X, y).to_booster()
+    (written, *_) = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+    leaf = np.array(written["left_children"]) < 0
+    assert 3 < leaf.sum() < len(np.unique(FedTreeClassifier(max_depth=5).fit(X, y).apply(X)))
+    for name in ("loss_changes", "split_indices", "default_left"):
+        assert not np.array(written[name])[leaf].any()
+    assert (np.array(written["loss_changes"])[~leaf] > 0).all()
 
 
 def test_a_tree_that_splits_nothing_is_a_model_too() -> None:

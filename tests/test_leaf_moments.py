@@ -18,7 +18,7 @@ from fedtrees import FedTreeRegressor, LocalFederation
 from fedtrees.core.data.record import decode, encode
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.target_steps import TargetSteps
-from fedtrees.trees import moment_kernels
+from fedtrees.trees import moment_kernels, stalled
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.leaf_moments import LeafMoments
 from fedtrees.trees.moments import MomentPlan, Moments, MomentScale
@@ -144,6 +144,17 @@ def test_steps_of_targets_are_those_of_the_finest(seed: int) -> None:
     query = TargetSteps(20)
     assert query.read(query.ask(silo)) == min(lowest_digit(float(own)) for own in y if own)
     assert query.read(np.zeros(query.size(), np.int64)) is None
+
+
+@examples(100)
+@given(sizes=st.lists(st.integers(1, 9), max_size=12), most=st.integers(1, 20))
+def test_trees_share_messages_as_far_as_they_fit(sizes: list[int], most: int) -> None:
+    batches = stalled._batches(sizes, most)
+    assert [place for first, last in batches for place in range(first, last)] == list(range(len(sizes)))
+    totals = [sum(sizes[first:last]) for first, last in batches]
+    assert all(own <= most or end - first == 1 for own, (first, end) in zip(totals, batches, strict=True))
+    for (_, last), total in zip(batches[:-1], totals, strict=False):
+        assert total + sizes[last] > most  # the next tree did not fit
 
 
 def asked(**others: Any) -> LeafMoments:

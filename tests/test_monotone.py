@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from strategies import CLASSES, Watched, bring_up_to_date, examples, numbers_for
 
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor, LocalFederation, MoreTrees, OwnLeaves, Silo
+from fedtrees.export.ordered import in_order as booster_in_order
 from fedtrees.trees.monotone import in_order
 
 ROWS, SILOS = 400, 3
@@ -188,6 +190,27 @@ def test_functions_as_objectives_keep_to_it() -> None:
 
     model = estimator(asymmetric, enable_categorical=True).fit(frame, y, silos=np.arange(ROWS) % SILOS)
     assert falls(model.booster_, frame) == 0
+
+
+def test_moved_leaves_are_written_as_xgboost_writes_leaves_and_others_stay() -> None:
+    frame, y, _ = problem("reg:absoluteerror")
+    del frame["kind"]
+    booster = estimator("reg:squarederror", monotone_constraints=None).fit(frame, y).booster_
+    trees = [
+        json.loads(own.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+        for own in (booster, booster_in_order(booster, np.int8([1, -1, 0])))
+    ]
+    moved = 0
+    for before, after in zip(*trees, strict=True):
+        names = {name for name in before if before[name] != after[name]}
+        assert names <= {"split_conditions", "base_weights"}
+        leaf = np.array(before["left_children"]) < 0
+        one, other = (np.array(own["split_conditions"]) for own in (before, after))
+        assert (one == other)[~leaf].all() and np.array(after["base_weights"])[leaf].tolist() == other[leaf].tolist()
+        moved += (one != other).sum()
+    assert moved > 10
+    free = np.zeros(3, np.int8)
+    assert booster_in_order(booster, free) is booster
 
 
 # -- the repair itself --------------------------------------------------------------------------------------

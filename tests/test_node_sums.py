@@ -131,10 +131,27 @@ def test_forests_do_not_depend_on_parts_or_threads(monkeypatch: pytest.MonkeyPat
     X, y, silos = table()
     expected = FedForestClassifier(5, n_jobs=2, random_state=0).fit(X, y, silos=silos)
     monkeypatch.setattr(node_sums, "MOST_INTEGERS", most)
+    monkeypatch.setattr(node_growth, "NODES_A_DRAW", 1 + most % 699)
     model = FedForestClassifier(5, n_jobs=n_jobs, random_state=0).fit(X, y, silos=silos)
     assert model.predict_proba(X).tobytes() == expected.predict_proba(X).tobytes()
     assert model.ledger_.bytes_up == expected.ledger_.bytes_up
     assert model.ledger_.bytes_down == expected.ledger_.bytes_down
+
+
+@pytest.mark.parametrize(
+    ("given", "by_node"),
+    [
+        ({"max_features": 3}, True), ({"max_features": 4}, False), ({"max_features": 1}, True),
+        ({"max_features": None}, False), ({"max_features": 1, "max_leaf_nodes": 5}, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_nodes_send_their_own_features_where_that_is_less(given: dict[str, Any], by_node: bool) -> None:
+    """Both siblings are summed then, and else one of all features: half of these, or fewer, are no more."""
+    X, y, silos = table()
+    model = FedForestClassifier(2, max_depth=3, n_jobs=1, **given).fit(X, y, silos=silos)
+    kinds = set(model.ledger_.per_round()["kind"])
+    assert ("NodeHistograms" in kinds, "Histograms" in kinds) == (by_node, not by_node)
 
 
 def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch: pytest.MonkeyPatch) -> None:

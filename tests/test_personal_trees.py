@@ -77,6 +77,19 @@ def test_own_leaves_keep_the_splits() -> None:
     assert one.equals(other)
 
 
+def test_own_leaves_are_of_all_rows_of_the_silo_whatever_rounds_drew() -> None:
+    params: dict[str, Any] = {"learning_rate": 0.5, "reg_lambda": 2.0, "subsample": 0.3, "max_depth": 2}
+    shared = FedGBTRegressor(3, base_score=1.0, **params).fit(X, Y, silos=SILOS)
+    personal = shared.personalize(halves()[0], OwnLeaves())
+    table, y = X[OWN][::2], Y[OWN][::2]
+    margin = np.ones(len(y))
+    for leaf in shared.apply(table).T:  # by definition: each tree fits what those before it left
+        for own in np.unique(leaf):
+            rows = leaf == own
+            margin[rows] += 0.5 * (y[rows] - margin[rows]).sum() / (rows.sum() + 2)
+    np.testing.assert_allclose(personal.predict(table), margin, rtol=1e-4, atol=1e-5)
+
+
 def test_of_classes_and_saved(tmp_path: Any) -> None:
     table, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]

@@ -12,6 +12,7 @@ from strategies import Watched
 from test_objectives import grids_of
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation
+from fedtrees.export.xgboost import storable_base_margin
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.grid import Grid
 from fedtrees.trees.grids import Grids, check_weights
@@ -140,6 +141,18 @@ def test_what_a_loss_adds_to_weights_is_part_of_their_span() -> None:
     check_weights(loss, Weights(1000, (0, 0), 1, span=28), 1000)
     with pytest.raises(Exception, match="sample_weight"):
         check_weights(loss, Weights(1000, (0, 0), 1, span=29), 1000)
+
+
+@pytest.mark.parametrize("share", [0.0, 2e-6, 1e-5, 1e-4, 1e-2, 0.5, 0.99, 1 - 1e-4, 1 - 1e-5, 1.0])
+@pytest.mark.parametrize("objective", ["binary:logistic", "reg:logistic", "binary:logitraw", "multi:softprob"])
+def test_margins_start_from_xgboosts_for_a_class_of_any_share(objective: str, share: float) -> None:
+    classes = {"num_class": 2} if objective == "multi:softprob" else {}
+    data = xgboost.DMatrix(np.zeros((2, 1)), np.float32([0, 1]), weight=np.float32([1 - share, share]))
+    booster = xgboost.train({"objective": objective, "learning_rate": 0, **classes}, data, 1)
+    theirs = booster.predict(data, output_margin=True)[0]
+    sums = np.array([1.0 if objective == "reg:logistic" else 1 - share, share])
+    ours = storable_base_margin(objective, loss_named(objective).intercept(sums))
+    np.testing.assert_allclose(ours, np.atleast_1d(theirs), atol=1e-5 if share < 0.9999 else 0.2)
 
 
 def test_a_constant_prediction_of_a_loss_has_a_least_share() -> None:

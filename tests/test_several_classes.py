@@ -29,6 +29,7 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
+from fedtrees.trees import shared_growth
 
 # -- scikit-learn's trees -------------------------------------------------------------------------------------
 
@@ -171,6 +172,16 @@ def test_any_partition_gives_the_pooled_trees(estimator: Any, weight: Any) -> No
     one, two = (clone(turned).fit(X, Y[:, own], row_id=IDS).predict_proba(X) for own in ([0, 1, 2], [2, 0, 1]))
     if not estimator.get_params().get("max_leaf_nodes"):
         np.testing.assert_allclose(one[2], two[0], atol=1e-9)  # outputs have no order
+
+
+@pytest.mark.parametrize("most", [1, 3000])
+def test_trees_do_not_depend_on_how_many_nodes_are_looked_at_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    estimator = FedTreeClassifier(max_depth=4, n_jobs=1)
+    whole = nodes(clone(estimator).fit(X, Y, row_id=IDS))
+    monkeypatch.setattr(shared_growth, "MOST_INTEGERS", most)
+    assert nodes(clone(estimator).fit(X, Y, row_id=IDS)) == whole
 
 
 def test_bytes_of_schemas_are_those_of_the_silos() -> None:

@@ -202,7 +202,9 @@ def test_silos_refuse_messages_that_make_no_sense() -> None:
     with pytest.raises(ProtocolError, match="classes of 2 outputs were asked for"):
         OutputClassSums(len(X), 2, 4).ask(silo)
     for outputs in (1, 3):
-        with pytest.raises(ProtocolError, match=rf"classes of {outputs} outputs were asked for, and y is of \({len(X)},\)"):
+        with pytest.raises(
+            ProtocolError, match=rf"classes of {outputs} outputs were asked for, and y is of \({len(X)},\)"
+        ):
             OutputClassSums(len(X), outputs, 4).ask(Silo("b", X, Y[:, 0]))
     with pytest.raises(ProtocolError, match="before there are any"):
         TreeFactors(np.ones((2, 3, 4))).apply(silo)

@@ -75,7 +75,14 @@ def test_categories_at_their_ends() -> None:
             with pytest.raises(ProtocolError, match="a category that there is not"):
                 Shape.apart(*given)
     for feature in (1, -2, 2**31 - 1):  # the first that there is not, among features of categories
-        beyond = np.int32([3]), np.int32([feature, -1, -1]), *leaf[1:], cuts, np.zeros(0, np.int32), np.zeros(0, np.int32)
+        beyond = (
+            np.int32([3]),
+            np.int32([feature, -1, -1]),
+            *leaf[1:],
+            cuts,
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int32),
+        )
         if feature < 0:
             assert not Shape.apart(*beyond)[0].categories
         else:

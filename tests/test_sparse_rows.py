@@ -91,6 +91,7 @@ def test_sparse_and_dense_rows_give_the_same_trees_and_predictions(estimator: An
     silos = np.arange(len(y)) % 3
     models = [new(estimator).fit(own, y, silos=silos, row_id=np.arange(len(y))) for own in (rows, dense)]
     assert trees_of(models[0]) == trees_of(models[1])
+    assert models[0]._schema.formats == models[1]._schema.formats
     predictions = {own.tobytes() for model in models for own in (model.predict(rows), model.predict(dense))}
     predictions |= {model.model_.predict(own).tobytes() for model in models for own in (sparse, dense)}
     assert len(predictions) == 1

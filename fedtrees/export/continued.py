@@ -109,7 +109,7 @@ def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
         "iteration_indptr": [0, outputs],
         "gbtree_model_param": {**forest["gbtree_model_param"], "num_trees": str(outputs), "num_parallel_tree": "1"},
     }
-    bare = {**learner, "gradient_booster": {**learner["gradient_booster"], "model": blank}, "attributes": {}}
+    bare = {**learner, "gradient_booster": {**learner["gradient_booster"], "model": blank}}
     booster = _loaded({**model, "learner": bare})
     nothing = np.full((1, int(params["num_feature"])), np.nan, np.float32)
     margin: NDArray[np.float32] = booster.inplace_predict(nothing, predict_type="margin", validate_features=False)
