@@ -109,6 +109,22 @@ def test_classes_that_weigh_and_several_outputs_grow_on_likewise(weight: Any) ->
         assert nodes(own.set_params(n_estimators=5).fit(X, numbers)) == nodes(cold)
 
 
+@pytest.mark.filterwarnings("ignore:class_weight")
+@pytest.mark.parametrize("kind", [FedForestClassifier, FedExtraTreesClassifier])
+def test_trees_balance_the_rows_that_they_drew_whichever_grow_beside_them(kind: Any) -> None:
+    """Of few rows, some trees drew one class as often as the next tree, and others not."""
+    rows, y = X[:18], np.arange(18) % 3
+    model = kind(14, class_weight="balanced_subsample", bootstrap=True, random_state=0, n_jobs=1)
+    together = model.fit(rows, y, row_id=np.arange(18)).estimators_
+    one = clone(model).set_params(warm_start=True)
+    for n in range(1, 15):
+        one.set_params(n_estimators=n).fit(rows, y, row_id=np.arange(18))
+    assert nodes(one) == nodes(together)
+    drawn = np.array([np.bincount(y[own], minlength=3) for own in model.estimators_samples_])
+    same = drawn[1:] == drawn[:-1]
+    assert (same.any(axis=1) & ~same.all(axis=1)).sum() > 3
+
+
 def test_a_federation_grows_on_as_it_would_have_at_once() -> None:
     silos = [Silo(str(k), X[k == SILOS], LABELS[k == SILOS]) for k in range(4)]
     ledgers = []

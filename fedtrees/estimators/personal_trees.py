@@ -60,7 +60,7 @@ class OwnLeaves:
         import xgboost
 
         update = {"process_type": "update", "updater": "refresh", "refresh_leaf": True}
-        same = {name: value for name, value in params.items() if name not in ("tree_method", "subsample")}
+        same = {name: value for name, value in params.items() if name != "tree_method"}
         with xgboost.config_context(verbosity=0):  # it would warn that an updater was named
             return xgboost.train({**same, **update}, matrix, shared.num_boosted_rounds(), xgb_model=shared)
 

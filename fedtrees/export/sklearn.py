@@ -66,7 +66,7 @@ def to_decision_tree(
     """
     kinds = (ExtraTreeClassifier, ExtraTreeRegressor) if random else (DecisionTreeClassifier, DecisionTreeRegressor)
     model = kinds[classes is None](**params)
-    model.n_features_in_, model.n_outputs_, model.max_features_ = cuts.n_features, 1, cuts.n_features
+    model.n_features_in_, model.n_outputs_ = cuts.n_features, 1
     if tree.moments is not None:
         model.n_outputs_ = tree.moments.mean.shape[1]
     n_classes: list[int] | None = None
