@@ -122,6 +122,19 @@ def test_keys_sort_as_scores_do_and_zeros_are_equal() -> None:
     assert keys_of(np.array([-0.0], np.float32)) == keys_of(np.array([0.0], np.float32))
 
 
+@pytest.mark.parametrize("room", [3, 8, 100])
+def test_every_bucket_that_is_refined_is_cut_however_little_doubt_it_bears(room: int) -> None:
+    """Or it would be asked for again, and again."""
+    edges = np.array([0, 10, 12, 1000, 5000, 2**31], np.int64)
+    coarse = ScoreHistogram(edges, np.ones(6, np.int64), np.ones(6, np.int64))
+    which = np.array([False, True, True, True, False, True])
+    doubts = np.array([0, 1e-12, 1e-3, 1e-9, 0, 1.0])
+    finer = finer_edges(coarse, doubts, which, room, None)
+    for low, high in zip(edges[which], coarse.ends[which], strict=True):
+        assert ((finer > low) & (finer < high)).any()
+    assert set(finer) >= set(edges[which]) and len(finer) <= 2 * max(room, 4) + 5
+
+
 def test_finer_edges_are_within_the_buckets_that_they_cut() -> None:
     margin, y = rows(300)
     edges = first_edges(None)

@@ -95,6 +95,14 @@ def test_labels_of_two_silos_that_one_type_holds(one: list[Any], two: list[Any],
                 joined_labels(parts)
 
 
+@pytest.mark.parametrize("most", [2**53, 2**53 + 1, 2**54, -(2**53), -(2**53) - 1, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("other", [[0.5, 1.0], [True, False], [-1, 2], [1.0]], ids=str)
+def test_targets_of_silos_that_are_joined_stay_what_they_are(most: int, other: list[Any]) -> None:
+    silos = [Silo("a", np.zeros((2, 1)), [most, 1]), Silo("b", np.zeros((len(other), 1)), other)]
+    assert [int(own) for own in LocalFederation(silos).table.y[:2]] == [most, 1]
+    assert LocalFederation(silos).table.y[2:].tolist() == other
+
+
 def test_silos_without_rows_have_no_number_of_targets() -> None:
     none, two = Silo("a", np.zeros((0, 1)), []), Silo("b", np.zeros((2, 1)), np.zeros((2, 2)))
     schemas = [(own.name, own.schema(False)) for own in (none, two)]

@@ -92,6 +92,8 @@ def test_noise_grows_in_variance_from_silo_to_silo() -> None:
     variance = [blur[silos == place].var() for place in range(4)]
     np.testing.assert_allclose(variance, 0.64 * np.arange(1, 5) / 4, rtol=0.03)
     assert np.abs(np.corrcoef(blur.T)[np.triu_indices(6, 1)]).max() < 0.03
+    of_silos = np.corrcoef([blur[silos == place].ravel() for place in range(4)])
+    assert np.abs(of_silos[np.triu_indices(4, 1)]).max() < 0.03  # each its own, as rows and features have
 
 
 def test_one_parameter_changes_no_draw_of_another() -> None:

@@ -205,8 +205,9 @@ def test_a_silo_that_forgets_is_as_new() -> None:
         FedGBTRegressor(2, validation_fraction=0.3, split_on_silo=True),
         FedGBTRegressor(2, weighting="equal", sampling=2),
         FedGBTRegressor(2, objective="reg:absoluteerror"),
+        TREES["gbt that goes on"],
     ):
-        estimator.fit_federation(federation)
+        model_of(estimator, federation, estimator is TREES["gbt that goes on"])
         silos[0].forget()
         silos[0].ask_only(None)
         for name, value in vars(silos[0]).items():

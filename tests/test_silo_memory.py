@@ -12,7 +12,7 @@ import pytest
 
 from fedtrees import DataError, FedAvgRegressor, FedGBTRanker, FedGBTRegressor, LocalFederation, ParameterError, Silo
 from fedtrees.core.protocol.channel import Log
-from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
+from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights, count_bits
 from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.core.protocol.message import Request, What, open_reply
 from fedtrees.core.protocol.query import Fact, Query
@@ -151,6 +151,22 @@ def test_weights_that_count_as_rows_are_whole_from_1_to_the_most(weight: float, 
     else:
         with pytest.raises(ProtocolError, match="weights that are not whole, 1 to 16, were said to be"):
             fact.counts(weights)
+
+
+@pytest.mark.parametrize(
+    ("rows", "span", "bits"),
+    [
+        (1000, 0, 16), (1000, 5, 16), (1000, 6, 16), (1000, 7, 17), (1000, 30, 40), (1000, 42, 52), (100, 60, 52),
+        (1 << 20, 60, 41), ((1 << 20) - 1, 60, 42), (0, 60, 52), (1 << 50, 60, 16),
+    ],
+)  # fmt: skip
+def test_grids_keep_ten_digits_of_the_lightest_and_room_for_the_sum(rows: int, span: int, bits: int) -> None:
+    assert count_bits(rows, span) == bits
+    if 16 < bits < 52 and rows == 1000:
+        light = np.float32(1.37 * 2.0**-span)
+        counted = CountWeights(0, whole=False, bits=bits).counts(np.float32([1, light]))[1]
+        assert counted * 2.0**-bits == pytest.approx(float(light), rel=2.0**-10)
+    assert rows << bits < 2**63 or bits == 16
 
 
 @pytest.mark.parametrize(("bits", "fits"), [(15, False), (16, True), (52, True), (53, False)])
