@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from fedtrees import (
+    DataError,
     FedAvgClassifier,
     FedAvgRegressor,
     LocalFederation,
+    ParameterError,
+    Silo,
     UnreliableFederation,
 )
 from fedtrees.core.numeric.rng import stream
@@ -20,7 +23,10 @@ from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.methods import FedNova, QFedAvg
+from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.schedules import Cosine, Exponential, Inverse
+from fedtrees.neural.training import StartTraining, WeightUnit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)).astype(np.float32)
@@ -128,3 +134,59 @@ def test_what_is_rounded_is_the_product_with_the_mass_and_narrow_grids_are_cut_a
     assert top.tolist() == [40, -40, 0, 0]
     np.testing.assert_allclose(memory.enter(1).recall(4), [99, 0, 0.1, 0], rtol=1e-6)
     assert TopK(0.01).entries(150) == 2 and TopK(0.01).entries(3) == 1 and TopK(1.0).entries(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("bits", "share", "units"),
+    [
+        (54, 2.0**-44, 1 << 10), (54, 2.0**-45, None), (54, 1.5 * 2.0**-45, None), (54, 0.0, 0),
+        (44, 2.0**-44, 1), (30, 2.0**-30, 1), (30, 2.0**-32, None), (0, 2.0**-60, 0),
+    ],
+)  # fmt: skip
+def test_a_silo_of_less_than_a_seventeen_trillionth_of_all_weight_is_refused(
+    bits: int, share: float, units: int | None
+) -> None:
+    """Of 54 digits, the lightest keeps ten; of fewer, one unit; and one that weighs nothing is not asked."""
+    weight = None if not bits else np.float32([1, share])
+    silos = [Silo(name, np.zeros((1, 1)), [1.0], n_jobs=1) for name in "ab"]
+    federation = LocalFederation(silos, n_jobs=1)
+    silo = Silo.of_table(federation.table, federation.threads)
+    if weight is not None:
+        silo.weigh(weight, np.array([1, 1]))
+    StartTraining(Perceptron([1, 1], "reg:squarederror"), None, 0, np.zeros(2), np.ones(2)).apply(silo)
+    unit = WeightUnit(1.0, bits)
+    if units is None:
+        with pytest.raises(DataError, match=r"^silo 'b': its rows weigh .* of 1 in all, too little to be counted"):
+            unit.apply(silo)
+        return
+    unit.apply(silo)
+    assert silo.state.mass(silo.table, 1) == (units if bits else 1)
+    assert silo.state.mass(silo.table, 0) == 1 << bits and unit.most(2) == ((1 << bits) + 2 if bits else 1)
+
+
+def test_what_the_server_optimises_by_is_what_the_papers_recommend() -> None:
+    """Hsu, Qi and Brown (2019); Reddi et al. (2021), section 5.2: tau, both betas, and Adagrad without momentum."""
+    assert Averaging() == Averaging(1.0) and Momentum() == Momentum(1.0, 0.9)
+    for kind in (FedAdam, FedYogi):
+        assert kind() == kind(learning_rate=0.01, beta_1=0.9, beta_2=0.99, tau=1e-3)
+    assert FedAdagrad() == FedAdagrad(learning_rate=0.1, beta_1=0.0, tau=1e-3)
+    assert (Exponential(), Inverse(), Cosine()) == (Exponential(0.99), Inverse(0.01), Cosine(100))
+    assert Work() == Work(epochs=1, batch_size=None, learning_rate=0.1, alpha=0.0, stragglers=0.0)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "fine"),
+    [
+        (Averaging(0.0), False), (Averaging(math.inf), False), (Averaging(1e-300), True), (Averaging(5), True),
+        (Momentum(1, 0.0), True), (Momentum(1, 1.0), False), (Momentum(1, -1e-9), False), (Momentum(0), False),
+        (FedAdam(tau=0.0), False), (FedAdam(tau=1e-30), True), (FedAdam(beta_2=1.0), False), (FedAdam(beta_2=0), True),
+        (FedYogi(beta_1=math.nan), False), (FedAdagrad("fast"), False), (FedAdagrad(beta_1=0.999999), True),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_rates_lie_above_0_and_shares_from_0_to_below_1(optimiser: Any, fine: bool) -> None:
+    if fine:
+        optimiser.check()
+        return
+    with pytest.raises(ParameterError, match=rf"^server: {type(optimiser).__name__}\(\w+=.*\): give a number"):
+        optimiser.check()

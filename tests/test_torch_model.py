@@ -127,6 +127,41 @@ def test_modules_that_cannot_be_averaged_are_refused(case: str) -> None:
         FedAvgClassifier(model=TorchModel(factory)).fit(X, y)
 
 
+CONSTANT: dict[str, tuple[Any, bool]] = {  # modules of features and outputs, and whether they end with biases
+    "one layer": (lambda a, b: nn.Linear(a, b), True),
+    "two": (mlp, True),
+    "two of one unit": (lambda a, b: nn.Sequential(nn.Linear(a, 1), nn.Tanh(), nn.Linear(1, b)), True),
+    "no biases": (lambda a, b: nn.Linear(a, b, bias=False), False),
+    "none at the end": (lambda a, b: nn.Sequential(nn.Linear(a, b), nn.Linear(b, b, bias=False)), False),
+    "a slope behind": (lambda a, b: nn.Sequential(nn.Linear(a, b), nn.PReLU(b)), False),
+    "a scale behind": (lambda a, b: nn.Sequential(nn.Linear(a, b), nn.LayerNorm(b)), False),
+    "three axes": (lambda a, b: nn.Sequential(nn.Unflatten(1, (1, a)), nn.Conv1d(1, b, a), nn.Flatten()), False),
+}
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("case", CONSTANT)
+def test_modules_that_end_with_biases_are_made_constant(case: str, outputs: int) -> None:
+    """In the outputs that are to be, and in no others."""
+    factory, fits = CONSTANT[case]
+    network = TorchModel(factory).for_task(4, outputs, "reg:squarederror")
+    params = network.initial(np.random.default_rng(0))
+    X = np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)
+    before, kept = network.margins(params, X), params.tobytes()
+    for wanted in (np.float32([1.5, -2, 0.25])[:outputs], np.float32([np.nan, -2, np.nan])[-outputs:]):
+        constant = network.constant(params, wanted)
+        assert (constant is not None) == fits and params.tobytes() == kept
+        if constant is not None:
+            found, held = network.margins(constant, X), ~np.isnan(wanted)
+            np.testing.assert_array_equal(found[:, held], np.broadcast_to(wanted, found.shape)[:, held])
+            np.testing.assert_allclose(found[:, ~held], before[:, ~held], rtol=1e-6, atol=1e-7)
+
+
+def test_layers_that_could_draw_and_do_not_are_fine() -> None:
+    for factory in (lambda a, b: nn.Sequential(nn.Dropout(0.0), nn.Linear(a, b)), lambda a, b: nn.Linear(a, b)):
+        assert TorchModel(factory).for_task(4, 2, "multi:softprob").n_params == 10
+
+
 def test_a_silo_that_has_no_such_factory_says_so() -> None:
     with pytest.raises(ProtocolError, match=r"no module factory 'elsewhere.net' here; make a TorchModel of it"):
         _ = TorchNetwork("elsewhere.net", 3, 1, "binary:logistic").n_params
