@@ -122,7 +122,7 @@ def test_trees_balance_the_rows_that_they_drew_whichever_grow_beside_them(kind: 
     assert nodes(one) == nodes(together)
     drawn = np.array([np.bincount(y[own], minlength=3) for own in model.estimators_samples_])
     same = drawn[1:] == drawn[:-1]
-    assert (same.any(axis=1) & ~same.all(axis=1)).sum() > 3
+    assert (same.any(axis=1) & ~same.all(axis=1)).sum() > 1
 
 
 def test_a_federation_grows_on_as_it_would_have_at_once() -> None:
