@@ -208,6 +208,7 @@ def built(
     nodes: Sequence[Node],
     build: Sequence[int],
     offsets: NDArray[np.int64],
+    word_rows: int = kernels.WORD_ROWS,
 ) -> NDArray[np.int64]:
     """What the kernel sums for some nodes: int64 (nodes, 2, bins); rows are moved to their nodes."""
     slot_of = np.full(len(nodes), -1, np.int32)
@@ -218,7 +219,8 @@ def built(
     shape = shape_of(nodes)
     levels, walk = shape.levels_below(None), shape.walk(bins)
     one = np.zeros(0, np.uint8)
-    kernels.grow_level(bins, words, one, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide)
+    given = bins, words, one, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide
+    kernels.grow_level(*given, word_rows)
     assert not packed.any()
     return wide
 
@@ -267,6 +269,33 @@ def test_histograms_are_those_of_the_twin(
     for slot, number in enumerate(build):
         own = asked[end[asked] == number]
         assert wide[slot].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
+
+
+@examples(60)
+@given(
+    seed=seeds, word_rows=st.integers(2, 9), rows=st.integers(60, 120), n_splits=st.sampled_from([2, 1, 0]),
+    share=st.sampled_from([1.0, 0.5]), sign=st.sampled_from([-1, 1]),
+)  # fmt: skip
+def test_words_are_emptied_before_they_run_over(
+    seed: int, word_rows: int, rows: int, n_splits: int, share: float, sign: int
+) -> None:
+    """Each row has the most that so many rows of a word may: one row more of a node, and a half runs over."""
+    rng = np.random.default_rng(seed)
+    n_bins = np.ones(3, np.int64)
+    nodes = random_tree(rng, n_bins, n_splits, chain=False)
+    build = [at for at, own in enumerate(nodes) if own.feature < 0][: 1 + n_splits]
+    codes, node = np.zeros((rows, 3), np.int64), np.zeros(rows, np.uint32)
+    node[:] = rng.choice(build, rows)
+    h = np.where(rng.random(rows) < share, (2**32 - 1) // word_rows, 0)
+    g = np.where(h > 0, sign * (2**31 // word_rows - 1), 0)
+    bins = twins.in_groups(codes, group_width(3), np.uint8)
+    offsets, middle = np.arange(4), int(rng.integers(10, rows - 10))
+    ranges = np.array([[0, middle - 3], [middle, rows]])
+    own = np.r_[0 : middle - 3, middle:rows]
+    wide = built(bins, packed_words(g, h), node, ranges, nodes, build, offsets, word_rows)
+    for slot, number in enumerate(build):
+        held = own[node[own] == number]
+        assert wide[slot].tolist() == [[int(g[held].sum())] * 3, [int(h[held].sum())] * 3]
 
 
 @given(seed=seeds, n_splits=st.sampled_from([0, 1, 2, 7, 30]), chain=st.booleans())

@@ -15,6 +15,7 @@ from strategies import Watched, bring_up_to_date, examples, margins
 from xgboost_twin import same_trees
 
 from fedtrees import FedGBTRanker, LocalFederation, ParameterError, ProtocolError, Silo
+from fedtrees.trees.losses import loss_named
 from fedtrees.trees.position_bias import PositionBias, PositionCosts
 
 PARAMS: list[dict[str, Any]] = [
@@ -93,6 +94,38 @@ def test_whoever_holds_a_query_the_model_is_the_same_bytes(
     rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
     assert silo.state.margin.tobytes() == margins(apart, rows).tobytes()  # type: ignore[arg-type]
     assert (silo.state.gradients.bias.astype(np.float32) == biases(apart.booster_).astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("margin", [np.linspace(-2, 2, 7), np.linspace(3, -3, 7), np.zeros(7)], ids=["up", "down", "0"])
+@pytest.mark.parametrize("positions", [2, 5, 9])
+def test_pairs_are_weighed_by_the_bias_of_both_positions(margin: Any, positions: int) -> None:
+    """Equations 30 and 31 of Hu et al. (2019), pair by pair; positions beyond those tracked are left as they are."""
+    rng = np.random.default_rng(0)
+    y, bias = np.float32([0, 1, 1, 0, 1, 0, 0]), rng.uniform(0.5, 2, (2, positions))
+    bias[0, 0], bias[1, 1] = 0.0, 0.0  # nothing is divided by
+    names = ("lambdarank_normalization", "lambdarank_score_normalization")
+    loss = loss_named("rank:pairwise", {"lambdarank_unbiased": True, **dict.fromkeys(names, False)})
+    g, h, costs = np.zeros(7), np.zeros(7), np.full((2, 7), 9.0)
+    key = np.zeros(2, np.uint64)
+    loss.lambdas(  # type: ignore[attr-defined]
+        margin.astype(np.float32), y, np.ones(1, np.float32), np.array([0, 7]), key[:1], np.array([[0, 1]]), key, bias,
+        costs, g, h,
+    )  # fmt: skip
+    slope, bend, expected = np.zeros(7), np.zeros(7), np.zeros((2, 7))
+    for better, worse in ((i, j) for i in range(7) for j in range(7) if y[i] > y[j]):
+        p = 1 / (1 + np.exp(np.float32(margin[worse]) - np.float32(margin[better])))
+        weight = 1.0
+        if better < positions and worse < positions:
+            plus, minus = bias[0, better], bias[1, worse]
+            cost = np.log(1 / (1 - p))
+            expected[0, better] += cost / minus if minus else 0
+            expected[1, worse] += cost / plus if plus else 0
+            weight = plus * minus or 1.0
+        slope[[better, worse]] += np.array([-1, 1]) * (1 - p) / weight
+        bend[[better, worse]] += 2 * p * (1 - p) / weight
+    np.testing.assert_allclose(costs, expected, rtol=1e-6)
+    np.testing.assert_allclose(g, slope, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(h, bend, rtol=1e-6)
 
 
 def test_what_means_nothing_is_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from fedtrees.export.objectives import OBJECTIVES
@@ -58,7 +57,7 @@ def keep_parameters(booster: xgboost.Booster, settings: Settings, with_metrics: 
             for name, value in settings.loss.params().items()
             if name in OBJECTIVES[objective].parameters and value is not None
         }
-    written = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in params.items()]
+    written = list(params.items())
     if with_metrics:
         written += [("eval_metric", name) for name in settings.eval_metrics if name not in CUSTOM]
     booster.set_param(written)
