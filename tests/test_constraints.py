@@ -187,6 +187,14 @@ def test_directions_and_groups_are_read_in_all_their_forms() -> None:
         (None, ["age"], "give a list of lists"),
         (None, 7, "give a list of lists"),
         (None, {"age": 1}, "give a list of lists"),
+        (None, {("age", "dose"): 1}, "give a list of lists"),
+        (None, {}, "give a list of lists"),
+        (None, [[0, 1], 2], "give a list of lists"),
+        (None, [[-1, 0]], "-1 is none of the features"),
+        (None, [["age", 3]], "3 is none of the features"),
+        ({"age": 2}, None, "a direction is 1, 0 or -1, not 2"),
+        ((1, -2), None, "a direction is 1, 0 or -1, not -2"),
+        ("(1,0,0,0)", None, "give a direction for each of 3 features"),
     ],
 )
 def test_what_means_nothing_is_refused(monotone: Any, interactions: Any, error: str) -> None:

@@ -86,7 +86,7 @@ def test_a_split_of_the_missing_alone_sends_all_values_right() -> None:
     """A node below the first bin: whatever there is goes right, the least value of all as well."""
     cuts = Cuts(np.float32([1, 2]), np.array([0, 2]), np.array([True]))
     stump = Tree(
-        np.int32([0, -1, -1]), np.int32([-1, 0, 0]), np.array([True, False, False]), np.int32([1, -1, -1]),
+        np.int32([0, -1, -1]), np.int32([-1, 0, 0]), np.array([True, True, False]), np.int32([1, -1, -1]),
         np.float32([0, 0, 1]), np.float32([1, 0, 0]), np.float32([4, 2, 2]), sums=np.array([[2.0, 2], [2, 0], [0, 2]]),
     )  # fmt: skip
     least = np.finfo(np.float32).min
@@ -95,6 +95,10 @@ def test_a_split_of_the_missing_alone_sends_all_values_right() -> None:
     assert own.predict(rows).tolist() == [0, 1, 1, 1, 1, 1, 1]
     booster = to_booster([stump], cuts, objective="reg:squarederror", base_margin=[0])
     assert booster.inplace_predict(rows).tolist() == own.predict(rows).tolist()
+    (written,) = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+    assert (
+        own.tree_.missing_go_to_left.tolist() == written["default_left"] == [1, 0, 0]
+    )  # of leaves, none goes anywhere
 
 
 @pytest.mark.parametrize("estimator", MODELS, ids=repr)

@@ -12,13 +12,14 @@ import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import examples
+from strategies import Watched, bring_up_to_date, examples
 from test_cart_questions import a_silo_of, classes, forest_question
 
 from fedtrees import FedForestClassifier, LocalFederation
 from fedtrees.core.protocol.channel import PlainChannel
 from fedtrees.queries.counts import Counts
 from fedtrees.trees import draw_kernels, node_growth, node_kernels, node_sums
+from fedtrees.trees.node_histogram import NodeHistograms
 from fedtrees.trees.node_sums import Layout
 from fedtrees.trees.tree import NO_BIN
 
@@ -152,6 +153,34 @@ def test_nodes_send_their_own_features_where_that_is_less(given: dict[str, Any],
     model = FedForestClassifier(2, max_depth=3, n_jobs=1, **given).fit(X, y, silos=silos)
     kinds = set(model.ledger_.per_round()["kind"])
     assert ("NodeHistograms" in kinds, "Histograms" in kinds) == (by_node, not by_node)
+
+
+def test_silos_of_one_table_may_be_asked_apart_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is drawn as often, whichever silos were asked before: of all the answer is the sum."""
+    X, y, silos = table()
+    asked: list[NodeHistograms] = []
+    plain = NodeHistograms.ask
+
+    def recorded(self: NodeHistograms, silo: Any) -> Any:
+        asked.append(self)
+        return plain(self, silo)
+
+    federation = Watched(LocalFederation.from_table(X, y, silos=silos, row_id=np.arange(300)))
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeHistograms, "ask", recorded)
+        FedForestClassifier(2, max_features=1, max_depth=3, n_jobs=1).fit_federation(federation)
+    assert federation.log is not None
+    silo, answers = federation.inner.together, []
+    for cohort in ("forget", None, "forget", [0], [1, 2], None, [2], [0, 1]):
+        if cohort == "forget":  # what the first one asked draws is not all that there is
+            silo.forget()
+            bring_up_to_date(silo, federation.log)
+            continue
+        silo.ask_only(None if cohort is None else np.array(cohort))
+        answers.append(asked[0].ask(silo).copy())
+    assert answers[0].sum() > 300 and (answers[0] == answers[3]).all()
+    for one, other in ((1, 2), (4, 5)):
+        assert (answers[one] + answers[other] == answers[0]).all()
 
 
 def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch: pytest.MonkeyPatch) -> None:

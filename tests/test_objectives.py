@@ -255,6 +255,14 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     for wrong in ({"low": np.zeros((1, 3), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
         with pytest.raises(ProtocolError, match="ranks of targets"):
             TargetRanks(most=50, **{**fine, **wrong}).ask(silo)
+    two = Silo("two", np.zeros((5, 1)), np.arange(10.0).reshape(5, 2))
+    for outputs, taken in ((1, False), (2, True), (3, False)):
+        question = TargetRanks(most=50, **{**fine, "low": np.zeros((outputs, 2), np.uint32)})
+        if taken:
+            assert question.ask(two).sum() == 2 * 2 * 5  # each column's rows, for both ranks
+        else:
+            with pytest.raises(ProtocolError, match="ranks of targets"):
+                question.ask(two)
 
 
 # -- functions ----------------------------------------------------------------------------------------------
