@@ -20,11 +20,14 @@ from fedtrees import (
     FedAvgRegressor,
     FedForestClassifier,
     FedForestRegressor,
+    FedGBTClassifier,
+    FedGBTRanker,
     FedGBTRegressor,
     FedTreeClassifier,
     FedTreeRegressor,
     LocalFederation,
     ParameterError,
+    SchemaError,
     Silo,
 )
 from fedtrees.core.numeric.rng import stream
@@ -293,3 +296,29 @@ def test_a_training_that_goes_on_keeps_its_columns_and_seed() -> None:
 
 def test_every_public_name_has_its_estimator() -> None:
     assert fedtrees.FedExtraTreesClassifier().bootstrap is False and FedForestClassifier().bootstrap is True
+
+
+@pytest.mark.parametrize("kind", [FedGBTClassifier, FedGBTRanker, FedGBTRegressor])
+def test_columns_are_checked_unless_that_is_left_out(kind: Any) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    y = TWO if kind is not FedGBTRegressor else NUMBERS
+    model = kind(1, max_depth=2).fit(frame, y, **({"qid": np.arange(N) // 6} if kind is FedGBTRanker else {}))
+    other = frame.rename(columns={"c": "d"})
+    methods = [model.predict] + ([model.predict_proba] if kind is FedGBTClassifier else [])
+    for method in methods:
+        with pytest.raises(SchemaError, match=r"'[cd]'"):
+            method(other)
+        np.testing.assert_array_equal(method(other, validate_features=False), method(frame))
+
+
+@pytest.mark.parametrize("label", [np.inf, -np.inf, np.nan, 0.5])
+@pytest.mark.parametrize(
+    "estimator", [FedTreeClassifier(max_depth=1), FedGBTClassifier(1), FedAvgClassifier(n_rounds=1)]
+)
+def test_labels_to_score_that_are_no_whole_numbers_are_named(estimator: Any, label: float) -> None:
+    model = estimator.fit(X, TWO)
+    y = TWO.astype(float)
+    assert model.score(X, np.where(np.arange(N) == 3, 7.0, y)) <= 1  # a class that was not there
+    y[3] = label
+    with pytest.raises(DataError, match=f"{label}|NaN|missing"):
+        model.score(X, y)
