@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 from strategies import JIT
 
+import fedtrees
+from fedtrees import FedGBTRegressor
+from fedtrees.trees.losses import LOSSES
+from fedtrees.warmup import steps
+
 pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 
 TWICE = """
@@ -94,6 +99,14 @@ with listening(compiled.append):
     fedtrees.FedAdaBoostClassifier(5).fit(X, z, silos=silos)
 print(len(compiled))
 """
+
+
+def test_a_warm_up_trains_every_family_and_every_loss() -> None:
+    trained = [step.func.__self__ for step in steps()]
+    families = {name for name in fedtrees.__all__ if name.endswith(("Classifier", "Regressor", "Ranker"))}
+    assert {type(own).__name__ for own in trained} == {name for name in families if not name.startswith("FedAvg")}
+    losses = {own.objective for own in trained if isinstance(own, FedGBTRegressor)}
+    assert losses == {name for name in LOSSES if name.startswith(("reg:", "count:", "survival:"))}
 
 
 def test_nothing_is_left_to_compile_after_a_warm_up(tmp_path: Path) -> None:

@@ -103,6 +103,23 @@ def test_targets_of_silos_that_are_joined_stay_what_they_are(most: int, other: l
     assert LocalFederation(silos).table.y[2:].tolist() == other
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "dtype"),
+    [
+        (0, 255, "u1"), (0, 256, "u2"), (1, 2**16 - 1, "u2"), (0, 2**16, "u4"), (0, 2**32 - 1, "u4"),
+        (0, 2**32, "u8"), (0, 2**64 - 1, "u8"), (-1, 127, "i1"), (-128, 0, "i1"), (-1, 128, "i2"), (-129, 0, "i2"),
+        (-(2**15), 2**15 - 1, "i2"), (-1, 2**15, "i4"), (-(2**31), 2**31 - 1, "i4"), (-1, 2**31, "i8"),
+        (-(2**31) - 1, 0, "i8"), (-(2**63), 2**63 - 1, "i8"),
+    ],
+)  # fmt: skip
+def test_whole_targets_that_are_put_in_order_take_few_bytes_and_stay_what_they_are(
+    least: int, most: int, dtype: str
+) -> None:
+    given = np.array([most, least, most], np.uint64 if most > 2**63 - 1 else np.int64)
+    table = LocalFederation.from_table(np.zeros((3, 1)), given, silos=list("bab")).table
+    assert table.y.tolist() == [least, most, most] and table.y.dtype == np.dtype(dtype)
+
+
 def test_silos_without_rows_have_no_number_of_targets() -> None:
     none, two = Silo("a", np.zeros((0, 1)), []), Silo("b", np.zeros((2, 1)), np.zeros((2, 2)))
     schemas = [(own.name, own.schema(False)) for own in (none, two)]
