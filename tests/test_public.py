@@ -189,3 +189,11 @@ def test_every_error_of_the_module_is_listed_and_ours() -> None:
 def test_an_unknown_value_names_the_nearest(value: object, hint: str) -> None:
     error = unknown_value("mode", value, ["fused", "faithful"])
     assert str(error) == f"mode={value!r} is not known{hint} Known: 'faithful', 'fused'."
+
+
+@pytest.mark.parametrize(("n", "listed"), [(15, True), (16, True), (17, False)])
+def test_sixteen_known_words_are_listed_beside_a_guess_and_all_where_there_is_none(n: int, listed: bool) -> None:
+    known = [f"word{k:02}" for k in range(n)]
+    everything = f" Known: {', '.join(map(repr, known))}."
+    assert str(unknown_value("what", "word0", known[::-1])).endswith(everything) == listed
+    assert str(unknown_value("what", "zzz", known[::-1])) == f"what='zzz' is not known.{everything}"

@@ -275,3 +275,13 @@ def test_what_is_wrong_is_said(case: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 6, 7])
+def test_five_of_the_silos_that_were_there_are_named(n: int) -> None:
+    there = [f"silo {k}" for k in range(n)]
+    named = ", ".join(map(repr, there[:5])) + (", ..." if n > 5 else "")
+    with pytest.raises(DataError) as caught:
+        codes_of_silos(["mars", None, "silo 0", "jupiter"], there, 4)
+    assert str(caught.value) == f"silos: 'jupiter' was not there in training ({named}); give None of such rows."
+    assert codes_of_silos([None, "silo 0", there[-1]], there, 3).tolist()[1:] == [0, n - 1]
