@@ -12,6 +12,7 @@ import pytest
 from fedtrees import DataError, LocalFederation, ParameterError, PlainChannel, ProtocolError, Silo
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of
+from fedtrees.neural.one_class import ClassRows
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.metric import Rows
@@ -143,6 +144,23 @@ def test_categories_that_were_not_agreed_on_are_named() -> None:
     for sizes in ([0, 3], [0, 3, 2, 1], [-1, 3, 2]):
         with pytest.raises(ProtocolError, match="categories were asked for of"):
             CategoryCounts(3, np.array(sizes)).ask(silo)
+
+
+WARDS = pd.DataFrame({"age": [1.0], "ward": pd.Categorical([0], [0, 1]), "few": pd.Categorical([1], [0, 1])})
+ONE_ROW = {
+    "categories": (Silo("a", WARDS, [1.0]), CategoryCounts(1, np.array([0, 2, 2])), 2),
+    "ranks": (Silo("a", X[:1], Y[:1]), ranks(), 2),
+    "classes": (Silo("a", X[:1], [1]), ClassRows(1, [0, 1, 2]), 1),
+    "a mean": (Silo("a", X[:1], Y[1:2], eval_set=[(X[1:2], Y[:1])]), FirstColumn(0, 1, ["rmse"], 1, 0), 2),
+    "two": (Silo("a", X[:1], Y[1:2], eval_set=[(X[1:2], Y[:1])]), FirstColumn(0, 1, ["rmse", "mae"], 1, 0), 4),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_ROW)
+def test_one_row_makes_as_many_integers_other_than_zero_as_is_stated(kind: str) -> None:
+    """A reply has room for so many, and a message that had more would say more of its silo's size."""
+    silo, question, touched = ONE_ROW[kind]
+    assert np.count_nonzero(question.ask(silo)) == question.touches() == touched < question.size()
 
 
 # -- sums and limits ----------------------------------------------------------------------------------------
