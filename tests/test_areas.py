@@ -101,6 +101,33 @@ def test_scores_are_foreseen_of_one_margin_a_row_alone(curves: int) -> None:
         assert (evaluation.foreseen[0] is None) == (not foreseen)
 
 
+@pytest.mark.parametrize(
+    ("curves", "rows", "buckets"),
+    [
+        (1, 10**6, 1 << 14), (2, 10**6, 1 << 14), (3, 10**6, (1 << 15) // 3), (4, 10**6, 1 << 13),
+        (16, 10**6, 1 << 11), (17, 10**6, 1 << 11), (100, 10**6, 1 << 11), (1, 1023, 16 * 1023), (1, 1025, 1 << 14),
+        (100, 100, 1600), (100, 129, 1 << 11),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("metrics", [["auc"], ["auc", "aucpr"]])
+def test_histograms_of_many_classes_or_of_few_rows_have_fewer_buckets(
+    monkeypatch: pytest.MonkeyPatch, curves: int, rows: int, buckets: int, metrics: list[str]
+) -> None:
+    """Half of two curves' worth each from the third class on, an eighth at least, and 16 a row at the most."""
+    asked: list[tuple[Any, ...]] = []
+
+    def edges_like(*given: Any) -> NDArray[np.int64]:
+        asked.append(given[1:])
+        return np.zeros(1, np.int64)
+
+    monkeypatch.setattr("fedtrees.queries.evaluation.edges_like", edges_like)
+    known = ScoreHistogram(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64))
+    question = ColumnScores(0, 1, metrics, rows, 0)
+    evaluation = Evaluation(["set"], metrics, [question], curves, [[known] * curves], [None])
+    evaluation._edges(None)
+    assert asked == [(buckets, None, "aucpr" in metrics)] * curves
+
+
 @given(st.lists(st.tuples(scores, st.booleans(), st.integers(0, 9)), max_size=40), st.lists(st.integers(1, KEYS - 1)))
 def test_a_histogram_is_the_naive_one_whatever_the_parts(given: list[Any], more: list[int]) -> None:
     score = np.array([row[0] for row in given], np.float32)

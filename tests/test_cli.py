@@ -11,7 +11,7 @@ import pytest
 
 from fedtrees.cli import main
 from fedtrees.datasets import flights, load_breast_cancer_clinics
-from fedtrees.demo import Settings, compare
+from fedtrees.demo import Settings, _compile, compare
 
 FEW = ["--trees", "3", "--depth", "3"]
 
@@ -132,6 +132,12 @@ def test_quick_draws_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         (7, 30_000, 5),
         (100, None, 0),
     ]
+
+
+def test_nothing_is_compiled_by_rows_of_one_class() -> None:
+    """As the first rows of a table may be: they train a constant, with a warning that no reader of the demo needs."""
+    clinics = load_breast_cancer_clinics()
+    _compile(clinics.take(clinics.y == 1), {"max_depth": 2})
 
 
 def test_rows_are_drawn_by_the_seed() -> None:
