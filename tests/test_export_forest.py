@@ -101,6 +101,21 @@ def test_a_split_of_the_missing_alone_sends_all_values_right() -> None:
     )  # of leaves, none goes anywhere
 
 
+@pytest.mark.parametrize("cut", [1.0, 0.1, 0.0, -0.0, -3.5, 1e-45, 3e38])
+def test_a_value_at_a_cut_goes_right_and_the_next_one_below_goes_left(cut: float) -> None:
+    cuts = Cuts(np.float32([cut, np.inf]), np.array([0, 2]), np.array([False]))
+    stump = Tree(
+        np.int32([0, -1, -1]), np.int32([0, 0, 0]), np.zeros(3, bool), np.int32([1, -1, -1]), np.float32([0, 0, 1]),
+        np.float32([1, 0, 0]), np.float32([4, 2, 2]), sums=np.array([[2.0, 2], [2, 0], [0, 2]]),
+    )  # fmt: skip
+    at = np.float32(cut)
+    rows = np.array([[np.nextafter(at, np.float32(-np.inf))], [at], [np.nextafter(at, np.float32(np.inf))]])
+    own = to_decision_tree(stump, cuts, np.array([0, 1]))
+    booster = to_booster([stump], cuts, objective="reg:squarederror", base_margin=[0])
+    assert own.predict(rows).tolist() == booster.inplace_predict(rows).tolist() == [0, 1, 1]
+    assert own.predict([[0.0], [-0.0]]).tolist() == [int(cut <= 0)] * 2
+
+
 @pytest.mark.parametrize("estimator", MODELS, ids=repr)
 def test_fitted_trees_have_the_attributes_of_scikit_learns(estimator: Any) -> None:
     """Columns, classes, outputs and the features that a node asks for; a fit of the same class has the same."""
