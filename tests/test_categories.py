@@ -25,6 +25,7 @@ from fedtrees import (
 )
 from fedtrees.core.data.categories import agreed_vocabulary, translated
 from fedtrees.core.protocol.start_messages import Vocabulary
+from fedtrees.export.categories import check_categories
 from fedtrees.queries.categories import CategoryCounts
 
 X, Y, WEIGHT = with_categories(600)
@@ -297,6 +298,19 @@ def test_categories_that_no_model_keeps_are_named(case: str) -> None:
     frame = pd.DataFrame({"c": pd.Series(values, dtype="category")})
     with pytest.raises(DataError, match=f"^{text}"):
         FedGBTRegressor(enable_categorical=True).fit(frame, np.arange(float(len(frame))))
+
+
+def test_categories_are_kept_up_to_the_ends_of_what_a_model_holds() -> None:
+    """Numbers of 63 bits and a sign, and as many as bins of 16 bits tell apart beside two others."""
+    most, named = 2**63 - 1, [str(k) for k in range(65_534)]
+    for fine in ([most, -most, 0], ["a", "b"], [], named[:-1]):
+        check_categories({"c": fine})
+    for wrong, text in (
+        ([most + 1], f"has the category {most + 1}"), ([0, -most - 1], f"has the category {-most - 1}"),
+        ([1, 2.0], "has the category 2.0"), ([1, "a"], "has texts and numbers"), (named, "has 65534 categories"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=f"^column 'c' {text}"):
+            check_categories({"fine": [1, 2], "c": wrong})
 
 
 def test_what_goes_not_with_categories_is_named() -> None:
