@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedtrees.errors import ParameterError
+from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.export.objectives import OBJECTIVES as KNOWN
 from fedtrees.export.xgboost import _node_columns, accumulate, storable_base_margin, to_booster
 from fedtrees.trees.tree import LEAF, Cuts, Tree
@@ -403,3 +404,15 @@ def test_nodes_that_xgboost_would_follow_out_of_its_arrays_are_refused(
     getattr(stump.tree, column)[0] = root
     with pytest.raises(ParameterError, match=message):
         to_booster([stump.tree], stump.cuts, objective="reg:squarederror", base_margin=[0])
+
+
+@pytest.mark.parametrize("link", [LOGIT, LOG], ids=["logit", "log"])
+def test_a_base_score_is_beyond_doubt_however_far_it_has_to_be_looked_for(link: Link) -> None:
+    """Within 0.18 units of its last bit, a logarithm is the same float32 on every platform; see `export.links`."""
+    far = [0.11778833, -0.22318166]  # where hundreds of probabilities next to each other are in doubt
+    for wished in np.float32([*far, *np.linspace(-20, 20, 301), 0.0, -88.7, 88.7]):
+        prediction, margin = link.nearest(wished)
+        exact = link.exact(np.array([prediction]))[0]
+        unit = np.spacing(np.nextafter(np.abs(margin), np.float32(0)))
+        assert margin == np.float32(exact) and abs(exact - margin) <= 0.18 * unit
+        assert link.nearest(margin) == (prediction, margin)

@@ -101,3 +101,15 @@ def test_files_go_by_xgboosts_name_for_them(tmp_path: Path) -> None:
         trained.save_model(fname="model.bin")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
         FedGBTRegressor().load_model(fname=tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_several_labels_a_row_are_read_from_a_file_of_xgboosts(labels: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(90, 3))
+    y = (table[:, :labels] + 0.1 * rng.normal(size=(90, labels)) > 0).astype(int)
+    theirs = xgboost.XGBClassifier(n_estimators=2, max_depth=2, tree_method="hist").fit(table, y)
+    theirs.save_model(tmp_path / "model.json")
+    ours = FedGBTClassifier().load_model(tmp_path / "model.json")
+    np.testing.assert_array_equal(ours.predict(table), theirs.predict(table))
+    np.testing.assert_allclose(ours.predict_proba(table), theirs.predict_proba(table), rtol=1e-6)
