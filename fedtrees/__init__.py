@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedtrees.core.data.one_class import OneClassWarning
-    from fedtrees.core.protocol.channel import Federation, PlainChannel
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.federation import Federation
     from fedtrees.core.protocol.ledger import Ledger
     from fedtrees.core.protocol.silo import Silo
     from fedtrees.core.sampling.availability import Availability, Period
@@ -72,7 +73,7 @@ _HOME = {
     "FedTreeClassifier": "fedtrees.estimators.tree",
     "FedTreeRegressor": "fedtrees.estimators.tree",
     "FedTreesError": "fedtrees.errors",
-    "Federation": "fedtrees.core.protocol.channel",
+    "Federation": "fedtrees.core.protocol.federation",
     "FineTuning": "fedtrees.neural.personal",
     "FixedFraction": "fedtrees.core.sampling.samplers",
     "FixedNumber": "fedtrees.core.sampling.samplers",
@@ -86,7 +87,7 @@ _HOME = {
     "OwnLeaves": "fedtrees.estimators.personal_trees",
     "ParameterError": "fedtrees.errors",
     "Period": "fedtrees.core.sampling.availability",
-    "PlainChannel": "fedtrees.core.protocol.channel",
+    "Channel": "fedtrees.core.protocol.channel",
     "Poisson": "fedtrees.core.sampling.samplers",
     "Postman": "fedtrees.runtime.transport",
     "ProtocolError": "fedtrees.errors",
@@ -107,6 +108,7 @@ __all__ = [
     "ArgumentError",
     "Availability",
     "BySize",
+    "Channel",
     "DataError",
     "DataTypeError",
     "Ditto",
@@ -139,7 +141,6 @@ __all__ = [
     "OwnLeaves",
     "ParameterError",
     "Period",
-    "PlainChannel",
     "Poisson",
     "Postman",
     "ProtocolError",

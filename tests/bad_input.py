@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedtrees import LocalFederation, PlainChannel, Silo
+from fedtrees import Channel, LocalFederation, Silo
 
 SEX = pd.CategoricalDtype(["f", "m"])
 NAN, INF = float("nan"), float("inf")
@@ -43,13 +43,13 @@ TREES = {"Histograms", "GradientExponents"}
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kinds of all queries that are sent from now on."""
     kinds: list[str] = []
-    totals = PlainChannel.totals
+    totals = Channel.totals
 
-    def watched(self: PlainChannel, queries: Any, cohort: Any) -> list[Any]:
+    def watched(self: Channel, queries: Any, cohort: Any) -> list[Any]:
         kinds.extend(query.kind for query in queries)
         return totals(self, queries, cohort)
 
-    monkeypatch.setattr(PlainChannel, "totals", watched)
+    monkeypatch.setattr(Channel, "totals", watched)
     return kinds
 
 

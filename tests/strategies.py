@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.data.table import Schema, Table
-from fedtrees.core.protocol.channel import Call, Log, Reply
+from fedtrees.core.protocol.federation import Answer, PartedReply, Reply
 from fedtrees.core.protocol.ledger import Amount
+from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import Request
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.runtime.transport import Postman, Transport
@@ -295,7 +296,7 @@ class Watched:
     def __init__(self, inner: LocalFederation, before: Callable[[int], None] = lambda round: None):
         self.inner, self.before = inner, before
         self.log: Log | None = None
-        self.calls: list[tuple[Call, Cohort, Reply]] = []
+        self.calls: list[tuple[Call, Cohort]] = []
 
     @property
     def names(self) -> Sequence[str]:
@@ -312,14 +313,25 @@ class Watched:
         return self.inner.schema_sizes(labels)
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
+        self._note(call, cohort)
+        return self.inner.sum(call, cohort)
+
+    def _note(self, call: Call, cohort: Cohort) -> None:
         self.log = call.log
         self.before(call.round)
-        reply = self.inner.sum(call, cohort)
-        self.calls.append((call, cohort, reply))
-        return reply
+        self.calls.append((call, cohort))
 
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
-        return self.inner.gather(call, cohort)
+    def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
+        self._note(call, cohort)
+        return self.inner.ask(call, cohort)
+
+    def parts(self, call: Call, cohort: Cohort) -> PartedReply:
+        self._note(call, cohort)
+        return self.inner.parts(call, cohort)
+
+    @property
+    def fused(self) -> bool:
+        return self.inner.fused
 
 
 class Posted:
@@ -334,11 +346,8 @@ class Posted:
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         return [(silo.name, silo.schema(labels)) for silo in self.silos]
 
-    def sum(self, call: Call, cohort: Cohort) -> Reply:
-        return self._postman.sum(call, cohort)
-
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
-        return self._postman.gather(call, cohort)
+    def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
+        return self._postman.ask(call, cohort)
 
 
 class BadPost:

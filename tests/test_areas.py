@@ -20,7 +20,7 @@ from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import places_of
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.channel import Channel
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.areas import Area, area_under_precision, area_under_roc
 from fedtrees.queries.evaluation import EXACT_ROWS, MOST_UNCERTAIN, Evaluation, Score
@@ -56,7 +56,7 @@ def by_silos(
     federation = LocalFederation.from_table(
         columns, y, silos=silos, eval_set=[given], eval_silos=[silos], n_jobs=1, mode=mode
     )
-    channel, everyone = PlainChannel(federation), np.arange(len(federation.names))
+    channel, everyone = Channel(federation), np.arange(len(federation.names))
     labels = [0, 1] if outputs == 1 else list(range(outputs))
     evaluation = Evaluation.prepare(
         channel, everyone, ["set"], ["auc", "aucpr"], labels, outputs, ColumnScores, OBJECTIVES[outputs]
@@ -376,10 +376,10 @@ def test_buckets_that_are_none_are_refused(edges: list[Any]) -> None:
     federation = LocalFederation.from_table(np.ones((4, 1)), [0, 1, 0, 1], eval_set=[(np.ones((2, 1)), [0, 1])])
     question = ColumnScores(0, 1, ["auc"], 2, 0, objective="binary:logistic").over(edges)
     with pytest.raises(ProtocolError, match="scores were asked for in buckets that are none"):
-        PlainChannel(federation).total(question, np.arange(1))
+        Channel(federation).total(question, np.arange(1))
     other = ColumnScores(0, 1, ["auc"], 2, 0, objective="reg:squarederror")
     with pytest.raises(ProtocolError, match="not all metrics of reg:squarederror"):
-        PlainChannel(federation).total(other, np.arange(1))
+        Channel(federation).total(other, np.arange(1))
 
 
 @pytest.mark.slow_without_jit

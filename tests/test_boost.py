@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, model_bytes, numbers_for, problems
 
 from fedtrees import (
+    Channel,
     DataError,
     FedGBTClassifier,
     FedGBTRegressor,
     FixedNumber,
     LocalFederation,
-    PlainChannel,
     Poisson,
     Silo,
 )
@@ -70,7 +70,7 @@ def facts(federation: Watched, kind: type) -> list[Any]:
 
 def grids(federation: Watched) -> list[Grid]:
     """The exponents of each round's trees, from the questions for their roots."""
-    questions = [query for call, _, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
+    questions = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     return [query.exponents for query in questions if len(query.feature) == len(query.ends)]
 
 
@@ -164,7 +164,7 @@ def test_a_cohort_is_asked_for_the_size_of_its_gradients_only_when_it_was_drawn_
 
 def test_a_cohort_is_drawn_for_a_tree_and_stays_for_it() -> None:
     _, federation = train(simple(n_estimators=6, max_depth=3), sampling=FixedNumber(2), random_state=5)
-    growing = [cohort.tolist() for call, cohort, _ in federation.calls if isinstance(call.queries[0], Histograms)]
+    growing = [cohort.tolist() for call, cohort in federation.calls if isinstance(call.queries[0], Histograms)]
     assert len(growing) == 18
     drawn = [growing[k] for k in range(0, 18, 3)]
     assert growing == [cohort for cohort in drawn for _ in range(3)]
@@ -176,7 +176,7 @@ def test_a_round_that_draws_nobody_grows_roots_that_say_nothing() -> None:
     for mode in ("fused", "faithful"):
         federation = Watched(LocalFederation(problem.silos(), mode))
         problem.estimator(sampling=Poisson(0.2), random_state=3).fit_federation(federation)
-        growing = [len(cohort) for call, cohort, _ in federation.calls if isinstance(call.queries[0], Histograms)]
+        growing = [len(cohort) for call, cohort in federation.calls if isinstance(call.queries[0], Histograms)]
         assert 0 in growing
         told = facts(federation, Grown)
         alone = [grown for grown in told if len(grown.feature) == 1]
@@ -312,7 +312,7 @@ def test_every_finished_round_is_told_and_may_be_the_last(before: int, after: in
     observer = Stop(before, after)
     settings = Settings(loss_named("binary:logistic"), n_estimators=5, max_depth=2)
     ensemble = boost(
-        PlainChannel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), observer
+        Channel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), observer
     )
     assert observer.seen == [(round, round + 1) for round in range(rounds)] and ensemble.rounds == rounds
     largest = [float(np.abs(tree.value).max()) for tree in ensemble.trees]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
-from fedtrees import FedGBTRegressor, HeadroomError, LocalFederation, PlainChannel, Silo
+from fedtrees import Channel, FedGBTRegressor, HeadroomError, LocalFederation, Silo
 from fedtrees.core.data.record import encode
 from fedtrees.core.data.table import Schema
-from fedtrees.core.protocol.channel import Call, Log, Reply, run_name
-from fedtrees.core.protocol.message import REPLY_HEAD, frame
+from fedtrees.core.protocol.aggregation import Sender, protected
+from fedtrees.core.protocol.federation import Answer, Reply
+from fedtrees.core.protocol.log import Call, Log, run_name
+from fedtrees.core.protocol.message import REPLY_HEAD, What, answers, frame, reply
 from fedtrees.core.protocol.query import Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.samplers import Cohort
@@ -45,17 +46,17 @@ class Fake:
     def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
         return []
 
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
+    def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         self.calls.append(call)
-        return Reply(np.repeat(cohort[:, None], call.size(), axis=1), np.full(len(cohort), 10), 20)
-
-    def sum(self, call: Call, cohort: Cohort) -> Reply:
-        each = self.gather(call, cohort)
-        return Reply(each.vector.sum(axis=0), each.down, each.up)
+        for silo in reversed(cohort.tolist()):  # in any order
+            sender = Sender(self.names[silo], np.array([1]), call.run, call.round, call.attempt)
+            vectors = [np.full(query.size(), silo) for query in call.queries]
+            body = answers(protected(call.aggregation, call.queries, vectors, sender))
+            yield Answer(silo, reply(call, What.ANSWER, body), 10, 20)
 
 
 def test_a_total_is_read_from_the_sum_of_the_cohort_s_vectors() -> None:
-    channel = PlainChannel(Fake())
+    channel = Channel(Fake())
     assert channel.total(Place(2), np.array([1, 3])) == [4, 4]
     assert channel.totals([Place(1), Place(0), Place(3)], np.array([2, 3])) == [[5], [], [5, 5, 5]]
     np.testing.assert_array_equal(channel.gather(Place(2), np.array([0, 3])), [[0, 0], [3, 3]])
@@ -63,7 +64,7 @@ def test_a_total_is_read_from_the_sum_of_the_cohort_s_vectors() -> None:
 
 def test_rounds_are_numbered_and_written_down_whatever_is_asked() -> None:
     federation = Fake()
-    channel = PlainChannel(federation)
+    channel = Channel(federation)
     channel.total(Place(2), np.arange(4))
     channel.totals([Place(1), Place(3)], np.array([1]))
     channel.gather(Place(5), np.array([0, 2]))
@@ -81,7 +82,7 @@ def test_rounds_are_numbered_and_written_down_whatever_is_asked() -> None:
 @pytest.mark.parametrize("bound", [2**63, 2**64, 2**100])
 def test_without_headroom_nothing_is_sent_and_nothing_written_down(bound: int) -> None:
     federation = Fake()
-    channel = PlainChannel(federation)
+    channel = Channel(federation)
     fine, wide = Place(1, 2**63 - 1), Place(1, bound)
     for ask in (
         lambda: channel.total(wide, np.arange(4)),
@@ -129,7 +130,7 @@ def test_too_many_rows_are_refused_before_a_histogram_is_asked_for(rows: int, fi
 
 def test_facts_travel_in_order_with_the_next_request() -> None:
     federation = Fake()
-    channel = PlainChannel(federation)
+    channel = Channel(federation)
     facts = [Weigh(RowWeights()), Weigh(SiloWeights({"a": 1.0}, 2, 1))]
     for fact in facts:
         channel.tell(fact)
@@ -149,8 +150,5 @@ def test_a_call_knows_what_its_answer_takes() -> None:
 
 
 def test_no_two_runs_share_a_name() -> None:
-    federation: Any = Fake()
-    names = {
-        run_name(federation, seed, purpose) for seed in (-1, 0, 0, 2**70) for purpose in ("train", "train", "score")
-    }
+    names = {run_name(seed, purpose) for seed in (-1, 0, 0, 2**70) for purpose in ("train", "train", "score")}
     assert len(names) == 12 and {len(name) for name in names} == {16}

@@ -14,7 +14,7 @@ from fedtrees.core.data.features import read_features
 from fedtrees.core.data.labels import joined_labels
 from fedtrees.core.data.ranking_groups import ids_of_groups, rows_to_keep
 from fedtrees.core.data.table import agree
-from fedtrees.core.protocol.channel import Call, Log
+from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.query import Query
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from strategies import examples
 
 from fedtrees import (
+    Channel,
     DataError,
     DivergenceError,
     FedGBTClassifier,
     HeadroomError,
     LocalFederation,
     ParameterError,
-    PlainChannel,
     Poisson,
     Silo,
     SiloLostError,
@@ -66,8 +66,8 @@ def table(seed: int, rows: int = 60) -> tuple[NDArray[np.float32], NDArray[np.in
 
 def trained(
     federation: Any, settings: Settings, labels: Any = (0, 1), earlier: Network | None = None
-) -> tuple[Seen, PlainChannel]:
-    seen, channel = Seen(), PlainChannel(federation)
+) -> tuple[Seen, Channel]:
+    seen, channel = Seen(), Channel(federation)
     average(channel, len(federation.names), None if labels is None else list(labels), settings, seen, earlier)
     return seen, channel
 
@@ -142,7 +142,7 @@ def test_a_silo_that_forgets_gives_the_same_answer_where_methods_keep_nothing(me
             return super().after(network, loss, scores)
 
     seen = Forgetful()
-    average(PlainChannel(federation), 2, [0, 1], settings, seen)
+    average(Channel(federation), 2, [0, 1], settings, seen)
     whole, _ = trained(LocalFederation(silos, mode="faithful"), settings)
     same = seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
     assert same == (not isinstance(method, Scaffold | FedPer))  # these say so: they start again from zeros
@@ -269,7 +269,7 @@ def test_a_loss_that_diverges_ends_training_where_it_was_well(mode: str) -> None
     seen = Seen()
     federation = LocalFederation.from_table(X, target, silos=np.repeat(["mayo", "ucla"], 30), mode=mode)
     with pytest.raises(DivergenceError, match=r"silo '(mayo|ucla)', round \d+: .* lower learning_rate"):
-        average(PlainChannel(federation), 2, None, settings, seen)
+        average(Channel(federation), 2, None, settings, seen)
     assert seen.networks and np.isfinite(seen.networks[-1].params).all()
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from strategies import examples, tables
 from test_ranks import cuts_over
 
-from fedtrees import LocalFederation, PlainChannel
+from fedtrees import Channel, LocalFederation
 from fedtrees.core.numeric.fixed_point import exponent_of, largest_exponent
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.query import Query
@@ -39,7 +39,7 @@ rules = st.builds(
 GRIDS = Grid(4, 1)  # gradients up to 16, hessians up to 2
 
 
-class Listener(PlainChannel):
+class Listener(Channel):
     """A channel that remembers what was asked and answered."""
 
     def __init__(self, federation: LocalFederation):

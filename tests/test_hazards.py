@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees, trees_of
 
-from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, PlainChannel, Silo
+from fedtrees import Channel, DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
 from fedtrees.queries.hazards import bound_of_limbs, hazard_limbs, restore_limbs
 from fedtrees.trees.risk import bins_of, time_bins
 
@@ -169,7 +169,7 @@ def test_sums_of_hazards_are_exact(seed: int, n: int) -> None:
 def test_bins_of_time_are_one_a_time_or_about_as_full(times: list[int], most: int) -> None:
     y = np.array(times, np.float32) * np.where(np.arange(len(times)) % 3, 1, -1)
     federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y)])
-    starts = time_bins(PlainChannel(federation), np.arange(1), len(y))
+    starts = time_bins(Channel(federation), np.arange(1), len(y))
     if len(set(times)) <= most:
         assert starts.view(np.float32).tolist() == sorted(set(times))
         return

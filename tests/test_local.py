@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedtrees import FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, PlainChannel, Poisson, Silo
-from fedtrees.core.protocol.channel import Call
+from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, Poisson, Silo
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
@@ -70,17 +69,14 @@ COHORTS = {
 def test_sums_and_vectors_are_the_same_in_both_modes(queries: list[Query], cohort: np.ndarray) -> None:
     replies, ledgers = [], []
     for federation in both():
-        channel = PlainChannel(federation)
+        channel = Channel(federation)
         channel.tell(Weigh(SiloWeights().settled(ROWS, 5)))
-        call = Call(channel._log, 0, queries)
-        summed = federation.sum(call, cohort)
-        each = federation.gather(call, cohort)
-        np.testing.assert_array_equal(each.vector.sum(axis=0), summed.vector)
-        assert each.vector.shape == (len(cohort), sum(query.size() for query in queries))
-        assert each.vector.dtype == summed.vector.dtype == np.int64
-        replies.append((summed.vector, each.vector))
-        channel.gather(queries[0], cohort)
-        channel.totals(queries, cohort)
+        summed = np.concatenate(channel._vectors(queries, cohort))
+        each = np.concatenate([channel.gather(query, cohort) for query in queries], axis=1)
+        np.testing.assert_array_equal(each.sum(axis=0), summed)
+        assert each.shape == (len(cohort), sum(query.size() for query in queries))
+        assert each.dtype == summed.dtype == np.int64
+        replies.append((summed, each))
         ledgers.append(channel.ledger)
     for fused, faithful in zip(*replies, strict=True):
         np.testing.assert_array_equal(fused, faithful)
@@ -103,11 +99,11 @@ class Note(Fact, frozen=True, eq=False):
 def test_bytes_are_those_of_real_messages_whoever_heard_what(steps: list[tuple[int, set[int], bool, bool]]) -> None:
     ledgers = []
     for federation in both():
-        channel = PlainChannel(federation)
+        channel = Channel(federation)
         for length, drawn, gather, another_run in steps:
             if another_run:
                 ledgers.append(channel.ledger)
-                channel = PlainChannel(federation)
+                channel = Channel(federation)
             channel.tell(Note("x" * length))
             cohort = np.array(sorted(drawn), np.int64)
             channel.gather(Counts(3), cohort) if gather else channel.total(Counts(3), cohort)
@@ -201,7 +197,7 @@ def test_a_table_with_silo_ids_is_those_silos(shuffle: bool, mode: str) -> None:
         X[rows], y[rows], silos=ids[rows], sample_weight=weight[rows], mode=mode, n_jobs=1
     )
     assert list(federation.names) == [part.name for part in parts]
-    channels = [PlainChannel(f) for f in (federation, LocalFederation(parts, n_jobs=1))]
+    channels = [Channel(f) for f in (federation, LocalFederation(parts, n_jobs=1))]
     for cohort in (np.arange(5), np.array([1, 3])):
         for query in (Counts(3), LabelSums(ROWS, ["ill", "well"], (1, 1), 30)):
             np.testing.assert_array_equal(*(channel.gather(query, cohort) for channel in channels))
@@ -264,7 +260,7 @@ def test_labels_of_other_types_become_the_same_in_both_modes(first: Any, second:
 def test_weights_of_some_silos_are_one_in_the_others() -> None:
     parts = [Silo("a", [[1.0], [2.0]], [0, 1], n_jobs=1), Silo("b", [[1.0]], [1], sample_weight=[3], n_jobs=1)]
     for federation in both(parts):
-        total = PlainChannel(federation).total(LabelSums(3, [0, 1], (2, 2), 30), np.arange(2))
+        total = Channel(federation).total(LabelSums(3, [0, 1], (2, 2), 30), np.arange(2))
         assert total.tolist() == [1, 4]
 
 

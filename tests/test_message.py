@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from fedtrees import DataError, FedTreesError, HeadroomError, ParameterError, ProtocolError, errors
 from fedtrees.core.data.record import decode, encode
+from fedtrees.core.protocol.aggregation import PLAIN_SUM, Collector, Sender, protected
+from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import (
     REPLY_HEAD,
     Request,
     What,
-    add_answers,
-    answer_size,
+    answers,
     frame,
     open_reply,
-    pack_answers,
+    read_answers,
     read_behind,
     reply,
 )
@@ -103,14 +104,24 @@ def test_damage_gives_a_protocol_error_or_another_request(at: int, other: bytes)
 # -- answers ----------------------------------------------------------------------------------------------
 
 
-def opened(queries: list[Some], body: bytes) -> list[int]:
-    total = np.zeros(sum(query.n for query in queries), np.int64)
-    add_answers(queries, body, "mayo", total)
-    return total.tolist()
+def packed(queries: list[Some], vectors: list[np.ndarray], rows: int) -> bytes:
+    sender = Sender("mayo", np.array([rows]), RUN, 0, 0)
+    return answers(protected(PLAIN_SUM, queries, vectors, sender))
+
+
+def add(collectors: list[Collector], queries: list[Some], data: bytes, silo: str = "mayo") -> None:
+    for collector, body in zip(collectors, read_answers(queries, data, silo), strict=True):
+        collector.add(silo, body)
+
+
+def opened(queries: list[Some], data: bytes) -> list[int]:
+    collectors = [PLAIN_SUM.collector(query) for query in queries]
+    add(collectors, queries, data)
+    return [int(value) for collector in collectors for value in collector.total()]
 
 
 def length(queries: list[Some], rows: int) -> int:
-    return int(answer_size(queries, np.array([[rows]]))[0]) - REPLY_HEAD
+    return int(Call(Log(RUN), 0, queries).answer_size(np.array([[rows]]))[0]) - REPLY_HEAD
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**63 - 1), st.integers(1, 8)), max_size=4), st.data())
@@ -124,12 +135,13 @@ def test_answers_of_several_queries_come_back(shapes: list[tuple[int, int, int]]
         hit = data.draw(st.lists(st.integers(0, max(query.n - 1, 0)), max_size=reach, unique=True))
         vector[hit] = [data.draw(st.integers(-query.largest, query.largest)) for _ in hit]
         vectors.append(vector)
-    body = pack_answers(queries, vectors, np.array([rows]))
+    body = packed(queries, vectors, rows)
     assert len(body) == length(queries, rows)
     assert opened(queries, body) == [int(value) for vector in vectors for value in vector]
-    none = -np.concatenate([np.zeros(0, np.int64), *vectors])
-    add_answers(queries, body, "mayo", none)
-    assert not none.any()
+    both = [PLAIN_SUM.collector(query) for query in queries]
+    add(both, queries, body)
+    add(both, queries, packed(queries, [-vector for vector in vectors], rows))
+    assert not any(collector.total().any() for collector in both)
 
 
 def test_a_sum_beyond_the_bound_is_refused() -> None:
@@ -137,17 +149,18 @@ def test_a_sum_beyond_the_bound_is_refused() -> None:
         query, vector = Some(40, largest, a_row), np.zeros(40, np.int64)
         for value in (largest, -largest):
             vector[3] = value
-            body, total = pack_answers([query], [vector], np.array([1])), np.zeros(40, np.int64)
-            add_answers([query], body, "a", total)
+            body, collector = packed([query], [vector], 1), PLAIN_SUM.collector(query)
+            add([collector], [query], body, "a")
             with pytest.raises(ProtocolError, match="silo 'b': its answer takes the sum beyond the bound of Some"):
-                add_answers([query], body, "b", total)
-            assert total.tolist() == vector.tolist()
+                add([collector], [query], body, "b")
+            assert collector.total().tolist() == vector.tolist()
 
 
 def test_counts_below_zero_are_refused() -> None:
-    body = pack_answers([Some(5, 2**40)], [np.array([5, 1, -7, 0, 0])], np.array([3]))
+    query = Some(5, 2**40)
+    (body,) = read_answers([query], packed([query], [np.array([5, 1, -7, 0, 0])], 3), "a")
     with pytest.raises(ProtocolError, match="silo 'a': an integer beyond the bound of Counts"):
-        add_answers([Counts(3)], body, "a", np.zeros(5, np.int64))
+        PLAIN_SUM.collector(Counts(3)).add("a", body)
 
 
 def test_the_length_of_an_answer_says_nothing_of_the_values() -> None:
@@ -155,7 +168,7 @@ def test_the_length_of_an_answer_says_nothing_of_the_values() -> None:
         for value in (0, -(2**40)):
             vector = np.zeros(query.n, np.int64)
             vector[:3] = value
-            assert len(pack_answers([query], [vector], np.array([rows]))) == taken
+            assert len(packed([query], [vector], rows)) == taken
 
 
 def test_a_few_rows_send_no_more_than_they_can_touch() -> None:
@@ -166,12 +179,12 @@ def test_a_few_rows_send_no_more_than_they_can_touch() -> None:
 @pytest.mark.parametrize("value", [101, -101, 2**63 - 1, -(2**63)])
 def test_an_integer_beyond_its_bound_is_neither_sent_nor_added(value: int) -> None:
     with pytest.raises(ProtocolError, match="Some: an integer beyond the stated bound of 100"):
-        pack_answers([Some(2, 100)], [np.array([100, value])], np.array([1]))
+        packed([Some(2, 100)], [np.array([100, value])], 1)
     lone = np.eye(1, 50, 7, dtype=np.int64)[0] * max(value, 1 - 2**63)
     for a_row in (2, 1):
-        body = pack_answers([Some(50, 2**63 - 1, a_row)], [lone], np.array([1]))
+        body = packed([Some(50, 2**63 - 1, a_row)], [lone], 1)
         with pytest.raises(ProtocolError, match="silo 'mayo': an integer beyond the bound of Narrow, 100"):
-            add_answers([Narrow(50, 2**63 - 1, a_row)], body, "mayo", np.zeros(50, np.int64))
+            opened([Narrow(50, 2**63 - 1, a_row)], body)
 
 
 class Narrow(Some, frozen=True, eq=False):
@@ -186,12 +199,12 @@ class Narrow(Some, frozen=True, eq=False):
 
 def test_a_vector_of_another_size_is_not_sent() -> None:
     with pytest.raises(ProtocolError, match="Some: 3 integers where 2 were asked for"):
-        pack_answers([Some(2, 100)], [np.zeros(3, np.int64)], np.array([1]))
+        packed([Some(2, 100)], [np.zeros(3, np.int64)], 1)
 
 
 def test_a_query_that_says_too_little_of_what_rows_touch_is_not_answered() -> None:
     with pytest.raises(ProtocolError, match="Some: 2 rows touch 5 integers, more than stated: 4"):
-        pack_answers([Some(50, 100, 2)], [np.repeat([1, 0], [5, 45])], np.array([2]))
+        packed([Some(50, 100, 2)], [np.repeat([1, 0], [5, 45])], 2)
 
 
 @pytest.mark.parametrize("body", [b"", b"\2", bytes(5), bytes(7), bytes(1000), b"\2\0\0\0", b"\3" + bytes(20)])
@@ -202,19 +215,20 @@ def test_an_answer_of_another_length_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("places", [[3, 3], [4, 3], [3, 50], [50, 51], [2**32 - 1, 3], [3, 2**32 - 2]])
 def test_places_that_there_are_not_are_refused(places: list[int]) -> None:
-    body = struct.pack("<I2I2b", 2, *places, 1, 1)
+    body = struct.pack("<I2I2b", 10, *places, 1, 1)
     with pytest.raises(ProtocolError, match="silo 'mayo': an answer to Some with places that there are not"):
         opened([Some(50, 100, 1)], body)
 
 
 @given(st.binary(max_size=60))
 def test_damaged_answers_change_nothing(body: bytes) -> None:
-    total = np.zeros(20, np.int64)
+    query = Some(20, 100, 2)
+    collector = PLAIN_SUM.collector(query)
     with contextlib.suppress(ProtocolError):
-        add_answers([Some(20, 100, 2)], body, "mayo", total)
-        assert np.abs(total).max() <= 100
+        add([collector], [query], body)
+        assert np.abs(collector.total()).max() <= 100
         return
-    assert not total.any()
+    assert not collector.total().any()
 
 
 def test_a_bound_without_headroom_has_no_width() -> None:

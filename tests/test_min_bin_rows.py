@@ -38,7 +38,7 @@ N = 300 if JIT else 90
 LEAST = 7
 
 
-class Listening(fedtrees.PlainChannel):
+class Listening(fedtrees.Channel):
     """A channel that keeps what bin edges were asked and answered."""
 
     def __init__(self, federation: LocalFederation):

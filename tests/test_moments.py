@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from fedtrees import LocalFederation, PlainChannel, ProtocolError, Silo
+from fedtrees import Channel, LocalFederation, ProtocolError, Silo
 from fedtrees.queries.long_sums import DIGIT_BITS, LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 from fedtrees.queries.moments import PowerSums, learn_moments
 
@@ -26,7 +26,7 @@ def test_they_are_those_of_all_rows_and_of_every_partition(seed: int, silos: int
     for whose in (None, rng.integers(0, silos, 60)):
         for mode in ("fused", "faithful"):
             federation = LocalFederation.from_table(X, y, silos=whose, mode=mode)
-            channel = PlainChannel(federation)
+            channel = Channel(federation)
             everyone = np.arange(len(federation.names))
             found.append(learn_moments(channel, everyone, 60, 3, targets))
     columns = np.concatenate([X, y.reshape(60, -1)[:, :targets]], axis=1).astype(np.float64)
@@ -40,7 +40,7 @@ def test_they_are_those_of_all_rows_and_of_every_partition(seed: int, silos: int
 @pytest.mark.parametrize("value", [0.0, 7.0, 1e15, 0.1])
 def test_a_constant_column_deviates_by_one(value: float) -> None:
     federation = LocalFederation.from_table(np.full((50, 1), value, np.float32), np.arange(50) % 2)
-    moments = learn_moments(PlainChannel(federation), np.arange(1), 50, 1, 0)
+    moments = learn_moments(Channel(federation), np.arange(1), 50, 1, 0)
     assert moments.mean[0] == pytest.approx(np.float32(value)) and moments.deviation[0] == 1
 
 
@@ -64,7 +64,7 @@ def test_columns_of_any_size_have_the_moments_that_scikit_learn_gives_them(size:
     }[weights]  # fmt: skip
     weight = None if weight is None else weight.astype(np.float32)
     federation = LocalFederation.from_table(X, y, silos=np.arange(200) % 3, sample_weight=weight)
-    found = learn_moments(PlainChannel(federation), np.arange(3), 200, 2, 1)
+    found = learn_moments(Channel(federation), np.arange(3), 200, 2, 1)
     power = np.exp2(-np.floor(np.log2(float(abs(X).max()))))
     columns = np.column_stack([X, y]).astype(np.float64) * power
     theirs = StandardScaler().fit(columns, sample_weight=None if weight is None else weight.astype(np.float64))
@@ -80,7 +80,7 @@ def test_a_row_of_a_whole_weight_is_as_many_rows_to_the_bit() -> None:
         federation = LocalFederation.from_table(
             own, np.zeros(len(own)), silos=np.arange(len(own)) % 2, sample_weight=weight
         )
-        found.append(learn_moments(PlainChannel(federation), np.arange(2), len(own), 3, 0))
+        found.append(learn_moments(Channel(federation), np.arange(2), len(own), 3, 0))
     assert found[0].mean.tobytes() == found[1].mean.tobytes()
     assert found[0].deviation.tobytes() == found[1].deviation.tobytes()
 
@@ -89,7 +89,7 @@ def test_a_row_of_a_whole_weight_is_as_many_rows_to_the_bit() -> None:
 def test_a_column_deviates_by_one_where_it_is_constant_and_only_there(value: float, rows: int) -> None:
     X = np.full((rows + 1, 2), value, np.float32)
     X[0, 1] = np.nextafter(X[0, 1], np.float32(0 if value else 1))
-    moments = learn_moments(PlainChannel(LocalFederation.from_table(X, X[:, 0])), np.arange(1), rows + 1, 2, 0)
+    moments = learn_moments(Channel(LocalFederation.from_table(X, X[:, 0])), np.arange(1), rows + 1, 2, 0)
     assert moments.mean[0] == np.float32(value) and moments.deviation[0] == 1
     step = abs(float(X[0, 1]) - float(X[1, 1]))
     assert moments.deviation[1] == pytest.approx(step * np.sqrt(rows) / (rows + 1), rel=1e-4, abs=0)

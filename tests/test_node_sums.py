@@ -16,7 +16,7 @@ from strategies import Watched, bring_up_to_date, examples
 from test_cart_questions import a_silo_of, classes, forest_question
 
 from fedtrees import FedForestClassifier, LocalFederation
-from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.channel import Channel
 from fedtrees.queries.counts import Counts
 from fedtrees.trees import draw_kernels, node_growth, node_kernels, node_sums
 from fedtrees.trees.node_histogram import NodeHistograms
@@ -206,7 +206,7 @@ def test_silos_elsewhere_answer_in_one_part() -> None:
     X, y, silos = table()
     answers = []
     for mode in ("fused", "faithful"):
-        channel = PlainChannel(LocalFederation.from_table(X, y, silos=silos, mode=mode))
+        channel = Channel(LocalFederation.from_table(X, y, silos=silos, mode=mode))
         with closing(channel.parts(Counts(6), np.arange(3))) as parts:
             (only,) = parts
         answers.append((only.tolist(), channel.ledger.bytes_up, channel.ledger.bytes_down, channel.ledger.rounds))

@@ -70,7 +70,7 @@ def both(
 
 
 def grids_of(federation: Watched) -> list[Any]:
-    asked = [query for call, _, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
+    asked = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     return [query.exponents for query in asked]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import LARGEST, Watched, column, examples, tables
 
-from fedtrees import FedGBTRegressor, LocalFederation, PlainChannel
+from fedtrees import Channel, FedGBTRegressor, LocalFederation
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, float_of, shortest_between
 from fedtrees.trees.binning import cuts_of, global_cuts, keys_of
@@ -55,7 +55,7 @@ def refinements(X: NDArray[np.float32], max_bin: int) -> Iterator[Buckets]:
 def cuts_over(X: NDArray[np.float32], max_bin: int, silos: NDArray[np.int64] | None = None) -> tuple[Cuts, int]:
     """The cuts that a federation agrees on, and the rounds it took after the first."""
     federation = LocalFederation.from_table(X, np.zeros(len(X)), silos=silos)
-    channel, everyone = PlainChannel(federation), np.arange(len(federation.names))
+    channel, everyone = Channel(federation), np.arange(len(federation.names))
     summary: Summary = channel.total(Counts(X.shape[1]), everyone)
     return global_cuts(channel, everyone, summary, max_bin), channel.ledger.rounds - 1
 

@@ -243,7 +243,7 @@ def test_features_that_there_are_not_are_refused(wrong: dict[str, list[int]]) ->
     X, y, _ = few_values(60, features=4)
     federation = Watched(LocalFederation([Silo("a", X, y)], mode="faithful"))
     FedGBTRegressor(1, colsample_bytree=0.5, n_jobs=1).fit_federation(federation)
-    asked = [query for call, _, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
+    asked = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     question = asked[0]
     fields = {name: getattr(question, name) for name in question.__struct_fields__}
     silo = federation.inner.silos["a"]

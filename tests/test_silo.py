@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from fedtrees import DataError, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.core.data.target import plain_array
-from fedtrees.core.protocol.channel import Log
-from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, add_answers, open_reply
+from fedtrees.core.protocol.aggregation import PLAIN_SUM
+from fedtrees.core.protocol.log import Log
+from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, open_reply, read_answers
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
@@ -166,9 +167,8 @@ def test_the_same_request_gets_the_same_bytes_however_often_it_comes() -> None:
     log.append(Weigh(SiloWeights().settled(10, 1)))
     question = request(log, 0, [Rows()]).encode()
     first = silo.answer(question)
-    total = np.zeros(2, np.int64)
-    add_answers([Rows()], first[REPLY_HEAD:], "a", total)
-    assert total.tolist() == [5, 20]
+    (body,) = read_answers([Rows()], first[REPLY_HEAD:], "a")
+    assert PLAIN_SUM.vector(Rows(), "a", body).tolist() == [5, 20]
     assert silo.answer(question) == first
     silo.forget()
     assert (silo.run, silo.version, silo.state) == (b"", 0, None)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from fedtrees import DataError, FedAvgRegressor, FedGBTRanker, FedGBTRegressor, LocalFederation, ParameterError, Silo
-from fedtrees.core.protocol.channel import Log
 from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights, count_bits
 from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.core.protocol.log import Log
 from fedtrees.core.protocol.message import Request, What, open_reply
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from fedtrees import FedGBTRegressor, LocalFederation, PlainChannel, Silo
+from fedtrees import Channel, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.trees import risk, survival_kernels
 from fedtrees.trees.risk import bins_of, keys_of, time_bins
 
@@ -65,7 +65,7 @@ def test_as_many_times_as_bins_have_a_bin_each(different: int, often: int, monke
     y = np.concatenate([np.repeat(times[:1], often), times[1:], times[1:2]])
     federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y), Silo("b", np.zeros((1, 1)), [-times[-1]])])
     y = np.append(y, times[-1])
-    starts = time_bins(PlainChannel(federation), np.arange(2), len(y))
+    starts = time_bins(Channel(federation), np.arange(2), len(y))
     found = starts.view(np.float32).tolist()
     if different <= 8:
         assert found == times.tolist()

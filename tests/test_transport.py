@@ -10,7 +10,7 @@ import pytest
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, Silo, SiloLostError
 from fedtrees.core.numeric.rng import stream
-from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, reply
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import RowWeights
@@ -57,10 +57,10 @@ def over(transport: Transport, parts: list[Silo], **options: Any) -> LocalFedera
     return federation
 
 
-def channel_over(wrong: Callable[[int, dict[str, bytes]], Any], **options: Any) -> tuple[PlainChannel, Line]:
+def channel_over(wrong: Callable[[int, dict[str, bytes]], Any], **options: Any) -> tuple[Channel, Line]:
     parts = silos()
     line = Line(parts, wrong)
-    return PlainChannel(over(line, parts, **options)), line
+    return Channel(over(line, parts, **options)), line
 
 
 def losing(*lost: tuple[int, str]) -> Callable[[int, dict[str, bytes]], Any]:
@@ -125,7 +125,7 @@ def test_an_empty_cohort_sends_nothing() -> None:
 def test_facts_are_sent_once_and_all_again_to_one_that_forgot() -> None:
     parts = silos()
     line = Line(parts)
-    channel = PlainChannel(over(line, parts))
+    channel = Channel(over(line, parts))
     for _ in range(3):
         channel.tell(Weigh(RowWeights()))
         channel.total(Counts(3), EVERYONE)
@@ -147,7 +147,7 @@ def test_facts_are_sent_once_and_all_again_to_one_that_forgot() -> None:
 def test_to_have_restarted_is_no_failed_attempt_but_restarting_for_ever_is() -> None:
     parts = silos()
     line = Line(parts)
-    channel = PlainChannel(over(line, parts, attempts=1))
+    channel = Channel(over(line, parts, attempts=1))
     channel.tell(Weigh(RowWeights()))
     channel.total(Counts(3), EVERYONE)
     parts[0].forget()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedtrees import DataError, LocalFederation, ParameterError, PlainChannel, ProtocolError, Silo
+from fedtrees import Channel, DataError, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of
 from fedtrees.neural.one_class import ClassRows
@@ -81,7 +81,7 @@ def test_some_silos_are_asked_for_their_rows_and_no_others(mode: str) -> None:
     federation = LocalFederation.from_table(
         rows, np.zeros(6), silos=silos, eval_set=[(rows * 10, np.zeros(6))], eval_silos=[held], mode=mode
     )
-    channel = PlainChannel(federation)
+    channel = Channel(federation)
     for cohort in ([], [0], [1], [2], [0, 2], [1, 2], [0, 1, 2]):
         asked = np.array(cohort, np.int64)
         values, _ = channel.total(FirstColumn(0, 1, ["mae"], 6, 0), asked)

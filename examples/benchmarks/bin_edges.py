@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from reference_data import Absent, Reference
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
-from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, PlainChannel
+from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, LocalFederation
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import KEY_BITS, LARGEST_KEY, Ranks, float_of, shortest_between
 from fedtrees.trees.binning import global_cuts
@@ -32,7 +32,7 @@ LEAST = (1, 5, 10, 20)
 LARGEST = np.finfo(np.float32).max
 
 
-class Curious(PlainChannel):
+class Curious(Channel):
     """A channel that keeps the finest intervals of each silo's values, and how many lie in each."""
 
     def __init__(self, federation: LocalFederation, n_features: int):

@@ -20,7 +20,7 @@ from fedtrees.bagging.local_tree import LocalTree, of_integers, thresholds
 from fedtrees.bagging.questions import JoinedScores, LocalTrees
 from fedtrees.core.numeric.fixed_point import Vector, step_bits
 from fedtrees.core.numeric.rng import stream
-from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.core.sampling.samplers import Cohort, Sampler
 from fedtrees.queries.evaluation import Evaluation
@@ -103,7 +103,7 @@ class SoFar:
 
 
 def bag(
-    channel: PlainChannel,
+    channel: Channel,
     n_silos: int,
     n_features: int,
     labels: list[Any] | None,
@@ -122,7 +122,7 @@ def bag(
 
     Parameters
     ----------
-    channel : PlainChannel
+    channel : Channel
         Silos' trees are gathered, which no channel does that hides them.
     n_silos, n_features : int
     labels : list, optional

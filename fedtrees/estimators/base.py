@@ -16,7 +16,8 @@ from fedtrees.core.data.silo_column import schema_with_silos
 from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.core.protocol.channel import Federation, PlainChannel
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.federation import Federation
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.booster_parameters import keep_parameters
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
@@ -333,7 +334,7 @@ class FedGBT(Personalizes):
             earlier, schema = go_on_from(before, schema, loss)
         settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
         settings.weighting.check(federation.names)
-        channel = PlainChannel(federation, settings.seed, schemas=sizes)
+        channel = Channel(federation, settings.seed, schemas=sizes)
 
         def export(grown: Ensemble) -> xgboost.Booster:
             booster = self._export(grown, schema, loss, earlier)

@@ -17,7 +17,8 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.labels import columns_of_labels, labels_array
 from fedtrees.core.data.table import SPARSE, Labels, Schema
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.core.protocol.channel import Channel, Federation, PlainChannel
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.core.sampling.samplers import as_sampler
@@ -187,7 +188,7 @@ class FedCart(ReadsRows):
             for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:
                 check_labels(labels)
         seed = seed_of(self.random_state)
-        channel = PlainChannel(federation, seed, schemas=sizes)
+        channel = Channel(federation, seed, schemas=sizes)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:

@@ -18,7 +18,7 @@ from fedtrees.core.data.frames import is_frame
 from fedtrees.core.data.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
 from fedtrees.core.data.target import plain_array
 from fedtrees.core.notices import warn_caller
-from fedtrees.core.protocol.channel import Federation
+from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Amount, Ledger
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit, not_fitted
@@ -99,7 +99,7 @@ def schema_of(
     DataError
         If y has several columns where there is to be one.
     """
-    lacking = [name for name in ("names", "eval_sets", "schemas", "sum", "gather") if not hasattr(federation, name)]
+    lacking = [name for name in ("names", "eval_sets", "schemas", "ask") if not hasattr(federation, name)]
     if isinstance(federation, type) or "schemas" in lacking:
         given = type(federation).__name__
         raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")

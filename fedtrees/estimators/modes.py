@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.bagging.bag import OneAfterAnother, bag
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.core.protocol.channel import PlainChannel
+from fedtrees.core.protocol.channel import Channel
 from fedtrees.errors import ParameterError
 from fedtrees.trees.boost import Observer, boost
 from fedtrees.trees.boost_settings import Settings
@@ -28,7 +28,7 @@ Storable = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 
 def grow_by(
-    mode: str, channel: PlainChannel, names: list[str], schema: Schema, settings: Settings, threads: Threads,
+    mode: str, channel: Channel, names: list[str], schema: Schema, settings: Settings, threads: Threads,
     storable: Storable, observer: Observer,
 ) -> Ensemble:  # fmt: skip
     """Grow an ensemble in one of the modes."""

@@ -20,7 +20,8 @@ from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.core.protocol.channel import Federation, PlainChannel
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Amount
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.protocol.start_messages import AbsentIsZero
@@ -257,7 +258,7 @@ class FedAvgEstimator(KnowsColumns):
         if earlier is not None:
             self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
-        channel = PlainChannel(federation, settings.seed, "network", sizes)
+        channel = Channel(federation, settings.seed, "network", sizes)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.data.table import Schema
-from fedtrees.core.protocol.channel import Federation
+from fedtrees.core.protocol.federation import Federation
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
 from fedtrees.trees.ensemble import Ensemble

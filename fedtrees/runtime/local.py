@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,11 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.table import Labels, Schema, Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads, Turns
-from fedtrees.core.protocol.channel import Call, PartedReply, Reply
+from fedtrees.core.protocol.aggregation import Sender, protected
+from fedtrees.core.protocol.federation import Answer, PartedReply, Reply
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
+from fedtrees.core.protocol.log import Call
+from fedtrees.core.protocol.message import What, answers, reply
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, unknown_value
@@ -147,19 +150,33 @@ class LocalFederation:
             return sizes_by_silo(self._fused.schema(labels), self._fused.read[0])
         return sizes_of([silo.schema(labels) for silo in self._owners or self.silos.values()])
 
-    def sum(self, call: Call, cohort: Cohort) -> Reply:
-        """See `Federation`."""
-        with self._turns:  # silos remember one run at a time: another one that goes on meanwhile waits for its turn
+    def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
+        """See `Federation`; until the last answer is read, others wait."""
+        with self._turns:
             if self.mode == "faithful":
-                return self._postman.sum(call, cohort)
+                yield from self._postman.ask(call, cohort)
+                return
+            down = np.broadcast_to(self._bill(call, cohort), len(cohort)).tolist()
+            for place, silo in enumerate(cohort.tolist()):
+                vectors = self._ask_each(call, cohort[place : place + 1])
+                rows = self._sizes[:, self._size_of[silo]]
+                sender = Sender(self.names[silo], rows, call.run, call.round, call.attempt)
+                body = answers(protected(call.aggregation, call.queries, vectors, sender))
+                yield Answer(silo, reply(call, What.ANSWER, body), down[place])
+
+    @property
+    def fused(self) -> bool:
+        """See `Simulating`."""
+        return self.mode == "fused"
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        """See `Simulating`."""
+        with self._turns:  # silos remember one run at a time: another one that goes on meanwhile waits for its turn
             down = self._bill(call, cohort)
             return Reply(self._ask(call, cohort), down, self._bytes_up(call, cohort))
 
     def parts(self, call: Call, cohort: Cohort) -> PartedReply:
-        """See `Parting`; in the faithful mode a reply comes in one part."""
-        if self.mode == "faithful":
-            reply = self.sum(call, cohort)
-            return PartedReply((vector for vector in (reply.vector,)), reply.down, reply.up)
+        """See `Simulating`."""
         with self._turns:
             down = self._bill(call, cohort)
         return PartedReply(self._ask_in_parts(call, cohort), down, self._bytes_up(call, cohort))
@@ -170,25 +187,18 @@ class LocalFederation:
             for query in call.queries:
                 yield from query.ask_in_parts(self._fused)
 
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
-        """See `Federation`."""
-        with self._turns:
-            if self.mode == "faithful":
-                return self._postman.gather(call, cohort)
-            down = self._bill(call, cohort)
-            vectors = [self._ask(call, cohort[place : place + 1]) for place in range(len(cohort))]
-            shape = (len(cohort), call.size())
-            return Reply(np.array(vectors, np.int64).reshape(shape), down, self._bytes_up(call, cohort))
-
     def _tell(self, call: Call, cohort: Cohort) -> None:
         """Let the silos know whom the call asks, and the facts that they have not heard."""
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
 
-    def _ask(self, call: Call, cohort: Cohort) -> Vector:
+    def _ask_each(self, call: Call, cohort: Cohort) -> list[Vector]:
         self._tell(call, cohort)
-        vectors = [query.ask(self._fused) for query in call.queries]
+        return [query.ask(self._fused) for query in call.queries]
+
+    def _ask(self, call: Call, cohort: Cohort) -> Vector:
+        vectors = self._ask_each(call, cohort)
         return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 
     def _bill(self, call: Call, cohort: Cohort) -> NDArray[np.int64] | int:

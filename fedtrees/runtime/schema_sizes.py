@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.record import encode
 from fedtrees.core.data.table import Labels, Schema, Table
 from fedtrees.core.data.target import places_of, places_of_columns
-from fedtrees.core.protocol.channel import Federation, Simulating
+from fedtrees.core.protocol.federation import Federation, Simulating
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
 
 

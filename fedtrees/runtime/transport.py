@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedtrees.core.protocol.channel import Call, Reply
-from fedtrees.core.protocol.message import What, add_answers, open_reply, read_behind
+from fedtrees.core.protocol.federation import Answer, silo_lost
+from fedtrees.core.protocol.log import Call
+from fedtrees.core.protocol.message import What, open_reply, read_behind
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.errors import ProtocolError, SiloLostError
+from fedtrees.errors import ProtocolError
 
 
 class Transport(Protocol):
@@ -51,42 +51,30 @@ class Postman:
         self._run = b""
         self._heard = np.zeros(len(names), np.int64)
 
-    def sum(self, call: Call, cohort: Cohort) -> Reply:
-        """The sum of the cohort's vectors; the silos' own are let go one by one."""
-        total, down, up = np.zeros(call.size(), np.int64), _zeros(cohort), _zeros(cohort)
-        for errand, body in self._answers(call, cohort):
-            if body is not None:
-                add_answers(call.queries, body, self.names[errand.silo], total)
-            down[errand.place], up[errand.place] = errand.down, errand.up
-        return Reply(total, down, up)
+    def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
+        """See `Federation`: each silo's answer, or that it is lost for a round that can do without it.
 
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
-        """The cohort's vectors, a row a silo."""
-        vectors, down, up = np.zeros((len(cohort), call.size()), np.int64), _zeros(cohort), _zeros(cohort)
-        for errand, body in self._answers(call, cohort):
-            if body is not None:
-                add_answers(call.queries, body, self.names[errand.silo], vectors[errand.place])
-            down[errand.place], up[errand.place] = errand.down, errand.up
-        return Reply(vectors, down, up)
-
-    def _answers(self, call: Call, cohort: Cohort) -> Iterator[tuple[_Errand, bytes | None]]:
+        Raises
+        ------
+        SiloLostError
+            If the round cannot.
+        """
         if call.log.run != self._run:
             self._run = call.log.run
             self._heard[:] = 0
         for start in range(0, len(cohort), self.batch):
-            places = range(start, min(start + self.batch, len(cohort)))
-            waiting = {self.names[cohort[place]]: _Errand(place, int(cohort[place]), self.attempts) for place in places}
+            batch = cohort[start : start + self.batch].tolist()
+            waiting = {self.names[silo]: _Errand(silo, self.attempts) for silo in batch}
             while waiting:
                 yield from self._ask(call, waiting)
 
-    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[tuple[_Errand, bytes | None]]:
+    def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[Answer]:
         """Ask those who have not answered once more; who answers is taken off the list, and who is lost for good."""
         lost = sorted(name for name in waiting if not waiting[name].attempts)
         if lost and not call.partial:
-            names = ", ".join(map(repr, lost))
-            raise SiloLostError(f"round {call.round}: no answer from silo {names} in {self.attempts} attempts.")
+            raise silo_lost(call, lost, self.attempts)
         for name in lost:
-            yield waiting.pop(name), None
+            yield waiting.pop(name).answer(None)
         requests = {name: call.request(int(self._heard[errand.silo])) for name, errand in waiting.items()}
         messages = {name: request.encode() for name, request in requests.items()}
         for name, errand in waiting.items():
@@ -97,32 +85,29 @@ class Postman:
                 raise ProtocolError(f"silo {name!r}: a reply where nothing was asked")
             errand = waiting[name]
             errand.up += len(data)
-            what, body = open_reply(requests[name], data, name)
+            what, body = open_reply(call, data, name)
             if what == What.BEHIND:
                 self._heard[errand.silo] = min(read_behind(body, name), self._heard[errand.silo])
                 errand.attempts += not errand.behind  # to have restarted once is no failed attempt
                 errand.behind = True
-            elif what == What.ANSWER:
-                self._heard[errand.silo] = len(call.log)
-                yield waiting.pop(name), body
             else:
-                raise ProtocolError(f"silo {name!r}: a reply of the kind {what.name} to a sum")
+                self._heard[errand.silo] = len(call.log)
+                yield waiting.pop(name).answer(data)
 
 
 @dataclass
 class _Errand:
-    """A silo's part of a round: its place in the cohort and the federation, attempts left, and bytes so far."""
+    """A silo's part of a round: its place in the federation, attempts left, and bytes so far."""
 
-    place: int
     silo: int
     attempts: int
     down: int = 0
     up: int = 0
     behind: bool = False
 
-
-def _zeros(cohort: Cohort) -> NDArray[np.int64]:
-    return np.zeros(len(cohort), np.int64)
+    def answer(self, data: bytes | None) -> Answer:
+        """The answer that it comes to."""
+        return Answer(self.silo, data, self.down, self.up)
 
 
 class InProcess:

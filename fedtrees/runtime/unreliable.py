@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from fedtrees.core.data.table import Labels, Schema
 from fedtrees.core.numeric.number_checks import is_number
 from fedtrees.core.numeric.rng import stream
-from fedtrees.core.protocol.channel import Call, Federation, Reply
+from fedtrees.core.protocol.federation import Answer, Federation, PartedReply, Reply, Simulating
 from fedtrees.core.protocol.ledger import Amount, Grouped
+from fedtrees.core.protocol.log import Call
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError
 from fedtrees.runtime.schema_sizes import sizes_in
@@ -64,19 +65,31 @@ class UnreliableFederation:
         """See `Simulating`."""
         return sizes_in(self.federation, labels)
 
-    def sum(self, call: Call, cohort: Cohort) -> Reply:
+    def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
         """See `Federation`."""
+        return self.federation.ask(call, cohort[self._there(call, cohort)])
+
+    @property
+    def fused(self) -> bool:
+        """See `Simulating`."""
+        return isinstance(self.federation, Simulating) and self.federation.fused
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        """See `Simulating`."""
         there = self._there(call, cohort)
-        reply = self.federation.sum(call, cohort[there])
+        reply = self._simulating.sum(call, cohort[there])
         return Reply(reply.vector, _where(there, reply.down), _where(there, reply.up))
 
-    def gather(self, call: Call, cohort: Cohort) -> Reply:
-        """See `Federation`; of a silo that vanished, the vector is zeros."""
+    def parts(self, call: Call, cohort: Cohort) -> PartedReply:
+        """See `Simulating`."""
         there = self._there(call, cohort)
-        reply = self.federation.gather(call, cohort[there])
-        vectors = np.zeros((len(cohort), call.size()), np.int64)
-        vectors[there] = reply.vector
-        return Reply(vectors, _where(there, reply.down), _where(there, reply.up))
+        reply = self._simulating.parts(call, cohort[there])
+        return PartedReply(reply.parts, _where(there, reply.down), _where(there, reply.up))
+
+    @property
+    def _simulating(self) -> Simulating:
+        assert isinstance(self.federation, Simulating)
+        return self.federation
 
     def _there(self, call: Call, cohort: Cohort) -> NDArray[np.bool_]:
         if not call.partial:

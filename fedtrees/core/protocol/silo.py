@@ -25,8 +25,9 @@ from fedtrees.core.data.target import labels_of, labels_of_columns, numbers_of, 
 from fedtrees.core.data.texts import odd_text
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.threads import Threads, Turns
+from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Sender, protected
 from fedtrees.core.protocol.count_weights import CountWeights
-from fedtrees.core.protocol.message import Request, What, pack_answers, reply
+from fedtrees.core.protocol.message import Request, What, answers, reply
 from fedtrees.core.protocol.query import Fact
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
@@ -152,6 +153,7 @@ class Silo:
         self.state: Any = None  # what the facts of the present run have built
         self.run = b""
         self.version = 0  # facts known
+        self.aggregation: Aggregation = PLAIN_SUM  # how what leaves is protected
         self.cohort: Cohort | None = None
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
@@ -327,6 +329,7 @@ class Silo:
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
         self.run, self.version, self.state, self._targets = b"", 0, None, None
+        self.aggregation = PLAIN_SUM
         if self._absent_is_zero:
             self.take_absent_as(zero=False)
         if self.table is not self.read[0]:
@@ -356,7 +359,8 @@ class Silo:
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in request.queries]
-            return reply(request, What.ANSWER, pack_answers(request.queries, vectors, self.rows))
+            sender = Sender(self.name, self.rows, request.run, request.round, request.attempt)
+            return reply(request, What.ANSWER, answers(protected(self.aggregation, request.queries, vectors, sender)))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again

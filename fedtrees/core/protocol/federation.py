@@ -1,0 +1,105 @@
+"""A federation of silos: what a training needs to ask them, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from fedtrees.core.data.table import Labels, Schema
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.ledger import Amount
+from fedtrees.core.protocol.log import Call
+from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.errors import SiloLostError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A silo's reply to a call.
+
+    Attributes
+    ----------
+    silo : int
+        Its place among the federation's names.
+    data : bytes or None
+        None of a silo that was lost.
+    down, up : int, optional
+        Bytes that it took, attempts that failed included; without ``up``, those of the reply.
+    """
+
+    silo: int
+    data: bytes | None
+    down: int
+    up: int | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The sum of a simulated cohort's vectors, and the bytes that its messages would take, ``down`` and ``up``."""
+
+    vector: Vector
+    down: Amount
+    up: Amount
+
+
+@dataclass(frozen=True)
+class PartedReply:
+    """A `Reply` whose vector comes part after part."""
+
+    parts: Generator[Vector]
+    down: Amount
+    up: Amount
+
+
+class Federation(Protocol):
+    """Silos that can be asked, wherever they are."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The silos, in a fixed order; cohorts are places in it."""
+        ...
+
+    @property
+    def eval_sets(self) -> int:
+        """Evaluation sets that every silo holds, empty ones included."""
+        ...
+
+    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
+        """What the silos say of their columns, with their class labels where those are asked for."""
+        ...
+
+    def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
+        """Send the call to each silo of a cohort; return their replies in any order.
+
+        A silo of which no reply comes back is lost: the training goes on without it where it can, see `Call.partial`.
+        """
+        ...
+
+
+@runtime_checkable
+class Simulating(Protocol):
+    """A federation whose silos are rows of one process, so that one pass over them may stand in for their answers."""
+
+    @property
+    def fused(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def schema_sizes(self, labels: Labels) -> Amount:
+        """Bytes that the silos' schemas would take."""
+        ...
+
+    def sum(self, call: Call, cohort: Cohort) -> Reply:
+        """The sum of the cohort's vectors."""
+        ...
+
+    def parts(self, call: Call, cohort: Cohort) -> PartedReply:
+        """The same part after part, so that nobody ever holds the whole; until the last is read, others wait."""
+        ...
+
+
+def silo_lost(call: Call, names: Sequence[str], attempts: int = 1) -> SiloLostError:
+    """The error for silos that a round cannot do without."""
+    lost = ", ".join(map(repr, sorted(names)))
+    return SiloLostError(f"round {call.round}: no answer from silo {lost} in {attempts} attempts.")

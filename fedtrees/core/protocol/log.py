@@ -1,0 +1,95 @@
+"""The facts of a run, and the calls that carry them to silos."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.record import encode
+from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation
+from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, Request, What, frame, open_reply, read_answers
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.errors import ProtocolError
+
+
+class Log:
+    """The facts of a run, in order: all that a silo needs to know.
+
+    ``sizes[v]`` are the bytes of the first ``v`` facts on the wire.
+    """
+
+    def __init__(self, run: bytes):
+        self.run = run
+        self.facts: list[Fact] = []
+        self.frames: list[bytes] = []
+        self.sizes = [0]
+
+    def append(self, fact: Fact) -> None:
+        """Add a fact; every silo hears of it with the next request that reaches it."""
+        self.facts.append(fact)
+        self.frames.append(frame(encode(fact)))
+        self.sizes.append(self.sizes[-1] + len(self.frames[-1]))
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A round's questions, before they are addressed to anybody."""
+
+    log: Log
+    round: int
+    queries: Sequence[Query]
+    attempt: int = 0
+    aggregation: Aggregation = PLAIN_SUM
+
+    @property
+    def run(self) -> bytes:
+        """The name of the run."""
+        return self.log.run
+
+    def request(self, since: int) -> Request:
+        """The request for a silo that knows ``since`` facts."""
+        facts = self.log.frames[since:]
+        return Request(self.log.run, self.round, self.attempt, since, facts, self.queries)
+
+    @property
+    def partial(self) -> bool:
+        """Return whether the answers of some of the cohort will do."""
+        return all(query.partial for query in self.queries)
+
+    def size(self) -> int:
+        """Integers that each silo answers with."""
+        return sum(query.size() for query in self.queries)
+
+    def answer_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes of plain answers by silos with rows, int64 (tables, silos); see `PlainSum.size`."""
+        heads = np.full(rows.shape[1:], REPLY_HEAD + len(self.queries) * FRAME_HEAD, np.int64)
+        return sum((PLAIN_SUM.size(query, rows) for query in self.queries), heads)
+
+    def bodies(self, data: bytes, silo: str) -> list[bytes]:
+        """What a silo's aggregation made of each query's vector, from the silo's reply.
+
+        Raises
+        ------
+        ProtocolError
+            If it is no reply to this call, or of other lengths.
+        FedTreesError
+            What the silo refused with, as its own class.
+        """
+        what, body = open_reply(self, data, silo)
+        if what != What.ANSWER:
+            raise ProtocolError(f"silo {silo!r}: a reply of the kind {what.name} to a sum")
+        return read_answers(self.queries, body, silo)
+
+
+def run_name(seed: int, purpose: str) -> bytes:
+    """Sixteen bytes that name a run: no two runs share them, of whatever process, or silos would mix their facts."""
+    return blake2b(struct.pack("<q", seed % 2**63) + uuid4().bytes + purpose.encode(), digest_size=16).digest()
