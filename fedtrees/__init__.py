@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedtrees.core.data.one_class import OneClassWarning
+    from fedtrees.core.protocol.aggregation import Aggregation, PlainSum
     from fedtrees.core.protocol.channel import Channel
-    from fedtrees.core.protocol.federation import Federation
+    from fedtrees.core.protocol.federation import Answer, Federation
     from fedtrees.core.protocol.ledger import Ledger
     from fedtrees.core.protocol.silo import Silo
     from fedtrees.core.sampling.availability import Availability, Period
@@ -52,9 +53,12 @@ if TYPE_CHECKING:
     from fedtrees.runtime.unreliable import UnreliableFederation
 
 _HOME = {
+    "Aggregation": "fedtrees.core.protocol.aggregation",
+    "Answer": "fedtrees.core.protocol.federation",
     "ArgumentError": "fedtrees.errors",
     "Availability": "fedtrees.core.sampling.availability",
     "BySize": "fedtrees.core.sampling.by_size",
+    "Channel": "fedtrees.core.protocol.channel",
     "DataError": "fedtrees.errors",
     "DataTypeError": "fedtrees.errors",
     "Ditto": "fedtrees.neural.personal",
@@ -87,7 +91,7 @@ _HOME = {
     "OwnLeaves": "fedtrees.estimators.personal_trees",
     "ParameterError": "fedtrees.errors",
     "Period": "fedtrees.core.sampling.availability",
-    "Channel": "fedtrees.core.protocol.channel",
+    "PlainSum": "fedtrees.core.protocol.aggregation",
     "Poisson": "fedtrees.core.sampling.samplers",
     "Postman": "fedtrees.runtime.transport",
     "ProtocolError": "fedtrees.errors",
@@ -105,6 +109,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Aggregation",
+    "Answer",
     "ArgumentError",
     "Availability",
     "BySize",
@@ -141,6 +147,7 @@ __all__ = [
     "OwnLeaves",
     "ParameterError",
     "Period",
+    "PlainSum",
     "Poisson",
     "Postman",
     "ProtocolError",

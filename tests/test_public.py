@@ -18,6 +18,8 @@ from fedtrees.errors import unknown_value
 
 # What users may rely on; a name that comes or goes is a change for the CHANGELOG.
 PUBLIC = [
+    "Aggregation",
+    "Answer",
     "ArgumentError",
     "Availability",
     "BySize",
@@ -54,6 +56,7 @@ PUBLIC = [
     "OwnLeaves",
     "ParameterError",
     "Period",
+    "PlainSum",
     "Poisson",
     "Postman",
     "ProtocolError",

@@ -13,6 +13,7 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.metrics import accuracy_score, r2_score
 
 from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, Classes
 from fedtrees.estimators.cart_parameters import check_several
@@ -103,7 +104,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     criterion : {"gini", "entropy", "log_loss"}, default "gini"
     max_depth : int, optional, default 1
         Of each tree.
-    max_bin, min_bin_rows, missing, sampling, weighting, random_state, n_jobs, verbose
+    max_bin, min_bin_rows, missing, sampling, weighting, aggregation, random_state, n_jobs, verbose
         See `FedTreeClassifier`.
 
     Attributes
@@ -135,6 +136,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -145,6 +147,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         self.max_depth = max_depth
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            aggregation=aggregation,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
@@ -211,6 +214,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -221,6 +225,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         self.max_depth = max_depth
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            aggregation=aggregation,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from fedtrees.core.data.silo_column import schema_with_silos
 from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.errors import ParameterError
@@ -99,6 +100,7 @@ class FedGBT(Personalizes):
         split_on_silo: bool = False,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -151,6 +153,7 @@ class FedGBT(Personalizes):
         self.split_on_silo = split_on_silo
         self.sampling = sampling
         self.weighting = weighting
+        self.aggregation = aggregation
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -334,7 +337,7 @@ class FedGBT(Personalizes):
             earlier, schema = go_on_from(before, schema, loss)
         settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
         settings.weighting.check(federation.names)
-        channel = Channel(federation, settings.seed, schemas=sizes)
+        channel = Channel(federation, settings.seed, schemas=sizes, aggregation=asked.aggregation)
 
         def export(grown: Ensemble) -> xgboost.Booster:
             booster = self._export(grown, schema, loss, earlier)

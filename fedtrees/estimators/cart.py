@@ -17,6 +17,7 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.labels import columns_of_labels, labels_array
 from fedtrees.core.data.table import SPARSE, Labels, Schema
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
@@ -82,6 +83,7 @@ class FedCart(ReadsRows):
         missing: float,
         sampling: Any,
         weighting: Any,
+        aggregation: Aggregation | None,
         random_state: Any,
         n_jobs: int | None,
         verbose: int,
@@ -91,6 +93,7 @@ class FedCart(ReadsRows):
         self.missing = missing
         self.sampling = sampling
         self.weighting = weighting
+        self.aggregation = aggregation
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -188,7 +191,7 @@ class FedCart(ReadsRows):
             for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:
                 check_labels(labels)
         seed = seed_of(self.random_state)
-        channel = Channel(federation, seed, schemas=sizes)
+        channel = Channel(federation, seed, schemas=sizes, aggregation=self.aggregation)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:

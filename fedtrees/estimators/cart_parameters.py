@@ -12,6 +12,7 @@ import numpy as np
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import check_aggregation
 from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.core.sampling.weighting import as_weighting
@@ -81,6 +82,7 @@ def check_cart_parameters(estimator: Any) -> None:
         raise ParameterError(f"n_estimators={given['n_estimators']} must be larger or equal to {grown}.")
     check_missing(estimator.missing)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
+    check_aggregation(estimator.aggregation)
     check_seed(estimator.random_state)
 
 

@@ -82,6 +82,8 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         Silos that take part in a round: the paper's C, a number, or a sampler.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
         What a silo's change counts.
+    aggregation : Aggregation, optional
+        How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
     warm_start : bool, default False
         Whether `fit` goes on from what it learnt before.
     random_state : int, optional

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.estimators.after_fit import AfterFit
@@ -67,6 +68,7 @@ class _Forest(FedEnsemble):
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -89,6 +91,7 @@ class _Forest(FedEnsemble):
         self.monotonic_cst = monotonic_cst
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            aggregation=aggregation,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
@@ -287,7 +290,8 @@ class FedForestClassifier(_ForestClassifier):
     n_estimators : int, default 100
         Trees.
     criterion, max_depth, min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_leaf_nodes, \
-    min_impurity_decrease, ccp_alpha, monotonic_cst, missing, sampling, weighting, random_state, n_jobs, verbose
+    min_impurity_decrease, ccp_alpha, monotonic_cst, missing, sampling, weighting, aggregation, random_state, n_jobs, \
+    verbose
         See `FedTreeClassifier`.
     max_features : int, float, {"sqrt", "log2"} or None, default "sqrt"
         Features that a node may ask for.

@@ -134,6 +134,8 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
         Whether each row counts the same, or each silo, or each silo as told.
+    aggregation : Aggregation, optional
+        How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
     random_state : int, optional
         The run's seed; None is 0.
     n_jobs : int, optional

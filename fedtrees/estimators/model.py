@@ -45,6 +45,7 @@ _OURS |= {
     "split_on_silo",
     "sampling",
     "weighting",
+    "aggregation",
     "verbose",
     "enable_categorical",
 }

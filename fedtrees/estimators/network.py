@@ -20,6 +20,7 @@ from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Amount
@@ -83,6 +84,7 @@ class FedAvgEstimator(KnowsColumns):
         validation_fraction: float | None = None,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         warm_start: bool = False,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -112,6 +114,7 @@ class FedAvgEstimator(KnowsColumns):
         self.validation_fraction = validation_fraction
         self.sampling = sampling
         self.weighting = weighting
+        self.aggregation = aggregation
         self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -258,7 +261,7 @@ class FedAvgEstimator(KnowsColumns):
         if earlier is not None:
             self._refuse_other_settings(settings)
         settings.weighting.check(federation.names)
-        channel = Channel(federation, settings.seed, "network", sizes)
+        channel = Channel(federation, settings.seed, "network", sizes, self.aggregation)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:

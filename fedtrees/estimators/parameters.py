@@ -12,6 +12,7 @@ import numpy as np
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS
 from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.aggregation import check_aggregation
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import ParameterError, unknown_value
@@ -98,6 +99,7 @@ def check_federated(estimator: Any) -> None:
     for metric in metric_names(estimator.eval_metric):
         metric_named(metric)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
+    check_aggregation(estimator.aggregation)
     check_seed(estimator.random_state)
 
 

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.data.table import Schema
+from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
@@ -42,6 +43,7 @@ class _OneTree(FedCart):
         missing: float = math.nan,
         sampling: Any = 1.0,
         weighting: Any = "rows",
+        aggregation: Aggregation | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -59,6 +61,7 @@ class _OneTree(FedCart):
         self.monotonic_cst = monotonic_cst
         super().__init__(
             max_bin=max_bin, min_bin_rows=min_bin_rows, missing=missing, sampling=sampling, weighting=weighting,
+            aggregation=aggregation,
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
@@ -193,6 +196,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
         forest share one draw.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
         Whether each row counts the same, or each silo, or each silo as told.
+    aggregation : Aggregation, optional
+        How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
     random_state : int, optional
         The run's seed; None is 0.
     n_jobs : int, optional

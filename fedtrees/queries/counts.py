@@ -105,6 +105,10 @@ class Counts(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.most_rows
 
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return 1
+
     def lowest(self) -> int:
         """See `Query`."""
         return 0
@@ -211,6 +215,10 @@ class WholeWeights(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows * MOST_REPEATS
 
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return MOST_REPEATS
+
     def lowest(self) -> int:
         """See `Query`."""
         return 0
@@ -254,6 +262,10 @@ class LabelExponents(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows
+
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return 1
 
     def lowest(self) -> int:
         """See `Query`."""
@@ -304,6 +316,10 @@ class LabelSums(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows << self.bits
+
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return 1 << self.bits
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""

@@ -118,8 +118,17 @@ class Growth:
 
     def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
         """Ask for pairs of siblings, and look at them; ``taken`` are the places of histograms that are still needed."""
+        if not channel.exact:
+            return self._look_at_both(pairs, channel, cohort, taken)
         question = self.ask_for(pairs)
         return self.find(self._divided(pairs, question, channel.total(question, cohort), taken))
+
+    def _look_at_both(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+        """Ask for both siblings: where totals are no sums, a parent's less the one's are not the other's."""
+        of_tree = np.repeat(pairs.parents.tree, 2)
+        nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
+        histograms = self._ask_anew(of_tree, nodes, channel, cohort)
+        return self.find(Frontier(of_tree, nodes, self.plan.shelf.add(histograms, taken)))
 
     def _divided(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
         """The children: those that were built, and those that are left of their parents."""
@@ -290,12 +299,19 @@ class Growth:
         self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
     ) -> Candidates:
         """Ask for nodes whose histograms are no longer there, tree after tree, and look at them."""
+        histograms = self._ask_anew(of_tree, nodes, channel, cohort)
+        return self.find(Frontier(of_tree, nodes, self.plan.shelf.put(histograms)))
+
+    def _ask_anew(
+        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
+    ) -> Vector:
+        """Ask for nodes, tree after tree, whose sums become those of their histograms."""
         question = self._ask(of_tree, nodes)
         histograms = spread(question, channel.total(question, cohort), self.plan.cuts)
         for k in np.unique(of_tree).tolist():
             own = of_tree == k
             self.trees[k].sums[nodes[own]] = self._whole(k, nodes[own], histograms[own])
-        return self.find(Frontier(of_tree, nodes, self.plan.shelf.put(histograms)))
+        return histograms
 
     def _go_to(self, grid: Grid) -> None:
         """Go on with another grid: of sums so far, only how heavy roots are is needed any more."""

@@ -82,6 +82,8 @@ class Histograms(Query, frozen=True, eq=False):
         nodes[1:] -= self.build_ends[:-1]
         return nodes
 
+    tolerates_noise = True  # a split that is nearly the best one is a good one
+
     def size(self) -> int:
         """See `Query`."""
         if not len(self.column_ends):
@@ -102,6 +104,10 @@ class Histograms(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows << self.exponents.bits()
+
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return 1 << self.exponents.bits()
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -194,6 +200,10 @@ class GradientExponents(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows
+
+    def row_bound(self) -> int:
+        """See `Query`."""
+        return 1
 
     def lowest(self) -> int:
         """See `Query`."""

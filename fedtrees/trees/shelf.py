@@ -61,12 +61,7 @@ class Shelf:
             The places of the built children.
         """
         pairs = len(parents)
-        self._make_room(2 * pairs + (0 if taken is None else len(taken)))
-        is_free = np.ones(len(self.histograms), bool)
-        if taken is not None:
-            is_free[taken] = False
-        is_free[parents] = False
-        free = np.flatnonzero(is_free)[:pairs]
+        free = self._free(pairs, parents if taken is None else np.concatenate([parents, taken]))
         step = max(1, -(-pairs // threads.n))
 
         def subtract(first: int) -> None:
@@ -74,6 +69,19 @@ class Shelf:
 
         threads.map(subtract, range(0, pairs, step))
         return free
+
+    def add(self, histograms: Vector, taken: Places) -> Places:
+        """Put these, int64 (nodes, statistics, bins), beside those whose places are taken; returns their places."""
+        places = self._free(len(histograms), taken)
+        self.histograms[places] = histograms
+        return places
+
+    def _free(self, n: int, taken: Places) -> Places:
+        """So many places that are not taken."""
+        self._make_room(n + len(taken))
+        is_free = np.ones(len(self.histograms), bool)
+        is_free[taken] = False
+        return np.flatnonzero(is_free)[:n]
 
     def _make_room(self, places: int) -> None:
         missing = places - len(self.histograms)

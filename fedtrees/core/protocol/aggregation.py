@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector, pack, unpack
 from fedtrees.core.protocol.query import Fact, Query
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import ParameterError, ProtocolError
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
@@ -107,6 +107,17 @@ class Aggregation(Fact, frozen=True, eq=False):
     def vector(self, query: Query, silo: str, body: bytes) -> Vector:
         """Return the vector that a silo's bytes hold; only where ``shows_vectors``."""
         raise NotImplementedError
+
+
+def check_aggregation(value: object) -> None:
+    """Refuse what is no ``aggregation=``.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if value is not None and not isinstance(value, Aggregation):
+        raise ParameterError(f"aggregation={value!r}: give a fedtrees.Aggregation, or None for plain sums.")
 
 
 class PlainSum(Aggregation, frozen=True, eq=False):

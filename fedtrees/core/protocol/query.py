@@ -28,6 +28,7 @@ class Query(Record, frozen=True, eq=False):
     """
 
     partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still says what it should
+    tolerates_noise: ClassVar[bool] = False  # whether a total that is a little off still does
 
     def size(self) -> int:
         """The number of integers that a silo answers with; the same for every silo."""
@@ -60,6 +61,10 @@ class Query(Record, frozen=True, eq=False):
     def bound(self) -> int:
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
         raise NotImplementedError
+
+    def row_bound(self) -> int:
+        """The most by which one row more or less can change any coordinate; the bound, where no less is known."""
+        return self.bound()
 
     def lowest(self) -> int:
         """The lowest value of any coordinate; counts have no negative ones."""
