@@ -15,9 +15,8 @@ from numba import config
 from numpy.typing import NDArray
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
-from fedtrees.core.data.table import Schema, Table
-from fedtrees.core.protocol.federation import Answer, PartedReply, Reply
-from fedtrees.core.protocol.ledger import Amount
+from fedtrees.core.data.table import Labels, Table
+from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import Request
 from fedtrees.core.sampling.samplers import Cohort
@@ -302,15 +301,8 @@ class Watched:
     def names(self) -> Sequence[str]:
         return self.inner.names
 
-    @property
-    def eval_sets(self) -> int:
-        return self.inner.eval_sets
-
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
-        return self.inner.schemas(labels)
-
-    def schema_sizes(self, labels: bool) -> Amount:
-        return self.inner.schema_sizes(labels)
+    def describe(self, call: Call, labels: Labels) -> Described:
+        return self.inner.describe(call, labels)
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         self._note(call, cohort)
@@ -340,11 +332,7 @@ class Posted:
     def __init__(self, silos: Sequence[Silo], transport: Transport):
         self.silos = silos
         self.names = [silo.name for silo in silos]
-        self.eval_sets = len(silos[0].held_out)
         self._postman = Postman(transport, self.names)
-
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
-        return [(silo.name, silo.schema(labels)) for silo in self.silos]
 
     def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
         return self._postman.ask(call, cohort)

@@ -9,7 +9,6 @@ import pytest
 
 from fedtrees import Channel, FedGBTRegressor, HeadroomError, LocalFederation, Silo
 from fedtrees.core.data.record import encode
-from fedtrees.core.data.table import Schema
 from fedtrees.core.protocol.aggregation import Sender, protected
 from fedtrees.core.protocol.federation import Answer, Reply
 from fedtrees.core.protocol.log import Call, Log, run_name
@@ -42,9 +41,6 @@ class Fake:
     def __init__(self, n: int = 4):
         self.names: Sequence[str] = [f"silo {k}" for k in range(n)]
         self.calls: list[Call] = []
-
-    def schemas(self, labels: bool) -> Sequence[tuple[str, Schema]]:
-        return []
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         self.calls.append(call)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from fedtrees import FedGBTClassifier, FedTreeClassifier, Ledger, LocalFederation, ParameterError, Silo
 from fedtrees.core.data.record import encode
+from fedtrees.core.protocol.describe import Describe
 from fedtrees.core.protocol.ledger import Amount, Entry, Grouped
+from fedtrees.core.protocol.message import REPLY_HEAD
 
 NAMES = ["a", "b", "c"]
 
@@ -180,11 +182,12 @@ def test_schemas_count_by_what_each_silo_has(kind: str, owners: bool) -> None:
         else:
             federation = LocalFederation.from_table(X, y, silos=silo, mode=mode)
         ledgers.append(FedTreeClassifier(max_depth=1).fit_federation(federation).ledger_)
-        sent = [len(encode(s.schema(labels=True))) for s in federation.silos.values()] if mode == "faithful" else []
+        if mode == "faithful":
+            told = [encode(own.description(Describe(labels=True))) for own in federation.silos.values()]
     fused, faithful = ledgers
     pd.testing.assert_frame_equal(fused.per_silo(), faithful.per_silo())
-    assert fused.per_silo("Schema")["bytes_up"].tolist() == sent
-    assert fused.per_round().loc[0, ["kind", "bytes_down", "integers"]].tolist() == ["Schema", 0, 0]
+    assert fused.per_silo("Describe")["bytes_up"].tolist() == [REPLY_HEAD + len(own) for own in told]
+    assert fused.per_round().loc[0, ["kind", "integers"]].tolist() == ["Describe", 0]
 
 
 @pytest.mark.parametrize("n", [2, 15, 16, 17, 31, 32, 33, 255, 256, 65_535, 65_536])
@@ -205,7 +208,7 @@ def test_names_of_categories_and_columns_count() -> None:
     def bytes_up(column: str, ward: str) -> int:
         X = pd.DataFrame({column: [1.0, 2.0], "ward": pd.Categorical([ward, "b"])})
         model = FedGBTClassifier(1).fit_federation(LocalFederation([Silo("s", X, [0, 1])]))
-        return int(model.ledger_.per_silo("Schema")["bytes_up"].iloc[0])
+        return int(model.ledger_.per_silo("Describe")["bytes_up"].iloc[0])
 
     assert bytes_up("age", "aaaa") - bytes_up("age", "a") == 3
     assert bytes_up("ages of all", "a") - bytes_up("age", "a") >= 8
@@ -221,10 +224,8 @@ def test_what_silos_and_federations_print() -> None:
 
 def test_what_is_no_federation_is_named() -> None:
     class Partial:
-        names = ("a",)
-
-        def schemas(self, labels: bool) -> list[object]:
+        def ask(self, call: object, cohort: object) -> list[object]:
             return []
 
-    with pytest.raises(ParameterError, match="a Partial lacks 'eval_sets'"):
+    with pytest.raises(ParameterError, match="a Partial lacks 'names'"):
         FedTreeClassifier().fit_federation(Partial())

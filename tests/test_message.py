@@ -90,7 +90,7 @@ def test_a_request_that_promises_four_billion_frames_is_refused_at_once() -> Non
 
 def test_a_fact_where_a_query_belongs_is_refused() -> None:
     head = struct.pack("<16sIIIII", RUN, 0, 0, 0, 0, 1)
-    with pytest.raises(ProtocolError, match="a 'Weigh' where a Query was expected"):
+    with pytest.raises(ProtocolError, match="a 'Weigh' where a Question was expected"):
         Request.decode(head + FACT)
 
 

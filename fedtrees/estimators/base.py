@@ -17,18 +17,17 @@ from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
-from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.booster_parameters import keep_parameters
 from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
-from fedtrees.estimators.columns import column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.columns import channel_to, column_of, one_a_set, schema_of, with_columns
 from fedtrees.estimators.defaults import filled
 from fedtrees.estimators.earlier_model import earlier_booster, go_on_from, labels_to_go_on_with
 from fedtrees.estimators.model_file import describe
 from fedtrees.estimators.modes import TASKS, check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
 from fedtrees.estimators.personalizing import Personalizes
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import refuse_categories, settings_of
@@ -322,7 +321,8 @@ class FedGBT(Personalizes):
             See `fit`.
         """
         asked = self._asked(verbose)
-        schema, sizes = schema_of(federation, labels=self._classifies, several=True)
+        channel = channel_to(federation, seed_of(asked.random_state), asked.aggregation)
+        schema, eval_sets = schema_of(channel, labels=self._classifies, several=True)
         if not asked.enable_categorical:
             refuse_categories(schema)
         before = None if xgb_model is None else earlier_booster(xgb_model)
@@ -335,9 +335,8 @@ class FedGBT(Personalizes):
         earlier = None
         if before is not None:
             earlier, schema = go_on_from(before, schema, loss)
-        settings = settings_of(asked, loss, schema, federation.names, federation.eval_sets, earlier)
+        settings = settings_of(asked, loss, schema, federation.names, eval_sets, earlier)
         settings.weighting.check(federation.names)
-        channel = Channel(federation, settings.seed, schemas=sizes, aggregation=asked.aggregation)
 
         def export(grown: Ensemble) -> xgboost.Booster:
             booster = self._export(grown, schema, loss, earlier)

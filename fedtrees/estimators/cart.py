@@ -25,7 +25,7 @@ from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
-from fedtrees.estimators.columns import Classifies, column_of, schema_of
+from fedtrees.estimators.columns import Classifies, channel_to, column_of, schema_of
 from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.reads import ReadsRows, check_labels
@@ -186,12 +186,12 @@ class FedCart(ReadsRows):
         """
         check_cart_parameters(self)
         asked: Labels = "by column" if self._classifies else False
-        schema, sizes = schema_of(federation, labels=asked, absent=self._absent)
+        seed = seed_of(self.random_state)
+        channel = channel_to(federation, seed, self.aggregation)
+        schema, _ = schema_of(channel, labels=asked, absent=self._absent)
         if self._classifies:
             for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:
                 check_labels(labels)
-        seed = seed_of(self.random_state)
-        channel = Channel(federation, seed, schemas=sizes, aggregation=self.aggregation)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with Threads(self.n_jobs) as threads:

@@ -18,12 +18,14 @@ from fedtrees.core.data.frames import is_frame
 from fedtrees.core.data.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
 from fedtrees.core.data.target import plain_array
 from fedtrees.core.notices import warn_caller
+from fedtrees.core.protocol.aggregation import Aggregation
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.describe import agreed_eval_sets
 from fedtrees.core.protocol.federation import Federation
-from fedtrees.core.protocol.ledger import Amount, Ledger
+from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit, not_fitted
 from fedtrees.estimators.named import NamedParameters
-from fedtrees.runtime.schema_sizes import sizes_in
 
 
 class KnowsColumns(NamedParameters):
@@ -74,14 +76,30 @@ class KnowsColumns(NamedParameters):
                 warn_caller(f"X has feature names, but {name} was fitted without feature names")
 
 
-def schema_of(
-    federation: Federation, labels: Labels, absent: float = math.nan, several: bool = False
-) -> tuple[Schema, Amount]:
-    """The schema that a federation's silos share, and the bytes that theirs take.
+def channel_to(federation: Federation, seed: int, aggregation: Aggregation | None, purpose: str = "train") -> Channel:
+    """The channel of a training.
+
+    Raises
+    ------
+    ParameterError
+        For what is no federation.
+    """
+    lacking = [name for name in ("names", "ask") if not hasattr(federation, name)]
+    if isinstance(federation, type) or "ask" in lacking:
+        given = type(federation).__name__
+        raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
+    if lacking:
+        given = type(federation).__name__
+        raise ParameterError(f"federation: a {given} lacks {lacking[0]!r}; see fedtrees.Federation.")
+    return Channel(federation, seed, purpose, aggregation)
+
+
+def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, several: bool = False) -> tuple[Schema, int]:
+    """The schema that a federation's silos share, and how many evaluation sets each holds.
 
     Parameters
     ----------
-    federation : Federation
+    channel : Channel
     labels : bool or "by column"
         Whether to ask for the class labels, and for those of each of several columns of y, too.
     absent : float, default NaN
@@ -92,28 +110,23 @@ def schema_of(
     Raises
     ------
     ParameterError
-        For what is no federation.
+        If silos hold different numbers of evaluation sets.
     SchemaError
         Naming silo and column, or a silo of sparse and one of dense rows, where a number that the one leaves out would
         be missing and the same one of the other 0.
     DataError
         If y has several columns where there is to be one.
     """
-    lacking = [name for name in ("names", "eval_sets", "schemas", "ask") if not hasattr(federation, name)]
-    if isinstance(federation, type) or "schemas" in lacking:
-        given = type(federation).__name__
-        raise ParameterError(f"federation: give one, such as fedtrees.LocalFederation(silos), and not a {given}.")
-    if lacking:
-        given = type(federation).__name__
-        raise ParameterError(f"federation: a {given} lacks {lacking[0]!r}; see fedtrees.Federation.")
-    schemas = federation.schemas(labels=labels)
+    described = channel.describe(labels)
+    eval_sets = agreed_eval_sets({name: own.eval_sets for name, own in described})
+    schemas = [(name, own.schema) for name, own in described]
     schema = agree(schemas)
     if math.isnan(absent):
         refuse_mixed_formats(schema)
     if labels and schema.labels is None and not several:
         silo = next(name for name, own in schemas if own.targets > 1)
         raise DataError(f"silo {silo!r}: y has {schema.targets} columns; a classifier needs one label a row.")
-    return schema, sizes_in(federation, labels, schemas)
+    return schema, eval_sets
 
 
 def refuse_other_columns(schema: Schema, known: Schema, name: str) -> None:

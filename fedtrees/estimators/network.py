@@ -23,13 +23,13 @@ from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.protocol.federation import Federation
-from fedtrees.core.protocol.ledger import Amount
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.after_fit import AfterFit
 from fedtrees.estimators.columns import (
     KnowsColumns,
+    channel_to,
     column_of,
     one_a_set,
     refuse_other_columns,
@@ -38,6 +38,7 @@ from fedtrees.estimators.columns import (
 )
 from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
+from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.watch import Watch
 from fedtrees.neural.class_weights import weigh_classes_alone
@@ -200,10 +201,14 @@ class FedAvgEstimator(KnowsColumns):
     def fit_federation(self, federation: Federation) -> Self:
         """Train over the silos of a federation, wherever they are. See `fit`."""
         check_parameters(self)
-        schema, sizes = schema_of(federation, labels=self._classifies, absent=0)
+        channel, schema, eval_sets = self._begin(federation)
         earlier = getattr(self, "_network", None) if self.warm_start else None
-        self._train(federation, schema, sizes, self.n_rounds, earlier)
+        self._train(channel, schema, eval_sets, self.n_rounds, earlier)
         return self
+
+    def _begin(self, federation: Federation) -> tuple[Channel, Schema, int]:
+        channel = channel_to(federation, seed_of(self.random_state), self.aggregation, "network")
+        return channel, *schema_of(channel, labels=self._classifies, absent=0)
 
     def _federation(
         self, X: Any, y: ArrayLike, silos: Any, sample_weight: Any, eval_set: Any = (), eval_silos: Any = None
@@ -241,27 +246,26 @@ class FedAvgEstimator(KnowsColumns):
         more = known is not None and len(known) > 1
         federation = self._federation(X, y, silos, sample_weight)
         try:
-            schema, sizes = schema_of(federation, labels=self._classifies, absent=0)
+            channel, schema, eval_sets = self._begin(federation)
             if known is not None:
                 schema = msgspec.structs.replace(schema, labels=within(schema.labels or [], known))
-            self._train(federation, schema, sizes, rounds, earlier, more)
+            self._train(channel, schema, eval_sets, rounds, earlier, more)
         finally:
             federation.close()
 
     def _train(
-        self, federation: Federation, schema: Schema, sizes: Amount, rounds: int, earlier: Network | None,
+        self, channel: Channel, schema: Schema, eval_sets: int, rounds: int, earlier: Network | None,
         more_classes: bool = False,
     ) -> None:  # fmt: skip
         self._check(schema)
         if earlier is not None:
             refuse_other_columns(schema, self._schema, type(self).__name__)
-        sets = federation.eval_sets
+        names = channel.ledger.names
         seed = self._settings.seed if earlier is not None else None  # its streams go on
-        settings = settings_of(self, schema, federation.names, sets, rounds, seed, more_classes)
+        settings = settings_of(self, schema, names, eval_sets, rounds, seed, more_classes)
         if earlier is not None:
             self._refuse_other_settings(settings)
-        settings.weighting.check(federation.names)
-        channel = Channel(federation, settings.seed, "network", sizes, self.aggregation)
+        settings.weighting.check(names)
         if SPARSE in schema.formats:
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
@@ -276,7 +280,7 @@ class FedAvgEstimator(KnowsColumns):
                 settings, self.patience, self.target_score, shown, losses, scores, uncertainty, constant=constant
             )
             try:
-                average(channel, len(federation.names), schema.labels, settings, watch, earlier)
+                average(channel, len(names), schema.labels, settings, watch, earlier)
             finally:
                 if watch.network is not None:  # of a training that diverged, what was learnt before stays
                     self._hold(watch, settings, schema)

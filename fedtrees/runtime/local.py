@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import by_name
-from fedtrees.core.data.table import Labels, Schema, Table, refuse_mixed_formats, with_kinds_of
+from fedtrees.core.data.record import encode
+from fedtrees.core.data.table import Labels, Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads, Turns
 from fedtrees.core.protocol.aggregation import Sender, protected
-from fedtrees.core.protocol.federation import Answer, PartedReply, Reply
-from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
+from fedtrees.core.protocol.describe import Describe
+from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
+from fedtrees.core.protocol.ledger import Amount, grouped, groups_of, plus
 from fedtrees.core.protocol.log import Call
-from fedtrees.core.protocol.message import What, answers, reply
+from fedtrees.core.protocol.message import REPLY_HEAD, What, answers, reply
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, unknown_value
@@ -121,7 +123,6 @@ class LocalFederation:
         self.mode = mode
         self._turns = Turns()
         self.threads = Threads(n_jobs)
-        self.eval_sets = len(held_out)
         self.names: Sequence[str] = table.names
         self.table = table
         self._run = b""
@@ -138,17 +139,17 @@ class LocalFederation:
         self.silos = {silo.name: silo for silo in silos}
         self._postman = Postman(InProcess({silo.name: silo.answer for silo in silos}), self.names)
 
-    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
-        """See `Federation`."""
-        if self.mode == "fused":
-            return [(self.names[0], self._fused.schema(labels))]
-        return [(name, silo.schema(labels)) for name, silo in self.silos.items()]
-
-    def schema_sizes(self, labels: Labels) -> Amount:
-        """Bytes that the silos' schemas would take."""
-        if self.mode == "fused" and self._owners is None:
-            return sizes_by_silo(self._fused.schema(labels), self._fused.read[0])
-        return sizes_of([silo.schema(labels) for silo in self._owners or self.silos.values()])
+    def describe(self, call: Call, labels: Labels) -> Described:
+        """See `Simulating`."""
+        with self._turns:
+            down = self._bill(call, np.arange(len(self.names)))
+            description = self._fused.description(Describe(labels))
+            if self._owners is None:
+                sizes = sizes_by_silo(description.schema, self._fused.read[0])
+            else:
+                sizes = sizes_of([silo.schema(labels) for silo in self._owners])
+            more = REPLY_HEAD + len(encode(description)) - len(encode(description.schema))  # whatever the schema
+            return Described([(self.names[0], description)], down, plus(sizes, more))
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         """See `Federation`; until the last answer is read, others wait."""

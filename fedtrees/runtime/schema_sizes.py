@@ -10,26 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.data.record import encode
-from fedtrees.core.data.table import Labels, Schema, Table
+from fedtrees.core.data.table import Schema, Table
 from fedtrees.core.data.target import places_of, places_of_columns
-from fedtrees.core.protocol.federation import Federation, Simulating
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
-
-
-def sizes_in(federation: Federation, labels: Labels, schemas: Sequence[tuple[str, Schema]] | None = None) -> Amount:
-    """Bytes of the schemas of a federation's silos: its count of them, where it has a method for that.
-
-    Parameters
-    ----------
-    federation : Federation
-    labels : bool
-        Whether schemas hold class labels.
-    schemas : sequence of (silo, Schema), optional
-        Those of the silos, where they are there already.
-    """
-    if isinstance(federation, Simulating):
-        return federation.schema_sizes(labels)
-    return sizes_of([schema for _, schema in (federation.schemas(labels) if schemas is None else schemas)])
 
 
 def sizes_of(schemas: Sequence[Schema]) -> Amount:

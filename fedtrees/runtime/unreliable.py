@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.table import Labels, Schema
+from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.number_checks import is_number
 from fedtrees.core.numeric.rng import stream
-from fedtrees.core.protocol.federation import Answer, Federation, PartedReply, Reply, Simulating
+from fedtrees.core.protocol.federation import Answer, Described, Federation, PartedReply, Reply, Simulating
 from fedtrees.core.protocol.ledger import Amount, Grouped
 from fedtrees.core.protocol.log import Call
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError
-from fedtrees.runtime.schema_sizes import sizes_in
 
 
 class UnreliableFederation:
@@ -50,20 +49,15 @@ class UnreliableFederation:
         if not is_number(rate, 0, 1) or rate == 1:
             raise ParameterError(f"rate={rate!r}: give a number from 0 to below 1.")
         self.federation, self.rate, self.seed = federation, rate, seed
-        self.eval_sets = federation.eval_sets
 
     @property
     def names(self) -> Sequence[str]:
         """See `Federation`."""
         return self.federation.names
 
-    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
-        """See `Federation`."""
-        return self.federation.schemas(labels)
-
-    def schema_sizes(self, labels: Labels) -> Amount:
+    def describe(self, call: Call, labels: Labels) -> Described:
         """See `Simulating`."""
-        return sizes_in(self.federation, labels)
+        return self._simulating.describe(call, labels)
 
     def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
         """See `Federation`."""

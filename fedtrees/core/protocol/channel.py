@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fedtrees.core.data.table import Schema
+from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Collector
+from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.federation import Federation, Simulating, silo_lost
 from fedtrees.core.protocol.ledger import Amount, Entry, Ledger
 from fedtrees.core.protocol.log import Call, Log, run_name
@@ -32,21 +33,16 @@ class Channel:
     federation : Federation
     seed : int
         Names the run, together with ``purpose``.
-    schemas : int, array or Grouped, optional
-        Bytes that the silos' schemas took, which the ledger then begins with.
     aggregation : Aggregation, optional
         How vectors become totals; plain sums by default.
     """
 
     def __init__(
-        self, federation: Federation, seed: int = 0, purpose: str = "train", schemas: Amount | None = None,
-        aggregation: Aggregation | None = None,
+        self, federation: Federation, seed: int = 0, purpose: str = "train", aggregation: Aggregation | None = None
     ):  # fmt: skip
         self.federation = federation
         self.aggregation = PLAIN_SUM if aggregation is None else aggregation
         self.ledger = Ledger(federation.names)
-        if schemas is not None:
-            self.ledger.record(Entry(0, Schema.__name__, np.arange(len(federation.names)), 0, schemas, 0))
         self._log = Log(run_name(seed, purpose))
         if aggregation is not None:
             self.tell(aggregation)
@@ -55,6 +51,28 @@ class Channel:
     def exact(self) -> bool:
         """Whether totals are sums of what the silos hold; see `Aggregation.exact`."""
         return self.aggregation.exact
+
+    def describe(self, labels: Labels = False) -> list[tuple[str, Description]]:
+        """Ask the silos for their columns, and for their class labels where those are needed.
+
+        Returns
+        -------
+        list of (silo, Description)
+            Of silos that are rows of one table, one for all.
+        """
+        everyone = np.arange(len(self.federation.names))
+        call = Call(self._log, self.ledger.rounds, (), describe=Describe(labels))
+        if isinstance(self.federation, Simulating) and self.federation.fused:
+            simulated = self.federation.describe(call, labels)
+            self._enter(call, everyone, simulated.down, simulated.up)
+            return list(simulated.by_silo)
+        described: dict[int, tuple[str, Description]] = {}
+
+        def keep(place: int, silo: str, data: bytes) -> None:
+            described[place] = silo, call.description(data, silo)
+
+        self._ask(call, everyone, keep)
+        return [described[place] for place in everyone.tolist()]
 
     def tell(self, fact: Fact) -> None:
         """Add a fact to the run; it travels with the next request."""
@@ -99,8 +117,9 @@ class Channel:
         call = self._call([query])
         vectors = np.zeros((len(cohort), query.size()), np.int64)
 
-        def keep(place: int, silo: str, bodies: list[bytes]) -> None:
-            vectors[place] = self.aggregation.vector(query, silo, bodies[0])
+        def keep(place: int, silo: str, data: bytes) -> None:
+            (body,) = call.bodies(data, silo)
+            vectors[place] = self.aggregation.vector(query, silo, body)
 
         self._ask(call, cohort, keep)
         return vectors
@@ -121,14 +140,14 @@ class Channel:
         """Ask, and take in the silos' answers one by one."""
         collectors: list[Collector] = [self.aggregation.collector(query) for query in call.queries]
 
-        def add(place: int, silo: str, bodies: list[bytes]) -> None:
-            for collector, body in zip(collectors, bodies, strict=True):
+        def add(place: int, silo: str, data: bytes) -> None:
+            for collector, body in zip(collectors, call.bodies(data, silo), strict=True):
                 collector.add(silo, body)
 
         self._ask(call, cohort, add)
         return [collector.total() for collector in collectors]
 
-    def _ask(self, call: Call, cohort: Cohort, take: Callable[[int, str, list[bytes]], None]) -> None:
+    def _ask(self, call: Call, cohort: Cohort, take: Callable[[int, str, bytes], None]) -> None:
         """Hand on each reply, with the silo's place in the cohort; write the round down."""
         down, up, answered = (np.zeros(len(cohort), np.int64) for _ in range(3))
         for answer in self.federation.ask(call, cohort):
@@ -138,7 +157,7 @@ class Channel:
             down[place] = answer.down
             if answer.data is not None:
                 silo = self.federation.names[answer.silo]
-                take(place, silo, call.bodies(answer.data, silo))
+                take(place, silo, answer.data)
                 answered[place] = 1
                 up[place] = len(answer.data) if answer.up is None else answer.up
             elif answer.up is not None:
@@ -148,5 +167,5 @@ class Channel:
         self._enter(call, cohort, down, up)
 
     def _enter(self, call: Call, cohort: Cohort, down: Amount, up: Amount) -> None:
-        kind = "+".join(query.kind for query in call.queries)
+        kind = "+".join(query.kind for query in ([call.describe] if call.describe is not None else call.queries))
         self.ledger.record(Entry(call.round, kind, cohort, down, up, call.size()))

@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from fedtrees.core.data.table import Labels, Schema
+from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.describe import Description
 from fedtrees.core.protocol.ledger import Amount
 from fedtrees.core.protocol.log import Call
 from fedtrees.core.sampling.samplers import Cohort
@@ -52,21 +53,21 @@ class PartedReply:
     up: Amount
 
 
+@dataclass(frozen=True)
+class Described:
+    """Descriptions of silos, by name, and the bytes that they took, ``down`` and ``up``, by silo."""
+
+    by_silo: Sequence[tuple[str, Description]]
+    down: Amount
+    up: Amount
+
+
 class Federation(Protocol):
     """Silos that can be asked, wherever they are."""
 
     @property
     def names(self) -> Sequence[str]:
         """The silos, in a fixed order; cohorts are places in it."""
-        ...
-
-    @property
-    def eval_sets(self) -> int:
-        """Evaluation sets that every silo holds, empty ones included."""
-        ...
-
-    def schemas(self, labels: Labels) -> Sequence[tuple[str, Schema]]:
-        """What the silos say of their columns, with their class labels where those are asked for."""
         ...
 
     def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
@@ -86,8 +87,8 @@ class Simulating(Protocol):
         """Whether it does."""
         ...
 
-    def schema_sizes(self, labels: Labels) -> Amount:
-        """Bytes that the silos' schemas would take."""
+    def describe(self, call: Call, labels: Labels) -> Described:
+        """The answers to the one question of the call, a `Describe`; silos that are rows of one table have one."""
         ...
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:

@@ -57,6 +57,11 @@ def grouped(amounts: NDArray[np.int64], group: NDArray[np.unsignedinteger]) -> A
     return int(amounts[0]) if (amounts == amounts[0]).all() else Grouped(amounts, group)
 
 
+def plus(amount: Amount, more: int) -> Amount:
+    """An amount for each silo, and the same for all on top."""
+    return Grouped(amount.amounts + more, amount.group) if isinstance(amount, Grouped) else amount + more
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One round.

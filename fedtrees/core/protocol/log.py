@@ -11,8 +11,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.record import encode
+from fedtrees.core.data.record import decode, encode
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation
+from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, Request, What, frame, open_reply, read_answers
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import ProtocolError
@@ -48,6 +49,7 @@ class Call:
     round: int
     queries: Sequence[Query]
     attempt: int = 0
+    describe: Describe | None = None  # asked alone, in place of queries
     aggregation: Aggregation = PLAIN_SUM
 
     @property
@@ -58,12 +60,13 @@ class Call:
     def request(self, since: int) -> Request:
         """The request for a silo that knows ``since`` facts."""
         facts = self.log.frames[since:]
-        return Request(self.log.run, self.round, self.attempt, since, facts, self.queries)
+        asked = self.queries if self.describe is None else [self.describe]
+        return Request(self.log.run, self.round, self.attempt, since, facts, asked)
 
     @property
     def partial(self) -> bool:
         """Return whether the answers of some of the cohort will do."""
-        return all(query.partial for query in self.queries)
+        return self.describe is None and all(query.partial for query in self.queries)
 
     def size(self) -> int:
         """Integers that each silo answers with."""
@@ -88,6 +91,15 @@ class Call:
         if what != What.ANSWER:
             raise ProtocolError(f"silo {silo!r}: a reply of the kind {what.name} to a sum")
         return read_answers(self.queries, body, silo)
+
+    def description(self, data: bytes, silo: str) -> Description:
+        """A silo's description, from its reply to `Describe`; raises as `bodies` does."""
+        what, body = open_reply(self, data, silo)
+        if what != What.RECORD:
+            raise ProtocolError(f"silo {silo!r}: a reply of the kind {what.name} to a question for its columns")
+        description = decode(body, Description)
+        description.check(silo)
+        return description
 
 
 def run_name(seed: int, purpose: str) -> bytes:

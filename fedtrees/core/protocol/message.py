@@ -18,7 +18,7 @@ from typing import Protocol
 
 from fedtrees import errors
 from fedtrees.core.data.record import decode, encode
-from fedtrees.core.protocol.query import Query
+from fedtrees.core.protocol.query import Query, Question
 from fedtrees.errors import FedTreesError, ProtocolError
 
 _HEAD = struct.Struct("<16sIIIII")
@@ -46,7 +46,8 @@ class Request:
         How many facts of the run the silo is taken to know already.
     facts : sequence of bytes
         The framed facts from ``since`` on.
-    queries : sequence of Query
+    queries : sequence of Question
+        Queries, or one `Describe`.
     """
 
     run: bytes
@@ -54,7 +55,7 @@ class Request:
     attempt: int
     since: int
     facts: Sequence[bytes]
-    queries: Sequence[Query]
+    queries: Sequence[Question]
 
     def encode(self) -> bytes:
         """The bytes to send."""
@@ -82,7 +83,7 @@ class Request:
             raise ProtocolError(f"a request was cut short: {error}") from error
         if at != len(data):
             raise ProtocolError(f"a request of {len(data)} bytes where its frames make {at}")
-        queries = [decode(body, Query) for body in bodies[n_facts:]]
+        queries = [decode(body, Question) for body in bodies[n_facts:]]
         return Request(run, round, attempt, since, bodies[:n_facts], queries)
 
 

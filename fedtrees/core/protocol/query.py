@@ -18,10 +18,14 @@ from fedtrees.core.numeric.fixed_point import Vector, headroom_bits
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
 
-__all__ = ["Fact", "Query"]
+__all__ = ["Fact", "Query", "Question"]
 
 
-class Query(Record, frozen=True, eq=False):
+class Question(Record, frozen=True, eq=False):
+    """What a request may hold."""
+
+
+class Query(Question, frozen=True, eq=False):
     """A question that every silo of a cohort answers with a vector of integers; the vectors are summed.
 
     Law: ``ask`` of the union of silos is the sum of ``ask`` of each, so ``read`` gets the pooled total.

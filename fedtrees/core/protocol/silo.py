@@ -17,7 +17,7 @@ from fedtrees.core.data.disclosure import disclosed, withhold_rare
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.lost_digits import LostDigits, lost_digits
 from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_missing, refuse_ids_twice, rows_to_keep
-from fedtrees.core.data.record import decode
+from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.row_ids import RowIds, read_row_ids
 from fedtrees.core.data.table import SPARSE, Labels, Schema, Table, of_rows, read_weight, with_kinds_of
@@ -27,8 +27,9 @@ from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.threads import Threads, Turns
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Sender, protected
 from fedtrees.core.protocol.count_weights import CountWeights
+from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import Request, What, answers, reply
-from fedtrees.core.protocol.query import Fact
+from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
 
@@ -315,6 +316,11 @@ class Silo:
             present = labels_of_columns(self.read[0])
         return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
 
+    def description(self, question: Describe) -> Description:
+        """The answer to `Describe`."""
+        question.check()
+        return Description(self.schema(question.labels), len(self.read[1]))
+
     # -- the protocol ---------------------------------------------------------------------------------------
 
     def learn(self, run: bytes, since: int, facts: Sequence[Fact | bytes]) -> None:
@@ -355,12 +361,16 @@ class Silo:
             if request.since > known:
                 return reply(request, What.BEHIND, known.to_bytes(4, "little"))
             self.learn(request.run, request.since, request.facts)
-            size = sum(query.size() for query in request.queries)
+            for question in request.queries:
+                if isinstance(question, Describe):
+                    return reply(request, What.RECORD, encode(self.description(question)))
+            queries = [query for query in request.queries if isinstance(query, Query)]
+            size = sum(query.size() for query in queries)
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
-            vectors = [query.ask(self) for query in request.queries]
+            vectors = [query.ask(self) for query in queries]
             sender = Sender(self.name, self.rows, request.run, request.round, request.attempt)
-            return reply(request, What.ANSWER, answers(protected(self.aggregation, request.queries, vectors, sender)))
+            return reply(request, What.ANSWER, answers(protected(self.aggregation, queries, vectors, sender)))
         except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # who knows how far it got: the facts will be heard again
