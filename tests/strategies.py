@@ -20,7 +20,6 @@ from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Re
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import Request
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.runtime.transport import Postman, Transport
 
 JIT = not config.DISABLE_JIT
 MOST_ROWS = 300 if JIT else 60
@@ -324,18 +323,6 @@ class Watched:
     @property
     def fused(self) -> bool:
         return self.inner.fused
-
-
-class Posted:
-    """A federation of silos that are reached over a transport."""
-
-    def __init__(self, silos: Sequence[Silo], transport: Transport):
-        self.silos = silos
-        self.names = [silo.name for silo in silos]
-        self._postman = Postman(transport, self.names)
-
-    def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
-        return self._postman.ask(call, cohort)
 
 
 class BadPost:

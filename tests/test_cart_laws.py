@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pandas.testing import assert_frame_equal
 from sklearn.metrics import r2_score
-from strategies import BadPost, Posted, Problem, examples, problems
+from strategies import BadPost, Problem, examples, problems
 
 from fedtrees import (
     DataError,
@@ -30,6 +30,7 @@ from fedtrees import (
     FedForestRegressor,
     FedTreeClassifier,
     LocalFederation,
+    Postman,
 )
 from fedtrees.core.data.row_ids import mixed
 from fedtrees.core.numeric.rng import stream
@@ -135,7 +136,7 @@ def test_the_order_of_rows_and_silos_and_the_number_of_threads_change_nothing(
 def test_replies_that_get_lost_and_silos_that_forget_change_nothing(task: tuple[Problem, Any], seed: int) -> None:
     problem, estimator = task
     silos = problem.silos()
-    federation = Posted(silos, BadPost(silos, np.random.default_rng(seed)))
+    federation = Postman(BadPost(silos, np.random.default_rng(seed)), [silo.name for silo in silos])
     assert trained(estimator, problem, federation) == trained(estimator, problem)
 
 

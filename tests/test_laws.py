@@ -24,7 +24,6 @@ from strategies import (
     CLASSES,
     LARGEST,
     BadPost,
-    Posted,
     Problem,
     Watched,
     assert_booster_s_margins,
@@ -36,7 +35,7 @@ from strategies import (
     rows_of,
 )
 
-from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Silo
+from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Postman, Silo
 from fedtrees.trees import grids
 from fedtrees.trees.facts import Begin
 from fedtrees.trees.kernels import STATISTIC_BITS_G
@@ -143,7 +142,7 @@ def test_replies_that_come_in_any_order_or_twice_or_get_lost_and_silos_that_forg
     problem: Problem, seed: int
 ) -> None:
     silos = problem.silos()
-    federation = Posted(silos, BadPost(silos, np.random.default_rng(seed)))
+    federation = Postman(BadPost(silos, np.random.default_rng(seed)), [silo.name for silo in silos])
     assert problem.federated(federation) == problem.federated()
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pandas.testing import assert_frame_equal
 from strategies import (
     BadPost,
-    Posted,
     Problem,
     Watched,
     bring_up_to_date,
@@ -25,7 +24,7 @@ from strategies import (
 )
 from xgboost_twin import few_values, tables_of
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
+from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, Postman, Silo
 from fedtrees.core.data.row_ids import mixed, placed_row_ids, read_row_ids
 from fedtrees.errors import ProtocolError
 from fedtrees.trees import draw_kernels
@@ -103,7 +102,7 @@ def test_the_order_of_rows_and_silos_and_the_number_of_threads_change_nothing(pr
 @given(problem=sampled(most_silos=5), seed=seeds)
 def test_bad_post_and_silos_that_forget_change_nothing(problem: Problem, seed: int) -> None:
     silos = problem.silos()
-    federation = Posted(silos, BadPost(silos, np.random.default_rng(seed)))
+    federation = Postman(BadPost(silos, np.random.default_rng(seed)), [silo.name for silo in silos])
     assert problem.federated(federation) == problem.federated()
 
 
