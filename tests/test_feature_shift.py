@@ -96,6 +96,17 @@ def test_noise_grows_in_variance_from_silo_to_silo() -> None:
     assert np.abs(of_silos[np.triu_indices(4, 1)]).max() < 0.03  # each its own, as rows and features have
 
 
+@pytest.mark.parametrize("size", ALL)
+def test_silos_of_the_same_rows_are_shifted_each_by_draws_of_its_own(size: str) -> None:
+    X, _ = table(n=50)
+    both, silos = np.concatenate([X, X]), np.repeat(["a", "b"], 50)
+    moved = units(both, shift_features(both, silos=silos, **{size: 0.5})) - units(both, both)
+    first, second = moved[:50], moved[50:]
+    if size == "noise":  # a silo's noise grows with its place
+        first = first * np.sqrt(2)
+    assert np.abs(first).max() > 1e-3 and np.abs(first - second).max() > 0.3 * np.abs(first).max()
+
+
 def test_one_parameter_changes_no_draw_of_another() -> None:
     X, silos = table()
     both = shift_features(X, silos=silos, offset=0.5, noise=0.3)

@@ -87,6 +87,13 @@ def test_all_who_are_lost_are_named() -> None:
         channel.total(Counts(3), EVERYONE)
 
 
+def test_those_who_are_lost_are_named_in_one_order_wherever_they_stand() -> None:
+    parts = silos()[::-1]
+    line = Line(parts, lambda exchange, replies: replies.clear())
+    with pytest.raises(SiloLostError, match=r"no answer from silo 'a', 'b', 'c' in 2 attempts"):
+        Channel(over(line, parts)).total(Counts(3), EVERYONE)
+
+
 def test_a_lost_silo_is_a_lost_connection() -> None:
     channel, _ = channel_over(losing((0, "a"), (1, "a")))
     with pytest.raises(ConnectionError):
