@@ -18,7 +18,7 @@ from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.core.data.table import Labels, Table
 from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
 from fedtrees.core.protocol.log import Call, Log
-from fedtrees.core.protocol.message import Request
+from fedtrees.core.protocol.message import REPLY_HEAD, Request
 from fedtrees.core.sampling.samplers import Cohort
 
 JIT = not config.DISABLE_JIT
@@ -295,6 +295,7 @@ class Watched:
         self.inner, self.before = inner, before
         self.log: Log | None = None
         self.calls: list[tuple[Call, Cohort]] = []
+        self.replies: list[dict[int, bytes]] = []  # of real messages, by silo, but for what names the run
 
     @property
     def names(self) -> Sequence[str]:
@@ -314,7 +315,9 @@ class Watched:
 
     def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
         self._note(call, cohort)
-        return self.inner.ask(call, cohort)
+        answers = list(self.inner.ask(call, cohort))
+        self.replies.append({own.silo: own.data[REPLY_HEAD:] for own in answers if own.data is not None})
+        return answers
 
     def parts(self, call: Call, cohort: Cohort) -> PartedReply:
         self._note(call, cohort)

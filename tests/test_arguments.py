@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 
@@ -92,6 +93,14 @@ def test_a_misspelt_argument_is_answered_with_the_nearest(name: str) -> None:
 
 def test_the_error_is_python_s_and_ours() -> None:
     assert issubclass(ArgumentError, TypeError) and issubclass(ArgumentError, ParameterError)
+
+
+def test_columns_that_are_called_as_a_silos_methods_are_columns() -> None:
+    table = pd.DataFrame({name: np.arange(20.0) for name in ("ask", "answer", "table", "names")})
+    assert fedtrees.FedTreeClassifier().fit(table, np.arange(20) > 9).score(table, np.arange(20) > 9) == 1
+    with pytest.raises(fedtrees.ArgumentError) as caught:
+        fedtrees.FedTreeClassifier().fit(table)
+    assert "silos" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [fedtrees.FedGBTClassifier, fedtrees.FedTreeRegressor, fedtrees.FedAvgClassifier])

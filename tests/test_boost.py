@@ -138,7 +138,7 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
         assert kinds.count("GradientExponents") == 4
         return
     # before the first tree: schemas, counts, weights, some rounds of ranks, labels, what bounds gradients if need be
-    assert kinds[:2] == ["Schema", "Counts"] and kinds[-len(growing) :] == growing
+    assert kinds[:2] == ["Describe", "Counts"] and kinds[-len(growing) :] == growing
     setup = kinds[2:first]
     assert (setup[-1] == "GradientExponents") == (objective in UNBOUNDED)
     assert 3 <= setup.count("Ranks") <= 6
@@ -164,7 +164,9 @@ def test_a_cohort_is_asked_for_the_size_of_its_gradients_only_when_it_was_drawn_
 
 def test_a_cohort_is_drawn_for_a_tree_and_stays_for_it() -> None:
     _, federation = train(simple(n_estimators=6, max_depth=3), sampling=FixedNumber(2), random_state=5)
-    growing = [cohort.tolist() for call, cohort in federation.calls if isinstance(call.queries[0], Histograms)]
+    growing = [
+        cohort.tolist() for call, cohort in federation.calls if any(isinstance(own, Histograms) for own in call.queries)
+    ]
     assert len(growing) == 18
     drawn = [growing[k] for k in range(0, 18, 3)]
     assert growing == [cohort for cohort in drawn for _ in range(3)]
@@ -176,7 +178,9 @@ def test_a_round_that_draws_nobody_grows_roots_that_say_nothing() -> None:
     for mode in ("fused", "faithful"):
         federation = Watched(LocalFederation(problem.silos(), mode))
         problem.estimator(sampling=Poisson(0.2), random_state=3).fit_federation(federation)
-        growing = [len(cohort) for call, cohort in federation.calls if isinstance(call.queries[0], Histograms)]
+        growing = [
+            len(cohort) for call, cohort in federation.calls if any(isinstance(own, Histograms) for own in call.queries)
+        ]
         assert 0 in growing
         told = facts(federation, Grown)
         alone = [grown for grown in told if len(grown.feature) == 1]

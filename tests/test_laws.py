@@ -169,9 +169,9 @@ def test_silos_that_forget_between_rounds_answer_the_same_bits(problem: Problem,
     lasting = Watched(LocalFederation(problem.silos(), mode="faithful"))
     assert problem.federated(forgetful, sampling=sampling) == problem.federated(lasting, sampling=sampling)
     assert len(forgetful.calls) == len(lasting.calls)
-    for (_, cohort, reply), (_, same_cohort, same_reply) in zip(forgetful.calls, lasting.calls, strict=True):
+    for (_, cohort), (_, same_cohort) in zip(forgetful.calls, lasting.calls, strict=True):
         assert cohort.tolist() == same_cohort.tolist()
-        assert reply.vector.tobytes() == same_reply.vector.tobytes()
+    assert forgetful.replies == lasting.replies and len(forgetful.replies) == len(forgetful.calls)
 
 
 @examples(25)

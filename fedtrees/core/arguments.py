@@ -76,7 +76,7 @@ def _holds_silos(given: list[Any]) -> bool:
     """Return whether the first of these arguments is a federation, or silos, where a table was to be."""
     first = given[0] if given else None
     one = first[0] if isinstance(first, list | tuple) and first else first
-    return hasattr(one, "schemas") or hasattr(one, "answer")
+    return any(callable(getattr(one, name, None)) for name in ("ask", "answer"))  # a column of that name is not
 
 
 def _called(function: Callable[..., Any], owner: Any) -> str:

@@ -27,7 +27,7 @@ from fedtrees.estimators.earlier_model import earlier_booster, go_on_from, label
 from fedtrees.estimators.model_file import describe
 from fedtrees.estimators.modes import TASKS, check_mode, grow_by
 from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters, seed_of
+from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
 from fedtrees.estimators.personalizing import Personalizes
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.settings import refuse_categories, settings_of
@@ -321,7 +321,7 @@ class FedGBT(Personalizes):
             See `fit`.
         """
         asked = self._asked(verbose)
-        channel = channel_to(federation, seed_of(asked.random_state), asked.aggregation)
+        channel = channel_to(federation, asked.aggregation)
         schema, eval_sets = schema_of(channel, labels=self._classifies, several=True)
         if not asked.enable_categorical:
             refuse_categories(schema)

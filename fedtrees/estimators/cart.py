@@ -187,7 +187,7 @@ class FedCart(ReadsRows):
         check_cart_parameters(self)
         asked: Labels = "by column" if self._classifies else False
         seed = seed_of(self.random_state)
-        channel = channel_to(federation, seed, self.aggregation)
+        channel = channel_to(federation, self.aggregation)
         schema, _ = schema_of(channel, labels=asked, absent=self._absent)
         if self._classifies:
             for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:

@@ -76,7 +76,7 @@ class KnowsColumns(NamedParameters):
                 warn_caller(f"X has feature names, but {name} was fitted without feature names")
 
 
-def channel_to(federation: Federation, seed: int, aggregation: Aggregation | None, purpose: str = "train") -> Channel:
+def channel_to(federation: Federation, aggregation: Aggregation | None) -> Channel:
     """The channel of a training.
 
     Raises
@@ -91,7 +91,7 @@ def channel_to(federation: Federation, seed: int, aggregation: Aggregation | Non
     if lacking:
         given = type(federation).__name__
         raise ParameterError(f"federation: a {given} lacks {lacking[0]!r}; see fedtrees.Federation.")
-    return Channel(federation, seed, purpose, aggregation)
+    return Channel(federation, aggregation)
 
 
 def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, several: bool = False) -> tuple[Schema, int]:

@@ -38,7 +38,6 @@ from fedtrees.estimators.columns import (
 )
 from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
 from fedtrees.estimators.network_parameters import check_parameters, settings_of
-from fedtrees.estimators.parameters import seed_of
 from fedtrees.estimators.progress import progress
 from fedtrees.estimators.watch import Watch
 from fedtrees.neural.class_weights import weigh_classes_alone
@@ -207,7 +206,7 @@ class FedAvgEstimator(KnowsColumns):
         return self
 
     def _begin(self, federation: Federation) -> tuple[Channel, Schema, int]:
-        channel = channel_to(federation, seed_of(self.random_state), self.aggregation, "network")
+        channel = channel_to(federation, self.aggregation)
         return channel, *schema_of(channel, labels=self._classifies, absent=0)
 
     def _federation(

@@ -107,7 +107,7 @@ def _no_other(X: Any, where: str) -> Any:
     if hasattr(X, "num_row") and hasattr(X, "get_label"):
         raise DataError(f"{where}X is an xgboost.{type(X).__name__}; give the table that it was made of.")
     first = X[0] if isinstance(X, list | tuple) and X else X
-    if hasattr(first, "schemas") or (hasattr(first, "answer") and hasattr(first, "table")):
+    if any(callable(getattr(first, name, None)) for name in ("ask", "answer")):  # a column of that name is not
         raise DataError(f"{where}X is no table but silos: call fit_federation(LocalFederation(silos)) instead of fit.")
     return X
 

@@ -31,19 +31,15 @@ class Channel:
     Parameters
     ----------
     federation : Federation
-    seed : int
-        Names the run, together with ``purpose``.
     aggregation : Aggregation, optional
         How vectors become totals; plain sums by default.
     """
 
-    def __init__(
-        self, federation: Federation, seed: int = 0, purpose: str = "train", aggregation: Aggregation | None = None
-    ):  # fmt: skip
+    def __init__(self, federation: Federation, aggregation: Aggregation | None = None):
         self.federation = federation
         self.aggregation = PLAIN_SUM if aggregation is None else aggregation
         self.ledger = Ledger(federation.names)
-        self._log = Log(run_name(seed, purpose))
+        self._log = Log(run_name())
         if aggregation is not None:
             self.tell(aggregation)
 
