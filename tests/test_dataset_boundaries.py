@@ -142,6 +142,20 @@ def test_forty_silos_are_named_below_their_bars(silos: int, named: bool) -> None
         plt.close("all")
 
 
+def test_the_title_of_a_plot_is_the_summary() -> None:
+    """Of two silos of one class each: as far apart as can be, and as even as 1 / (0.75 ** 2 + 0.25 ** 2) equal ones."""
+    import matplotlib.pyplot as plt
+
+    y = np.array([0] * 30 + [1] * 10)
+    described = describe_partition(y, silos=y)
+    chance = described.summary.label_divergence_by_chance
+    assert described.plot().get_title(loc="left") == (
+        f"Label divergence {described.summary.label_divergence:.2f}, {chance:.2f} by chance. "
+        "Sizes of 2 silos as even as of 1.6 equal ones."
+    )
+    plt.close("all")
+
+
 def test_an_example_keeps_what_is_known_of_it() -> None:
     example = load_breast_cancer_clinics()
     few = example.take(np.arange(569) % 7 == 3)

@@ -152,6 +152,22 @@ def test_ids_that_no_word_holds_are_refused(ids: list[Any]) -> None:
     assert read_row_ids(np.array([-MOST - 1, 1], object), 2).tolist() == [MOST + 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([2**53, 0.5], "f"), ([-(2**53), 0.5], "f"), ([2**53 + 1, 0.5], "O"), ([-(2**53) - 1, 0.5], "O"),
+        ([2**53 + 1, 1], "i"), ([2**64 - 1, 1], "u"), ([1.5, 2.0], "f"), (["a", "b"], "U"), (["a", 1], "O"),
+        (["a", "b\0"], "O"), ([np.nan, "a"], "O"), ([None, 1.0], "O"), ([True, False], "b"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_lists_are_objects_where_no_type_holds_them_as_they_are(values: list[Any], kind: str) -> None:
+    found = plain_array(values, "y")
+    assert found.dtype.kind == kind and list(map(repr, found.tolist())) == [
+        repr(float(own) if kind == "f" else own) for own in values
+    ]
+
+
 def test_texts_are_the_same_ids_however_long_the_others_are() -> None:
     short, long = read_row_ids(["a", "b", ""], 3), read_row_ids(["a", "b", "", "x" * 40], 4)
     assert short.tolist() == long[:3].tolist() and len(set(long.tolist())) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,11 +18,11 @@ from fedtrees import (
     UnreliableFederation,
 )
 from fedtrees.core.numeric.rng import stream
-from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow
+from fedtrees.neural.compression import AnyCompression, Exact, Grid, Rounded, TopK, narrow
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
-from fedtrees.neural.methods import FedNova, QFedAvg
+from fedtrees.neural.methods import AnyMethod, FedNova, QFedAvg
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.schedules import Cosine, Exponential, Inverse
@@ -190,3 +190,14 @@ def test_rates_lie_above_0_and_shares_from_0_to_below_1(optimiser: Any, fine: bo
         return
     with pytest.raises(ParameterError, match=rf"^server: {type(optimiser).__name__}\(\w+=.*\): give a number"):
         optimiser.check()
+
+
+@pytest.mark.parametrize(
+    "kind", [*get_args(AnyMethod), *get_args(AnyCompression), Work], ids=lambda kind: kind.__name__
+)
+def test_methods_and_compressions_are_values(kind: Any) -> None:
+    """Of which a copy is as good, and that nobody changes on their way."""
+    assert kind() == kind() and hash(kind()) == hash(kind())
+    for name in kind.__struct_fields__:
+        with pytest.raises(AttributeError):
+            setattr(kind(), name, 1)

@@ -16,6 +16,7 @@ from fedtrees.neural.compression import Exact, Grid
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.methods import FedAvg, QFedAvg
+from fedtrees.neural.one_class import ClassRows
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
 from fedtrees.neural.scores import NetworkScores
@@ -127,3 +128,17 @@ def test_scales_of_other_columns_are_refused(mean: int, deviation: int, fine: bo
     else:
         with pytest.raises(ProtocolError, match=rf"^scales of {mean} columns, and there are 3 features"):
             fact.apply(silo)
+
+
+def test_rows_of_classes_are_those_of_silos_that_weigh_anything() -> None:
+    labels = np.where(WHOSE == "c", "rare", np.where(X[:, 0] > 0, "ill", "well"))
+    federation = LocalFederation.from_table(X, labels, silos=WHOSE, n_jobs=1)
+    silo, query = Silo.of_table(federation.table, federation.threads), ClassRows(60, ["ill", "rare", "well"])
+    ill = int((X[:40, 0] > 0).sum())
+    assert query.ask(silo).tolist() == [ill, 20, 40 - ill] and query.read(query.ask(silo)) is None
+    silo.weigh(np.float32([1, 2, 0]), np.array([20, 20, 20]))
+    assert query.ask(silo).tolist() == [ill, 0, 40 - ill] and query.read(query.ask(silo)) is None
+    silo.weigh(np.float32([0, 0, 1]), np.array([20, 20, 20]))
+    assert query.ask(silo).tolist() == [0, 20, 0] and query.read(query.ask(silo)) == 1
+    silo.ask_only(np.array([0, 1]))
+    assert not query.ask(silo).any() and query.read(query.ask(silo)) is None
