@@ -168,6 +168,16 @@ def test_lists_are_objects_where_no_type_holds_them_as_they_are(values: list[Any
     ]
 
 
+def test_numbers_beyond_all_floats_are_infinite_of_their_sign() -> None:
+    assert as_float32(np.array([10**400, -(10**400), 1], object)).tolist() == [np.inf, -np.inf, 1]
+
+
+@pytest.mark.parametrize("text", ["a\0\x01", "\0\x01", "a\0b"])
+def test_texts_with_nul_inside_are_refused_whatever_follows(text: str) -> None:
+    with pytest.raises(DataError, match="row_id has a NUL character in row 1"):
+        read_row_ids(np.array(["plain", text]), 2)
+
+
 def test_texts_are_the_same_ids_however_long_the_others_are() -> None:
     short, long = read_row_ids(["a", "b", ""], 3), read_row_ids(["a", "b", "", "x" * 40], 4)
     assert short.tolist() == long[:3].tolist() and len(set(long.tolist())) == 4
