@@ -158,12 +158,20 @@ class LocalFederation:
                 yield from self._postman.ask(call, cohort)
                 return
             down = np.broadcast_to(self._bill(call, cohort), len(cohort)).tolist()
-            for place, silo in enumerate(cohort.tolist()):
-                vectors = self._ask_each(call, cohort[place : place + 1])
-                rows = self._sizes[:, self._size_of[silo]]
-                sender = Sender(self.names[silo], rows, call.run, call.round, call.attempt)
-                body = answers(protected(call.aggregation, call.queries, vectors, sender))
-                yield Answer(silo, reply(call, What.ANSWER, body), down[place])
+            self._fused.threads = Threads(1)  # a silo's rows are few: handing them over would take longer
+            try:
+                for place, silo in enumerate(cohort.tolist()):
+                    vectors = self._ask_each(call, cohort[place : place + 1])
+                    sender = Sender(self.names[silo], self._rows_of(silo), call.run, call.round, call.attempt)
+                    body = answers(protected(call.aggregation, call.queries, vectors, sender))
+                    yield Answer(silo, reply(call, What.ANSWER, body), down[place])
+            finally:
+                self._fused.threads = self.threads
+
+    def _rows_of(self, silo: int) -> NDArray[np.int64]:
+        """Rows of each table that a silo has, int64 (tables,)."""
+        rows: NDArray[np.int64] = self._sizes[:, self._size_of[silo]]
+        return rows
 
     @property
     def fused(self) -> bool:
