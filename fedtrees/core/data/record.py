@@ -14,19 +14,8 @@ import numpy as np
 from fedtrees.errors import ProtocolError
 
 _KINDS: dict[str, type[Record]] = {}
-# where records live: a silo in a process of its own has imported none of them when it is first asked
-_HOMES = (
-    "fedtrees.bagging.facts", "fedtrees.bagging.questions", "fedtrees.core.data.table",
-    "fedtrees.core.protocol.count_weights", "fedtrees.core.protocol.holdout", "fedtrees.core.protocol.start_messages",
-    "fedtrees.neural.class_weights", "fedtrees.neural.largest_loss", "fedtrees.neural.one_class",
-    "fedtrees.neural.scores", "fedtrees.neural.training", "fedtrees.neural.update", "fedtrees.queries.categories",
-    "fedtrees.queries.counts", "fedtrees.queries.moments", "fedtrees.queries.query_weights", "fedtrees.queries.ranks",
-    "fedtrees.queries.scores", "fedtrees.queries.target_steps", "fedtrees.trees.evaluation", "fedtrees.trees.facts",
-    "fedtrees.trees.histogram", "fedtrees.trees.inherited", "fedtrees.trees.leaf_moments", "fedtrees.trees.leaves",
-    "fedtrees.trees.newton", "fedtrees.trees.node_histogram", "fedtrees.trees.out_of_bag",
-    "fedtrees.trees.output_weights", "fedtrees.trees.position_bias", "fedtrees.trees.rare_categories",
-    "fedtrees.trees.risk", "fedtrees.trees.tree_errors",
-)  # fmt: skip
+# imports all records: a silo in a process of its own has imported none of them when it is first asked
+_ALL = "fedtrees.records"
 # booleans and plain numbers, little-endian: whatever else NumPy would read a type from is refused
 _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}" for k in "iuf" for n in "248")))
 
@@ -121,8 +110,7 @@ def decode(data: bytes, wanted: type[R]) -> R:
     try:
         envelope = _envelopes.decode(data)
         if envelope.kind not in _KINDS:
-            for home in _HOMES:
-                import_module(home)
+            import_module(_ALL)
         cls = _KINDS.get(envelope.kind)
         if cls is None or not issubclass(cls, wanted):
             raise ProtocolError(f"a {envelope.kind!r} where a {wanted.__name__} was expected; are the versions equal?")

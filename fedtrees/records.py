@@ -1,0 +1,39 @@
+"""All records that travel. Whoever reads one of an unknown kind imports this module, and with it every record."""
+
+from __future__ import annotations
+
+import fedtrees.bagging.facts
+import fedtrees.bagging.questions
+import fedtrees.core.data.table
+import fedtrees.core.protocol.aggregation
+import fedtrees.core.protocol.count_weights
+import fedtrees.core.protocol.describe
+import fedtrees.core.protocol.holdout
+import fedtrees.core.protocol.start_messages
+import fedtrees.neural.class_weights
+import fedtrees.neural.largest_loss
+import fedtrees.neural.one_class
+import fedtrees.neural.scores
+import fedtrees.neural.training
+import fedtrees.neural.update
+import fedtrees.queries.categories
+import fedtrees.queries.counts
+import fedtrees.queries.moments
+import fedtrees.queries.query_weights
+import fedtrees.queries.ranks
+import fedtrees.queries.scores
+import fedtrees.queries.target_steps
+import fedtrees.trees.evaluation
+import fedtrees.trees.facts
+import fedtrees.trees.histogram
+import fedtrees.trees.inherited
+import fedtrees.trees.leaf_moments
+import fedtrees.trees.leaves
+import fedtrees.trees.newton
+import fedtrees.trees.node_histogram
+import fedtrees.trees.out_of_bag
+import fedtrees.trees.output_weights
+import fedtrees.trees.position_bias
+import fedtrees.trees.rare_categories
+import fedtrees.trees.risk
+import fedtrees.trees.tree_errors
