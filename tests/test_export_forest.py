@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from strategies import examples
 
 from fedtrees import (
@@ -27,6 +28,8 @@ from fedtrees import (
     FedTreeRegressor,
     ParameterError,
 )
+from fedtrees.export.forest import to_xgboost
+from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.export.xgboost import to_booster
 from fedtrees.trees.tree import Cuts, Tree
@@ -138,6 +141,46 @@ def test_pruned_nodes_are_leaves_and_nothing_else() -> None:
     for name in ("loss_changes", "split_indices", "default_left"):
         assert not np.array(written[name])[leaf].any()
     assert (np.array(written["loss_changes"])[~leaf] > 0).all()
+
+
+def test_a_pruned_tree_is_the_tree_grown_with_those_splits_alone() -> None:
+    """Of a leaf that was a split, nothing is left: neither its bin, nor its gain, nor where the missing went."""
+    cuts = Cuts(np.float32([1, 2, 3]), np.array([0, 3]), np.array([True]))
+    sums = np.array([[6.0, 6], [5, 2], [1, 4], [4, 1], [1, 1], [1, 0], [0, 1]])
+
+    def grown(feature: list[int], bins: list[int], lost: list[bool], left: list[int], gain: list[float]) -> Tree:
+        n = len(feature)
+        return Tree(
+            np.int32(feature), np.int32(bins), np.array(lost), np.int32(left), np.zeros(n, np.float32),
+            np.float32(gain), np.float32(sums[:n].sum(axis=1)), sums=sums[:n],
+        )  # fmt: skip
+
+    leaves = [-1] * 2
+    tree = grown([0, 0, *leaves, 0, *leaves], [1, 0, 0, 0, 1, 0, 0], [False, True, False, False, True, False, False],
+                 [1, 3, -1, -1, 5, -1, -1], [3, 0.5, 0, 0, 0.25, 0, 0])  # fmt: skip
+    native = to_decision_tree(tree, cuts, np.array([0, 1])).tree_
+    smaller = pruned(tree, native, 0.1)
+    expected = grown([0, *leaves], [1, 0, 0], [False] * 3, [1, *leaves], [3, 0, 0])
+    for name in ("feature", "bin", "default_left", "left", "value", "gain", "cover", "sums", "bounds"):
+        left, right = getattr(smaller, name), getattr(expected, name)
+        assert left.dtype == right.dtype and left.tolist() == right.tolist(), name
+    assert pruned(tree, native, 9.0).feature.tolist() == [-1] and pruned(tree, native, 0.0).n_nodes == 7
+
+
+@pytest.mark.parametrize("threshold", [0.5, -2.0, 0.1, 1e-45])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_value_at_a_threshold_of_scikit_learns_goes_left(threshold: float, numbers: bool) -> None:
+    """Its trees say x <= threshold, whether or not a float32 is the threshold itself."""
+    kind = DecisionTreeRegressor if numbers else DecisionTreeClassifier
+    theirs = kind().fit([[threshold - 1], [threshold + 1]], [0, 1])
+    state = theirs.tree_.__getstate__()
+    state["nodes"]["threshold"][0] = threshold
+    theirs.tree_.__setstate__(state)
+    at = np.float32(threshold)
+    rows = np.array([[np.nextafter(at, np.float32(-np.inf))], [at], [np.nextafter(at, np.float32(np.inf))]])
+    expected = theirs.predict(rows).tolist()
+    assert expected == [0, int(float(at) > threshold), 1]
+    assert to_xgboost(theirs).inplace_predict(rows).tolist() == expected
 
 
 def test_a_tree_that_splits_nothing_is_a_model_too() -> None:
