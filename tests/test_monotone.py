@@ -211,6 +211,25 @@ def test_moved_leaves_are_written_as_xgboost_writes_leaves_and_others_stay() -> 
     assert moved > 10
     free = np.zeros(3, np.int8)
     assert booster_in_order(booster, free) is booster
+    done = booster_in_order(booster, np.int8([1, -1, 0]))
+    assert booster_in_order(done, np.int8([1, -1, 0])) is done
+
+
+@pytest.mark.parametrize("how", [MoreTrees(2), OwnLeaves()], ids=repr)
+def test_a_model_put_in_order_is_set_as_it_was_trained(how: Any) -> None:
+    """What more training, a prediction's threads and attributes depend on."""
+    frame, y, _ = problem("reg:squarederror")
+    del frame["kind"]
+    matrix = xgboost.DMatrix(frame, y)
+    params = {"max_depth": 3, "eta": 0.7, "nthread": 1, "seed": 5, "eval_metric": "mae", "lambda": 3}
+    shared = xgboost.train({"max_depth": 3}, matrix, 3)
+    trained = how.own(shared, matrix, params)
+    trained.set_attr(note="kept")
+    before = trained.save_raw("json")
+    ordered = booster_in_order(trained, np.int8([1, -1, 0]))
+    assert ordered is not trained and trained.save_raw("json") == before != ordered.save_raw("json")
+    assert ordered.save_config() == trained.save_config()
+    assert ordered.attributes() == trained.attributes() and ordered.feature_names == trained.feature_names
 
 
 # -- the repair itself --------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ def in_order(booster: xgboost.Booster, direction: NDArray[np.int8]) -> xgboost.B
     moved = [_put_in_order(tree, direction) for tree in model["learner"]["gradient_booster"]["model"]["trees"]]
     if not any(moved):
         return booster
-    ordered = booster.copy()  # which keeps what its training was set to
-    ordered.load_model(bytearray(json.dumps(model).encode()))
+    ordered = xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
+    ordered.load_config(booster.save_config())  # what its training was set to, which models are loaded without
     return ordered
 
 
