@@ -56,6 +56,20 @@ def test_beyond_the_probabilities_that_xgboost_clamps_to_the_last_margin_stands_
     assert last[2] == last[3] == pytest.approx(13.7, abs=0.1)
 
 
+@pytest.mark.parametrize("objective", ["count:poisson", "reg:gamma", "reg:tweedie"])
+def test_logarithms_start_from_all_that_float32_holds(objective: str) -> None:
+    """From the smallest normal number to the largest of all; further out, the last one stands for all."""
+    wished = np.linspace(-87, 88, 351)
+    margin = storable_base_margin(objective, wished)
+    assert np.abs(margin - wished).max() < 1e-3
+    last = storable_base_margin(objective, [-3e38, -100, -88.7, 88.7, 100, 3e38])
+    smallest, largest = np.log([float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)])
+    assert (last[:3] == last[0]).all() and last[0] == pytest.approx(smallest, abs=1e-3)
+    assert (last[3:] == last[3]).all() and last[3] == pytest.approx(largest, abs=0.03)
+    for one in [*margin[::70], last[0], last[3]]:
+        assert started_from(objective, np.array([one])) == one.tobytes()
+
+
 def test_probabilities_people_give_are_stored_as_they_are() -> None:
     for p in (0.5, 0.25, 0.75, 0.2, 0.8, 0.1):
         booster = nothing_but("binary:logistic", storable_base_margin("binary:logistic", [np.log(p / (1 - p))]))

@@ -23,6 +23,8 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.export.categories import vocabularies_of
+from fedtrees.export.xgboost import to_booster
+from fedtrees.trees.tree import Cuts, Tree
 
 X, Y, WEIGHT = with_categories(600)
 SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}
@@ -81,6 +83,23 @@ def test_categories_are_written_as_xgboost_writes_them() -> None:
     assert own == other
     assert vocabularies_of(theirs) == vocabularies_of(MODEL.booster_)
     assert MODEL.booster_.feature_types == ["float"] * 5 + ["c"] * 4
+
+
+@pytest.mark.parametrize("codes", [[3, -2, 7], [2**40, -(2**40), 1], [2**63 - 1, 0, -(2**63) + 1]], ids=str)
+@pytest.mark.parametrize("widths", [None, [64]], ids=str)
+def test_whole_numbers_of_64_bits_are_written_and_read(codes: list[int], widths: Any) -> None:
+    cuts = Cuts(np.float32([1, 2, 3]), np.array([0, 3]), np.array([False]), categorical=np.array([True]))
+    stump = Tree(
+        np.int32([0, -1, -1]), np.int32([0, 0, 0]), np.zeros(3, bool), np.int32([1, -1, -1]), np.float32([0, 1, 2]),
+        np.float32([1, 0, 0]), np.float32([3, 2, 1]), {0: np.int32([1])},
+    )  # fmt: skip
+    booster = to_booster(
+        [stump], cuts, objective="reg:squarederror", base_margin=[0], feature_names=["c"], feature_types=["c"],
+        categories=[codes], widths=widths,
+    )  # fmt: skip
+    frame = pd.DataFrame({"c": pd.Categorical(codes[::-1], sorted(codes))})
+    said = booster.predict(xgboost.DMatrix(frame, enable_categorical=True))
+    assert said.tolist() == [1, 2, 1] and vocabularies_of(booster) == [codes]
 
 
 @pytest.mark.parametrize("names", [["b", "a", "ab", "", "aa", "B"], ["b", "é", "a", "ab", "", "日本", "ß"]], ids=str)
