@@ -201,6 +201,27 @@ def test_gains_and_covers_are_the_trees_own(tmp_path: Path) -> None:
     assert shares == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("weight", [3.0, 0.37])
+@pytest.mark.parametrize(
+    "estimator", [FedTreeRegressor(max_depth=3), FedTreeClassifier(max_depth=3), FedForestClassifier(3, max_depth=2),
+                  FedTreeClassifier(max_depth=3, class_weight={0: 5.0, 1: 0.25})], ids=repr,
+)  # fmt: skip
+def test_covers_of_a_model_are_what_rows_weigh(estimator: Any, weight: float) -> None:
+    X, y = table(3, 2 if estimator._classifies else 0, 0.1)
+    weights = np.where(np.arange(len(y)) % 3, 1.0, weight)
+    model = clone(estimator).set_params(n_jobs=1).fit(X, y, sample_weight=weights)
+    trees = getattr(model.model_, "estimators_", [model.model_])
+    written = json.loads(model.to_booster().save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+    assert len(written) == len(trees)
+    for own, tree in zip(written, trees, strict=True):
+        np.testing.assert_allclose(own["sum_hessian"], tree.tree_.weighted_n_node_samples, rtol=1e-6)
+        assert own["sum_hessian"][0] != len(y)
+        inner = np.array(own["left_children"]) >= 0
+        impure = tree.tree_.weighted_n_node_samples * tree.tree_.impurity
+        gains = impure - impure[own["left_children"]] - impure[own["right_children"]]
+        np.testing.assert_allclose(np.array(own["loss_changes"])[inner], gains[inner], rtol=1e-3, atol=1e-5)
+
+
 def test_shap_of_a_forest_adds_up() -> None:
     X, y = table(1, 2, 0.1)
     model = FedForestClassifier(10, max_depth=4).fit(X, y)
