@@ -56,6 +56,30 @@ def test_an_alpha_that_is_on_the_path_takes_its_link_back(kind: Any) -> None:
     assert leaves == pruned
 
 
+@pytest.mark.parametrize("more", [{}, {"monotonic_cst": [-1, 0, 1, 0]}], ids=["free", "monotone"])
+@pytest.mark.parametrize("kind", [FedTreeClassifier, FedTreeRegressor])
+def test_nodes_that_stay_are_as_they_were(kind: Any, more: dict[str, Any]) -> None:
+    """What a pruned tree predicts, weighs and saves is that of the same nodes of the whole one, bounds included."""
+    y = (LABELS > 0).astype(int) if kind is FedTreeClassifier else NUMBERS
+    grown = kind(max_depth=5, **more)
+    alphas = grown.cost_complexity_pruning_path(X, y, silos=SILOS, sample_weight=WEIGHT).ccp_alphas
+    smaller = kind(max_depth=5, ccp_alpha=alphas[len(alphas) // 2], **more).fit(X, y, silos=SILOS, sample_weight=WEIGHT)
+    before = grown.fit(X, y, silos=SILOS, sample_weight=WEIGHT).model_.tree_
+    after = smaller.model_.tree_
+    pairs = [(0, 0)]
+    for old, new in pairs:
+        if after.children_left[new] >= 0:
+            pairs += [(before.children_left[old], after.children_left[new])]
+            pairs += [(before.children_right[old], after.children_right[new])]
+    old, new = np.array(pairs).T
+    assert sorted(new) == list(range(after.node_count)) and 3 < after.node_count < before.node_count
+    for name in ("value", "impurity", "n_node_samples", "weighted_n_node_samples"):
+        assert getattr(after, name)[new].tolist() == getattr(before, name)[old].tolist(), name
+    inner = after.children_left[new] >= 0
+    for name in ("feature", "threshold", "missing_go_to_left"):
+        assert getattr(after, name)[new][inner].tolist() == getattr(before, name)[old][inner].tolist(), name
+
+
 @examples(30)
 @given(seed=st.integers(0, 2**32 - 1), silos=st.integers(1, 5), offset=st.sampled_from([0.0, 1e6, -1e20]))
 def test_the_path_is_that_of_every_partition(seed: int, silos: int, offset: float) -> None:
