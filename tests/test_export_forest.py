@@ -104,6 +104,25 @@ def test_a_split_of_the_missing_alone_sends_all_values_right() -> None:
     )  # of leaves, none goes anywhere
 
 
+@pytest.mark.parametrize("values", [0, 2])
+@pytest.mark.parametrize(("feature", "features"), [(0, 1), (0, 2), (1, 2)])
+def test_a_split_of_the_missing_alone_needs_no_cut(feature: int, features: int, values: int) -> None:
+    """Whether or not others split by a threshold, and by the last of the columns, too."""
+    cuts = Cuts(
+        np.arange(values * features, dtype=np.float32), values * np.arange(features + 1), np.ones(features, bool)
+    )
+    stump = Tree(
+        np.int32([feature, -1, -1]), np.int32([-1, 0, 0]), np.array([True, False, False]), np.int32([1, -1, -1]),
+        np.float32([0, 0, 1]), np.float32([1, 0, 0]), np.float32([4, 2, 2]), sums=np.array([[2.0, 2], [2, 0], [0, 2]]),
+    )  # fmt: skip
+    rows = np.full((4, features), 0.5, np.float32)
+    rows[:, feature] = [np.nan, np.finfo(np.float32).min, 0, 9]
+    own = to_decision_tree(stump, cuts, np.array([0, 1]))
+    direct = to_booster([stump], cuts, objective="reg:squarederror", base_margin=[0])
+    for booster in (direct, to_xgboost(own)):
+        assert booster.inplace_predict(rows).tolist() == own.predict(rows).tolist() == [0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("cut", [1.0, 0.1, 0.0, -0.0, -3.5, 1e-45, 3e38])
 def test_a_value_at_a_cut_goes_right_and_the_next_one_below_goes_left(cut: float) -> None:
     cuts = Cuts(np.float32([cut, np.inf]), np.array([0, 2]), np.array([False]))

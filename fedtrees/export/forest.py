@@ -87,8 +87,7 @@ def _cuts(trees: Sequence[Any]) -> Cuts:
     """The thresholds that trees use, each once: bins of features all of which may be missing."""
     feature = np.concatenate([own.feature for own in trees])
     above = np.concatenate([_above(own) for own in trees])
-    used = (feature >= 0) & ~np.isneginf(above)
-    each = [np.unique(above[used & (feature == f)]) for f in range(trees[0].n_features)]
+    each = [np.unique(above[(feature == f) & ~np.isneginf(above)]) for f in range(trees[0].n_features)]
     offsets = np.concatenate([[0], np.cumsum([len(own) for own in each])]).astype(np.int64)
     return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(len(each), bool))
 

@@ -326,7 +326,8 @@ def _node_columns(trees: Sequence[Tree], cuts: Cuts) -> dict[str, NDArray[np.gen
     at = cuts.offsets[feature[inner]] + np.maximum(bins[inner], 0)
     by_category = np.zeros(len(left), bool)
     by_category[inner] = cuts.categorical[feature[inner]]
-    conditions[inner] = np.where(bins[inner] < 0, LOWEST, np.where(by_category[inner], 0, cuts.values[at]))
+    thresholds = np.append(cuts.values, np.float32(0))[at]  # of the missing alone, a split needs no cut
+    conditions[inner] = np.where(bins[inner] < 0, LOWEST, np.where(by_category[inner], 0, thresholds))
     defaults = np.concatenate([tree.default_left for tree in trees])
     return {
         "base_weights": value.astype(np.float32),
