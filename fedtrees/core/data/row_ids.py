@@ -56,23 +56,16 @@ def read_row_ids(row_id: ArrayLike | None, n_rows: int, where: str = "", what: s
         given = given.astype(str)
     elif given.dtype.kind == "O" and all(is_whole(value, -(2**63), 2**63 - 1) for value in given):
         given = given.astype(np.int64)
-    if given.dtype.kind == "f" and n_rows and (np.abs(given) <= 2**53).all() and (given == np.floor(given)).all():
-        given = given.astype(np.int64)  # pandas makes floats of whole numbers where some were missing once
+    if given.dtype.kind == "f" and (np.abs(given) <= np.float64(2**53)).all() and (given == np.floor(given)).all():
+        given = given.astype(np.int64)  # as files and pandas often have whole numbers
     if given.dtype.kind == "U":
         codes = _codes(given)
         _refuse_nul(((codes[:, :-1] == 0) & (codes[:, 1:] > 0)).any(axis=1), where, what)
     if given.dtype.kind == "U" or not n_rows:
         return _hash_texts(given.astype(str))
-    if (
-        given.dtype.kind == "f"
-        and what == "qid"
-        and (np.floor(given) == given).all()
-        and (np.abs(given) < 2.0**53).all()
-    ):
-        given = given.astype(np.int64)  # ids of queries are often read from files as floats
     if given.dtype.kind not in "iu":
         raise DataError(f"{where}{what} holds {given.dtype}; give whole numbers or texts, one a row.")
-    return given.astype(np.int64 if given.dtype.kind == "i" else np.uint64).view(np.uint64)
+    return given.astype(np.int64).view(np.uint64)  # the bits of one from 2**63 on, too
 
 
 def placed_row_ids(names: Sequence[str], starts: NDArray[np.int64]) -> RowIds:
