@@ -20,7 +20,7 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import METRICS, metric_named, metric_of
-from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power, sums_by_power_of
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -42,6 +42,23 @@ def test_the_largest_and_the_smallest_floats_add_up() -> None:
     info = np.finfo(np.float32)
     values = np.array([info.max, -info.max, info.smallest_subnormal, info.tiny, 0, -0.0], np.float32)
     assert restore_sum(sums_by_power(values)) == float(info.smallest_subnormal) + float(info.tiny)
+
+
+@pytest.mark.parametrize("rows", [127, 129, 300, 70_000])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("power", [-149, -126, 0, 104])
+def test_sums_of_many_full_mantissas_are_exact_in_groups_as_well(rows: int, sign: int, power: int) -> None:
+    """Such as no 32 bits hold: from 129 rows on."""
+    largest = sign * math.ldexp(2**24 - 1, power)
+    values = np.full(rows, largest, np.float32)
+    values[0] = largest / (2**24 - 1)
+    group = np.repeat([2, 0], [rows - 3, 3])
+    assert restore_sum(sums_by_power(values)) == sign * math.ldexp((rows - 1) * (2**24 - 1) + 1, power)
+    found = sums_by_power_of(values, group, 4)
+    each = [sums_by_power(values[group == own]).tolist() for own in range(4)]
+    assert found.tolist() == each and sum(found).tolist() == sums_by_power(values).tolist()
+    most = int(np.abs(found).max())
+    assert bound_of_sums(rows - 5) < most <= bound_of_sums(rows)
 
 
 # -- elementary functions ---------------------------------------------------------------------------------
