@@ -190,6 +190,18 @@ def test_edges_follow_the_scores(top_heavy: bool) -> None:
     assert of_precision < (1.0e-3 if top_heavy else 2.5e-3)
 
 
+@pytest.mark.parametrize("top_heavy", [False, True])
+def test_frequent_scores_are_looked_for_again_unless_it_is_foreseen_where_they_go(top_heavy: bool) -> None:
+    margin = np.float32([-2.5, 0.5, 0.5, 1.25, 2.0])
+    before = exactly(margin, np.arange(5) % 2)
+    regular = (np.arange(512, dtype=np.int64) << 23).tolist()
+    again = edges_like(before, 64, None, top_heavy)
+    assert again.tolist() == sorted({*regular, *keys_of(margin).tolist()})
+    likely = Frequencies(np.float32([3.0, 9.0]), np.array([0.5, 1 / 256]))  # the other is too rare
+    key = int(keys_of(np.float32([3.0]))[0])
+    assert edges_like(before, 64, likely, top_heavy).tolist() == sorted({*regular, key, key + 1})
+
+
 def test_scores_that_many_rows_will_have_get_a_bucket_by_themselves() -> None:
     margin = np.float32([0.5] * 6 + [1.25] * 3 + [2.0])
     ties = ties_of(exactly(margin, np.arange(10) % 2))

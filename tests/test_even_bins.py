@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedtrees import FedForestClassifier, FedGBTClassifier, FedTreeClassifier
-from fedtrees.queries.even_bins import divide_evenly
+from fedtrees.queries.even_bins import _bins_of_runs, divide_evenly
 
 few_or_many = st.one_of(st.integers(1, 5), st.integers(1, 1000))
 
@@ -55,6 +55,17 @@ def test_of_two_cuts_equally_near_the_lower_one_is_taken(counts: list[int], lowe
 )
 def test_what_has_no_bin_joins_the_lighter_neighbour(counts: list[int], most: int, masses: list[int]) -> None:
     assert masses_of(counts, most) == masses
+
+
+@given(masses=st.lists(st.one_of(st.integers(1, 9), st.integers(1, 10**6)), min_size=1, max_size=12), more=st.data())
+@example(masses=[100, 1, 1, 1], more=None)
+def test_every_run_has_a_bin_before_any_has_a_second_one(masses: list[int], more: Any) -> None:
+    """The others go to the heavy ones: none has fewer than a lighter one has."""
+    for bins in (len(masses), len(masses) + 2, more.draw(st.integers(1, 30)) if more else 5):
+        each = _bins_of_runs(np.array(masses), bins)
+        assert each.sum() == bins and each.min() >= (bins >= len(masses)) and (bins >= len(masses) or each.max() == 1)
+        ascending = each[np.argsort(masses, kind="stable")]
+        assert all(a <= b for a, b, x, y in zip(ascending, ascending[1:], *[sorted(masses)[k:] for k in (0, 1)]) if x < y)
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])

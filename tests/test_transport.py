@@ -44,6 +44,7 @@ class Line:
 
     def exchange(self, messages: Mapping[str, bytes], timeout: float) -> dict[str, bytes]:
         self.sent.append(dict(messages))
+        assert len(self.sent) < 500, "silos are asked for ever"
         self.timeouts.add(timeout)
         replies = self.inner.exchange(messages, timeout)
         self.wrong(len(self.sent) - 1, replies)
