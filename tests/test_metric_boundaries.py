@@ -128,6 +128,13 @@ def test_metrics_of_odd_rows_are_xgboost_s(
         assert agree(ours(objective, margin, y, name, weight), right)
 
 
+@pytest.mark.parametrize("name", ["rmsle", "gamma-deviance", "tweedie-nloglik@1.3"])
+def test_metrics_of_a_row_are_xgboost_s_where_logarithms_are_none_or_infinite(name: str) -> None:
+    for margin, y in ((-2.0, 1.0), (-1.0, 0.0), (-1.0, 1.0), (0.0, 0.0), (-0.0, 1.0)):
+        found, right = (of("reg:squarederror", [margin], [y], name) for of in (ours, theirs))
+        assert agree(found, right), (margin, y, found, right)
+
+
 # -- defaults ---------------------------------------------------------------------------------------------
 
 
