@@ -65,7 +65,9 @@ def test_every_run_has_a_bin_before_any_has_a_second_one(masses: list[int], more
         each = _bins_of_runs(np.array(masses), bins)
         assert each.sum() == bins and each.min() >= (bins >= len(masses)) and (bins >= len(masses) or each.max() == 1)
         ascending = each[np.argsort(masses, kind="stable")]
-        assert all(a <= b for a, b, x, y in zip(ascending, ascending[1:], *[sorted(masses)[k:] for k in (0, 1)]) if x < y)
+        assert all(
+            a <= b for a, b, x, y in zip(ascending, ascending[1:], *[sorted(masses)[k:] for k in (0, 1)]) if x < y
+        )
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])

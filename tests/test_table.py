@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from fedtrees import DataError, SchemaError
+from fedtrees import DataError, LocalFederation, SchemaError, Silo
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.table import Schema, Table, agree, read_weight
+from fedtrees.core.data.target import labels_of, numbers_of, places_of
 
 COLOURS = pd.CategoricalDtype(["red", "green", "blue"])
 
@@ -158,7 +160,32 @@ def test_a_row_s_silo_is_found_also_beside_empty_silos() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queries", "starts"), [(None, [0, 2, 3]), ([4, 4, 4], [0, 2, 3]), ([7, 8, 8], [0, 1, 2, 3]), ([1, 1, 2], [0, 2, 3])]
+    "parts",
+    [
+        ([1.0, 1e60], [np.nan, 1.0]), ([0, 10**60], [1.0, None]), ([0, 1], [object(), 1]), ([0, 1], [1, (1, 2)]),
+        ([1.0, 0.0], [1.0, (0,)], [None, 1.0]), ([0.0, 1.0], [0.5, 1.0], [np.inf, 0.0]),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("read", ["numbers", "places", "labels"])
+def test_of_several_silos_with_wrong_targets_the_first_one_is_named_as_if_alone(parts: Any, read: str) -> None:
+    """In the one table of the fused mode: silos that are asked one by one say no other."""
+    of: Any = {"numbers": numbers_of, "places": partial(places_of, labels=[0.0, 1.0]), "labels": labels_of}[read]
+    ys = [np.array([*y, None], object)[:-1] for y in parts]
+    ys = [y.astype(float) if all(isinstance(value, float) for value in y) else y for y in ys]
+    silos = [Silo(name, np.zeros((2, 1)), y, n_jobs=1) for name, y in zip("abc", ys, strict=False)]
+    errors = []
+    for table in (*(silo.table for silo in silos), LocalFederation(silos, n_jobs=1).table):
+        try:
+            of(table)
+        except DataError as error:
+            errors.append(str(error))
+    assert errors and errors[-1] == errors[0]
+
+
+@pytest.mark.parametrize(
+    ("queries", "starts"),
+    [(None, [0, 2, 3]), ([4, 4, 4], [0, 2, 3]), ([7, 8, 8], [0, 1, 2, 3]), ([1, 1, 2], [0, 2, 3])],
 )
 def test_a_query_starts_where_another_row_s_ended_and_with_its_silo(queries: list[int] | None, starts: Any) -> None:
     """Silos without rows have none."""
