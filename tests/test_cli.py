@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fedtrees.cli import main
@@ -138,6 +141,23 @@ def test_nothing_is_compiled_by_rows_of_one_class() -> None:
     """As the first rows of a table may be: they train a constant, with a warning that no reader of the demo needs."""
     clinics = load_breast_cancer_clinics()
     _compile(clinics.take(clinics.y == 1), {"max_depth": 2})
+
+
+def test_both_are_compiled_by_two_trees_of_the_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[str, int, int]] = []
+
+    def timed(model: Any, X: Any, y: Any, **more: Any) -> float:
+        fitted.append((type(model).__name__, model.n_estimators, len(y)))
+        return 0.0
+
+    monkeypatch.setattr("fedtrees.demo._timed_fit", timed)
+    monkeypatch.setattr("fedtrees.FedGBTClassifier.fit", lambda *given, **more: timed(*given))
+    clinics = load_breast_cancer_clinics()
+    for times, few in ((1, 569), (4, 2000)):
+        fitted.clear()
+        X, y, silos = pd.concat([clinics.X] * times), np.tile(clinics.y, times), np.tile(clinics.silos, times)
+        _compile(replace(clinics, X=X, y=y, silos=silos), {"n_estimators": 100, "max_depth": 2})
+        assert fitted == [("FedGBTClassifier", 2, few), ("XGBClassifier", 2, few)]
 
 
 def test_rows_are_drawn_by_the_seed() -> None:

@@ -134,8 +134,8 @@ def test_ids_are_whole_numbers_of_floats_as_far_as_these_tell_them_apart(ids: li
 
 
 def test_ids_of_any_whole_type_are_the_same_bits() -> None:
-    small = [read_row_ids(np.array([7, 5], dtype), 2).tolist() for dtype in "i1 u1 >i4 >u8 f2 f4 O".split()]
-    assert small == [[7, 5]] * 7
+    for dtype in ("i1", "u1", ">i4", ">u8", "f2", "f4", object):
+        assert read_row_ids(np.array([7, 5], dtype), 2).tolist() == [7, 5]
     large = 2**64 - 1
     for dtype in ("<u8", ">u8"):
         assert read_row_ids(np.array([large, 0], dtype), 2).tolist() == [large, 0]

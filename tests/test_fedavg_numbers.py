@@ -152,6 +152,19 @@ def test_one_silos_digits_may_be_lost_where_all_silos_differ_by_more() -> None:
         assert apart.params_.tobytes() == whole.params_.tobytes()
 
 
+def test_digits_lost_far_out_on_both_sides_of_zero_are_no_loss_of_columns_with_a_mean_of_zero() -> None:
+    """Each silo's numbers differ by less than float32 holds; those of all silos together by a billion."""
+    far = np.repeat([1e9, -1e9], 50)
+    table = np.column_stack([far + np.sign(far) * np.tile(np.arange(50.0), 2), -far])
+    y = (far > 0).astype(int)
+    parts = [Silo(name, table[rows], y[rows]) for name, rows in (("a", slice(50)), ("b", slice(50, 100)))]
+    for mode in ("fused", "faithful"):
+        federation = LocalFederation(parts, mode=mode, n_jobs=1)
+        assert FedAvgClassifier((4,), n_rounds=5).fit_federation(federation).score(table, y) == 1
+        with pytest.raises(DataError, match=r"^silo 'a': column 'f0': its numbers differ by 14.4.* around 1e.09"):
+            FedAvgClassifier((4,), n_rounds=1, standardize=False).fit_federation(federation)
+
+
 @pytest.mark.parametrize("y", [T * 0.01 + 1e6, T + 1e9, T * 1e-50, np.column_stack([T, T * 0.01 + 1e6])])
 def test_targets_that_float32_does_not_tell_apart_are_refused(y: Any) -> None:
     with pytest.raises(DataError, match="y: its numbers differ by"):

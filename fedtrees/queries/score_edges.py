@@ -99,8 +99,8 @@ def edges_like(histogram: ScoreHistogram, buckets: int, foreseen: Frequencies | 
     if top_heavy:
         above, below = (part + np.sqrt(part * total) for part in (above, below))
     wanted = np.linspace(0, above[-1], int(np.ceil(buckets * total)) + 1)[1:] if total else np.zeros(0)
-    at = np.minimum(np.searchsorted(above, wanted), max(0, len(above) - 1))
-    part = np.clip((wanted - below[at]) / (above[at] - below[at]), 0, 1)
+    at = np.searchsorted(above, wanted)  # the last one wanted is the last one there
+    part = (wanted - below[at]) / (above[at] - below[at])
     spread = high[at] - np.ceil(part * (high - low)[at]).astype(np.int64)
     return _joined(regular_edges(COARSE_BITS), spread, _alone(foreseen, least))
 
