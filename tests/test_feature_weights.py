@@ -10,6 +10,8 @@ import pytest
 import xgboost
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, MoreTrees, ParameterError, Silo
+from fedtrees.core.data.silo_column import schema_with_silos
+from fedtrees.estimators.settings import _feature_weights
 from fedtrees.trees.columns import Columns
 
 RNG = np.random.default_rng(0)
@@ -58,6 +60,28 @@ def test_without_a_draw_weights_change_nothing_and_personal_trees_have_them() ->
     assert roots(personal.booster_).count("f0") > 25
     apart = FedGBTRegressor(**SMALL, feature_weights=WEIGHTS, colsample_bynode=0.5, split_on_silo=True)
     assert apart.fit(X, Y, silos=SILO).booster_.num_features() == 5
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**9])
+@pytest.mark.parametrize("split_on_silo", [False, True])
+def test_weights_of_features_are_shares_whatever_their_unit(scale: float, split_on_silo: bool) -> None:
+    """That of the silo's column, too, which is the mean of the others."""
+    own, scaled = (
+        FedGBTRegressor(12, max_depth=3, n_jobs=1, feature_weights=np.array(WEIGHTS) * by, colsample_bynode=0.4,
+                        split_on_silo=split_on_silo).fit(X, Y, silos=SILO)
+        for by in (1.0, scale)
+    )  # fmt: skip
+    assert own.booster_.save_raw() == scaled.booster_.save_raw()
+    asked = set(own.booster_.get_score(importance_type="weight"))
+    assert len(asked) == 4 + split_on_silo
+
+
+@pytest.mark.parametrize("weights", [(8.0, 4.0, 2.0, 1.0), (1.0, 1.0, 1.0, 5.0)])
+def test_the_column_of_silos_weighs_as_the_mean_of_the_others(weights: tuple[float, ...]) -> None:
+    plain = FedGBTRegressor(1).fit(X, Y)._schema
+    hidden = FedGBTRegressor(1, feature_weights=weights, split_on_silo=True)
+    assert _feature_weights(hidden, schema_with_silos(plain, ["a", "b"])) == (*weights, sum(weights) / 4)
+    assert _feature_weights(FedGBTRegressor(1, feature_weights=weights), plain) == weights
 
 
 @pytest.mark.parametrize(

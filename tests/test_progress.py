@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_each_family_moves_under_its_own_name(name: str, capsys: pytest.CaptureF
     assert len(set(done)) >= 2 and done == sorted(done)
     kind(**params).fit(X, Y, silos=np.arange(60) % 2)
     assert name + ": " not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["histogram", "bagging"])
+@pytest.mark.parametrize("kind", [fedtrees.FedGBTClassifier, fedtrees.FedGBTRegressor, fedtrees.FedGBTRanker])
+@pytest.mark.parametrize(
+    ("made", "asked", "shown"),
+    [(0, None, False), (1, None, True), (True, None, True), (1, 0, False), (1, False, False), (0, 1, True),
+     (0, True, True), (2, 1, True)],
+)  # fmt: skip
+def test_a_call_that_says_so_is_verbose_or_quiet_whatever_the_model_is(
+    kind: Any, mode: str, made: Any, asked: Any, shown: bool, capsys: pytest.CaptureFixture[str], eager: None
+) -> None:
+    if kind is fedtrees.FedGBTRanker and mode == "bagging":
+        return
+    model = kind(1, max_depth=1, verbose=made, mode=mode, n_jobs=1)
+    own = {"qid": np.arange(60) // 4} if kind is fedtrees.FedGBTRanker else {}
+    model.fit(X, Y, **own, verbose=asked)
+    assert ("of 1 trees" in capsys.readouterr().err) == shown and model.verbose == made
+    columns = {name: np.unique(value, return_inverse=True)[1] for name, value in own.items()}
+    silo = fedtrees.Silo("a", X, Y, **columns)
+    model.fit_federation(fedtrees.LocalFederation([silo]), verbose=asked)
+    assert ("of 1 trees" in capsys.readouterr().err) == shown and model.verbose == made
 
 
 @pytest.mark.parametrize(("total", "left"), [(3, True), (None, False)])

@@ -78,8 +78,7 @@ def to_decision_tree(
         model.classes_, model.n_classes_ = classes, len(classes)
     if names is not None:
         model.feature_names_in_ = names
-    criterion = params.get("criterion", model.criterion)
-    model.tree_ = native_tree(tree, cuts, base, None if classes is None else criterion, n_classes)
+    model.tree_ = native_tree(tree, cuts, base, None if classes is None else model.criterion, n_classes)
     return model
 
 
