@@ -144,23 +144,28 @@ def test_queries_of_the_same_rows_draw_pairs_of_their_own(mode: str) -> None:
 
 
 @examples(20)
-@given(seed=seeds, pairs=st.integers(1, 4))
-def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(seed: int, pairs: int) -> None:
-    """Of ``rank:pairwise`` without scores, each pair adds a half to one row and takes it from another."""
+@given(seed=seeds, pairs=st.integers(1, 4), normalised=st.booleans(), weight=st.sampled_from([1.0, 3.0]))
+def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(
+    seed: int, pairs: int, normalised: bool, weight: float
+) -> None:
+    """Of ``rank:pairwise`` without scores, each pair adds a half to one row and takes it from another.
+
+    A half of the query's weight; normalised, as XGBoost has it, of its share for each pair of a row.
+    """
     rng = np.random.default_rng(seed)
     params = {
-        "lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": pairs, "lambdarank_normalization": False,
+        "lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": pairs,
+        "lambdarank_normalization": normalised,
     }  # fmt: skip
     loss = loss_named("rank:pairwise", params)
     assert isinstance(loss, RankingLoss)
     y = rng.integers(0, 3, 12).astype(np.float32)
     names, keys = np.array([seed], np.uint64), rng.integers(2**64, size=2, dtype=np.uint64)
     g, h = np.empty(12), np.empty(12)
-    one = np.ones(1, np.float32)
     loss.lambdas(
         np.zeros(12, np.float32),
         y,
-        one,
+        np.float32([weight]),
         np.array([0, 12]),
         names,
         np.array([[0, 1]]),
@@ -171,8 +176,9 @@ def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(seed: int, pair
         h,
     )
     drawn = 12 * pairs if len(set(y.tolist())) > 1 else 0
-    assert g.sum() == pytest.approx(0) and h.sum() == pytest.approx(2 * 0.5 * drawn)
-    assert (h >= 0.5 * pairs - 1e-12).all() or not drawn
+    half = 0.5 * weight / (pairs if normalised else 1)
+    assert g.sum() == pytest.approx(0) and h.sum() == pytest.approx(2 * half * drawn)
+    assert (h >= half * pairs - 1e-12).all() or not drawn
     assert (g[y == y.max()] <= 0).all() and (g[y == y.min()] >= 0).all()
 
 
