@@ -24,6 +24,8 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
+from fedtrees.estimators.defaults import filled
+from fedtrees.estimators.parameters import check_parameters
 
 Call = tuple[Callable[[], Any], type[Exception], str]
 
@@ -53,9 +55,9 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_cat_to_onehot": ("give a whole number from 1", [0, -1, 2.5, "4"]),
     "max_cat_threshold": ("give a whole number from 1", [0, -1, 2.5, "4"]),
     "enable_categorical": ("give True or False", [1, "yes"]),
-    "max_leaves": ("give a whole number from 0 to 1073741824", [-1, 2.5, "31"]),
+    "max_leaves": ("give a whole number from 0 to 1073741824", [-1, 2.5, "31", 2**30 + 1]),
     "max_delta_step": ("give a number from 0", [-1e-9, NAN, INF, "1"]),
-    "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5]),
+    "num_parallel_tree": ("give a whole number from 1 to 10000", [0, -1, 2.5, 10_001]),
     **{
         name: ("give a number above 0 to 1", [0, -0.1, 1.01, NAN, "1"])
         for name in ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")
@@ -114,6 +116,23 @@ def test_a_parameter_out_of_range_is_named(name: str, value: Any, kind: Callable
         kind(part=Part(None, None), **{name: value})  # whatever the table is: parameters are looked at first
     clear(str(caught.value))
     assert not sent
+
+
+LARGEST = float(np.finfo(np.float32).max)
+ENDS: dict[str, list[Any]] = {
+    "max_bin": [2, 65535, np.int64(65535)], "n_estimators": [1, 2**40], "max_depth": [0, 30], "max_leaves": [0, 2**30],
+    "max_cat_to_onehot": [1, 2**40], "max_cat_threshold": [1, 2**40], "num_parallel_tree": [1, 10_000],
+    "min_bin_rows": [1, 2**31], "learning_rate": [1e-300, LARGEST], "verbose": [0, 1, True, 7],
+    "random_state": [0, -(2**63), 2**63 - 1], "early_stopping_rounds": [1], "validation_fraction": [1e-9, 1 - 1e-9],
+    **{name: [0, LARGEST] for name in ("reg_lambda", "reg_alpha", "gamma", "min_child_weight", "max_delta_step")},
+    **{name: [1e-9, 1, 1.0] for name in ("subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [FedGBTClassifier, FedGBTRegressor])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ENDS.items() for value in values])
+def test_a_parameter_at_the_end_of_its_range_is_fine(name: str, value: Any, kind: Any) -> None:
+    check_parameters(filled(kind(**{"grow_policy": "lossguide", "max_leaves": 4} | {name: value})))
 
 
 @pytest.mark.parametrize(("options", "text"), MEANINGLESS, ids=lambda value: value if isinstance(value, str) else "")
