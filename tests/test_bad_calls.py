@@ -52,6 +52,7 @@ OUT_OF_RANGE: dict[str, tuple[str, list[Any]]] = {
     "max_bin": ("give a whole number from 2 to 65535", [1, 0, -1, 65536, 16.5, 256.0, "256", NAN, True]),
     "n_estimators": ("give a whole number from 1", [0, -5, 1.5, "10", INF, True]),
     "max_depth": ("give a whole number from 0 to 30", [-1, 31, 2.5]),
+    "min_bin_rows": ("give a whole number from 1 to 2147483648", [0, -1, 2.5, "2", 2**31 + 1]),
     "max_cat_to_onehot": ("give a whole number from 1", [0, -1, 2.5, "4"]),
     "max_cat_threshold": ("give a whole number from 1", [0, -1, 2.5, "4"]),
     "enable_categorical": ("give True or False", [1, "yes"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.numeric.rng import stream
-from fedtrees.estimators.cart_parameters import features_a_node
+from fedtrees.estimators.cart_parameters import check_cart_parameters, features_a_node
+from fedtrees.estimators.network_parameters import check_parameters as check_network_parameters
 from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
 
 N = 60
@@ -85,6 +87,40 @@ def test_ranges_end_where_they_are_said_to(kind: Any, wrong: dict[str, Any], fin
     kind(**{**few, **fine}, n_jobs=1).fit(X, TWO)
     with pytest.raises(ParameterError):
         kind(**{**few, **wrong}, n_jobs=1).fit(X, TWO)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fine", "wrong"),
+    [
+        (FedForestClassifier, "n_estimators", [1, 10_000], [0, 10_001, 1.0, True]),
+        (FedForestClassifier, "max_bin", [2, 65535], [1, 65536, 2.0]),
+        (FedForestClassifier, "min_bin_rows", [1, 2**31], [0, 2**31 + 1]),
+        (FedForestClassifier, "verbose", [0, 1, True], [-1, 0.5]),
+        (FedForestClassifier, "max_depth", [1, None, 10**9], [0, -1, 1.0, True]),
+        (FedForestClassifier, "max_leaf_nodes", [2, None], [1, 2.0]),
+        (FedForestClassifier, "min_samples_split", [2, 1e-9, 1.0], [1, 0.0, 1.01, -1]),
+        (FedForestClassifier, "min_samples_leaf", [1, 1e-9, 0.99], [0, 0.0, 1.01, -1]),
+        (FedForestClassifier, "min_weight_fraction_leaf", [0, 0.5], [-1e-9, 0.5 + 1e-9]),
+        (FedForestClassifier, "min_impurity_decrease", [0, 1e300], [-1e-9, np.inf, np.nan]),
+        (FedForestClassifier, "ccp_alpha", [0, 1e300], [-1e-9, np.inf, np.nan]),
+        (FedAdaBoostClassifier, "learning_rate", [1e-9, 100], [0, 100 + 1e-9, np.nan]),
+        (FedAvgClassifier, "n_rounds", [1, 10**9], [0, 1.0]),
+        (FedAvgClassifier, "local_epochs", [1, 10**9], [0, 1.0]),
+        (FedAvgClassifier, "learning_rate", [1e-300, 1e6], [0, 1e6 + 1, np.nan]),
+        (FedAvgClassifier, "alpha", [0, 1e6], [-1e-9, 1e6 + 1, np.nan]),
+        (FedAvgClassifier, "stragglers", [0, 1], [-1e-9, 1 + 1e-9, np.nan]),
+        (FedAvgClassifier, "verbose", [0, 1, True], [-1, 0.5]),
+    ],
+)  # fmt: skip
+def test_ends_of_ranges_are_fine_and_what_is_beyond_is_named(
+    kind: Any, name: str, fine: list[Any], wrong: list[Any]
+) -> None:
+    check = check_network_parameters if kind is FedAvgClassifier else check_cart_parameters
+    for value in fine:
+        check(kind(**{name: value}))
+    for value in wrong:
+        with pytest.raises(ParameterError, match=f"^{name}={re.escape(repr(value))}: give "):
+            check(kind(**{name: value}))
 
 
 def test_directions_of_zero_are_none() -> None:
