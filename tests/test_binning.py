@@ -52,6 +52,22 @@ def test_bins_take_one_byte_where_256_of_them_do(max_bin: int, dtype: type, miss
     assert len(np.unique(bins_of(X, max_bin))) == max_bin
 
 
+@pytest.mark.parametrize("max_bin", [2, 254, 255, 256, 257, 258])
+@pytest.mark.parametrize("missing", [False, True])
+def test_rows_of_evaluation_have_bins_of_their_own_beyond_all_cuts(max_bin: int, missing: bool) -> None:
+    """The missing too, whether or not training missed any; two more than the values', whatever a byte holds."""
+    seen = np.arange(1000, dtype=np.float32)
+    cuts, _ = cuts_over(np.append(seen, [np.nan] * missing).astype(np.float32)[:, None], max_bin)
+    n = int(cuts.n_values[0])
+    assert n == max_bin - missing
+    rows = np.concatenate([seen, [np.nan, LARGEST, -LARGEST, 0.5, 998.5]]).astype(np.float32)
+    table = Silo("one", rows[:, None], np.zeros(len(rows))).table
+    found = twins.from_groups(bin_table(table, cuts, Threads(1), trained=False), 1)[:, 0]
+    expected = np.searchsorted(cuts.of(0), rows, side="right")
+    expected = np.where(np.isnan(rows), n, np.where(expected >= n, n + 1, expected))
+    assert found.tolist() == expected.tolist()
+
+
 def test_cuts_know_where_features_start() -> None:
     X = np.stack([np.arange(9), np.full(9, np.nan), np.full(9, 2.0)], axis=1).astype(np.float32)
     X[0, 0] = np.nan
