@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -35,6 +36,7 @@ from fedtrees import (
 from fedtrees.core.data.row_ids import mixed
 from fedtrees.core.numeric.rng import stream
 from fedtrees.trees import node_growth
+from fedtrees.trees.plan import Frontier, Pairs
 
 OF_TREES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -169,6 +171,23 @@ def test_levels_that_take_several_messages_are_grown_too(task: tuple[Problem, An
     with patch.object(node_growth, "MOST_INTEGERS", 200):
         assert trained(estimator, problem) == expected
         assert trained(estimator, problem, LocalFederation(problem.silos())) == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, [1] * 5), (107, [1] * 5), (108, [2, 2, 1]), (161, [2, 2, 1]), (162, [3, 2]), (270, [5])]
+)
+def test_a_message_asks_for_no_more_than_fits(most: int, sizes: list[int]) -> None:
+    """Of a pair, both children's largest histograms, 5 + 4 bins of 3 statistics each: 54 integers."""
+    nodes = np.arange(5, dtype=np.int32)
+    pairs = Pairs(Frontier(nodes, nodes, nodes), 2 * nodes + 1, 2 * nodes + 1)
+    plan = SimpleNamespace(
+        cuts=SimpleNamespace(n_bins=np.array([3, 5, 2, 4])), features_a_node=2, rule=SimpleNamespace(statistics=3)
+    )
+    growth: Any = SimpleNamespace(plan=plan, again=None, again_tried=np.zeros((0, 4), bool))
+    with patch.object(node_growth, "MOST_INTEGERS", most):
+        batches = node_growth.NodeGrowth.batches(growth, pairs)
+    assert [len(own) for own in batches] == sizes and growth.messages == len(sizes)
+    assert np.concatenate([own.left for own in batches]).tolist() == pairs.left.tolist()
 
 
 def rounds_of(model: Any, n_silos: int = 4) -> int:
