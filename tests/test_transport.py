@@ -161,12 +161,29 @@ def test_to_have_restarted_is_no_failed_attempt_but_restarting_for_ever_is() -> 
     parts[0].forget()
     assert channel.total(Counts(3), EVERYONE).rows == 60
 
+    def ahead(exchange: int, replies: dict[str, bytes]) -> None:
+        if exchange == before:
+            replies["b"] = reply(Request.decode(line.sent[-1]["b"]), What.BEHIND, (300).to_bytes(4, "little"))
+
+    before, line.wrong = len(line.sent), ahead
+    assert channel.total(Counts(3), EVERYONE).rows == 60  # as a silo of what it was never sent is no further ahead
+
     def behind(exchange: int, replies: dict[str, bytes]) -> None:
         replies["b"] = reply(Request.decode(line.sent[-1]["b"]), What.BEHIND, bytes(4))
 
     line.wrong = behind
     with pytest.raises(SiloLostError, match="no answer from silo 'b' in 1 attempts"):
         channel.total(Counts(3), EVERYONE)
+
+
+def test_a_postman_asks_64_silos_at_a_time_and_waits_a_minute_twice() -> None:
+    parts = [Silo(f"{k:03}", [[1.0]], [k], n_jobs=1) for k in range(131)]
+    line = Line(parts, losing((2, "130")))
+    assert Channel(over(line, parts)).total(Counts(1), np.arange(131)).rows == 131
+    assert [len(messages) for messages in line.sent] == [64, 64, 3, 1] and line.timeouts == {60.0}
+    line.wrong = lambda exchange, replies: replies.clear()
+    with pytest.raises(SiloLostError, match="in 2 attempts"):
+        Channel(over(line, parts)).total(Counts(1), np.arange(131))
 
 
 # -- what does not belong ---------------------------------------------------------------------------------
