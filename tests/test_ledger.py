@@ -228,3 +228,21 @@ def test_what_is_no_federation_is_named() -> None:
 
     with pytest.raises(ParameterError, match="a Partial lacks 'names'"):
         FedTreeClassifier().fit_federation(Partial())
+
+
+def test_whoever_watches_a_ledger_hears_of_each_round_while_watching() -> None:
+    ledger, heard = Ledger(["a", "b"]), list[int]()
+
+    def round() -> None:
+        ledger.record(Entry(ledger.rounds, "Counts", np.arange(2), 1, 1, 1))
+
+    round()
+    with ledger.watched(heard.append):
+        round()
+        round()
+    round()
+    assert heard == [1, 2]
+    with pytest.raises(ZeroDivisionError), ledger.watched(heard.append):
+        1 / 0  # noqa: B018
+    round()
+    assert heard == [1, 2]

@@ -220,6 +220,16 @@ def test_places_that_there_are_not_are_refused(places: list[int]) -> None:
         opened([Some(50, 100, 1)], body)
 
 
+def test_integers_without_a_place_are_refused() -> None:
+    for integers, fine in (((1, 0), True), ((1, 1), False), ((0, -1), False)):
+        body = struct.pack("<I2I2b", 10, 3, 2**32 - 1, *integers)
+        if fine:
+            assert opened([Some(50, 100, 1)], body)[3] == 1
+        else:
+            with pytest.raises(ProtocolError, match="silo 'mayo': an answer to Some with places that there are not"):
+                opened([Some(50, 100, 1)], body)
+
+
 @given(st.binary(max_size=60))
 def test_damaged_answers_change_nothing(body: bytes) -> None:
     query = Some(20, 100, 2)
