@@ -177,6 +177,32 @@ def test_cuts_are_right_under_noise() -> None:
         assert 0 < place < len(values)  # no cut at a bin that no row is in
 
 
+class Weighing(PlainSum, frozen=True, eq=False):
+    """Compares what silos of one row send with what one row can change."""
+
+    plain = False
+    largest: ClassVar[dict[str, float]] = {}
+
+    def protect(self, query: Query, vector: Vector, sender: Sender, place: int) -> bytes:
+        share = float(np.abs(vector).max(initial=0)) / query.row_bound()
+        self.largest[query.kind] = max(self.largest.get(query.kind, 0.0), share)
+        return super().protect(query, vector, sender, place)
+
+
+@each_estimator
+def test_no_row_changes_more_than_a_query_says(estimator: Any) -> None:
+    """A silo of one row sends what that row adds."""
+    rows, each = slice(0, 40), np.arange(40)
+    for weight in (None, each % 5 + 1, each / 7 + 0.1):
+        federation = LocalFederation.from_table(X[rows], Y[rows], silos=each, qid=each, sample_weight=weight, n_jobs=1)
+        Weighing.largest.clear()
+        clone(estimator).set_params(aggregation=Weighing()).fit_federation(federation)
+        assert max(Weighing.largest.values()) <= 1, str(Weighing.largest)
+        assert Weighing.largest["Counts"] == 1
+        if not isinstance(estimator, FedGBTRanker):  # who has nothing to learn of queries of one row
+            assert Weighing.largest.get("Histograms", 1) > 0.1
+
+
 def test_the_mode_that_gathers_silos_own_trees_says_that_masks_hide_them() -> None:
     with pytest.raises(ParameterError, match=r"^LocalTrees: Masked hides what each silo answers, and it is needed"):
         trained(FedGBTClassifier(2, mode="bagging"), Masked(NAMES))

@@ -165,7 +165,7 @@ def test_a_row_s_silo_is_found_also_beside_empty_silos() -> None:
         ([1.0, 1e60], [np.nan, 1.0]), ([0, 10**60], [1.0, None]), ([0, 1], [object(), 1]), ([0, 1], [1, (1, 2)]),
         ([1.0, 0.0], [1.0, (0,)], [None, 1.0]), ([0.0, 1.0], [0.5, 1.0], [np.inf, 0.0]),
     ],
-    ids=str,
+    ids=["large and NaN", "whole and None", "an object", "a tuple", "three silos", "infinite"],
 )  # fmt: skip
 @pytest.mark.parametrize("read", ["numbers", "places", "labels"])
 def test_of_several_silos_with_wrong_targets_the_first_one_is_named_as_if_alone(parts: Any, read: str) -> None:

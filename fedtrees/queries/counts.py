@@ -317,10 +317,6 @@ class LabelSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << self.bits
 
-    def row_bound(self) -> int:
-        """See `Query`."""
-        return 1 << self.bits
-
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)

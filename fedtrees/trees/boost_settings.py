@@ -66,11 +66,14 @@ class Settings:
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
     min_bin_rows: int = 1
 
-    def plan(self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None) -> Plan:
+    def plan(
+        self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None,
+        row_counts: int = 1,
+    ) -> Plan:  # fmt: skip
         """How its trees grow."""
         return Plan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
             Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
             self.constraints, self.columns, self.thresholds, self.features_a_node,
-            self.trees_before, moments,
+            self.trees_before, moments, row_counts,
         )  # fmt: skip

@@ -84,6 +84,7 @@ class Growth:
             categories=categories,
             category_ends=category_ends,
             statistics=self.plan.rule.statistics,
+            row_counts=self.plan.row_counts,
         )
 
     def _most_rows(self, of_tree: NDArray[np.int32], build: NDArray[np.int32]) -> int:

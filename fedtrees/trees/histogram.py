@@ -56,6 +56,8 @@ class Histograms(Query, frozen=True, eq=False):
         See `trees.tree.flat_categories`.
     statistics : int, default 2
         Sums of a bin.
+    row_counts : int, default 1
+        How often a row counts at the most.
     """
 
     rows: int
@@ -75,6 +77,7 @@ class Histograms(Query, frozen=True, eq=False):
     categories: NDArray[np.int32] = msgspec.field(default_factory=_none)
     category_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
     statistics: int = 2
+    row_counts: int = 1
 
     def nodes(self) -> NDArray[np.int32]:
         """The number of nodes of each tree that are summed."""
@@ -107,7 +110,7 @@ class Histograms(Query, frozen=True, eq=False):
 
     def row_bound(self) -> int:
         """See `Query`."""
-        return 1 << self.exponents.bits()
+        return self.row_counts << self.exponents.bits()
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -200,10 +203,6 @@ class GradientExponents(Query, frozen=True, eq=False):
     def bound(self) -> int:
         """See `Query`."""
         return self.rows
-
-    def row_bound(self) -> int:
-        """See `Query`."""
-        return 1
 
     def lowest(self) -> int:
         """See `Query`."""

@@ -66,10 +66,6 @@ class LeafMoments(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << (self.scale.bits + TERMS)
 
-    def row_bound(self) -> int:
-        """See `Query`."""
-        return 1 << (self.scale.bits + TERMS)
-
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state: Boosting | None = silo.state

@@ -57,10 +57,6 @@ class NewtonSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << self._bits
 
-    def row_bound(self) -> int:
-        """See `Query`."""
-        return 1 << self._bits
-
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         loss, y, weight = loss_of(self.objective, self.params, self.labels), silo.targets(self.labels), silo.weights()

@@ -54,6 +54,8 @@ class Plan:
         Trees of the forest that grew before: draws are named by a tree's number among all.
     moments : MomentPlan, optional
         How leaves' moments are asked for, where trees of numbers are grown by impurity.
+    row_counts : int
+        How often a row counts at the most: as its weight says, where weights are whole, times how often it is drawn.
     """
 
     cuts: Cuts
@@ -72,6 +74,7 @@ class Plan:
     features_a_node: int = 0
     trees_before: int = 0
     moments: MomentPlan | None = None
+    row_counts: int = 1
 
     @property
     def trees(self) -> int:

@@ -106,9 +106,11 @@ def prepare(
         settings.trees_before,
     )  # fmt: skip
     channel.tell(begin)
-    most = weights.rows * (begin.shares().shape[1] if settings.bootstrap else 1)
+    draws_of_row = begin.shares().shape[1] if settings.bootstrap else 1
+    most = weights.rows * draws_of_row
     moments = _moment_plan(settings, weights, step, base_margin.astype(np.float64), sums, most)
-    plan = settings.plan(cuts, len(base_margin), most, threads, moments)
+    row_counts = draws_of_row * (weights.most if weights.whole else 1)
+    plan = settings.plan(cuts, len(base_margin), most, threads, moments, row_counts)
     if isinstance(loss, WeighedOutputs) and settings.class_weight == "balanced_subsample":
         cohort = settings.sampler.draw(len(everyone), settings.seed, settings.rounds_before)
         loss = weigh_trees(channel, cohort, loss, plan)
