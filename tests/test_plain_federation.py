@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,3 +66,13 @@ def test_silos_of_it_may_vanish() -> None:
     one, other = (clone(model).fit_federation(each) for each in flaky)
     assert learnt(one) == learnt(other)
     assert one.ledger_.per_round()["answers"].equals(other.ledger_.per_round()["answers"])
+
+
+def test_the_one_that_the_readme_shows_trains() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class MyFederation" in block)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    model = small(FAMILIES["gbt"][0])
+    shown = clone(model).fit_federation(names["MyFederation"](silos()))
+    assert learnt(shown) == learnt(clone(model).fit_federation(LocalFederation(silos(), n_jobs=1)))
