@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.base import clone
 
 import fedtrees
 from fedtrees import ArgumentError, FedAvgClassifier, FedGBTClassifier, LocalFederation, ParameterError, Silo
@@ -96,8 +97,20 @@ def test_the_error_is_python_s_and_ours() -> None:
 
 
 def test_columns_that_are_called_as_a_silos_methods_are_columns() -> None:
-    table = pd.DataFrame({name: np.arange(20.0) for name in ("ask", "answer", "table", "names")})
-    assert fedtrees.FedTreeClassifier().fit(table, np.arange(20) > 9).score(table, np.arange(20) > 9) == 1
+    names = (
+        "ask answer table names dtype tocsr tocsc nnz collect to_arrow num_row get_label toarray column_names schema"
+    )
+    table, y = pd.DataFrame({name: np.arange(20.0) for name in names.split()}), np.arange(20) > 9
+    plain = table.set_axis([f"column {k}" for k in range(15)], axis=1)
+    for model in (
+        fedtrees.FedTreeClassifier(),
+        fedtrees.FedGBTClassifier(2),
+        fedtrees.FedAvgClassifier((), n_rounds=2),
+    ):
+        one, other = (clone(model).fit(own, y, silos=np.arange(20) % 2).predict(own) for own in (table, plain))
+        np.testing.assert_array_equal(one, other)
+    assert fedtrees.Silo("a", table, y).table.n_features == 15
+    assert fedtrees.FedTreeClassifier().fit(table, y).score(table, y) == 1
     with pytest.raises(fedtrees.ArgumentError) as caught:
         fedtrees.FedTreeClassifier().fit(table)
     assert "silos" not in str(caught.value)

@@ -72,11 +72,23 @@ def unknown_argument(who: str, name: str, known: Iterable[str]) -> ArgumentError
     return ArgumentError(f"{who} has no {name!r}{hint}")
 
 
+def has_method(one: object, name: str) -> bool:
+    """Return whether this has a method of that name; a column that is called so is none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> has_method([], "append"), has_method(pd.DataFrame({"ask": [1.0]}), "ask")
+    (True, False)
+    """
+    return callable(getattr(one, name, None))
+
+
 def _holds_silos(given: list[Any]) -> bool:
     """Return whether the first of these arguments is a federation, or silos, where a table was to be."""
     first = given[0] if given else None
     one = first[0] if isinstance(first, list | tuple) and first else first
-    return any(callable(getattr(one, name, None)) for name in ("ask", "answer"))  # a column of that name is not
+    return has_method(one, "ask") or has_method(one, "answer")
 
 
 def _called(function: Callable[..., Any], owner: Any) -> str:

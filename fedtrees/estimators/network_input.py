@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.lost_digits import lost_digits
 from fedtrees.core.data.target import plain_array
 from fedtrees.errors import DataError, ParameterError
@@ -19,9 +20,9 @@ FEWEST = 8
 
 def dense(own: Any) -> Any:
     """A table, or the table of an evaluation set, that is not sparse: what was not held is 0, as in scikit-learn."""
-    if isinstance(own, tuple | list) and len(own) and hasattr(own[0], "tocsr"):
+    if isinstance(own, tuple | list) and len(own) and has_method(own[0], "tocsr"):
         return (own[0].toarray(), *own[1:])
-    return own.toarray() if hasattr(own, "tocsr") else own
+    return own.toarray() if has_method(own, "tocsr") else own
 
 
 def refuse_lost(X: Any, values: NDArray[np.float32], names: Sequence[str], silos: ArrayLike | None) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.absent_entries import all_absent, apart_from_absent
 from fedtrees.core.data.column_kinds import all_of, no_numbers_in
 from fedtrees.core.data.frames import as_pandas, is_frame, other_count, read_frame
@@ -65,7 +66,7 @@ def read_features(
     SchemaError
         If the columns are not those of ``known``, or some row has a category that is not.
     """
-    sparse = hasattr(X, "tocsr") and hasattr(X, "nnz")
+    sparse = has_method(X, "tocsr") and hasattr(X, "nnz")
     if is_frame(X):
         values, schema = read_frame(as_pandas(X, where), where, known, own_codes)
     elif sparse:
@@ -104,10 +105,10 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
 
 def _no_other(X: Any, where: str) -> Any:
     """X, which is no table for another place: these look like arrays of nothing."""
-    if hasattr(X, "num_row") and hasattr(X, "get_label"):
+    if has_method(X, "num_row") and has_method(X, "get_label"):
         raise DataError(f"{where}X is an xgboost.{type(X).__name__}; give the table that it was made of.")
     first = X[0] if isinstance(X, list | tuple) and X else X
-    if any(callable(getattr(first, name, None)) for name in ("ask", "answer")):  # a column of that name is not
+    if has_method(first, "ask") or has_method(first, "answer"):
         raise DataError(f"{where}X is no table but silos: call fit_federation(LocalFederation(silos)) instead of fit.")
     return X
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.categories import first_unseen, translated, unseen_category
 from fedtrees.core.data.column_kinds import NoNumbers, all_of, no_numbers
 from fedtrees.core.data.column_names import column_names, difference
@@ -29,10 +30,10 @@ def as_pandas(X: Any, where: str) -> Any:
         return X
     import pandas as pd
 
-    if hasattr(X, "collect") and not hasattr(X, "to_arrow"):
+    if has_method(X, "collect") and not has_method(X, "to_arrow"):
         raise DataError(f"{where}X is a lazy table; collect it first.")
     try:
-        table = X.to_arrow() if hasattr(X, "to_arrow") else X
+        table = X.to_arrow() if has_method(X, "to_arrow") else X
         return table.to_pandas(types_mapper=_arrow_type(pd))
     except ImportError as error:
         raise MissingExtraError(

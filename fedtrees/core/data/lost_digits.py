@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.frames import as_pandas, is_frame
 
 MOST_LOST = 0.05  # of a column's spread
@@ -72,7 +73,7 @@ def lost_digits(
     first : int, default 0
         The place of the first column.
     """
-    if not values.size or getattr(X, "dtype", None) == np.float32:
+    if not values.size or (isinstance(X, np.ndarray) and X.dtype == np.float32):
         return []
     found: list[LostDigits] = []
     doubtful = _doubtful(values)
@@ -116,7 +117,7 @@ def _columns(X: Any) -> Callable[[int], Any]:
     if is_frame(X):
         frame = as_pandas(X, "")
         return lambda place: frame.iloc[:, place]
-    if hasattr(X, "tocsc"):
+    if has_method(X, "tocsc"):
         sparse = X.tocsc()
         return lambda place: sparse[:, [place]].toarray().ravel()
     table = np.asarray(X)

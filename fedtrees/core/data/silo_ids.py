@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.labels import MixedLabels, label_array
 from fedtrees.core.data.target import plain_array
 from fedtrees.core.data.texts import odd_text
@@ -55,7 +56,7 @@ def _as_given(silos: ArrayLike) -> NDArray[Any]:
         columns = list(getattr(silos, "columns", ()))
         raise DataError(f"silos is a table of the columns {columns}; give one id a row, such as those of one column.")
     first = silos[0] if isinstance(silos, list | tuple) and silos else silos
-    if hasattr(first, "answer") and hasattr(first, "table"):
+    if has_method(first, "answer"):
         raise DataError("silos takes one id a row; a list of Silo goes into fit_federation(LocalFederation(silos)).")
     if isinstance(first, tuple):
         raise _of_tuples(first)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import has_method
 from fedtrees.core.data.column_kinds import is_missing
 from fedtrees.core.data.labels import MixedLabels, is_label, joined_labels, label_array, places_among
 from fedtrees.core.data.rounding import as_float32
@@ -42,7 +43,7 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     >>> plain_array(["ill", float("nan")], "y")
     array(['ill', nan], dtype=object)
     """
-    if hasattr(values, "tocsr"):
+    if has_method(values, "tocsr"):
         raise DataTypeError(f"{what} is a sparse matrix; give an array, such as {what.split()[-1]}.toarray().")
     try:
         array = np.asarray(values)
