@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.data.absent_entries import apart_from_absent, take_absent_as
 from fedtrees.core.data.features import read_features
+from fedtrees.core.data.held_out import apart
 from fedtrees.core.data.ranking_groups import (
     of_queries,
     refuse_ids_missing,
@@ -31,7 +32,6 @@ from fedtrees.core.data.table import (
     read_weight,
 )
 from fedtrees.core.data.target import read_margin, read_target, refuse_mixed_targets
-from fedtrees.core.protocol.silo import apart
 from fedtrees.errors import DataError, SchemaError
 
 

@@ -15,11 +15,12 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.absent_entries import take_absent_as
 from fedtrees.core.data.disclosure import disclosed, withhold_rare
 from fedtrees.core.data.features import read_features
+from fedtrees.core.data.held_out import read_held_out
 from fedtrees.core.data.lost_digits import LostDigits, lost_digits
-from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_missing, refuse_ids_twice, rows_to_keep
+from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_twice, rows_to_keep
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.rounding import as_float32
-from fedtrees.core.data.row_ids import RowIds, read_row_ids
+from fedtrees.core.data.row_ids import read_row_ids
 from fedtrees.core.data.table import SPARSE, Labels, Schema, Table, of_rows, read_weight, with_kinds_of
 from fedtrees.core.data.target import labels_of, labels_of_columns, numbers_of, places_of, read_margin, read_target
 from fedtrees.core.data.texts import odd_text
@@ -388,38 +389,3 @@ class Silo:
             _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
         return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
-
-
-def read_held_out(
-    own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
-) -> Table:
-    """Read one silo's evaluation set, of the same columns as what it trains on, and with queries where that has them.
-
-    Raises
-    ------
-    SchemaError, DataError, ParameterError
-        Naming the silo and the set.
-    """
-    where = f"silo {name!r}, eval_set {place}: "
-    X, y, sample_weight, base_margin, qid = apart(own, where)
-    values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
-    target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
-    refuse_ids_missing(queries, trained_on, len(values), where)
-    weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
-    margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
-    target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
-    starts = np.array([0, len(values)], np.int64)
-    return Table(own_schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
-
-
-def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
-    """An evaluation set's X, y, sample weights, base margins and query ids; the last three may be left out.
-
-    Raises
-    ------
-    ParameterError
-    """
-    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 5:
-        raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight); eval_set is a list of those: [(X, y)].")
-    X, y, sample_weight, base_margin, qid = [*own, None, None, None][:5]
-    return X, y, sample_weight, base_margin, qid
