@@ -149,7 +149,8 @@ class LocalFederation:
             else:
                 sizes = sizes_of([silo.schema(labels) for silo in self._owners])
             more = REPLY_HEAD + len(encode(description)) - len(encode(description.schema))  # whatever the schema
-            return Described([(self.names[0], description)], down, plus(sizes, more))
+            first = self.names[int(np.argmax(np.diff(self.table.starts) > 0))]  # that holds rows, if any does
+            return Described([(first, description)], down, plus(sizes, more))
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         """See `Federation`; until the last answer is read, others wait."""
@@ -158,15 +159,11 @@ class LocalFederation:
                 yield from self._postman.ask(call, cohort)
                 return
             down = np.broadcast_to(self._bill(call, cohort), len(cohort)).tolist()
-            self._fused.threads = Threads(1)  # a silo's rows are few: handing them over would take longer
-            try:
-                for place, silo in enumerate(cohort.tolist()):
-                    vectors = self._ask_each(call, cohort[place : place + 1])
-                    sender = Sender(self.names[silo], self._rows_of(silo), call.run, call.round, call.attempt)
-                    body = answers(protected(call.aggregation, call.queries, vectors, sender))
-                    yield Answer(silo, reply(call, What.ANSWER, body), down[place])
-            finally:
-                self._fused.threads = self.threads
+            for place, silo in enumerate(cohort.tolist()):
+                vectors = self._ask_each(call, cohort[place : place + 1])
+                sender = Sender(self.names[silo], self._rows_of(silo), call.run, call.round, call.attempt)
+                body = answers(protected(call.aggregation, call.queries, vectors, sender))
+                yield Answer(silo, reply(call, What.ANSWER, body), down[place])
 
     def _rows_of(self, silo: int) -> NDArray[np.int64]:
         """Rows of each table that a silo has, int64 (tables,)."""
