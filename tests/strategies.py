@@ -15,7 +15,8 @@ from numba import config
 from numpy.typing import NDArray
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
-from fedtrees.core.data.table import Labels, Table
+from fedtrees.core.data.table import Table
+from fedtrees.core.protocol.describe import Describe
 from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import REPLY_HEAD, Request
@@ -301,8 +302,8 @@ class Watched:
     def names(self) -> Sequence[str]:
         return self.inner.names
 
-    def describe(self, call: Call, labels: Labels) -> Described:
-        return self.inner.describe(call, labels)
+    def describe(self, call: Call, question: Describe) -> Described:
+        return self.inner.describe(call, question)
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
         self._note(call, cohort)

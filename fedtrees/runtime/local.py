@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.data.record import encode
-from fedtrees.core.data.table import Labels, Table, refuse_mixed_formats, with_kinds_of
+from fedtrees.core.data.table import Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads, Turns
 from fedtrees.core.protocol.aggregation import Sender, protected
-from fedtrees.core.protocol.describe import Describe
+from fedtrees.core.protocol.describe import Describe, agreed_eval_sets
 from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of, plus
 from fedtrees.core.protocol.log import Call
@@ -69,12 +69,8 @@ class LocalFederation:
             twice = next(name for name in names if names.count(name) > 1)
             raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
         read = {silo.name: silo.read for silo in silos}  # whatever a training that goes on has made of them
-        sets = {name: len(held_out) for name, (_, held_out) in read.items()}
-        if len(set(sets.values())) > 1:
-            raise ParameterError(
-                f"silos have different numbers of evaluation sets: {sets}; give empty ones where need be."
-            )
-        held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(sets[names[0]])]
+        eval_sets = agreed_eval_sets({name: len(held_out) for name, (_, held_out) in read.items()})
+        held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(eval_sets)]
         for place, own in enumerate(held_out):
             refuse_mixed_formats(own.schema, f"eval_set {place}: ")
         table = join_tables([own for own, _ in read.values()], [silo.schema(labels=False) for silo in silos])
@@ -139,15 +135,15 @@ class LocalFederation:
         self.silos = {silo.name: silo for silo in silos}
         self._postman = Postman(InProcess({silo.name: silo.answer for silo in silos}), self.names)
 
-    def describe(self, call: Call, labels: Labels) -> Described:
+    def describe(self, call: Call, question: Describe) -> Described:
         """See `Simulating`."""
         with self._turns:
             down = self._bill(call, np.arange(len(self.names)))
-            description = self._fused.description(Describe(labels))
+            description = self._fused.description(question)
             if self._owners is None:
                 sizes = sizes_by_silo(description.schema, self._fused.read[0])
             else:
-                sizes = sizes_of([silo.schema(labels) for silo in self._owners])
+                sizes = sizes_of([silo.schema(question.labels) for silo in self._owners])
             more = REPLY_HEAD + len(encode(description)) - len(encode(description.schema))  # whatever the schema
             first = self.names[int(np.argmax(np.diff(self.table.starts) > 0))]  # that holds rows, if any does
             return Described([(first, description)], down, plus(sizes, more))

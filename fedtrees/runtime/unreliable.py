@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.number_checks import is_number
 from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.describe import Describe
 from fedtrees.core.protocol.federation import Answer, Described, Federation, PartedReply, Reply, Simulating
 from fedtrees.core.protocol.ledger import Amount, Grouped
 from fedtrees.core.protocol.log import Call
@@ -55,9 +55,9 @@ class UnreliableFederation:
         """See `Federation`."""
         return self.federation.names
 
-    def describe(self, call: Call, labels: Labels) -> Described:
+    def describe(self, call: Call, question: Describe) -> Described:
         """See `Simulating`."""
-        return self._simulating.describe(call, labels)
+        return self._simulating.describe(call, question)
 
     def ask(self, call: Call, cohort: Cohort) -> Iterable[Answer]:
         """See `Federation`."""

@@ -1,4 +1,4 @@
-"""What silos are told of categories: the vocabulary that all agree on, which their codes count from then on."""
+"""Columns of categories in the codes of another vocabulary, such as the one that all silos agree on."""
 
 from __future__ import annotations
 

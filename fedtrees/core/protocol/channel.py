@@ -57,9 +57,10 @@ class Channel:
             Of silos that are rows of one table, one for all.
         """
         everyone = np.arange(len(self.federation.names))
-        call = Call(self._log, self.ledger.rounds, (), describe=Describe(labels))
+        question = Describe(labels)
+        call = Call(self._log, self.ledger.rounds, (), describe=question)
         if isinstance(self.federation, Simulating) and self.federation.fused:
-            simulated = self.federation.describe(call, labels)
+            simulated = self.federation.describe(call, question)
             self._enter(call, everyone, simulated.down, simulated.up)
             return list(simulated.by_silo)
         described: dict[int, tuple[str, Description]] = {}

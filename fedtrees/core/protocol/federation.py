@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.fixed_point import Vector
-from fedtrees.core.protocol.describe import Description
+from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.ledger import Amount
 from fedtrees.core.protocol.log import Call
 from fedtrees.core.sampling.samplers import Cohort
@@ -87,8 +86,8 @@ class Simulating(Protocol):
         """Whether it does."""
         ...
 
-    def describe(self, call: Call, labels: Labels) -> Described:
-        """The answers to the one question of the call, a `Describe`; silos that are rows of one table have one."""
+    def describe(self, call: Call, question: Describe) -> Described:
+        """The answers to the one question of the call; silos that are rows of one table have one."""
         ...
 
     def sum(self, call: Call, cohort: Cohort) -> Reply:
