@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fedtrees import Channel, FedGBTRegressor, HeadroomError, LocalFederation, Silo
+from fedtrees import Channel, FedGBTRegressor, HeadroomError, LocalFederation, ProtocolError, Silo
 from fedtrees.core.data.record import encode
 from fedtrees.core.protocol.aggregation import Sender, protected
 from fedtrees.core.protocol.federation import Answer, Reply
@@ -119,6 +120,14 @@ def test_too_many_rows_are_refused_before_a_histogram_is_asked_for(rows: int, fi
         with pytest.raises(HeadroomError, match=r"^Histograms: 1 terms of up to 9223372036854775808 need 65 bits"):
             model.fit_federation(federation)
         assert len(federation.kinds) > 1 and "Histograms" not in federation.kinds
+
+
+@pytest.mark.parametrize("given", [b"bytes", None, Answer(4, b"", 0), Answer(-1, b"", 0)], ids=repr)
+def test_what_is_no_answer_of_a_silo_is_refused(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = Fake()
+    monkeypatch.setattr(federation, "ask", lambda call, cohort: [given])
+    with pytest.raises(ProtocolError, match=r"^Fake\.ask returned .*; give a fedtrees\.Answer whose silo is a place"):
+        Channel(federation).total(Place(1), np.arange(4))
 
 
 # -- facts ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Collector
 from fedtrees.core.protocol.describe import Describe, Description
-from fedtrees.core.protocol.federation import Federation, Simulating, silo_lost
+from fedtrees.core.protocol.federation import Answer, Federation, Simulating, silo_lost
 from fedtrees.core.protocol.ledger import Amount, Entry, Ledger
 from fedtrees.core.protocol.log import Call, Log, run_name
 from fedtrees.core.protocol.query import Fact, Query
@@ -148,6 +148,9 @@ class Channel:
         """Hand on each reply, with the silo's place in the cohort; write the round down."""
         down, up, answered = (np.zeros(len(cohort), np.int64) for _ in range(3))
         for answer in self.federation.ask(call, cohort):
+            if not isinstance(answer, Answer) or not 0 <= answer.silo < len(self.federation.names):
+                given = f"{type(self.federation).__name__}.ask returned {answer!r:.80}"
+                raise ProtocolError(f"{given}; give a fedtrees.Answer whose silo is a place among the names.")
             place = int(np.searchsorted(cohort, answer.silo))
             if place == len(cohort) or cohort[place] != answer.silo or answered[place]:
                 raise ProtocolError(f"silo {self.federation.names[answer.silo]!r}: a reply where nothing was asked")
