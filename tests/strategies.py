@@ -21,6 +21,7 @@ from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Re
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import REPLY_HEAD, Request
 from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.trees.silo.state import TreeState
 
 JIT = not config.DISABLE_JIT
 MOST_ROWS = 300 if JIT else 60
@@ -363,14 +364,14 @@ def bring_up_to_date(silo: Silo, log: Log) -> None:
     known = silo.version if silo.run == log.run else 0
     silo.learn(log.run, known, log.facts[known:])
     silo.ask_only(None)
-    silo.state.catch_up(silo)
+    silo.states.find(TreeState).catch_up(silo)
 
 
 def assert_booster_s_margins(silo: Silo, log: Log, model: FedGBTClassifier | FedGBTRegressor) -> None:
     """Bring a silo up to date, whose margins are then those of the exported Booster, bit for bit."""
     bring_up_to_date(silo, log)
     if silo.table.n_rows:
-        assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
+        assert silo.states.find(TreeState).margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
 
 
 def rows_of(table: Table) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.aggregation import Collector, Sender
 from fedtrees.core.protocol.query import Query
-from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.messages.histograms import Histograms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 3)).round(1)

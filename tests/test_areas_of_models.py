@@ -17,7 +17,7 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.evaluation import MOST_UNCERTAIN
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
-from fedtrees.trees.facts import Begin
+from fedtrees.trees.messages.training import Begin
 
 Floats = NDArray[np.float32]
 

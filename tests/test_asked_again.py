@@ -9,10 +9,10 @@ import pytest
 
 from fedtrees import LocalFederation, Silo
 from fedtrees.core.protocol.count_weights import CountWeights
-from fedtrees.trees.facts import Begin, Grown
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.histogram import GradientExponents, Histograms
-from fedtrees.trees.tree_errors import TreeErrors
+from fedtrees.trees.messages.histograms import GradientExponents, Histograms
+from fedtrees.trees.messages.training import Begin, Grown
+from fedtrees.trees.messages.tree_errors import TreeErrors
+from fedtrees.trees.model.gradient_scale import Grid
 
 RNG = np.random.default_rng(0)
 N = 60

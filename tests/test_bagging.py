@@ -14,6 +14,7 @@ from strategies import examples
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.bagging.bag import OneAfterAnother
+from fedtrees.bagging.growing_alone import GrowingAlone
 from fedtrees.bagging.local_tree import LocalTree, of_integers, read_trees, thresholds, to_integers
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.sampling.samplers import FixedFraction, FixedNumber
@@ -84,7 +85,9 @@ def test_fused_is_faithful_and_the_booster_s_margins_are_those_of_training(mode:
         found.append((bytes(model.booster_.save_raw()), ledger.bytes_up, ledger.bytes_down, repr(model.evals_result_)))
         if how == "fused":
             own = federation.table
-            np.testing.assert_array_equal(federation._fused.state.margin[0], margins(model, own.X[own.order]))
+            np.testing.assert_array_equal(
+                federation._fused.states.find(GrowingAlone).margin[0], margins(model, own.X[own.order])
+            )
     assert found[0] == found[1]
     p = model.predict_proba(X[:100])[:, 1].astype(np.float64)
     loss = -np.mean(np.where(Y[:100] == 1, np.log(p), np.log(1 - p)))

@@ -13,7 +13,7 @@ from test_ranks import cuts_over
 
 from fedtrees import Silo
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.trees.binning import bin_table
+from fedtrees.trees.silo.binning import bin_table
 
 EXTREMES = np.float32([-LARGEST, np.nextafter(-LARGEST, np.float32(0)), -1, -1e-45, -0.0, 0.0, 1e-45, 1, LARGEST])
 

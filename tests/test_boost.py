@@ -28,17 +28,18 @@ from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
 from fedtrees.queries.evaluation import Scored
-from fedtrees.trees.boost import _moves, boost
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
-from fedtrees.trees.facts import Begin, Grown
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
 from fedtrees.trees.losses import gradients as gradients_of
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.split import SplitRule, Units
-from fedtrees.trees.tree import LEAF, Cuts, Tree
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.training import Begin, Grown
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.server.boosting import _moves, boost
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.split import SplitRule, Units
+from fedtrees.trees.silo.state import TreeState
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -197,7 +198,7 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
     """What packed sums rely on, in every round, at every silo."""
 
     def look(round: int) -> None:
-        state = federation.inner._fused.state
+        state = federation.inner._fused.states.find(TreeState)
         if state is not None:
             most = WORD_ROWS // state.word_rows  # a word is so many rows', and as many fewer are packed
             assert np.abs(state.words[0] >> 32).max() <= most << STATISTIC_BITS_G
@@ -345,9 +346,10 @@ def test_the_loss_falls_with_every_tree() -> None:
 
     def look(round: int) -> None:
         silo = federation.inner._fused
-        if silo.state is not None and federation.log is not None and len(silo.state.forest) > len(losses):
+        state = silo.states.find(TreeState)
+        if state is not None and federation.log is not None and len(state.forest) > len(losses):
             bring_up_to_date(silo, federation.log)
-            margin, y = silo.state.margin[0].astype(np.float64), silo.state.target
+            margin, y = state.margin[0].astype(np.float64), state.target
             losses.append(float((np.logaddexp(0, margin) - y * margin).mean()))
 
     federation = Watched(LocalFederation(problem.silos()), look)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from fedtrees import ProtocolError, Silo
 from fedtrees.core.protocol.query import Fact
-from fedtrees.trees.facts import Begin, Grown
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.histogram import GradientExponents, Histograms
-from fedtrees.trees.tree import LEAF
+from fedtrees.trees.messages.histograms import GradientExponents, Histograms
+from fedtrees.trees.messages.training import Begin, Grown
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import LEAF
 
 ROWS, FEATURES = 40, 3
 VALUES = np.tile(np.arange(1, 5, dtype=np.float32), FEATURES)
@@ -185,9 +185,9 @@ def test_sets_that_are_none_of_this_tree_are_refused(wrong: dict[str, Any]) -> N
 
 
 def test_facts_and_questions_out_of_turn_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="trees before the cut points"):
+    with pytest.raises(ProtocolError, match="trees were told before the cut points"):
         told(STUMP.fact())
-    with pytest.raises(ProtocolError, match="histograms were asked for before"):
+    with pytest.raises(ProtocolError, match="histograms were asked for before the cut points"):
         STUMP.question([0]).ask(told())
     with pytest.raises(ProtocolError, match="gradients were asked for before the cut points"):
         GradientExponents(ROWS).ask(told())

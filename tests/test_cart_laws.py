@@ -35,8 +35,8 @@ from fedtrees import (
 )
 from fedtrees.core.data.row_ids import mixed
 from fedtrees.core.numeric.rng import stream
-from fedtrees.trees import node_growth
-from fedtrees.trees.plan import Frontier, Pairs
+from fedtrees.trees.server import node_grower
+from fedtrees.trees.server.growth_plan import Frontier, Pairs
 
 OF_TREES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -168,7 +168,7 @@ def table(rows: int, seed: int = 0) -> Problem:
 def test_levels_that_take_several_messages_are_grown_too(task: tuple[Problem, Any]) -> None:
     problem, estimator = task
     expected = trained(estimator, problem)
-    with patch.object(node_growth, "MOST_INTEGERS", 200):
+    with patch.object(node_grower, "MOST_INTEGERS", 200):
         assert trained(estimator, problem) == expected
         assert trained(estimator, problem, LocalFederation(problem.silos())) == expected
 
@@ -184,8 +184,8 @@ def test_a_message_asks_for_no_more_than_fits(most: int, sizes: list[int]) -> No
         cuts=SimpleNamespace(n_bins=np.array([3, 5, 2, 4])), features_a_node=2, rule=SimpleNamespace(statistics=3)
     )
     growth: Any = SimpleNamespace(plan=plan, again=None, again_tried=np.zeros((0, 4), bool))
-    with patch.object(node_growth, "MOST_INTEGERS", most):
-        batches = node_growth.NodeGrowth.batches(growth, pairs)
+    with patch.object(node_grower, "MOST_INTEGERS", most):
+        batches = node_grower.NodeGrowth.batches(growth, pairs)
     assert [len(own) for own in batches] == sizes and growth.messages == len(sizes)
     assert np.concatenate([own.left for own in batches]).tolist() == pairs.left.tolist()
 

@@ -26,13 +26,13 @@ from fedtrees import (
 )
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.protocol.query import Fact, Query
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.node_histogram import NodeHistograms
-from fedtrees.trees.out_of_bag import OutOfBag
-from fedtrees.trees.row_draws import RowDraws
-from fedtrees.trees.tree_errors import TreeErrors
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.node_histograms import NodeHistograms
+from fedtrees.trees.messages.out_of_bag import OutOfBag
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.messages.tree_errors import TreeErrors
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.silo.row_sampling import RowDraws
 
 STUMP = Growing([0, -1, -1], [1, 0, 0], [True, False, False], [1, -1, -1])
 CLASSES = ["a", "b", "c"]

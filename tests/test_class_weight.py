@@ -25,6 +25,7 @@ from fedtrees import (
     ProtocolError,
 )
 from fedtrees.core.data.row_ids import MOST_DRAWS
+from fedtrees.trees.silo.state import TreeState
 
 
 def patients(n: int = 3000, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -250,4 +251,4 @@ def test_silos_refuse_draws_that_make_no_sense(draws: list[float]) -> None:
         a_silo_of(classes(bootstrap=True, class_draws=np.array(draws)))
     with pytest.raises(ProtocolError, match="several times, or by class, and without bootstrap"):
         a_silo_of(classes(class_draws=np.ones(3)))
-    assert len(BEGIN.class_draws) == 0 and a_silo().state is None
+    assert len(BEGIN.class_draws) == 0 and a_silo().states.find(TreeState) is None

@@ -57,7 +57,7 @@ def test_without_a_writable_folder_kernels_are_compiled_in_memory_with_one_warni
     (tmp_path / "kernels_of_a_test.py").write_text(TWICE)
     code = (
         NOWHERE + f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "import fedtrees.trees.kernels, fedtrees.queries.kernels\n"
+        "import fedtrees.trees.kernels.histogram, fedtrees.queries.kernels\n"
         "from kernels_of_a_test import twice\n"
         "assert twice(2) == 4\n"
     )

@@ -19,9 +19,9 @@ from xgboost_twin import few_values, same_trees, tables_of, trained
 from fedtrees import FedGBTRegressor
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import ParameterError
-from fedtrees.trees.best_first import best_first
-from fedtrees.trees.constraints import Constraints
-from fedtrees.trees.split import SMALLEST_GAIN, Limits, SplitRule, best_splits
+from fedtrees.trees.server.best_first import best_first
+from fedtrees.trees.server.constraints import Constraints
+from fedtrees.trees.server.split import SMALLEST_GAIN, Limits, SplitRule, best_splits
 
 # -- as XGBoost ---------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.export.continued import Continued
-from fedtrees.trees.inherited import Inherited
+from fedtrees.trees.messages.earlier_model import EarlierModel
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(300, 4)), 1).astype(np.float32)
@@ -316,7 +316,7 @@ def test_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         FedGBTClassifier(**SMALL).fit(X, y, xgb_model=tmp_path / "nothing.json")
 
 
-def told(**other: Any) -> Inherited:
+def told(**other: Any) -> EarlierModel:
     parts: dict[str, Any] = {
         "features": 2,
         "base_margin": np.zeros(1, np.float32),
@@ -328,7 +328,7 @@ def told(**other: Any) -> Inherited:
         "left": np.int32([1, -1, -1]),
         "right": np.int32([2, -1, -1]),
     }
-    return Inherited(**parts | other)
+    return EarlierModel(**parts | other)
 
 
 def test_a_silo_refuses_trees_that_would_lead_it_elsewhere() -> None:

@@ -13,11 +13,11 @@ import xgboost
 from fedtrees import Availability, BySize, FixedFraction, Silo
 from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.holdout import HoldOut
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.columns import Columns
-from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.impurity import Impurity
+from fedtrees.trees.server.split import SplitRule
 
 X, Y = np.arange(12.0).reshape(6, 2), np.array([1.0, 0, 1, 0, 1, 1])
 

@@ -26,7 +26,7 @@ from fedtrees import (
 from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.scores import HeldOut
-from fedtrees.trees.evaluation import ForestScores
+from fedtrees.trees.messages.evaluation import ForestScores
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4
 

@@ -1,4 +1,4 @@
-"""The exponential of the loss kernels, and the word that a row's statistics are packed in."""
+"""The exponential of the loss histogram_kernels, and the word that a row's statistics are packed in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedtrees.trees import kernels, loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
+from fedtrees.trees.kernels import histogram as histogram_kernels
 
-STATISTICS = (1 << kernels.STATISTIC_BITS_G, 1 << kernels.STATISTIC_BITS_H)  # the largest |g| and h of a row
+STATISTICS = (
+    1 << histogram_kernels.STATISTIC_BITS_G,
+    1 << histogram_kernels.STATISTIC_BITS_H,
+)  # the largest |g| and h of a row
 
 
 # -- the exponential ----------------------------------------------------------------------------------------
@@ -18,7 +22,7 @@ STATISTICS = (1 << kernels.STATISTIC_BITS_G, 1 << kernels.STATISTIC_BITS_H)  # t
 
 def ulps_off(x: float) -> float:
     exact = math.exp(x)
-    return abs(float(loss_kernels.exp(x)) - exact) / math.ulp(exact)
+    return abs(float(gradients_kernels.exp(x)) - exact) / math.ulp(exact)
 
 
 @given(x=st.floats(-700, 700))
@@ -34,11 +38,13 @@ def test_exp_is_so_everywhere() -> None:
 
 
 def test_exp_of_what_is_beyond_is_that_of_the_end() -> None:
-    assert loss_kernels.exp(1e9) == loss_kernels.exp(700.0) and loss_kernels.exp(-1e9) == loss_kernels.exp(-700.0)
-    assert loss_kernels.exp(0.0) == loss_kernels.exp(-0.0) == 1.0
+    assert gradients_kernels.exp(1e9) == gradients_kernels.exp(700.0) and gradients_kernels.exp(
+        -1e9
+    ) == gradients_kernels.exp(-700.0)
+    assert gradients_kernels.exp(0.0) == gradients_kernels.exp(-0.0) == 1.0
 
 
 @given(g=st.floats(-1, 1), h=st.floats(0, 1))
 def test_a_rows_statistics_are_packed_in_one_word(g: float, h: float) -> None:
-    word = int(loss_kernels.pack(g, h, float(STATISTICS[0]), float(STATISTICS[1])))
+    word = int(gradients_kernels.pack(g, h, float(STATISTICS[0]), float(STATISTICS[1])))
     assert (word >> 32, word & 0xFFFFFFFF) == (round(g * STATISTICS[0]), round(h * STATISTICS[1]))

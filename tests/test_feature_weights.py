@@ -12,7 +12,7 @@ import xgboost
 from fedtrees import FedGBTClassifier, FedGBTRegressor, MoreTrees, ParameterError, Silo
 from fedtrees.core.data.silo_column import schema_with_silos
 from fedtrees.estimators.settings import _feature_weights
-from fedtrees.trees.columns import Columns
+from fedtrees.trees.server.feature_sampling import Columns
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)).astype(np.float32)

@@ -26,6 +26,7 @@ from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
 from fedtrees.neural.schedules import Constant, Cosine, Exponential, Inverse
 from fedtrees.neural.torch_model import TorchModel
+from fedtrees.trees.silo.state import TreeState
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)).astype(np.float32)
@@ -73,7 +74,7 @@ def test_a_personal_model_leaves_the_shared_one_and_its_silo_as_they_were(how: A
     silo = silo_of("b")
     before, table = pickle_of(shared), silo.table.X.tobytes()
     personal = shared.personalize(silo, how)
-    assert pickle_of(shared) == before and silo.table.X.tobytes() == table and silo.state is None
+    assert pickle_of(shared) == before and silo.table.X.tobytes() == table and silo.states.find(TreeState) is None
     assert personal.params_.tobytes() != shared.params_.tobytes()
     personal.params_[:] = 0  # a copy shares nothing that can be written to
     assert pickle_of(shared) == before and shared.predict(X).any()

@@ -20,11 +20,11 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.data.row_ids import placed_row_ids
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.kernels import WORD_ROWS
-from fedtrees.trees.row_draws import RowDraws
+from fedtrees.trees.kernels.histogram import WORD_ROWS
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.silo.row_sampling import RowDraws
 
 N = 2 * WORD_ROWS + 5
 X = np.zeros((N, 2), np.float32)

@@ -1,6 +1,6 @@
 """Which grid a round's gradients are rounded to: asked for, bounded by the last round's, or taken from before.
 
-Each by the definition in `trees.grids`, on a channel that counts what is asked.
+Each by the definition in `trees.server.gradient_scales`, on a channel that counts what is asked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pytest
 from fedtrees import DataError
 from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS
 from fedtrees.queries.row_weights import Weights
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.grids import Grids, check_weights, moves_of, room_of
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.losses.tables import ClassWeights, Samme
-from fedtrees.trees.tree import Tree
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.gradient_scales import Grids, check_weights, moves_of, room_of
 
 SQUARES = loss_named("reg:squarederror")
 PLAIN = Weights(1000, (0, 3), 1)

@@ -19,14 +19,15 @@ from fedtrees.core.numeric.fixed_point import exponent_of, largest_exponent
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.query import Query
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.grower import Plan, grow
-from fedtrees.trees.histogram import GradientExponents, Histograms
-from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
-from fedtrees.trees.shelf import Shelf
-from fedtrees.trees.split import SplitRule, Units
-from fedtrees.trees.tree import LEAF, Cuts, Tree
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.messages.histograms import GradientExponents, Histograms
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.server.grow import Plan, grow
+from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.split import SplitRule, Units
+from fedtrees.trees.silo.state import TreeState
 
 seeds = st.integers(0, 2**32 - 1)
 rules = st.builds(
@@ -225,7 +226,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     trees, _ = grow(plan, channel, np.arange(3), Grid(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself
-    words = federation._fused.state.words[0]
+    words = federation._fused.states.find(TreeState).words[0]
     codes = twins.codes(X[np.argsort(silos, kind="stable")], cuts)
     for k, tree in enumerate(trees):
         twin = twins.grow(codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of(Grid(0, 0)), 4)

@@ -16,7 +16,9 @@ from xgboost_twin import same_trees, trees_of
 
 from fedtrees import Channel, DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
 from fedtrees.queries.hazards import bound_of_limbs, hazard_limbs, restore_limbs
-from fedtrees.trees.risk import bins_of, time_bins
+from fedtrees.trees.server.hazards import time_bins
+from fedtrees.trees.silo.state import TreeState
+from fedtrees.trees.silo.time_bins import bins_of
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -55,8 +57,8 @@ def test_gradients_are_the_slopes_of_the_partial_likelihood(seed: int, n: int, t
     silo = Silo("a", X, y, sample_weight=weight, base_margin=start, n_jobs=1)
     federation = Watched(LocalFederation([silo], mode="faithful"))
     FedGBTRegressor(1, objective=COX, max_depth=1, n_jobs=1).fit_federation(federation)
-    g, h = (own[0].copy() for own in silo.state.gradients.statistics)
-    times = silo.state.repeats if whole and weight.max() > 1 else np.ones(n)
+    g, h = (own[0].copy() for own in silo.states.find(TreeState).gradients.statistics)
+    times = silo.states.find(TreeState).repeats if whole and weight.max() > 1 else np.ones(n)
     g, h = g * times, h * times
     step, exact = 1e-4, start.astype(float)
     for row in range(n):

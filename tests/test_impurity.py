@@ -27,10 +27,12 @@ from fedtrees import (
 )
 from fedtrees.core.data.row_ids import poisson_shares
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.trees import draw_kernels, kernels, table_kernels
-from fedtrees.trees.impurity import OF_NUMBERS, Impurity
-from fedtrees.trees.split import Grounds, Limits, Units
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.kernels import class_weights as class_weights_kernels
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.kernels import sampling as sampling_kernels
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.impurity import OF_NUMBERS, Impurity
+from fedtrees.trees.server.split import Grounds, Limits, Units
 
 seeds = st.integers(0, 2**32 - 1)
 UNITS = Units(0.5, 0.25)
@@ -183,7 +185,7 @@ def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: in
         np.zeros((0, 0), bool),
     )
     everything = np.array([[0, rows]])
-    kernels.grow_level(
+    histogram_kernels.grow_level(
         bins, words, (y // 2).astype(np.uint8), node, everything, 0, nowhere, slot_of, offsets, 256, packed, wide, 5
     )
     found = wide.reshape(n_nodes, 2 * planes, -1)[:, :classes]
@@ -209,13 +211,13 @@ def test_rows_are_drawn_several_times() -> None:
     keys = np.array([3, 4], np.uint64)
     kind = (np.arange(50_000) % 2).astype(np.uint16)
     shares = np.stack([poisson_shares(mean, 20) for mean in (1.0, 3.5)])
-    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares, kind, out)
+    sampling_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares, kind, out)
     assert (out % 7 == 0).all() and out[-1] == 0
     for own, mean in enumerate((1.0, 3.5)):
         times = np.bincount(out[:-1][kind[:-1] == own] // 7, minlength=9)[:8] / 25_000
         np.testing.assert_allclose(times, [math.exp(-mean) * mean**n / math.factorial(n) for n in range(8)], atol=0.01)
     alike = out.copy()
-    draw_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares[:1], kind[:0], alike)
+    sampling_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares[:1], kind[:0], alike)
     assert (alike == out)[kind == 0].all()
 
 
@@ -225,17 +227,17 @@ def test_weights_of_adaboost_are_those_of_the_twin() -> None:
     said, y, margin = (rng.integers(0, 3, n).astype(np.float32) for _ in range(3))
     rows, steps = np.array([[0, 10], [15, n]]), np.float32([-0.25, 0.5])
     moved = margin.copy()
-    table_kernels.reweigh_classes(said, y, rows, steps, moved)
+    class_weights_kernels.reweigh_classes(said, y, rows, steps, moved)
     inside = np.r_[0:10, 15:n]
     assert moved[10:15].tolist() == margin[10:15].tolist()
     assert moved[inside].tolist() == (margin + np.where(said == y, steps[0], steps[1]))[inside].tolist()
     even, odd = np.zeros(n), np.zeros(n)
-    table_kernels.class_weights(margin, y, np.float32([2]), rows, even, odd)
+    class_weights_kernels.class_weights(margin, y, np.float32([2]), rows, even, odd)
     np.testing.assert_allclose((even + odd)[inside], 2 * np.exp(margin[inside].astype(float)), rtol=1e-14)
     assert not even[inside][y[inside] == 1].any() and not odd[inside][y[inside] != 1].any()
     for kind, loss in enumerate((lambda e: e, lambda e: e**2, lambda e: 1 - np.exp(-e))):
         moved = margin.copy()
-        table_kernels.reweigh_numbers(said, y, rows, np.float32([2, kind, -0.5, 0.125]), moved)
+        class_weights_kernels.reweigh_numbers(said, y, rows, np.float32([2, kind, -0.5, 0.125]), moved)
         expected = margin + -0.5 * (1 - loss(np.abs(said - y) / 2)) + 0.125
         np.testing.assert_allclose(moved[inside], expected[inside], rtol=1e-6)
 

@@ -21,14 +21,17 @@ from fedtrees.core.protocol.silo import Silo
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import Ranks
-from fedtrees.trees import kernels
-from fedtrees.trees.binning import bin_table, keys_of
-from fedtrees.trees.shelf import Shelf
-from fedtrees.trees.tree import LEAF, NO_BIN, Cuts, Shape
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.tree import LEAF, NO_BIN, Cuts, Shape
+from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.silo.binning import bin_table, keys_of
 
 seeds = st.integers(0, 2**32 - 1)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
-STATISTICS = (1 << kernels.STATISTIC_BITS_G, 1 << kernels.STATISTIC_BITS_H)  # the largest |g| and h of a row
+STATISTICS = (
+    1 << histogram_kernels.STATISTIC_BITS_G,
+    1 << histogram_kernels.STATISTIC_BITS_H,
+)  # the largest |g| and h of a row
 
 
 def silo_of(X: NDArray[np.float32], n_silos: int, rng: np.random.Generator, n_jobs: int) -> tuple[Silo, list[int]]:
@@ -208,7 +211,7 @@ def built(
     nodes: Sequence[Node],
     build: Sequence[int],
     offsets: NDArray[np.int64],
-    word_rows: int = kernels.WORD_ROWS,
+    word_rows: int = histogram_kernels.WORD_ROWS,
 ) -> NDArray[np.int64]:
     """What the kernel sums for some nodes: int64 (nodes, 2, bins); rows are moved to their nodes."""
     slot_of = np.full(len(nodes), -1, np.int32)
@@ -220,7 +223,7 @@ def built(
     levels, walk = shape.levels_below(None), shape.walk(bins)
     one = np.zeros(0, np.uint8)
     given = bins, words, one, node, ranges, levels, walk, slot_of, offsets, stride, packed, wide
-    kernels.grow_level(*given, word_rows)
+    histogram_kernels.grow_level(*given, word_rows)
     assert not packed.any()
     return wide
 
@@ -325,8 +328,8 @@ def many_rows(monkeypatch: pytest.MonkeyPatch) -> int:
     """Rows enough to empty every accumulator several times; plain Python has smaller ones, so that fewer will do."""
     if JIT:
         return 150_000
-    monkeypatch.setattr(kernels, "WORD_ROWS", 7)
-    monkeypatch.setattr(kernels, "LIST_ROWS", 40)
+    monkeypatch.setattr(histogram_kernels, "WORD_ROWS", 7)
+    monkeypatch.setattr(histogram_kernels, "LIST_ROWS", 40)
     return 150
 
 
@@ -380,7 +383,7 @@ def test_a_million_random_rows_sum_as_the_twins_do(depth: int) -> None:
 
 
 def test_the_largest_statistics_of_as_many_rows_as_a_word_holds_fit_its_halves() -> None:
-    g, h = (statistic * kernels.WORD_ROWS for statistic in STATISTICS)
+    g, h = (statistic * histogram_kernels.WORD_ROWS for statistic in STATISTICS)
     assert g < 2**31 and h < 2**32
 
 
@@ -401,7 +404,7 @@ def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, 
         for row in range(a, b):
             expected[row] += value[twins.reached(codes[row], nodes)]
     shape = shape_of(nodes)
-    kernels.add_leaves(bins, node, ranges, shape.levels_below(None), shape.walk(bins), value, margin)
+    histogram_kernels.add_leaves(bins, node, ranges, shape.levels_below(None), shape.walk(bins), value, margin)
     assert margin.tobytes() == expected.tobytes()
 
 

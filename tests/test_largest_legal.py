@@ -18,17 +18,19 @@ from fedtrees import (
     ProtocolError,
     Silo,
 )
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.inherited import MOST_CODES, Inherited
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.losses.tables import MOST_CLASSES
-from fedtrees.trees.row_draws import MOST_SHARE, RowDraws
-from fedtrees.trees.tree import NO_BIN, Cuts, Shape
+from fedtrees.trees.messages.earlier_model import EarlierModel
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.tree import NO_BIN, Cuts, Shape
+from fedtrees.trees.model.value_trees import MOST_CODES
+from fedtrees.trees.silo.row_sampling import MOST_SHARE, RowDraws
+from fedtrees.trees.silo.state import TreeState
 
 # -- trees over values ----------------------------------------------------------------------------------------
 
 
-def inherited(**other: Any) -> Inherited:
+def inherited(**other: Any) -> EarlierModel:
     """Two trees of two features: the first asks for categories at its root and below, the second is a leaf."""
     fields: dict[str, Any] = {
         "features": 2, "base_margin": np.zeros(2, np.float32), "ends": np.array([5, 6]), "output": np.int32([1, 0]),
@@ -37,7 +39,7 @@ def inherited(**other: Any) -> Inherited:
         "right": np.int32([2, 4, -1, -1, -1, -1]), "by_category": np.array([0, 1]), "categories": np.int32([0, 7, 3]),
         "category_ends": np.array([2, 3]),
     }  # fmt: skip
-    return Inherited(**fields | other)
+    return EarlierModel(**fields | other)
 
 
 FINE: list[dict[str, Any]] = [
@@ -93,7 +95,7 @@ def test_trees_of_an_earlier_model_have_the_outputs_of_the_training() -> None:
         )  # fmt: skip
         if fine:
             begin.apply(silo)
-            assert silo.state.margin.shape == (2, 3)
+            assert silo.states.find(TreeState).margin.shape == (2, 3)
         else:
             with pytest.raises(ProtocolError, match="trees of an earlier model of other outputs"):
                 begin.apply(silo)

@@ -36,10 +36,11 @@ from strategies import (
 )
 
 from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Postman, Silo
-from fedtrees.trees import grids
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.kernels import STATISTIC_BITS_G
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server import gradient_scales
+from fedtrees.trees.silo.state import TreeState
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -271,7 +272,7 @@ def test_with_the_same_bins_we_score_as_xgboost_does_on_generated_data(objective
 @pytest.mark.parametrize("seed", [0, 3])
 def test_gains_that_nearly_tie_are_told_apart_by_further_digits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two gains of these tables are within a millionth, where the rounding of gradients to 20 bits picks either."""
-    monkeypatch.setattr(grids.Grids, "_extra_for", lambda self, spread: min(STATISTIC_BITS_G, self._room))
+    monkeypatch.setattr(gradient_scales.Grids, "_extra_for", lambda self, spread: min(STATISTIC_BITS_G, self._room))
     ours, theirs = with_the_same_bins(generated("multi:softprob", seed), "multi:softprob")
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-7)
 
@@ -307,7 +308,7 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
     silo = federation.inner._fused
     assert federation.log is not None
     bring_up_to_date(silo, federation.log)
-    assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
+    assert silo.states.find(TreeState).margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
 
 
 @examples(20)
@@ -334,8 +335,8 @@ def test_all_laws_hold_with_the_most_bins_there_are() -> None:
     silo = federation.inner._fused
     assert federation.log is not None
     bring_up_to_date(silo, federation.log)
-    assert silo.state.cuts.n_bins.tolist() == [65535, 51]
-    assert silo.state.margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
+    assert silo.states.find(TreeState).cuts.n_bins.tolist() == [65535, 51]
+    assert silo.states.find(TreeState).margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
     assert model_bytes(model) == problem.pooled(max_depth=3)
 
 

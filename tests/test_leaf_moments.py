@@ -18,10 +18,11 @@ from fedtrees import FedTreeRegressor, LocalFederation
 from fedtrees.core.data.record import decode, encode
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.target_steps import TargetSteps
-from fedtrees.trees import moment_kernels, stalled
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.leaf_moments import LeafMoments
-from fedtrees.trees.moments import MomentPlan, Moments, MomentScale
+from fedtrees.trees.kernels import moments as moments_kernels
+from fedtrees.trees.messages.leaf_moments import LeafMoments
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.moments import MomentPlan, Moments, MomentScale
+from fedtrees.trees.server import zero_gain_leaves
 
 seeds = st.integers(0, 2**32 - 1)
 GRID = Grid(0, 0)
@@ -36,7 +37,7 @@ def digits_of(
 ) -> NDArray[np.int64]:
     out = np.full((len(y), sum(scale.digits)), 7, np.int64)
     ranges = np.array([[0, len(y)]], np.int64)
-    assert moment_kernels.row_digits(y, weight, counts, ranges, scale.lows, scale.bits, scale.ends, centre, out)
+    assert moments_kernels.row_digits(y, weight, counts, ranges, scale.lows, scale.bits, scale.ends, centre, out)
     return out
 
 
@@ -96,7 +97,7 @@ def test_what_no_digit_stands_for_is_no_answer(y: float, weight: float) -> None:
     out = np.zeros((1, 3), np.int64)
     target, heavy, once = np.float32([y]), np.array([weight]), np.ones(1, np.int64)
     ranges = np.array([[0, 1]], np.int64)
-    assert not moment_kernels.row_digits(target, heavy, once, ranges, scale.lows, 20, scale.ends, 1.0, out)
+    assert not moments_kernels.row_digits(target, heavy, once, ranges, scale.lows, 20, scale.ends, 1.0, out)
 
 
 @examples(60)
@@ -149,7 +150,7 @@ def test_steps_of_targets_are_those_of_the_finest(seed: int) -> None:
 @examples(100)
 @given(sizes=st.lists(st.integers(1, 9), max_size=12), most=st.integers(1, 20))
 def test_trees_share_messages_as_far_as_they_fit(sizes: list[int], most: int) -> None:
-    batches = stalled._batches(sizes, most)
+    batches = zero_gain_leaves._batches(sizes, most)
     assert [place for first, last in batches for place in range(first, last)] == list(range(len(sizes)))
     totals = [sum(sizes[first:last]) for first, last in batches]
     assert all(own <= most or end - first == 1 for own, (first, end) in zip(totals, batches, strict=True))

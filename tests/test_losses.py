@@ -14,10 +14,10 @@ from strategies import CLASSES, examples, numbers_for
 
 from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, exponent_counts, exponent_of
 from fedtrees.errors import ParameterError
-from fedtrees.trees import loss_kernels
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.kernels import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.kernels import gradients as gradients_kernels
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import LOSSES, Bounds, Loss, Moves, gradients, grid_of, loss_named
+from fedtrees.trees.model.gradient_scale import Grid
 
 Doubles = NDArray[np.float64]
 
@@ -198,7 +198,7 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
     for place, own in enumerate(digits):
         words, below = np.full(margin.shape, -7), sum(digits[place + 1 :])
         for k in range(len(margin)):
-            loss_kernels.pack_statistics(
+            gradients_kernels.pack_statistics(
                 g[k], h[k], ranges, scale_g, scale_h, 2.0**62, (np.int64(0), least), own, below, words[k]
             )
         part_g, part_h = words[:, asked] >> 32, words[:, asked] & 0xFFFFFFFF
@@ -222,14 +222,16 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
 def test_exponents_are_counted_as_the_naive_twin_counts_them(values: list[float]) -> None:
     own = np.array(values, np.float64)
     out = np.zeros(N_EXPONENTS, np.int64)
-    assert loss_kernels.count_exponents(own, ONCE, np.array([[0, len(own)]]), LOWEST_EXPONENT, out)
+    assert gradients_kernels.count_exponents(own, ONCE, np.array([[0, len(own)]]), LOWEST_EXPONENT, out)
     assert out.tolist() == exponent_counts(own).tolist()
 
 
 @pytest.mark.parametrize("beyond", [2.0**128 * 1.01, math.inf, math.nan])
 def test_what_has_no_exponent_is_noticed(beyond: float) -> None:
     out = np.zeros(N_EXPONENTS, np.int64)
-    assert not loss_kernels.count_exponents(np.array([1.0, beyond]), ONCE, np.array([[0, 2]]), LOWEST_EXPONENT, out)
+    assert not gradients_kernels.count_exponents(
+        np.array([1.0, beyond]), ONCE, np.array([[0, 2]]), LOWEST_EXPONENT, out
+    )
 
 
 # -- bounds -------------------------------------------------------------------------------------------------

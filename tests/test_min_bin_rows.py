@@ -29,9 +29,10 @@ from fedtrees import (
 )
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import Ranks
-from fedtrees.trees.binning import bin_table, global_cuts
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.cut_points import global_cuts
+from fedtrees.trees.silo.binning import bin_table
 
 seeds = st.integers(0, 2**32 - 1)
 N = 300 if JIT else 90

@@ -29,7 +29,7 @@ from fedtrees import (
     FedTreeClassifier,
     FedTreeRegressor,
 )
-from fedtrees.trees.columns import NodeDraws
+from fedtrees.trees.server.feature_sampling import NodeDraws
 
 BOOSTED: list[Any] = [
     FedGBTClassifier(4, max_depth=4, n_jobs=1),

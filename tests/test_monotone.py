@@ -16,7 +16,8 @@ from strategies import CLASSES, Watched, bring_up_to_date, examples, numbers_for
 
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor, LocalFederation, MoreTrees, OwnLeaves, Silo
 from fedtrees.export.ordered import in_order as booster_in_order
-from fedtrees.trees.monotone import in_order
+from fedtrees.trees.server.monotone import in_order
+from fedtrees.trees.silo.state import TreeState
 
 ROWS, SILOS = 400, 3
 SURVIVAL = ["survival:aft", "survival:cox"]
@@ -133,7 +134,7 @@ def test_leaves_that_are_quantiles_keep_to_it_and_to_the_margins_of_training(
         bring_up_to_date(silo, federation.log)
         rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
         told = booster.inplace_predict(rows, predict_type="margin").reshape(ROWS, -1).T
-        assert silo.state.margin.tobytes() == np.ascontiguousarray(told).tobytes()
+        assert silo.states.find(TreeState).margin.tobytes() == np.ascontiguousarray(told).tobytes()
 
 
 @pytest.mark.slow_without_jit

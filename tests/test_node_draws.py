@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedtrees import FedExtraTreesClassifier, FedForestClassifier
-from fedtrees.trees.columns import Columns, NodeDraws
+from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
 
 TREES, NODES = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)
 

@@ -18,10 +18,13 @@ from test_cart_questions import a_silo_of, classes, forest_question
 from fedtrees import FedForestClassifier, LocalFederation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.queries.counts import Counts
-from fedtrees.trees import draw_kernels, node_growth, node_kernels, node_sums
-from fedtrees.trees.node_histogram import NodeHistograms
-from fedtrees.trees.node_sums import Layout
-from fedtrees.trees.tree import NO_BIN
+from fedtrees.trees.kernels import node_histogram as node_histogram_kernels
+from fedtrees.trees.kernels import sampling as sampling_kernels
+from fedtrees.trees.messages.node_histograms import NodeHistograms
+from fedtrees.trees.model.tree import NO_BIN
+from fedtrees.trees.server import node_grower
+from fedtrees.trees.silo import node_sums
+from fedtrees.trees.silo.node_sums import Layout
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -51,7 +54,7 @@ def test_sums_are_those_of_the_twin(
     inside = np.r_[0 : middle // 2, middle:rows]
 
     starts, order = np.zeros(len(built) + 1, np.int64), np.zeros(len(inside), np.uint32)
-    node_kernels.list_rows(bins, times, node, ranges, 1, leaves(n_nodes), slot_of, starts, order)
+    node_histogram_kernels.list_rows(bins, times, node, ranges, 1, leaves(n_nodes), slot_of, starts, order)
     counts = times if draws else np.ones(rows, np.uint8)
     assert node.tolist() == node_before.tolist()
     for slot, at in enumerate(built):
@@ -64,7 +67,7 @@ def test_sums_are_those_of_the_twin(
     sizes, first_bins = np.full(len(built), 11), np.zeros((len(built), 1), np.int64)
     out = np.full(len(built) * classes * 11, 3, np.int64)
     for own, digits in ((words, 0), (second, shift)) if shift else ((words, 0),):
-        node_kernels.sum_nodes(
+        node_histogram_kernels.sum_nodes(
             bins.reshape(-1), np.uint64(8), own, digits, times, plane, order, starts, where, first_bins, sizes, classes,
             out,
         )  # fmt: skip
@@ -93,7 +96,7 @@ def test_the_features_of_the_lowest_chances_are_drawn_and_those_tried_last(seed:
     after = tried.copy()
     np.put_along_axis(after, expected, True, axis=1)
     drawn = np.zeros((nodes, most), np.int64)
-    draw_kernels.draw_columns(chance, tried, drawn)
+    sampling_kernels.draw_columns(chance, tried, drawn)
     assert drawn.tolist() == expected.tolist() and tried.tolist() == after.tolist()
 
 
@@ -132,7 +135,7 @@ def test_forests_do_not_depend_on_parts_or_threads(monkeypatch: pytest.MonkeyPat
     X, y, silos = table()
     expected = FedForestClassifier(5, n_jobs=2, random_state=0).fit(X, y, silos=silos)
     monkeypatch.setattr(node_sums, "MOST_INTEGERS", most)
-    monkeypatch.setattr(node_growth, "NODES_A_DRAW", 1 + most % 699)
+    monkeypatch.setattr(node_grower, "NODES_A_DRAW", 1 + most % 699)
     model = FedForestClassifier(5, n_jobs=n_jobs, random_state=0).fit(X, y, silos=silos)
     assert model.predict_proba(X).tobytes() == expected.predict_proba(X).tobytes()
     assert model.ledger_.bytes_up == expected.ledger_.bytes_up
@@ -186,16 +189,16 @@ def test_silos_of_one_table_may_be_asked_apart_and_together(monkeypatch: pytest.
 def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, silos = table()
     federation = LocalFederation.from_table(X, y, silos=silos)
-    find = node_growth.NodeGrowth._find
+    find = node_grower.NodeGrowth._find
 
-    def broken(self: node_growth.NodeGrowth, parts: Any) -> Any:
+    def broken(self: node_grower.NodeGrowth, parts: Any) -> Any:
         if isinstance(parts, Iterator):
             next(parts)
             raise KeyboardInterrupt
         return find(self, parts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(node_growth.NodeGrowth, "_find", broken)
+        patch.setattr(node_grower.NodeGrowth, "_find", broken)
         with pytest.raises(KeyboardInterrupt) as interrupted:
             FedForestClassifier(5, random_state=0).fit_federation(federation)
     assert interrupted.tb is not None  # which holds on to all that the training had

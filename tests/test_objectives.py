@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from strategies import CLASSES, Watched, examples, margins, model_bytes, numbers_for
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
-from fedtrees.trees import grids
-from fedtrees.trees.facts import Aim, Begin
-from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.leaves import Quantile, ResidualRanks, TargetRanks
 from fedtrees.trees.losses import register_objective
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.leaf_quantiles import ResidualRanks, TargetRanks
+from fedtrees.trees.messages.training import Aim, Begin
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server import gradient_scales
+from fedtrees.trees.server.quantile_leaves import Quantile
 
 Floats = NDArray[np.float32]
 
@@ -170,7 +171,7 @@ def test_small_gradients_count_beside_huge_ones(objective: str, monkeypatch: pyt
 
     lost, asked = off()
     assert lost < 5e-6 and all(grid.extra >= 19 for grid in asked)
-    monkeypatch.setattr(grids, "CHOICES", (0,))
+    monkeypatch.setattr(gradient_scales, "CHOICES", (0,))
     lost, asked = off()
     assert lost > 1e-3 and all(grid.extra == 0 for grid in asked)
 
@@ -186,11 +187,11 @@ def test_ordinary_gradients_keep_to_one_word() -> None:
 def test_digits_leave_room_for_the_sums_of_many_rows() -> None:
     few, many = ((31, 38), (32, 37), (1000, 33)), ((2**23, 19), (2**24 - 1, 19), (2**30, 12), (2**42, 0), (2**50, 0))
     for rows, extra in (*few, *many):
-        room = grids.room_of(rows)
+        room = gradient_scales.room_of(rows)
         assert room == extra
         if rows < 2**43:
             Histograms(
-                rows, 1, 2, grids.Grid(0, 0, room), *(np.zeros(1, np.int32) for _ in range(3)),
+                rows, 1, 2, gradient_scales.Grid(0, 0, room), *(np.zeros(1, np.int32) for _ in range(3)),
                 default_left=np.zeros(1, bool), left=np.zeros(1, np.int32), build=np.zeros(1, np.int32),
                 build_ends=np.ones(1, np.int32),
             ).width()  # fmt: skip
@@ -242,7 +243,7 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     low = np.zeros((1, 2), np.uint32)
     leaf = {name: np.full(1, -1, np.int32) for name in ("feature", "left")}
     tree = {"ends": np.ones(1, np.int32), "bin": np.zeros(1, np.int32), "default_left": np.zeros(1, bool), **leaf}
-    grid = grids.Grid(0, 0)
+    grid = gradient_scales.Grid(0, 0)
     with pytest.raises(ProtocolError, match="before the cut points"):
         ResidualRanks(most=50, exponents=grid, low=low, log_keys=32, log_child=21, **tree).ask(silo)
     cuts = {"values": np.arange(5, dtype=np.float32), "offsets": np.arange(6), "missing": np.ones(5, bool)}

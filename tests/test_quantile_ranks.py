@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import DataError, FedGBTRegressor
-from fedtrees.trees.leaves import Quantile, ResidualRanks
-from fedtrees.trees.row_draws import keys_of
+from fedtrees.trees.messages.leaf_quantiles import ResidualRanks
+from fedtrees.trees.server.quantile_leaves import Quantile
+from fedtrees.trees.silo.row_sampling import keys_of
 
 EIGHTHS = [k / 8 for k in range(1, 8)]  # which floats tell exactly
 

@@ -26,6 +26,7 @@ from fedtrees import DataError, FedGBTRanker, FedGBTRegressor, LocalFederation, 
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import RankingLoss, loss_named
+from fedtrees.trees.silo.state import TreeState
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lightgbm_lambdarank"
 OBJECTIVES = ["rank:ndcg", "rank:pairwise", "rank:map"]
@@ -295,7 +296,7 @@ def test_whoever_holds_a_query_the_model_is_the_pooled_one(
             bring_up_to_date(silo, federation.log)
             if silo.table.n_rows:
                 rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
-                assert silo.state.margin.tobytes() == margins(model, rows).tobytes()
+                assert silo.states.find(TreeState).margin.tobytes() == margins(model, rows).tobytes()
     assert sent[0].equals(sent[1])
 
 

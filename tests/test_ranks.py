@@ -16,9 +16,10 @@ from strategies import LARGEST, Watched, column, examples, tables
 from fedtrees import Channel, FedGBTRegressor, LocalFederation
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, float_of, shortest_between
-from fedtrees.trees.binning import cuts_of, global_cuts, keys_of
-from fedtrees.trees.facts import Begin
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.cut_points import cuts_of, global_cuts
+from fedtrees.trees.silo.binning import keys_of
 
 seeds = st.integers(0, 2**32 - 1)
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)

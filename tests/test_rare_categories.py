@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import FedGBTClassifier, ProtocolError, Silo
-from fedtrees.trees.rare_categories import RareCategories
-from fedtrees.trees.tree import Tree
+from fedtrees.trees.messages.rare_categories import RareCategories
+from fedtrees.trees.model.tree import Tree
 
 
 def least_group(rows: list[int], lost: int, least: int) -> tuple[int, int]:

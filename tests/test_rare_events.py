@@ -14,10 +14,10 @@ from test_objectives import grids_of
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation
 from fedtrees.export.xgboost import storable_base_margin
 from fedtrees.queries.row_weights import Weights
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.grids import Grids, check_weights
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.tree import Tree
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.gradient_scales import Grids, check_weights
 
 ROWS = 60_000
 PARAMS: dict[str, Any] = {"n_estimators": 50, "max_depth": 3, "reg_lambda": 0, "min_child_weight": 0}

@@ -23,7 +23,7 @@ from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
-from fedtrees.trees.facts import Grown
+from fedtrees.trees.messages.training import Grown
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 

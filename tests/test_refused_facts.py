@@ -10,13 +10,14 @@ from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, changed, told
 
 from fedtrees import DataError, ProtocolError, Silo
 from fedtrees.core.protocol.holdout import HoldOut
-from fedtrees.trees import kernels
-from fedtrees.trees.facts import Aim, Begin
-from fedtrees.trees.grid import MOST_EXTRA, Grid
-from fedtrees.trees.histogram import Histograms
-from fedtrees.trees.kernels import STATISTIC_BITS_G
-from fedtrees.trees.tree import cuts_up
-from fedtrees.trees.tree_errors import TreeErrors
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.training import Aim, Begin
+from fedtrees.trees.messages.tree_errors import TreeErrors
+from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid
+from fedtrees.trees.model.tree import cuts_up
+from fedtrees.trees.silo.state import TreeState
 
 THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
 
@@ -36,7 +37,7 @@ THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
     ids=str,
 )
 def test_beginnings_that_are_whole(fine: dict[str, Any]) -> None:
-    assert told(changed(BEGIN, **fine)).state is not None
+    assert told(changed(BEGIN, **fine)).states.find(TreeState) is not None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_finished_trees_that_contradict_themselves(wrong: dict[str, Any], text: 
     STUMP.fact().apply(silo)
     with pytest.raises(ProtocolError, match=text):
         changed(STUMP.fact(), **wrong).apply(silo)
-    assert len(silo.state.forest) == len(silo.state.steps) == 1
+    assert len(silo.states.find(TreeState).forest) == len(silo.states.find(TreeState).steps) == 1
 
 
 def question(**other: Any) -> Histograms:
@@ -148,7 +149,7 @@ def test_targets_of_an_aim_are_those_of_its_loss() -> None:
     Aim("reg:squarederror", {}, None).apply(margins)
     with pytest.raises(DataError, match="silo 'a' has a base_margin, and trees by impurity start from none"):
         Aim("tree:squares", {}, None).apply(margins)
-    assert isinstance(told(BEGIN).state.begin, Begin) and ROWS == 40
+    assert isinstance(told(BEGIN).states.find(TreeState).terms, Begin) and ROWS == 40
 
 
 def test_errors_of_a_tree_are_those_of_one_target() -> None:
@@ -163,7 +164,7 @@ def test_errors_of_a_tree_are_those_of_one_target() -> None:
         silo = Silo("a", X, bounds, n_jobs=1)
         Aim(objective, {}, None).apply(silo)
         changed(BEGIN, objective=objective, labels=None, base_margin=np.zeros(outputs, np.float32)).apply(silo)
-        with pytest.raises(ProtocolError, match="errors of a tree were asked for before the cut points, or of several"):
+        with pytest.raises(ProtocolError, match="errors of a tree were asked for of several"):
             query.ask(silo)
     fine = Silo("a", X, np.arange(ROWS), n_jobs=1)
     changed(BEGIN, objective="reg:squarederror", labels=None).apply(fine)
@@ -173,5 +174,5 @@ def test_errors_of_a_tree_are_those_of_one_target() -> None:
 @pytest.mark.parametrize("count", [1, 2, 15, 16])
 def test_words_of_rows_that_count_several_times_are_multiples(count: int) -> None:
     words = np.array([[5, -3, 1 << 40, 7]])
-    kernels.repeat(words, np.array([1, count, count, 3]), np.array([[0, 1], [1, 3]]))
+    histogram_kernels.repeat(words, np.array([1, count, count, 3]), np.array([[0, 1], [1, 3]]))
     assert words.tolist() == [[5, -3 * count, (1 << 40) * count, 7]]

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from fedtrees import DataError, FedAdaBoostClassifier, FedAdaBoostRegressor
-from fedtrees.trees.adaboost import R2Reweigher, SammeReweigher
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.tree import Tree
-from fedtrees.trees.tree_errors import BUCKETS, TreeErrors
+from fedtrees.trees.messages.tree_errors import BUCKETS, TreeErrors
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.adaboost import R2Reweigher, SammeReweigher
 
 STUMP: dict[str, Any] = {
     "feature": np.int32([0, -1, -1]), "bin": np.int32([0, 0, 0]), "default_left": np.zeros(3, bool),

@@ -27,9 +27,10 @@ from xgboost_twin import few_values, tables_of
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, Postman, Silo
 from fedtrees.core.data.row_ids import mixed, placed_row_ids, read_row_ids
 from fedtrees.errors import ProtocolError
-from fedtrees.trees import draw_kernels
-from fedtrees.trees.columns import Columns
-from fedtrees.trees.histogram import Histograms
+from fedtrees.trees.kernels import sampling as sampling_kernels
+from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.silo.state import TreeState
 
 seeds = st.integers(0, 2**32 - 1)
 shares = st.sampled_from([0.3, 0.6, 1.0, 1.0])
@@ -130,7 +131,7 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
     bring_up_to_date(silo, federation.log)
     order = silo.table.order
     X = silo.table.X if order is None else silo.table.X[order]
-    assert silo.state.margin.tobytes() == margins(model, X).tobytes()
+    assert silo.states.find(TreeState).margin.tobytes() == margins(model, X).tobytes()
 
 
 # -- features -----------------------------------------------------------------------------------------------
@@ -307,7 +308,7 @@ def test_drawn_words_are_those_of_the_twin(seed: int, share: float, n: int) -> N
     keys = rng.integers(0, 2**64, 2, dtype=np.uint64)
     ranges = np.array([[0, n // 3], [n // 2, n]])
     out = np.full(n, 77)
-    draw_kernels.draw(words, ids, ranges, keys, np.array([[share * 2**53]], np.uint64), np.zeros(0, np.uint16), out)
+    sampling_kernels.draw(words, ids, ranges, keys, np.array([[share * 2**53]], np.uint64), np.zeros(0, np.uint16), out)
     for i in range(n):
         word = 77
         if i < n // 3 or i >= n // 2:

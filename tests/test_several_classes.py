@@ -29,7 +29,7 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.trees import shared_growth
+from fedtrees.trees.server import shared_grower
 
 # -- scikit-learn's trees -------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ def test_trees_do_not_depend_on_how_many_nodes_are_looked_at_at_a_time(
 ) -> None:
     estimator = FedTreeClassifier(max_depth=4, n_jobs=1)
     whole = nodes(clone(estimator).fit(X, Y, row_id=IDS))
-    monkeypatch.setattr(shared_growth, "MOST_INTEGERS", most)
+    monkeypatch.setattr(shared_grower, "MOST_INTEGERS", most)
     assert nodes(clone(estimator).fit(X, Y, row_id=IDS)) == whole
 
 

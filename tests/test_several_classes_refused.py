@@ -32,10 +32,11 @@ from fedtrees import (
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.start_messages import LabelsByColumn
-from fedtrees.trees.impurity import Impurity
-from fedtrees.trees.output_weights import OutputClassSums, TreeFactors, balanced
-from fedtrees.trees.split import Grounds, Limits, Units
-from fedtrees.trees.tree import Cuts
+from fedtrees.trees.messages.class_factors import OutputClassSums, TreeFactors
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.impurity import Impurity
+from fedtrees.trees.server.output_weights import balanced
+from fedtrees.trees.server.split import Grounds, Limits, Units
 
 # -- what is refused, and warned of ---------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ def test_silos_refuse_messages_that_make_no_sense() -> None:
             ProtocolError, match=rf"classes of {outputs} outputs were asked for, and y is of \({len(X)},\)"
         ):
             OutputClassSums(len(X), outputs, 4).ask(Silo("b", X, Y[:, 0]))
-    with pytest.raises(ProtocolError, match="before there are any"):
+    with pytest.raises(ProtocolError, match="before the cut points"):
         TreeFactors(np.ones((2, 3, 4))).apply(silo)
-    with pytest.raises(ProtocolError, match="before there are any"):
+    with pytest.raises(ProtocolError, match="before the cut points"):
         OutputClassSums(len(X), 3, 4, trees=2).ask(silo)

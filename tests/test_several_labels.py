@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from strategies import Problem, Watched, bring_up_to_date, examples, problems
 
 from fedtrees import DataError, FedAvgClassifier, FedGBTClassifier, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees.trees.silo.state import TreeState
 
 X, Y = make_multilabel_classification(400, 6, n_classes=4, random_state=0)
 X = X.astype(np.float32)
@@ -77,7 +78,7 @@ def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_trainin
         bring_up_to_date(silo, federation.log)
         rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
         margin = apart.booster_.inplace_predict(rows, predict_type="margin", validate_features=False)
-        assert silo.state.margin.T.tobytes() == margin.tobytes()
+        assert silo.states.find(TreeState).margin.T.tobytes() == margin.tobytes()
 
 
 def test_scikit_learn_knows_and_files_keep_them(tmp_path: Path) -> None:

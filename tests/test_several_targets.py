@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from strategies import CLASSES, Problem, Watched, bring_up_to_date, examples, problems
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, SchemaError, Silo
-from fedtrees.trees.facts import Begin
+from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.silo.state import TreeState
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(300, 3)), 1).astype(np.float32)
@@ -57,7 +58,7 @@ def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_trainin
             if table.n_rows:
                 rows = table.X if table.order is None else table.X[table.order]
                 margin = apart.booster_.inplace_predict(rows, predict_type="margin", validate_features=False)
-                assert silo.state.margin.T.tobytes() == margin.tobytes()
+                assert silo.states.find(TreeState).margin.T.tobytes() == margin.tobytes()
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT, np.arange(300) % 4])

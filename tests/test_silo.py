@@ -69,7 +69,7 @@ class Remember(Fact, frozen=True, eq=False):
     number: int
 
     def apply(self, silo: Silo) -> None:
-        silo.state = [*(silo.state or []), self.number]
+        silo.states.keep([*(silo.states.find(list) or []), self.number])
 
 
 def of_three(sizes: Sequence[int] = (3, 0, 2, 4)) -> Silo:
@@ -136,20 +136,20 @@ def test_facts_are_taken_in_once_and_in_order() -> None:
     silo, log = Silo("a", [[1.0]], [0]), a_log(1, 2, 3)
     for since in (0, 0, 2, 3):  # said twice, or in part: what is known is passed over
         assert ask(silo, request(log, since, [Rows()]))[0] == What.ANSWER
-        assert silo.state == [1, 2, 3] and silo.version == 3
+        assert silo.states.find(list) == [1, 2, 3] and silo.version == 3
     log.append(Remember(4))
     ask(silo, request(log, 1))
-    assert silo.state == [1, 2, 3, 4]
+    assert silo.states.find(list) == [1, 2, 3, 4]
 
 
 def test_a_silo_that_knows_less_than_it_is_taken_to_says_so_and_learns_nothing() -> None:
     silo, log = Silo("a", [[1.0]], [0]), a_log(1, 2, 3)
     assert ask(silo, request(log, 2, [Rows()])) == (What.BEHIND, (0).to_bytes(4, "little"))
-    assert silo.state is None
+    assert silo.states.find(list) is None
     ask(silo, request(a_log(1)))
     assert ask(silo, request(log, 2, [Rows()])) == (What.BEHIND, (1).to_bytes(4, "little"))
     assert ask(silo, request(log, 1, [Rows()]))[0] == What.ANSWER
-    assert silo.state == [1, 2, 3]
+    assert silo.states.find(list) == [1, 2, 3]
 
 
 def test_another_run_is_a_new_memory() -> None:
@@ -157,9 +157,9 @@ def test_another_run_is_a_new_memory() -> None:
     ask(silo, request(a_log(1, 2)))
     other = a_log(7, run=b"another run here")
     assert ask(silo, request(other, 1)) == (What.BEHIND, (0).to_bytes(4, "little"))
-    assert silo.state == [1, 2]  # not forgotten before the other run says anything
+    assert silo.states.find(list) == [1, 2]  # not forgotten before the other run says anything
     ask(silo, request(other))
-    assert silo.state == [7] and silo.version == 1
+    assert silo.states.find(list) == [7] and silo.version == 1
 
 
 def test_the_same_request_gets_the_same_bytes_however_often_it_comes() -> None:
@@ -171,7 +171,7 @@ def test_the_same_request_gets_the_same_bytes_however_often_it_comes() -> None:
     assert PLAIN_SUM.vector(Rows(), "a", body).tolist() == [5, 20]
     assert silo.answer(question) == first
     silo.forget()
-    assert (silo.run, silo.version, silo.state) == (b"", 0, None)
+    assert (silo.run, silo.version, silo.states.find(list)) == (b"", 0, None)
     assert silo.weights() is silo.table.weight
     assert silo.answer(question) == first
 

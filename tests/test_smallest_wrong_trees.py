@@ -13,9 +13,10 @@ from fedtrees import DataError, FedGBTRegressor, ProtocolError, Silo
 from fedtrees.bagging.facts import Joined
 from fedtrees.bagging.local_tree import FIELDS, LocalTree, of_integers, to_integers
 from fedtrees.export.continued import Continued
-from fedtrees.trees.facts import Begin, Grown
-from fedtrees.trees.inherited import Inherited
-from fedtrees.trees.tree import Cuts, Shape
+from fedtrees.trees.messages.earlier_model import EarlierModel
+from fedtrees.trees.messages.training import Begin, Grown
+from fedtrees.trees.model.tree import Cuts, Shape
+from fedtrees.trees.silo.state import TreeState
 
 # two features of two cuts each, the second of which may be missing
 CUTS = Cuts(np.float32([1, 2, 1, 2]), np.array([0, 2, 4]), np.array([False, True]))
@@ -61,7 +62,7 @@ def test_shapes_and_grown_trees(wrong: str) -> None:
     Grown(ends=np.int32([5]), value=np.zeros(5, np.float32), **FINE).apply(silo)
     with pytest.raises(ProtocolError):
         Grown(ends=np.int32([5]), value=np.zeros(5, np.float32), **FINE | WRONG[wrong]).apply(silo)
-    assert len(silo.state.forest) == 1
+    assert len(silo.states.find(TreeState).forest) == 1
 
 
 def test_categories_at_their_ends() -> None:
@@ -90,7 +91,7 @@ def test_categories_at_their_ends() -> None:
                 Shape.apart(*beyond)
 
 
-def over_values(kind: type[Inherited], **other: Any) -> Inherited:
+def over_values(kind: type[EarlierModel], **other: Any) -> EarlierModel:
     parts = FINE | other
     return kind(
         features=2, base_margin=np.zeros(1, np.float32), ends=np.array([5]), output=np.zeros(1, np.int32),
@@ -99,9 +100,9 @@ def over_values(kind: type[Inherited], **other: Any) -> Inherited:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [Inherited, Joined])
+@pytest.mark.parametrize("kind", [EarlierModel, Joined])
 @pytest.mark.parametrize("wrong", OVER_VALUES)
-def test_trees_over_values(wrong: str, kind: type[Inherited]) -> None:
+def test_trees_over_values(wrong: str, kind: type[EarlierModel]) -> None:
     over_values(kind).check(2)
     with pytest.raises(ProtocolError, match="of an earlier model"):
         over_values(kind, **WRONG[wrong]).check(2)

@@ -21,8 +21,8 @@ from fedtrees.core.data.target import numbers_of
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS, distribution, erf
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
+from fedtrees.trees.kernels.survival import aft_row
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.survival_kernels import aft_row
 
 AFT = "survival:aft"
 seeds = st.integers(0, 2**32 - 1)

@@ -9,8 +9,10 @@ import pytest
 import xgboost
 
 from fedtrees import Channel, FedGBTRegressor, LocalFederation, Silo
-from fedtrees.trees import risk, survival_kernels
-from fedtrees.trees.risk import bins_of, keys_of, time_bins
+from fedtrees.trees.kernels import survival as survival_kernels
+from fedtrees.trees.messages import risk_sets
+from fedtrees.trees.server.hazards import time_bins
+from fedtrees.trees.silo.time_bins import bins_of, time_keys
 
 SMALLEST = float(np.nextafter(np.float32(0), np.float32(1)))
 
@@ -33,9 +35,9 @@ def test_only_times_above_0_are_events(first: float, weight: float) -> None:
 
 def test_times_sort_by_their_size_and_stand_in_the_last_bin_that_starts_before_them() -> None:
     y = np.float32([0.0, -0.0, SMALLEST, 1, -2, 2, 3.5, -np.inf])
-    keys = keys_of(y)
+    keys = time_keys(y)
     assert keys.tolist() == sorted(keys.tolist()) and keys[0] == keys[1] < keys[2] and keys[4] == keys[5]
-    starts = keys_of(np.float32([SMALLEST, 1, 2, 3]))
+    starts = time_keys(np.float32([SMALLEST, 1, 2, 3]))
     assert bins_of(y, starts).tolist() == [0, 0, 0, 1, 2, 2, 3, 3]
 
 
@@ -60,7 +62,7 @@ def test_trees_of_times_some_of_which_are_0_are_xgboosts(mode: str) -> None:
 @pytest.mark.parametrize("often", [1, 30])
 def test_as_many_times_as_bins_have_a_bin_each(different: int, often: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However unlike in number; of one time more, bins are shared, by the definition of a share of the rows."""
-    monkeypatch.setattr(risk, "MOST_BINS", 8)
+    monkeypatch.setattr(risk_sets, "MOST_BINS", 8)
     times = np.arange(1, different + 1, dtype=np.float32) + np.float32(0.1 if different <= 8 else 0)  # of many bits
     y = np.concatenate([np.repeat(times[:1], often), times[1:], times[1:2]])
     federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y), Silo("b", np.zeros((1, 1)), [-times[-1]])])

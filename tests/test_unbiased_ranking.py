@@ -16,7 +16,8 @@ from xgboost_twin import same_trees
 
 from fedtrees import FedGBTRanker, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.position_bias import PositionBias, PositionCosts
+from fedtrees.trees.messages.position_bias import PositionBias, PositionCosts
+from fedtrees.trees.silo.state import TreeState
 
 PARAMS: list[dict[str, Any]] = [
     {},
@@ -92,8 +93,9 @@ def test_whoever_holds_a_query_the_model_is_the_same_bytes(
     silo.forget()  # what it lost, the facts bring back
     bring_up_to_date(silo, federation.log)
     rows = silo.table.X if silo.table.order is None else silo.table.X[silo.table.order]
-    assert silo.state.margin.tobytes() == margins(apart, rows).tobytes()  # type: ignore[arg-type]
-    assert (silo.state.gradients.bias.astype(np.float32) == biases(apart.booster_).astype(np.float32)).all()
+    state = silo.states.find(TreeState)
+    assert state.margin.tobytes() == margins(apart, rows).tobytes()  # type: ignore[arg-type]
+    assert (state.gradients.bias.astype(np.float32) == biases(apart.booster_).astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("margin", [np.linspace(-2, 2, 7), np.linspace(3, -3, 7), np.zeros(7)], ids=["up", "down", "0"])
@@ -141,12 +143,12 @@ def test_what_means_nothing_is_refused() -> None:
     assert federation.log is not None
     silo = federation.inner._fused
     bring_up_to_date(silo, federation.log)
-    with pytest.raises(ProtocolError, match="costs of positions were asked for before the cut points, or of others"):
+    with pytest.raises(ProtocolError, match="costs were asked for of other positions"):
         PositionCosts(31, 100).ask(silo)
     with pytest.raises(ProtocolError, match="costs of positions"):
         PositionCosts(32, 100).ask(Silo("new", X, y, qid=qid))
     for bias in (np.ones((2, 31), np.float32), np.full((2, 32), -1, np.float32), np.full((2, 32), np.nan, np.float32)):
-        with pytest.raises(ProtocolError, match="biases of positions before the cut points, or of others"):
+        with pytest.raises(ProtocolError, match="biases were told of other positions"):
             PositionBias(bias).apply(silo)
 
 

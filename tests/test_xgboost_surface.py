@@ -12,6 +12,7 @@ import xgboost
 from sklearn.exceptions import NotFittedError
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, SchemaError, Silo
+from fedtrees.trees.silo.state import TreeState
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(300, 4)), 1).astype(np.float32)  # few values: XGBoost's bins are ours
@@ -181,7 +182,7 @@ def test_any_partition_with_margins_gives_the_pooled_model_whose_margins_are_tho
     assert apart.booster_.save_raw("ubj") == pooled.booster_.save_raw("ubj")
     assert apart.evals_result() == pooled.evals_result()
     table = federation.table if mode == "fused" else silos[1].table
-    state = federation._fused.state if mode == "fused" else silos[1].state
+    state = federation._fused.states.find(TreeState) if mode == "fused" else silos[1].states.find(TreeState)
     rows = table.X if table.order is None else table.X[table.order]
     before = kind(**SMALL).fit(X, y).predict(rows[:1], output_margin=True)  # of the same shape
     predicted = apart.predict(rows, base_margin=table.margin, output_margin=True, iteration_range=(0, 4))

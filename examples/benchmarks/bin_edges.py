@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score, root_mean_squared_error
 from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, LocalFederation
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import KEY_BITS, LARGEST_KEY, Ranks, float_of, shortest_between
-from fedtrees.trees.binning import global_cuts
+from fedtrees.trees.server.cut_points import global_cuts
 
 LEAST = (1, 5, 10, 20)
 LARGEST = np.finfo(np.float32).max

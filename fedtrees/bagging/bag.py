@@ -25,12 +25,12 @@ from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.core.sampling.samplers import Cohort, Sampler
 from fedtrees.queries.evaluation import Evaluation
 from fedtrees.queries.row_weights import learn_weights, summarise
-from fedtrees.trees.boost import Observer
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
-from fedtrees.trees.facts import Aim
-from fedtrees.trees.split import SplitRule
-from fedtrees.trees.start import start_margin
+from fedtrees.trees.messages.training import Aim
+from fedtrees.trees.server.boosting import Observer
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.split import SplitRule
+from fedtrees.trees.server.start import start_margin
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def bag(
     most_nodes : int
         Nodes of a tree at the most.
     storable : callable
-        See `trees.boost.boost`.
+        See `trees.server.boosting.boost`.
     observer : Observer
     """
     everyone = np.arange(n_silos)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.bagging.growing_alone import GrowingAlone
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
-from fedtrees.trees.inherited import Inherited
+from fedtrees.trees.messages.earlier_model import EarlierModel
 
 if TYPE_CHECKING:
     from fedtrees.bagging.local_tree import LocalTree
@@ -38,10 +38,10 @@ class GrowAlone(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        silo.state = GrowingAlone(silo, self)
+        silo.states.keep(GrowingAlone(silo, self))
 
 
-class Joined(Inherited, frozen=True, eq=False):
+class Joined(EarlierModel, frozen=True, eq=False):
     """A round is over: the trees of its silos, as they were joined."""
 
     @staticmethod
@@ -64,7 +64,7 @@ class Joined(Inherited, frozen=True, eq=False):
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         self.check(silo.table.n_features)
-        state: GrowingAlone | None = silo.state
-        if not isinstance(state, GrowingAlone) or self.outputs != len(state.margin):
-            raise ProtocolError("joined trees before silos began to grow any, or of other outputs")
+        state = silo.state_of(GrowingAlone, "joined trees were told")
+        if self.outputs != len(state.margin):
+            raise ProtocolError("joined trees of other outputs than silos grow them for")
         state.join(silo, self)

@@ -11,16 +11,17 @@ from fedtrees.bagging.local_tree import LocalTree, read_trees
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of, places_of
 from fedtrees.core.numeric.rng import stream
-from fedtrees.trees.constraints import directions
-from fedtrees.trees.margins import first_margin
+from fedtrees.core.protocol.state import State
+from fedtrees.trees.server.constraints import directions
+from fedtrees.trees.silo.margins import first_margin
 
 if TYPE_CHECKING:
     from fedtrees.bagging.facts import GrowAlone
     from fedtrees.core.protocol.silo import Silo
-    from fedtrees.trees.inherited import Inherited
+    from fedtrees.trees.messages.earlier_model import EarlierModel
 
 
-class GrowingAlone:
+class GrowingAlone(State):
     """A silo's margins; of several silos, those of each.
 
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
@@ -30,17 +31,19 @@ class GrowingAlone:
     margin : float32 (outputs, rows)
     """
 
+    begins = "silos began to grow any"
+
     def __init__(self, silo: Silo, begin: GrowAlone):
         self.begin = begin
         self.target = silo.targets(begin.labels)
         self.weight = silo.weights()
         self.margin = first_margin(silo.table, begin.base_margin)
-        self.joined: list[Inherited] = []
+        self.joined: list[EarlierModel] = []
         self.direction = directions(begin.params.get("monotone_constraints"), silo.table.schema.names)
         self._matrices: dict[int, Any] = {}
         self._evaluated: dict[int, tuple[int, NDArray[np.float32]]] = {}
 
-    def join(self, silo: Silo, trees: Inherited) -> None:
+    def join(self, silo: Silo, trees: EarlierModel) -> None:
         """Add a round's trees to all margins."""
         self.joined.append(trees)
         trees.add_to(self.margin, silo.table, silo.threads)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.trees.monotone import in_order
-from fedtrees.trees.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.server.monotone import in_order
 
 if TYPE_CHECKING:
     import xgboost
@@ -56,7 +56,7 @@ class LocalTree:
         return replace(self, value=np.where(self.feature == LEAF, leaves, self.value))
 
     def in_order(self, direction: NDArray[np.int8]) -> LocalTree:
-        """The tree with leaves that keep to monotone constraints; see `trees.monotone.in_order`."""
+        """The tree with leaves that keep to monotone constraints; see `trees.server.monotone.in_order`."""
         return replace(self, value=in_order(self.feature, self.left, self.left + 1, self.value, self.cover, direction))
 
     def binned(self, cuts: Cuts) -> Tree:

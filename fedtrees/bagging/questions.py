@@ -58,9 +58,7 @@ class LocalTrees(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        state: GrowingAlone | None = silo.state
-        if not isinstance(state, GrowingAlone):
-            raise ProtocolError("trees were asked for before silos began to grow any")
+        state = silo.state_of(GrowingAlone, "trees were asked for")
         (place,) = silo.silos_asked.tolist()
         mass, out = silo.mass(place), np.zeros(self.size(), np.int64)
         if mass:
@@ -81,9 +79,7 @@ class JoinedScores(Scores, frozen=True, eq=False):
 
     def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
-        state: GrowingAlone | None = silo.state
-        if not isinstance(state, GrowingAlone):
-            raise ProtocolError("scores were asked for before silos began to grow trees")
+        state = silo.state_of(GrowingAlone, "scores of trees were asked for")
         objective = str(state.begin.params["objective"])
         self.check_metrics(objective)
         margin, target = state.evaluated(silo, self.place, table)

@@ -20,12 +20,12 @@ from fedtrees.estimators.cart_parameters import check_several
 from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.export.sklearn import taking_missing
-from fedtrees.trees.adaboost import R2Reweigher, Reweigher, SammeReweigher
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.losses.tables import AdaBoostR2, Samme
-from fedtrees.trees.tree_errors import LOSS_KINDS
+from fedtrees.trees.messages.tree_errors import LOSS_KINDS
+from fedtrees.trees.server.adaboost import R2Reweigher, Reweigher, SammeReweigher
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
 
 
 class _AdaBoost(FedEnsemble):

@@ -35,9 +35,9 @@ from fedtrees.estimators.xgboost_parameters import NAMES, by_xgboosts_names, in_
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.constraints import Interactions, Monotone
-from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
+from fedtrees.trees.server.constraints import Interactions, Monotone
+from fedtrees.trees.server.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import xgboost

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.queries.metrics import CUSTOM
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedtrees.core.files import check_folder
 from fedtrees.errors import ParameterError
-from fedtrees.trees.ensemble import Ensemble
+from fedtrees.trees.server.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import xgboost

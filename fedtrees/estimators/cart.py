@@ -33,14 +33,14 @@ from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost import boost
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.losses.outputs import OutputClasses
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
-from fedtrees.trees.split import SplitRule
-from fedtrees.trees.tree import Tree
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.boosting import boost
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
@@ -58,11 +58,11 @@ class _Shown:
     bar: Callable[[int], None]
 
     def before(self, round: int, rule: SplitRule) -> SplitRule | None:
-        """See `trees.boost.Observer`."""
+        """See `trees.server.boosting.Observer`."""
         return rule
 
     def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
-        """See `trees.boost.Observer`."""
+        """See `trees.server.boosting.Observer`."""
         self.bar(len(ensemble.trees) - 1)
         return False
 

@@ -20,11 +20,11 @@ from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.columns import Columns, NodeDraws
-from fedtrees.trees.impurity import Impurity
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.row_draws import MOST_SHARE
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
+from fedtrees.trees.server.impurity import Impurity
+from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
 _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error", "poisson")
 _WHY_NOT = {

@@ -15,8 +15,8 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.model_file import ATTRIBUTE, read_booster
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
-from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import Loss
+from fedtrees.trees.model.gradient_scale import Grid
 
 
 def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Continued, Schema]:

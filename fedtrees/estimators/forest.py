@@ -33,9 +33,9 @@ from fedtrees.estimators.left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_b
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
-from fedtrees.trees.start import tell_tables
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.start import tell_tables
 
 
 class _Forest(FedEnsemble):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fedtrees.core.data.row_ids import RowIds
 from fedtrees.core.data.table import Table
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.trees import draw_kernels
-from fedtrees.trees.out_of_bag import OutOfBag
-from fedtrees.trees.row_draws import RowDraws
+from fedtrees.trees.kernels import sampling as sampling_kernels
+from fedtrees.trees.messages.out_of_bag import OutOfBag
+from fedtrees.trees.silo.row_sampling import RowDraws
 
 NO_ROWS_HERE = (
     "is known where fit(X, y) had all rows: in a federation they stay in their silos, "
@@ -79,7 +79,7 @@ class RowsHere:
         )
         for tree in range(stage.trees):
             times = np.zeros(len(self.ids), np.int64)
-            draw_kernels.draw(once, self.ids, everything, stage.draws.keys(tree), shares, self.kind, times)
+            sampling_kernels.draw(once, self.ids, everything, stage.draws.keys(tree), shares, self.kind, times)
             yield np.sort(np.repeat(self.place, np.where(self.there, times, 0)))
 
 

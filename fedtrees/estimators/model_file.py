@@ -16,8 +16,8 @@ from fedtrees.errors import DataError
 from fedtrees.estimators.parameters import OF_LOSSES
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.objectives import OBJECTIVES
-from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses import LOSSES, Params
+from fedtrees.trees.model.gradient_scale import Grid
 
 ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 

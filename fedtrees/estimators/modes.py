@@ -14,10 +14,10 @@ from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.errors import ParameterError
-from fedtrees.trees.boost import Observer, boost
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.ensemble import Ensemble
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.server.boosting import Observer, boost
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.split import SplitRule
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
 TASKS = {"histogram": "boosting", "bagging": "bagging", "cyclic": "cyclic boosting"}  # as progress names them

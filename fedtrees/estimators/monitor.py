@@ -9,14 +9,14 @@ from fedtrees.estimators.best import Best
 from fedtrees.estimators.callbacks import Callbacks, GrowingModel
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
-from fedtrees.trees.ensemble import Ensemble
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.split import SplitRule
 
 
 class Monitor:
     """Keeps the scores of every round, and stops a training that no longer gets better, as XGBoost does.
 
-    What counts is the last metric of the last evaluation set. See `trees.boost.Observer`.
+    What counts is the last metric of the last evaluation set. See `trees.server.boosting.Observer`.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ class Monitor:
         self._best = Best(patience, bool(metrics) and metric_named(metrics[-1]).maximise, constant)
 
     def before(self, round: int, rule: SplitRule) -> SplitRule | None:
-        """See `trees.boost.Observer`."""
+        """See `trees.server.boosting.Observer`."""
         if self.callbacks.before(round):
             return None
         return replace(rule, learning_rate=self.model.learning_rate)
 
     def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
-        """See `trees.boost.Observer`."""
+        """See `trees.server.boosting.Observer`."""
         self._shown(round)
         for name, metrics in scores.items():
             for metric, score in metrics.items():

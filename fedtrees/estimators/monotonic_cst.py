@@ -9,7 +9,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import ParameterError
-from fedtrees.trees.constraints import Constraints
+from fedtrees.trees.server.constraints import Constraints
 
 
 def check_directions(given: Any) -> None:

@@ -14,7 +14,7 @@ from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.export.ordered import in_order
-from fedtrees.trees.constraints import directions
+from fedtrees.trees.server.constraints import directions
 
 if TYPE_CHECKING:
     import xgboost

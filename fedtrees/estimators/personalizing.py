@@ -13,7 +13,7 @@ from fedtrees.estimators.model import HoldsBooster
 from fedtrees.estimators.model_file import note_own_silo
 from fedtrees.estimators.parameters import check_feature_weights, seed_of
 from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
-from fedtrees.trees.constraints import Constraints, Interactions, Monotone
+from fedtrees.trees.server.constraints import Constraints, Interactions, Monotone
 
 
 class Personalizes(HoldsBooster):

@@ -17,11 +17,11 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
-from fedtrees.trees.boost_settings import Settings
-from fedtrees.trees.columns import Columns
-from fedtrees.trees.constraints import Constraints
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.split import SplitRule
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.constraints import Constraints
+from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
     from fedtrees.export.continued import Continued

@@ -16,7 +16,7 @@ from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.defaults import with_defaults
-from fedtrees.trees.ensemble import Ensemble
+from fedtrees.trees.server.ensemble import Ensemble
 
 
 class _OneTree(FedCart):

@@ -11,8 +11,8 @@ import xgboost
 from numpy.typing import NDArray
 
 from fedtrees.errors import DataError, ProtocolError
-from fedtrees.trees.grid import Grid
-from fedtrees.trees.inherited import Inherited
+from fedtrees.trees.messages.earlier_model import EarlierModel
+from fedtrees.trees.model.gradient_scale import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +24,17 @@ class Continued:
     model : dict
         XGBoost's JSON.
     objective : str
-    trees : Inherited
+    trees : EarlierModel
     rounds : int
     grid : Grid, optional
-        That its next round would have had; see `trees.grids.Grids`.
+        That its next round would have had; see `trees.server.gradient_scales.Grids`.
     position_bias : float32 (2, positions), optional
         Of a ranking without the bias of positions, its estimate.
     """
 
     model: dict[str, Any]
     objective: str
-    trees: Inherited
+    trees: EarlierModel
     rounds: int
     grid: Grid | None = None
     position_bias: NDArray[np.float32] | None = None
@@ -127,7 +127,7 @@ def _stump(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, **blank, "tree_param": {**tree["tree_param"], "num_nodes": "1"}}
 
 
-def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> Inherited:
+def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> EarlierModel:
     trees = forest["trees"]
 
     def column(name: str, dtype: Any) -> NDArray[Any]:
@@ -135,7 +135,7 @@ def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.fl
 
     left = column("left_children", np.int32)
     feature = np.where(left < 0, -1, column("split_indices", np.int32)).astype(np.int32)
-    return Inherited(
+    return EarlierModel(
         features=features,
         base_margin=base_margin,
         ends=np.cumsum([len(tree["left_children"]) for tree in trees]).astype(np.int64),
@@ -150,7 +150,7 @@ def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.fl
 
 
 def _sets(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The categories that go right, of the nodes of all trees that ask for them; see `Inherited`."""
+    """The categories that go right, of the nodes of all trees that ask for them; see `EarlierModel`."""
     nodes, sets, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for tree in trees:
         nodes.append(first + np.array(tree["categories_nodes"], np.int64))

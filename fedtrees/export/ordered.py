@@ -9,17 +9,17 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from fedtrees.trees import monotone
+from fedtrees.trees.server import monotone
 
 
 def in_order(booster: xgboost.Booster, direction: NDArray[np.int8]) -> xgboost.Booster:
-    """The model with leaves as `trees.monotone.in_order` puts them; the model itself where they already stand so.
+    """The model with leaves as `server.monotone.in_order` puts them; the model itself where they already stand so.
 
     Parameters
     ----------
     booster : xgboost.Booster
     direction : int8 (features,)
-        See `trees.constraints.Constraints`.
+        See `trees.server.constraints.Constraints`.
     """
     if not direction.any():
         return booster

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.tree._tree import Tree as NativeTree
 from sklearn.tree._tree import _build_pruned_tree_ccp
 
-from fedtrees.trees.tree import LEAF, Tree
+from fedtrees.trees.model.tree import LEAF, Tree
 
 
 def pruned(tree: Tree, native: NativeTree, alpha: float) -> Tree:

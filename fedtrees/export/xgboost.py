@@ -41,7 +41,7 @@ from fedtrees.export.categories import encoded
 from fedtrees.export.objectives import objective_named
 from fedtrees.export.ubjson import write_ubjson
 from fedtrees.trees.losses import Params
-from fedtrees.trees.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.tree import LEAF, Cuts, Tree
 
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 

@@ -55,9 +55,9 @@ class LargestLoss(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        state = silo.state
-        if not isinstance(state, Training) or len(self.params) != state.model.n_params:
-            raise ProtocolError("losses were asked for before training began, or of another model")
+        state = silo.state_of(Training, "losses were asked for")
+        if len(self.params) != state.model.n_params:
+            raise ProtocolError("losses were asked for of another model")
         total = np.zeros(self.size(), np.int64)
         with OneBlasThread():  # a last bit might be on the other side of a step
             for place in map(int, silo.silos_asked):

@@ -36,9 +36,9 @@ class NetworkScores(Scores, frozen=True, eq=False):
 
     def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
-        state: Training | None = silo.state
-        if not isinstance(state, Training) or len(self.params) != state.model.n_params:
-            raise ProtocolError("scores were asked for before training began, or of another model")
+        state = silo.state_of(Training, "scores were asked for")
+        if len(self.params) != state.model.n_params:
+            raise ProtocolError("scores were asked for of another model")
         objective, labels = state.model.objective, state.begin.labels
         self.check_metrics(objective)
         with OneBlasThread():

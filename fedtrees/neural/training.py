@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import check_rows, numbers_of, places_of
 from fedtrees.core.protocol.query import Fact
+from fedtrees.core.protocol.state import State
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.neural.local import Rows
 from fedtrees.neural.memory import Memory
@@ -47,9 +48,7 @@ class WeightUnit(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`; refuse a silo that its weight would leave too few units of."""
-        state = silo.state
-        if not isinstance(state, Training):
-            raise ProtocolError("silos were to be weighed before training began")
+        state = silo.state_of(Training, "silos were to be weighed")
         state.unit = self
         least = 1 << max(0, self.bits - MOST_RATIO_BITS)
         for place in range(len(silo.table.names)) if self.bits else ():
@@ -99,7 +98,7 @@ class StartTraining(Fact, frozen=True, eq=False):
         if n < features or len(self.deviation) != n:
             raise ProtocolError(f"scales of {n} columns, and there are {features} features")
         self._refuse_lost(silo)
-        silo.state = Training(silo, self)
+        silo.states.keep(Training(silo, self))
 
     def _refuse_lost(self, silo: Silo) -> None:
         """Refuse columns whose differences float32 lost, as far as they differ in all silos together."""
@@ -153,11 +152,13 @@ class Scaling:
             return (margin * self._deviation[1] + self._mean[1]).astype(np.float32)
 
 
-class Training:
+class Training(State):
     """A silo's state; of several silos, that of each.
 
     Law: but for what methods keep in `memory`, a function of the table and the run's facts; see `Silo`.
     """
+
+    begins = "training began"
 
     def __init__(self, silo: Silo, begin: StartTraining):
         self.begin, self.model = begin, begin.model

@@ -92,9 +92,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        state: Training | None = silo.state
-        if not isinstance(state, Training):
-            raise ProtocolError("an update was asked for before training began")
+        state = silo.state_of(Training, "an update was asked for")
         if len(self.params) != state.model.n_params or self.method.length(state.model) != self.length:
             raise ProtocolError(f"{len(self.params)} parameters are not those of the model, {state.model.n_params}")
         with OneBlasThread():

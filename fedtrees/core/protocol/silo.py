@@ -31,6 +31,7 @@ from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import Request, What, answers, reply
 from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.state import S, States
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import DataError, FedTreesError, ParameterError, ProtocolError
 
@@ -152,7 +153,7 @@ class Silo:
         self.lost = []
         self._one_owner = one_owner  # else they were one table, and whoever split it knows its categories
         self.threads = threads
-        self.state: Any = None  # what the facts of the present run have built
+        self.states = States()  # what the facts of the present run have built
         self.run = b""
         self.version = 0  # facts known
         self.aggregation: Aggregation = PLAIN_SUM  # how what leaves is protected
@@ -160,7 +161,6 @@ class Silo:
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
         self.counting: CountWeights | None = None  # None: every row counts 1
-        self.inherited: Any = None  # the earlier model that the run goes on from
         self._absent_is_zero = False  # whether the tables have the absent entries of sparse rows as 0
         self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
         self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
@@ -178,6 +178,10 @@ class Silo:
             return self.read
 
     # -- what queries see -----------------------------------------------------------------------------------
+
+    def state_of(self, kind: type[S], asked: str) -> S:
+        """What facts have built of a kind, for a message that asks for it; see `States.of`."""
+        return self.states.of(kind, asked)
 
     def ask_only(self, cohort: Cohort | None) -> None:
         """Answer for these of the table's silos from now on; None for all. ``ranges`` are their rows."""
@@ -335,14 +339,14 @@ class Silo:
 
     def forget(self) -> None:
         """Lose all memory of the run, as a restart does."""
-        self.run, self.version, self.state, self._targets = b"", 0, None, None
+        self.run, self.version, self.states, self._targets = b"", 0, States(), None
         self.aggregation = PLAIN_SUM
         if self._absent_is_zero:
             self.take_absent_as(zero=False)
         if self.table is not self.read[0]:
             self.table, self.held_out = self.read[0], list(self.read[1])
             self._find_ranges()
-        self._weights, self.counting, self.inherited, self.open_above = self.table.weight, None, None, False
+        self._weights, self.counting, self.open_above = self.table.weight, None, False
 
     def answer(self, message: bytes) -> bytes:
         """Answer one request; the same request gets the same answer however often it comes, and from many threads.

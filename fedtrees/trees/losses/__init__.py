@@ -8,7 +8,6 @@ from typing import Any
 
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError, ProtocolError, unknown_value
-from fedtrees.trees.grid import Grid
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.custom import custom_named, register_objective
@@ -20,6 +19,7 @@ from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
 from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme, Squares, Totals
+from fedtrees.trees.model.gradient_scale import Grid
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,

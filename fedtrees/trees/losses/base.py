@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import check_rows
 from fedtrees.queries.metrics import metric_of
-from fedtrees.trees import loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
 
 Kernel = Callable[..., None]
 Margins = NDArray[np.floating]
@@ -189,7 +189,7 @@ class Loss:
         """
         for k in range(len(margin)):
             own = column_of(y, k)
-            loss_kernels.statistics(self.code, self.parameter(k), margin[k], own, weight, ranges, g[k], h[k])
+            gradients_kernels.statistics(self.code, self.parameter(k), margin[k], own, weight, ranges, g[k], h[k])
 
     def parameter(self, output: int) -> float:
         """The number that the row in `loss_kernels` depends on."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Table
 from fedtrees.errors import ParameterError
-from fedtrees.trees import loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 
 MOST_POSITIVE_WEIGHT = 2.0**64
@@ -39,9 +39,9 @@ class Logistic(Loss):
 
     name = "binary:logistic"
     classification = True
-    code = loss_kernels.LOGISTIC
+    code = gradients_kernels.LOGISTIC
     keeps_hessians = True
-    kernel = staticmethod(loss_kernels.logistic)
+    kernel = staticmethod(gradients_kernels.logistic)
     scale_pos_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -119,9 +119,9 @@ class Share(Loss):
     """``reg:logistic``: targets are shares from 0 to 1."""
 
     name = "reg:logistic"
-    code = loss_kernels.LOGISTIC
+    code = gradients_kernels.LOGISTIC
     keeps_hessians = True
-    kernel = staticmethod(loss_kernels.logistic)
+    kernel = staticmethod(gradients_kernels.logistic)
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
@@ -156,7 +156,7 @@ class Hinge(Loss):
 
     name = "binary:hinge"
     classification = True
-    code = loss_kernels.HINGE
+    code = gradients_kernels.HINGE
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
@@ -177,7 +177,7 @@ class Softprob(Loss):
 
     name = "multi:softprob"
     classification = True
-    kernel = staticmethod(loss_kernels.softmax)
+    kernel = staticmethod(gradients_kernels.softmax)
     keeps_hessians = True
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
@@ -204,7 +204,7 @@ class Softprob(Loss):
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
-        loss_kernels.softmax_statistics(margin, y, weight, ranges, g, h)
+        gradients_kernels.softmax_statistics(margin, y, weight, ranges, g, h)
 
 
 @dataclass(frozen=True)

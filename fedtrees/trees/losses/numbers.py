@@ -10,7 +10,7 @@ import numpy as np
 from fedtrees.core.data.table import Table
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError
-from fedtrees.trees import loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses.base import SAFE, ULP, Bounds, Doubles, Floats, Loss, Moves, check_rows
 
 
@@ -19,7 +19,7 @@ class SquaredError(Loss):
     """``reg:squarederror``: margins start from the mean."""
 
     name = "reg:squarederror"
-    code = loss_kernels.SQUARED
+    code = gradients_kernels.SQUARED
 
     def intercept(self, sums: Doubles) -> Doubles:
         """See `Loss`."""
@@ -37,7 +37,7 @@ class SquaredLogError(Loss):
     """``reg:squaredlogerror``: half the squared difference of logarithms of one more, of targets above -1."""
 
     name = "reg:squaredlogerror"
-    code = loss_kernels.SQUARED_LOG
+    code = gradients_kernels.SQUARED_LOG
     starts_by_newton = True
 
     def check(self, table: Table, y: Floats) -> None:
@@ -55,7 +55,7 @@ class PseudoHuber(Loss):
     """
 
     name = "reg:pseudohubererror"
-    code = loss_kernels.PSEUDO_HUBER
+    code = gradients_kernels.PSEUDO_HUBER
     starts_by_newton = True
     huber_slope: float = 1.0
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError
-from fedtrees.trees import table_kernels
+from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows, column_of
 from fedtrees.trees.losses.tables import MOST_CLASSES
 
@@ -69,7 +69,7 @@ class OutputClasses(Loss):
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
         for k in range(len(self.classes)):
-            table_kernels.class_weights(margin[k], column_of(y, k), weight, ranges, g[k], h[k])
+            class_weights_kernels.class_weights(margin[k], column_of(y, k), weight, ranges, g[k], h[k])
 
 
 @dataclass(frozen=True)
@@ -125,4 +125,4 @@ class WeighedOutputs(OutputClasses):
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
         super().statistics(margin, y, weight[1], ranges, g, h)
-        table_kernels.class_weights(margin[-1], np.zeros(len(y), np.float32), weight[0], ranges, g[-1], h[-1])
+        class_weights_kernels.class_weights(margin[-1], np.zeros(len(y), np.float32), weight[0], ranges, g[-1], h[-1])

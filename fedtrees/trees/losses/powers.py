@@ -9,7 +9,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.trees import loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses.base import SAFE, Bounds, Doubles, Floats, Loss, Moves, check_rows
 
 
@@ -50,7 +50,7 @@ class PoissonLoss(_LogLink):
     """
 
     name = "count:poisson"
-    code = loss_kernels.POISSON
+    code = gradients_kernels.POISSON
     max_delta_step: float = 0.7
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Gamma(_LogLink):
     """``reg:gamma``: g = 1 - y exp(-p), h = y exp(-p), of targets above 0."""
 
     name = "reg:gamma"
-    code = loss_kernels.GAMMA
+    code = gradients_kernels.GAMMA
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
@@ -95,7 +95,7 @@ class Tweedie(_LogLink):
     """
 
     name = "reg:tweedie"
-    code = loss_kernels.TWEEDIE
+    code = gradients_kernels.TWEEDIE
     tweedie_variance_power: float = 1.5
 
     def __post_init__(self) -> None:

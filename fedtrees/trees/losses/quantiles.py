@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedtrees.errors import ParameterError
-from fedtrees.trees import loss_kernels
+from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses.base import Doubles, Loss, Params
 
 
@@ -17,7 +17,7 @@ class AbsoluteError(Loss):
     """``reg:absoluteerror``: margins start from the median, and leaves say medians."""
 
     name = "reg:absoluteerror"
-    code = loss_kernels.ABSOLUTE
+    code = gradients_kernels.ABSOLUTE
 
     def bound(self) -> tuple[float, float] | None:
         """See `Loss`."""
@@ -39,7 +39,7 @@ class QuantileError(Loss):
     """
 
     name = "reg:quantileerror"
-    code = loss_kernels.QUANTILE
+    code = gradients_kernels.QUANTILE
     quantile_alpha: float | Sequence[float] = 0.5
 
     def __post_init__(self) -> None:

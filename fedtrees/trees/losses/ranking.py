@@ -9,7 +9,7 @@ import numpy as np
 from fedtrees.core.data.row_ids import RowIds
 from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError, ParameterError, unknown_value
-from fedtrees.trees import ranking_kernels
+from fedtrees.trees.kernels import ranking as ranking_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Params, Ranges, check_rows
 
 PAIR_METHODS = ("topk", "mean")

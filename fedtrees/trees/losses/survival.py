@@ -10,7 +10,7 @@ import numpy as np
 from fedtrees.core.data.table import Table
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS
 from fedtrees.errors import ParameterError, unknown_value
-from fedtrees.trees import survival_kernels
+from fedtrees.trees.kernels import survival as survival_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 
 
@@ -22,7 +22,7 @@ class ProportionalHazards(Loss):
     hazard ratios. Where weights differ, risk sets count them, which XGBoost's do not.
 
     Law: the model is the same bytes for every partition. It is XGBoost's where times differ and there are no more than
-    4096 of them; of more, times in one of 4096 bins count as equal. See `trees.risk`.
+    4096 of them; of more, times in one of 4096 bins count as equal. See `trees.messages.risk_sets`.
     """
 
     name = "survival:cox"

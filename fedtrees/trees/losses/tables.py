@@ -8,7 +8,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError
-from fedtrees.trees import table_kernels
+from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows
 from fedtrees.trees.losses.numbers import SquaredError
 
@@ -85,7 +85,7 @@ class ClassWeights(Loss):
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
-        table_kernels.class_weights(margin[0], y, weight, ranges, g[0], h[0])
+        class_weights_kernels.class_weights(margin[0], y, weight, ranges, g[0], h[0])
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Samme(ClassWeights):
 
     def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
         """See `Loss`."""
-        table_kernels.reweigh_classes(predicted, y, ranges, steps, margin)
+        class_weights_kernels.reweigh_classes(predicted, y, ranges, steps, margin)
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ class AdaBoostR2(Loss):
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
         """See `Loss`."""
-        table_kernels.weighted_squares(margin[0], y, weight, ranges, g[0], h[0])
+        class_weights_kernels.weighted_squares(margin[0], y, weight, ranges, g[0], h[0])
 
     def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
         """See `Loss`."""
-        table_kernels.reweigh_numbers(predicted, y, ranges, steps, margin)
+        class_weights_kernels.reweigh_numbers(predicted, y, ranges, steps, margin)

@@ -1,0 +1,42 @@
+"""What a silo scores of an evaluation set: the margins of the trees so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.table import Table
+from fedtrees.queries.metric import Rows
+from fedtrees.queries.scores import Scores
+from fedtrees.trees.silo.state import TreeState
+from fedtrees.trees.silo.time_bins import bins_of
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+
+
+class ForestScores(Scores, frozen=True, eq=False):
+    """Metrics of the trees so far on one evaluation set."""
+
+    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+        """See `Scores`."""
+        state = silo.state_of(TreeState, "scores were asked for")
+        self.check_metrics(state.terms.objective)
+        own = state.evaluated(silo, self.place, table)
+        own.catch_up(silo, state.forest)
+        weight = None if table.weight is None else table.weight[asked]
+        margin, target = own.margin[:, asked], own.target[asked]
+        if target.ndim == 2 and not silo.open_above:  # every target of a row is a row of its own, as XGBoost has it
+            weight = None if weight is None else np.tile(weight, len(margin))
+            margin, target = margin.reshape(1, -1), target.T.ravel()
+        queries = _queries_asked(table, asked) if state.loss.ranks else None
+        bins = bins_of(target, state.gradients.times) if len(state.gradients.times) else None
+        return Rows(own.objective, margin, target, weight, self.weight_exponent, state.terms.params, queries, bins)
+
+
+def _queries_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each query starts among the rows that are asked; silos are asked whole, and queries with them."""
+    starts = table.query_starts()[:-1]
+    return np.append(np.flatnonzero(np.isin(asked, starts)), len(asked)).astype(np.int64)

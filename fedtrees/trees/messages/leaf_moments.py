@@ -1,0 +1,101 @@
+"""The query of the moments of leaves: what a tree of numbers predicts, and what is left to explain there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Query
+from fedtrees.errors import ProtocolError
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.moments import MOST_DIGIT, TERMS, MomentScale
+from fedtrees.trees.model.tree import LEAF, Shape, cuts_up
+from fedtrees.trees.silo.state import TreeState
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+
+MOST_DIGITS = 64  # of a leaf
+MOST_POWER = 1 << 10  # that a float64 has
+
+
+class LeafMoments(Query, frozen=True, eq=False):
+    """The sums of weights, of weighted targets and of their squares in the leaves of some of the growing trees.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the federation, as often as they count or may be drawn.
+    exponents : Grid
+        As the trees' histograms were asked for.
+    weights : Grid
+        The grid of weights that change from round to round.
+    scale : MomentScale
+    centre : float64 (outputs,) or (0,)
+        See `moments.MomentPlan`.
+    trees : int32 (trees,)
+        The places of the trees in their round, ascending.
+    ends, feature, bin, default_left, left
+        The trees, end to end; see `histogram.Histograms`.
+    """
+
+    rows: int
+    exponents: Grid
+    weights: Grid
+    scale: MomentScale
+    centre: NDArray[np.float64]
+    trees: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+
+    def size(self) -> int:
+        """See `Query`."""
+        return int(np.count_nonzero(self.feature == LEAF)) * sum(self.scale.digits)
+
+    def touches(self) -> int:
+        """See `Query`."""
+        return len(self.ends) * sum(self.scale.digits)  # a row is in one leaf of a tree
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return self.rows << (self.scale.bits + TERMS)
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state = silo.state_of(TreeState, "leaves' moments were asked for")
+        rising = len(self.trees) == len(self.ends) > 0 and self.trees[0] >= 0 and (np.diff(self.trees) > 0).all()
+        if not rising or self.trees[-1] >= state.trees:
+            raise ProtocolError("leaves' moments were asked for of trees that there are not")
+        self._check(state)
+        state.prepare(silo, self.exponents)
+        nothing = np.zeros(0, np.int32)
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, nothing, nothing
+        )
+        trees = self.trees.tolist()
+        return state.moments.sum_leaves(silo, state, trees, shapes, self.scale, self.weights, self.centre)
+
+    def _check(self, state: TreeState) -> None:
+        """Refuse digits that there are not."""
+        scale, moments = self.scale, len(self.scale.digits)
+        fine = 1 <= scale.bits <= MOST_DIGIT and all(own > 0 for own in scale.digits)
+        fine = fine and sum(scale.digits) <= MOST_DIGITS and moments == (4 if len(self.centre) else 3)
+        fine = fine and all(abs(own) < MOST_POWER for own in (scale.weight, scale.target, scale.deviance))
+        known = len(self.centre) in (0, len(state.terms.base_margin)) and (self.centre > 0).all()
+        if (
+            not fine
+            or not known
+            or state.terms.labels is not None
+            or not cuts_up(self.ends, len(self.ends), len(self.feature))
+        ):
+            raise ProtocolError("leaves' moments were asked for of no numbers, or in digits that are none")
+
+    def read(self, total: Vector) -> Vector:
+        """The digits of leaf after leaf, int64 (leaves, digits)."""
+        return total.reshape(-1, sum(self.scale.digits))

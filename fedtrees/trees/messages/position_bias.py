@@ -1,0 +1,88 @@
+"""How much positions add to clicks, estimated over all silos: what unbiased rankings divide the weights of pairs by.
+
+Each round, a position's costs are summed over queries as whole numbers: estimates are the same for every partition.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power_of
+from fedtrees.trees.silo.state import TreeState
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+
+
+class PositionCosts(Query, frozen=True, eq=False):
+    """Costs of pairs by the positions of their rows, of the better ones and of the others.
+
+    Parameters
+    ----------
+    positions : int
+    rows : int
+        Rows of the federation.
+    """
+
+    positions: int
+    rows: int
+
+    def size(self) -> int:
+        """See `Query`."""
+        return 2 * self.positions * N_PLACES
+
+    def touches(self) -> int:
+        """See `Query`."""
+        return 2
+
+    def bound(self) -> int:
+        """See `Query`."""
+        return bound_of_sums(self.rows)
+
+    def lowest(self) -> int:
+        """See `Query`."""
+        return 0
+
+    def ask(self, silo: Silo) -> Vector:
+        """See `Query`."""
+        state = silo.state_of(TreeState, "costs of positions were asked for")
+        if self.positions < 1 or state.gradients.bias.shape != (2, self.positions):
+            raise ProtocolError("costs were asked for of other positions than the objective has")
+        costs = state.gradients.position_costs(state, silo)
+        starts, rows = silo.table.query_starts(), silo.rows_asked()
+        place = (np.arange(silo.table.n_rows) - np.repeat(starts[:-1], np.diff(starts)))[rows]
+        near = place < self.positions
+        sums = [sums_by_power_of(own[rows][near].astype(np.float32), place[near], self.positions) for own in costs]
+        return np.concatenate(sums).reshape(-1)
+
+    def read(self, total: Vector) -> NDArray[np.float64]:
+        """The costs, float64 (2, positions)."""
+        sums = [restore_sum(own) for own in total.reshape(-1, N_PLACES)]
+        return np.array(sums).reshape(2, self.positions)
+
+
+class PositionBias(Fact, frozen=True, eq=False):
+    """The divisors of the weights of pairs from now on.
+
+    Parameters
+    ----------
+    bias : float32 (2, positions)
+        By the position of the better row, and by that of the other.
+    """
+
+    dimensions: ClassVar[dict[str, int | None]] = {"bias": 2}
+
+    bias: NDArray[np.float32]
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        state = silo.state_of(TreeState, "biases of positions were told")
+        if state.gradients.bias.shape != self.bias.shape or not (self.bias >= 0).all():
+            raise ProtocolError("biases were told of other positions than the objective has, or that are none")
+        state.gradients.bias = self.bias.astype(np.float64)

@@ -1,0 +1,127 @@
+"""What silos are told while trees are boosted: what for, how it begins, and each round's trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.target import numbers_of, of_set, refuse_other_targets
+from fedtrees.core.protocol.query import Fact
+from fedtrees.errors import DataError, ProtocolError
+from fedtrees.trees.losses import Params, loss_of
+from fedtrees.trees.model.tree import Cuts, Shape, Tree, flat_categories
+from fedtrees.trees.silo.state import TreeState
+from fedtrees.trees.silo.terms import Terms
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+
+
+class Aim(Fact, frozen=True, eq=False):
+    """What rows will be trained for, told before anything is asked of their targets: a loss may refuse some.
+
+    Parameters
+    ----------
+    objective : str
+    params : dict of str to float, or to list of float
+        The objective's own; see `losses.loss_named`.
+    labels : list, optional
+        The agreed class labels.
+    """
+
+    objective: str
+    params: Params
+    labels: list[Any] | None
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        loss = loss_of(self.objective, self.params, self.labels)
+        silo.open_above = loss.open_above
+        margin = silo.table.margin
+        if margin is not None and not loss.takes_margins and not np.isnan(margin).all():
+            name = silo.table.silo_of(int(np.argmin(np.isnan(margin).all(axis=1))))
+            raise DataError(f"silo {name!r} has a base_margin, and trees by impurity start from none; leave it out.")
+        loss.check(silo.table, silo.targets(self.labels))
+        for place, table in enumerate(silo.held_out if loss.checks_sets else ()):
+            with of_set(place):
+                refuse_other_targets(table, silo.table)
+                loss.check(table, numbers_of(table))
+
+
+class Begin(Fact, Terms, frozen=True, eq=False):
+    """Boosting begins, on these terms; see `Terms`."""
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        cuts = Cuts(self.values, self.offsets, self.missing, self.categorical)
+        cuts.check(silo.table.n_features)
+        loss, n_labels = loss_of(self.objective, self.params, self.labels), len(self.labels or ())
+        targets = max(1, silo.table.n_targets) if self.labels is None else 1
+        if loss.classification != (self.labels is not None) or n_labels < loss.classification:
+            raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
+        too_many = self.objective.startswith("binary:") and n_labels > 2
+        unlike = silo.table.n_rows and len(self.base_margin) != loss.outputs(n_labels, targets)  # none tells no columns
+        if too_many or unlike:
+            given = f"{targets} targets" if self.labels is None else f"{n_labels} labels"
+            raise ProtocolError(
+                f"margins of {len(self.base_margin)} outputs are not those of {self.objective} of {given}"
+            )
+        self.draws().check(n_labels)
+        if not self.bootstrap and (self.subsample > 1 or len(self.class_draws)):
+            raise ProtocolError("rows are drawn several times, or by class, and without bootstrap")
+        silo.states.keep(TreeState(silo, self, cuts))
+
+
+class Grown(Fact, frozen=True, eq=False):
+    """A round's trees are finished, those of an output side by side; their arrays stand end to end.
+
+    Parameters
+    ----------
+    ends : int32 (trees,)
+        Where each tree's nodes end.
+    feature, bin, default_left, left, value
+        See `trees.model.tree.Tree`.
+    categories, category_ends : int32 (any,)
+        See `trees.model.tree.flat_categories`.
+    steps : float32 (any,)
+        Of a loss that reweighs rows, what by; see `losses.Loss.reweigh`.
+    """
+
+    ends: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    bin: NDArray[np.int32]
+    default_left: NDArray[np.bool_]
+    left: NDArray[np.int32]
+    value: NDArray[np.float32]
+    categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
+    category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
+    steps: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @staticmethod
+    def of(trees: list[Tree], steps: NDArray[np.float32] | None = None) -> Grown:
+        """Put trees end to end."""
+        names = ("feature", "bin", "default_left", "left", "value")
+        ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
+        arrays = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
+        categories, category_ends = flat_categories(tree.categories for tree in trees)
+        steps = np.zeros(0, np.float32) if steps is None else steps
+        return Grown(ends=ends, **arrays, categories=categories, category_ends=category_ends, steps=steps)
+
+    def apply(self, silo: Silo) -> None:
+        """See `Fact`."""
+        state = silo.state_of(TreeState, "trees were told")
+        if len(self.ends) != state.trees:
+            raise ProtocolError("trees of other outputs than the cut points were for")
+        shapes = Shape.apart(
+            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
+            self.category_ends,
+        )  # fmt: skip
+        if len(self.value) != len(self.feature):
+            raise ProtocolError("trees whose arrays have other lengths than they say")
+        if len(self.steps) != state.loss.reweighs:
+            raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {state.loss.reweighs}")
+        state.steps.append(self.steps)
+        state.forest.append((shapes, np.split(self.value, self.ends[:-1])))

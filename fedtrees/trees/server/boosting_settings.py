@@ -1,0 +1,79 @@
+"""What a training of trees is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.protocol.start_messages import Vocabulary
+from fedtrees.core.sampling.samplers import FixedFraction, Sampler
+from fedtrees.core.sampling.weighting import RowWeights, Weighting
+from fedtrees.trees.losses import Loss
+from fedtrees.trees.messages.earlier_model import EarlierModel
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.moments import MomentPlan
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.adaboost import Reweigher
+from fedtrees.trees.server.constraints import Constraints
+from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
+from fedtrees.trees.server.grow import Plan
+from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.split import Rule, SplitRule
+
+if TYPE_CHECKING:
+    from fedtrees.core.numeric.threads import Threads
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to boost. Names, meanings and defaults are XGBoost's where it has them."""
+
+    loss: Loss
+    targets: int = 1  # columns of y
+    labels_by_column: list[list[Any]] | None = None  # of several columns of classes
+    class_weight: list[tuple[float, ...]] | str | None = None  # of their classes, in the order of labels
+    n_estimators: int = 100
+    max_depth: int = 6
+    max_bin: int = 256
+    rule: Rule = field(default_factory=SplitRule)
+    base_score: tuple[float, ...] | None = None  # of each output
+    sampler: Sampler = field(default_factory=FixedFraction)
+    weighting: Weighting = field(default_factory=RowWeights)
+    seed: int = 0
+    constraints: Constraints | None = None
+    columns: Columns | None = None
+    max_leaves: int = 0
+    best_first: bool = False
+    parallel: int = 1
+    subsample: float | int = 1.0  # a share of the rows, or how many
+    bootstrap: bool = False
+    thresholds: NodeDraws | None = None
+    features_a_node: int = 0  # see `Plan`
+    reweigher: Reweigher | None = None  # of a loss that reweighs
+    eval_names: Sequence[str] = ()
+    eval_metrics: Sequence[str] = ()
+    validation_share: float = 0.0  # of the rows, held out as the last evaluation set
+    inherited: EarlierModel | None = None  # what the training goes on from
+    rounds_before: int = 0  # of that: draws go on from there
+    trees_before: int = 0  # of a forest that these trees join, likewise
+    grid_before: Grid | None = None  # that its next round would have had
+    bias_before: NDArray[np.float32] | None = None  # of positions, of a ranking without it
+    vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
+    categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
+    min_bin_rows: int = 1
+
+    def plan(
+        self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None,
+        row_counts: int = 1,
+    ) -> Plan:  # fmt: skip
+        """How its trees grow."""
+        return Plan(
+            cuts, self.rule, self.max_depth, outputs, rows, threads,
+            Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
+            self.constraints, self.columns, self.thresholds, self.features_a_node,
+            self.trees_before, moments, row_counts,
+        )  # fmt: skip

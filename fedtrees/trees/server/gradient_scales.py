@@ -1,0 +1,203 @@
+"""The grids that gradients are rounded to: fine enough for the smallest, wide enough for the largest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
+from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.queries.row_weights import Weights
+from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.losses import Bounds, Loss, Moves, grid_of
+from fedtrees.trees.messages.histograms import GradientExponents
+from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid, room_of
+from fedtrees.trees.model.tree import LEAF, Tree
+from fedtrees.trees.server.hazards import Hazards
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.query import Query
+
+DIGITS = 10  # binary digits that a gradient should keep; fewer, for
+SHARE = 1 / 16  # this part of them at the most, and half as many for each digit fewer, before all get more
+LONE = 3  # as many of any size say nothing of the others, nor does what lies within as many standard deviations
+MOST_LOST = 24  # digits that a bound may lie above the truth before it is asked for instead
+LEAST_DIGITS = 5  # that the lightest row keeps of its weight, or training is refused
+CHOICES = (0, STATISTIC_BITS_G, MOST_EXTRA)  # digits beyond one word's
+
+
+def check_weights(loss: Loss, weights: Weights, rows: int) -> None:
+    """Refuse weights of which the lightest would be lost: see `Weights.check_span`.
+
+    rows: int; what the sums of histograms hold
+    """
+    weights.check_span(STATISTIC_BITS_H + room_of(rows) - LEAST_DIGITS, loss.weight_span())
+
+
+class Grids:
+    """The grids that gradients are rounded to, shared by the whole cohort.
+
+    Where the loss bounds its gradients, a grid is fixed. Elsewhere the sizes of a round's gradients ride on its first
+    histograms, and with what the leaves say they bound the next round's; a cohort that was drawn anew is asked first.
+
+    A grid has 19 binary digits, and where those are too few 19 or 38 more, as far as sums have room for them. They are
+    too few where
+
+    - the lightest row would keep fewer than 10 digits of its weight,
+    - more than a sixteenth of the gradients, or of the hessians, that are not zero would keep fewer than 10 digits,
+      more than a thirty-second fewer than 9, and so on,
+    - a class is so rare, or the last round's rows were fitted so well, that the mean row would keep fewer than 10.
+
+    Law: a function of sums of integers alone.
+
+    Parameters
+    ----------
+    loss : Loss
+    weights : Weights
+    gradients : int
+        Gradients in the federation: rows times outputs.
+    rows : int
+        What histograms have to have room for: rows, as often as they count or may be drawn.
+    hazards : Hazards, optional
+        What bounds gradients where rows are compared with all that are at risk.
+    sums : float64 (any,), optional
+        What `LabelSums` read.
+    drawn : float
+        The share of the rows that a tree draws.
+    earlier : Grid, optional
+        Of a training that goes on, the grid that the earlier one would have gone on with: it is taken where it has room
+        for the gradients that there are, so that some rounds and then others are all of them.
+    """
+
+    def __init__(
+        self, loss: Loss, weights: Weights, gradients: int, rows: int, hazards: Hazards | None = None,
+        sums: NDArray[np.float64] | None = None, drawn: float = 1.0, earlier: Grid | None = None,
+    ):  # fmt: skip
+        self._hazards = hazards
+        self._loss, self._query = loss, GradientExponents(gradients)
+        self._weight, self._target = weights.exponents
+        self._room, self._span = room_of(rows), weights.span + loss.weight_span()
+        self._spread = DIGITS if loss.spans_orders else 0
+        self._unfitted = 0.0
+        if sums is not None:
+            self._spread = max(self._spread, math.ceil(-math.log2(loss.least_share(sums))))
+            self._unfitted = drawn * loss.largest_hessians(sums)
+        self._fixed, bound = None, loss.bound()
+        if bound:
+            counted = loss.counts and weights.whole
+            extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
+            self._fixed = grid_of(bound, self._weight)._replace(extra=extra)
+        self._next: Grid | None = None
+        self._earlier = earlier
+        if self._fixed and earlier is not None and earlier in self._finer(self._fixed):
+            self._next = earlier
+
+    @property
+    def next(self) -> Grid | None:
+        """The coming round's grid, where that depends on the rounds before; None where it is asked for."""
+        return self._next
+
+    def exponents(self, channel: Channel, cohort: Cohort) -> Grid:
+        """The grid for the coming tree."""
+        if self._fixed:
+            return self._fixed if self._next is None else self._next
+        if self._hazards is not None:
+            g, h = self._hazards.learn(channel, cohort)
+            return Grid(exponent_of(g), exponent_of(h), self._extra_for(self._spread))
+        if self._next is None:
+            counts = channel.total(self._query, cohort)
+            g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
+            earlier, self._earlier = self._earlier, None
+            return earlier if self._has_room(earlier, g, h) and earlier else self._fine_enough(g, h, counts)
+        return self._next
+
+    def riders(self) -> list[Query]:
+        """What to ask along with the tree's first histograms."""
+        return [] if self._fixed or self._hazards else [self._query]
+
+    def learn(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> None:
+        """Bound the next round's gradients; not possible where a cohort left somebody out.
+
+        asked: float; the share of the silos that were
+        """
+        self._next = None
+        if self._fixed:
+            root = sum(float(tree.cover[0]) for tree in trees) * outputs / len(trees)
+            self._next = self._for_fit(root, asked * self._unfitted)
+        elif not self._hazards and asked == 1:
+            counts: Vector = answers[0]
+            g, h = (largest_exponent(part) for part in counts)
+            now = Bounds(*(math.ldexp(1.0, e) for e in (g, h, self._weight, self._target)))
+            bound = self._loss.step(now, moves_of(trees, outputs, math.ldexp(1.0, h - STATISTIC_BITS_H)))
+            if bound is not None and all(math.isfinite(part) for part in bound):
+                next_g, next_h = (min(exponent_of(part), HIGHEST_EXPONENT) for part in bound)
+                if max(next_g - g, next_h - h) <= MOST_LOST:
+                    self._next = self._fine_enough(next_g, next_h, counts)
+
+    def _finer(self, grid: Grid) -> list[Grid]:
+        """A grid, and those of as large gradients that have more digits."""
+        choices = sorted({min(choice, self._room) for choice in CHOICES})
+        return [grid, *(grid._replace(extra=own) for own in choices if own > grid.extra >= 0)]
+
+    def _has_room(self, grid: Grid | None, g: int, h: int) -> bool:
+        """Return whether a grid that came with a model is right for gradients and hessians up to these exponents."""
+        if grid is None or grid not in self._finer(grid._replace(extra=self._extra_for(0))):
+            return False
+        loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
+        return 0 <= grid.g - g <= loose and 0 <= grid.h - h <= loose
+
+    def _for_fit(self, fit: float, unfitted: float) -> Grid | None:
+        """The finer grid, where the hessians of the last trees' rows have few digits left in the mean.
+
+        fit, unfitted: float; the sum of hessians, and what it would be of rows that are not fitted at all
+        """
+        if self._fixed is None or not 0 < fit < unfitted:
+            return None
+        spread = max(self._spread, math.ceil(math.log2(unfitted / fit)))
+        return self._fixed._replace(extra=self._extra_for(spread))
+
+    def _extra_for(self, spread: int) -> int:
+        """The extra digits for gradients that span so many digits more than weights do."""
+        span = self._span + spread
+        lost = STATISTIC_BITS_G - DIGITS
+        place = 0 if span <= lost else 1 if span <= lost + STATISTIC_BITS_G - 4 else 2
+        return min(CHOICES[min(place, len(CHOICES) - 1)], self._room)
+
+    def _fine_enough(self, g: int, h: int, counts: Vector) -> Grid:
+        """The grid up to these exponents, of gradients and hessians of these sizes."""
+        least, lone = self._extra_for(0), 0 if self._loss.reweighs else LONE
+        extra = least
+        for extra in sorted({min(choice, self._room) for choice in CHOICES if choice >= least}):
+            sizes = zip(counts, (g, h), strict=True)
+            if not any(_loses_digits(part, exponent, STATISTIC_BITS_G + extra, lone) for part, exponent in sizes):
+                break
+        return Grid(g, h, extra)
+
+
+def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool:
+    """Return whether too many of these numbers keep too few digits on a grid up to ``exponent``."""
+    upto, total = np.cumsum(counts[1:]), counts[1:].sum()
+    kept = digits - exponent + np.arange(LOWEST_EXPONENT, HIGHEST_EXPONENT)  # a number has half of its bound or more
+    few = kept < DIGITS
+    may = SHARE * total * np.exp2(kept[few] + 1.0 - DIGITS)
+    return bool((upto[few] > may + lone * (np.sqrt(may) + 1)).any())
+
+
+def moves_of(trees: list[Tree], outputs: int, unit_h: float) -> Moves:
+    """How a round's trees move margins; ``unit_h`` is more than rounding can take from a leaf's sum of hessians."""
+    leaves = [tree.feature == LEAF for tree in trees]
+    values = [tree.value[leaf].astype(np.float64) for tree, leaf in zip(trees, leaves, strict=True)]
+    if len(trees) == outputs:
+        cover = [tree.cover[leaf].astype(np.float64) for tree, leaf in zip(trees, leaves, strict=True)]
+        return Moves(np.concatenate(values), np.concatenate(cover) * (1 + 2.0**-20) + unit_h)
+    # a row is in a leaf of each of its output's trees: between the sums of the least and of the most they say
+    each = len(trees) // outputs
+    of_output = [values[first : first + each] for first in range(0, len(trees), each)]
+    low = min(sum(min(own.min(), 0.0) for own in group) for group in of_output)
+    high = max(sum(max(own.max(), 0.0) for own in group) for group in of_output)
+    return Moves(np.array([low, high]), np.full(2, np.inf))

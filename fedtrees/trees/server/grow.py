@@ -1,0 +1,65 @@
+"""Growing the trees of a round, all together, the children of many nodes a message: the server's side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.growth_plan import Candidates, Plan
+from fedtrees.trees.server.level_grower import Growth
+from fedtrees.trees.server.node_grower import NodeGrowth
+from fedtrees.trees.server.shared_grower import SharedGrowth
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.channel import Channel
+    from fedtrees.core.protocol.query import Query
+    from fedtrees.core.sampling.samplers import Cohort
+
+__all__ = ["Plan", "grow"]
+
+
+def grow(
+    plan: Plan, channel: Channel, cohort: Cohort, exponents: Grid, riders: Sequence[Query] = (), round: int = 0
+) -> tuple[list[Tree], list[object]]:
+    """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
+
+    Returns
+    -------
+    The trees, and the riders' answers.
+    """
+    kind: type[Growth] = Growth
+    if plan.shares_splits:
+        kind = SharedGrowth
+    elif plan.features_a_node:
+        kind = NodeGrowth
+    growth = kind(plan, exponents, round)
+    question = growth.ask_for_roots()
+    histograms, *answers = channel.totals([question, *riders], cohort)
+    candidates: Candidates | None = growth.begin(question, histograms)
+    while candidates is not None:
+        _split_on(growth, candidates, channel, cohort)
+        candidates = growth.settle(channel, cohort)
+    return growth.finished(), answers
+
+
+def _split_on(growth: Growth, candidates: Candidates, channel: Channel, cohort: Cohort) -> None:
+    """Split nodes and look at their children, until there is nothing more to split."""
+    while len(candidates) or growth.unsettled:
+        choice = growth.choose(candidates)
+        if not len(choice.split) and not growth.unsettled:
+            break
+        parents, rest = candidates.take(choice.split), candidates.take(choice.keep)
+        left = growth.split(parents)
+        worth = choice.go_on & growth.can_be_split(parents.at.tree, left)
+        if worth.any() or growth.unsettled:
+            (which,) = np.nonzero(worth)
+            pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
+            for some in growth.batches(pairs):
+                fresh = growth.look_at(some, channel, cohort, rest.at.places)
+                candidates = Candidates.joined([candidates, fresh])
+        else:
+            candidates = rest

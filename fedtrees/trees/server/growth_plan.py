@@ -1,0 +1,173 @@
+"""What growing needs to know, and what it holds between two messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.trees.model.moments import MomentPlan
+from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.server.constraints import Constraints
+from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
+from fedtrees.trees.server.histogram_cache import Places, Shelf
+from fedtrees.trees.server.split import Rule, SplitRule, Splits
+
+if TYPE_CHECKING:
+    from fedtrees.core.numeric.threads import Threads
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What growing needs to know besides whom to ask.
+
+    Attributes
+    ----------
+    cuts : Cuts
+    rule : Rule
+    max_depth : int
+        Levels of splits; 0 is no limit.
+    outputs : int
+        Margins a row has.
+    rows : int
+        Rows of the federation.
+    threads : Threads
+    shelf : Shelf
+        For the histograms; one for all trees.
+    parallel : int
+        Trees a round of each output.
+    max_leaves : int
+        Leaves of a tree at the most; 0 is no limit.
+    best_first : bool
+        Whether the largest gain is split first, and not the highest level.
+    constraints : Constraints, optional
+    columns : Columns, optional
+        None where every node may ask for every feature.
+    features_a_node : int
+        Where it is not 0, each node asks for so many features of its own, drawn anew, and silos send no others.
+    thresholds : NodeDraws, optional
+        Which one threshold of each feature a node may try, as in extremely randomised trees; None where each is tried.
+    trees_before : int
+        Trees of the forest that grew before: draws are named by a tree's number among all.
+    moments : MomentPlan, optional
+        How leaves' moments are asked for, where trees of numbers are grown by impurity.
+    row_counts : int
+        How often a row counts at the most: as its weight says, where weights are whole, times how often it is drawn.
+    """
+
+    cuts: Cuts
+    rule: Rule
+    max_depth: int
+    outputs: int
+    rows: int
+    threads: Threads
+    shelf: Shelf
+    parallel: int = 1
+    max_leaves: int = 0
+    best_first: bool = False
+    constraints: Constraints | None = None
+    columns: Columns | None = None
+    thresholds: NodeDraws | None = None
+    features_a_node: int = 0
+    trees_before: int = 0
+    moments: MomentPlan | None = None
+    row_counts: int = 1
+
+    @property
+    def trees(self) -> int:
+        """Trees a round."""
+        return self.outputs * self.parallel
+
+    @property
+    def shares_splits(self) -> bool:
+        """Return whether the trees of all outputs are split alike."""
+        return self.outputs > 1 and not isinstance(self.rule, SplitRule)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether weights are."""
+        steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0
+        return steps or (self.constraints is not None and self.constraints.is_monotone)
+
+    @property
+    def newton(self) -> SplitRule:
+        """The rule, where gradients are summed."""
+        assert isinstance(self.rule, SplitRule)
+        return self.rule
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Nodes whose histograms are on the shelf.
+
+    Attributes
+    ----------
+    tree, node : int32 (nodes,)
+    places : int64 (nodes,)
+        Where on the shelf their histograms stand.
+    """
+
+    tree: NDArray[np.int32]
+    node: NDArray[np.int32]
+    places: Places
+
+    def take(self, which: NDArray[np.int64]) -> Frontier:
+        """Some of the nodes."""
+        return Frontier(self.tree[which], self.node[which], self.places[which])
+
+    @staticmethod
+    def joined(parts: Sequence[Frontier]) -> Frontier:
+        """All of them, in order."""
+        return Frontier(*(np.concatenate([getattr(own, n) for own in parts]) for n in ("tree", "node", "places")))
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Nodes that may be split, and how."""
+
+    at: Frontier
+    splits: Splits
+
+    def take(self, which: NDArray[np.int64]) -> Candidates:
+        """Some of them."""
+        return Candidates(self.at.take(which), self.splits.take(which))
+
+    @staticmethod
+    def joined(parts: Sequence[Candidates]) -> Candidates:
+        """All of them, in order."""
+        at = Frontier.joined([part.at for part in parts])
+        return Candidates(at, Splits.joined([part.splits for part in parts]))
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Candidates, by their places: those to split, those whose children are to be looked at, and those to keep."""
+
+    split: NDArray[np.int64]
+    go_on: NDArray[np.bool_]  # of those to split
+    keep: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Siblings to be looked at: where their parents are, the left ones, and those that are asked for."""
+
+    parents: Frontier
+    left: NDArray[np.int32]
+    built: NDArray[np.int32]
+
+    def take(self, which: NDArray[np.int64]) -> Pairs:
+        """Some of them."""
+        return Pairs(self.parents.take(which), self.left[which], self.built[which])
+
+    def __len__(self) -> int:
+        return len(self.left)

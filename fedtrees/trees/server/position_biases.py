@@ -1,0 +1,47 @@
+"""Estimates of how much positions add to clicks, from costs summed over all silos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.trees.kernels.ranking import SMALLEST_BIAS
+from fedtrees.trees.losses import RankingLoss
+from fedtrees.trees.messages.position_bias import PositionBias, PositionCosts
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.channel import Channel
+
+
+@dataclass
+class PositionBiases:
+    """The server's side: the estimates, float32 (2, positions), which an exported model keeps as such."""
+
+    loss: RankingLoss
+    rows: int
+    bias: NDArray[np.float32]
+
+    @staticmethod
+    def prepare(channel: Channel, loss: RankingLoss, rows: int, earlier: NDArray[np.float32] | None) -> PositionBiases:
+        """Begin with biases of 1, or with those of an earlier model of as many positions."""
+        bias = np.ones((2, loss.positions), np.float32)
+        if earlier is not None and earlier.shape == bias.shape:
+            bias = earlier
+            channel.tell(PositionBias(bias))
+        return PositionBiases(loss, rows, bias)
+
+    def question(self) -> PositionCosts:
+        """Queries to ask along with a tree's first histograms."""
+        return PositionCosts(self.loss.positions, self.rows)
+
+    def learn(self, channel: Channel, costs: Any) -> None:
+        """Estimate biases from the costs of a round, the first being 1, and tell the silos; equations 30 and 31."""
+        new = self.bias.copy()
+        for own, sums in zip(new, costs, strict=True):
+            if sums[0] >= SMALLEST_BIAS:
+                own[:] = (sums / sums[0]) ** (1 / (1 + self.loss.lambdarank_bias_norm))
+        self.bias = new
+        channel.tell(PositionBias(new))

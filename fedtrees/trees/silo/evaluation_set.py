@@ -1,0 +1,54 @@
+"""What a silo remembers of an evaluation set while trees are boosted: bins and margins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.table import Table
+from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.queries.counts import pieces
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.tree import Shape
+from fedtrees.trees.silo.binning import bin_table
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+Forest = list[tuple[list[Shape], list[NDArray[np.float32]]]]  # of each round, its trees and what their leaves say
+
+
+class Evaluated:
+    """A silo's memory of one evaluation set: bins and margins. It is built when it is first asked for.
+
+    Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
+    """
+
+    def __init__(self, silo: Silo, table: Table, boosting: TreeState):
+        terms = boosting.terms
+        self.table = table
+        self.objective = terms.objective
+        self.target = numbers_of(table, silo.open_above) if terms.labels is None else places_of(table, terms.labels)
+        self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
+        self.margin = boosting.start_of(table, silo.threads)
+        self.parallel = terms.parallel
+        self.rounds = 0  # whose leaves the margins hold
+
+    def catch_up(self, silo: Silo, forest: Forest) -> None:
+        """Add the trees that the margins do not hold yet, in order."""
+        everything = np.array([[0, self.table.n_rows]], np.int64)
+        for shapes, values in forest[self.rounds :]:
+
+            def add(piece: NDArray[np.int64], shapes: Any = shapes, values: Any = values) -> None:
+                node = np.zeros(self.table.n_rows, np.uint32)
+                for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
+                    margin = self.margin[k // self.parallel]
+                    histogram_kernels.to_root(node[None], piece)
+                    levels = shape.levels_below(None)
+                    histogram_kernels.add_leaves(self.bins, node, piece, levels, shape.walk(self.bins), value, margin)
+
+            silo.threads.map(add, pieces(everything, silo.threads.n))
+        self.rounds = len(forest)

@@ -1,0 +1,119 @@
+"""Gradients and hessians of a silo's rows before they are rounded, where a loss needs them so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
+from fedtrees.core.numeric.rng import stream
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.counts import pieces
+from fedtrees.trees.kernels import gradients as gradients_kernels
+from fedtrees.trees.kernels import survival as survival_kernels
+from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
+from fedtrees.trees.silo.time_bins import bins_of
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+Floats = NDArray[np.float64]
+Ranges = NDArray[np.int64]
+
+
+class Gradients:
+    """The gradients and hessians of a round's rows, computed once, whichever question needs them first.
+
+    Law: a function of the silo's margins and targets (`TreeState`, an argument: it holds this) and of the facts.
+
+    Attributes
+    ----------
+    statistics : float64 (2, outputs, rows)
+        Gradients and hessians; no rows before a question needs them.
+    bias, costs : float64 (2, positions), float64 (2, rows)
+        Of a ranking without the bias of positions, that bias, and what rows add to its next estimate.
+    times, risks : uint32 (bins,), two of float64 (bins,)
+        Of proportional hazards, where bins of time start, and the sums of `risk.Risks`.
+    """
+
+    def __init__(self, loss: Loss, outputs: int, rows: int):
+        self.statistics = np.zeros((2, outputs, 0))
+        positions = loss.positions if isinstance(loss, RankingLoss) else 0
+        self.bias, self.costs = np.ones((2, positions)), np.zeros((2, rows if positions else 0))
+        self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
+        self._filled: tuple[object, ...] = ()
+
+    def fill(self, state: TreeState, silo: Silo) -> None:
+        """Compute the statistics of the rows asked, unless that was done for this tree."""
+        loss = state.loss
+        key = len(state.forest), silo.silos_asked.tobytes()
+        if key == self._filled:
+            return
+        state.catch_up(silo)
+        if self.statistics.shape[1:] != state.margin.shape:
+            self.statistics = np.zeros((2, *state.margin.shape))
+        g, h = self.statistics
+
+        def fill(piece: Ranges) -> None:
+            loss.statistics(state.margin, state.target, state.weight, piece, g, h)
+
+        if isinstance(loss, RankingLoss):
+            self._rank(state, silo, loss, g[0], h[0])
+        elif isinstance(loss, ProportionalHazards):
+            self._hazard(state, silo, g[0], h[0])
+        else:
+            silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+        self._filled = key
+
+    def _hazard(self, state: TreeState, silo: Silo, g: Floats, h: Floats) -> None:
+        """Compute gradients and hessians from the server's sums over risk sets."""
+        rates, squares = self.risks
+        if not len(rates):
+            raise ProtocolError("gradients were asked for before the risks")
+        bins = bins_of(state.target, self.times)
+
+        def fill(piece: Ranges) -> None:
+            survival_kernels.cox_statistics(
+                state.margin[0], state.target, state.weight, bins, rates, squares, piece, g, h
+            )
+
+        silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
+
+    def _rank(self, state: TreeState, silo: Silo, loss: RankingLoss, g: Floats, h: Floats) -> None:
+        """Compute gradients and hessians query by query."""
+        terms, starts = state.terms, silo.table.query_starts()
+        pairs = stream(terms.seed, "pairs", terms.rounds_before + len(state.forest))
+        keys = pairs.integers(2**64, size=2, dtype=np.uint64)
+        queries = silo.table.queries
+        names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
+
+        def fill(which: Ranges) -> None:
+            loss.lambdas(
+                state.margin[0], state.target, state.weight, starts, names, which, keys, self.bias, self.costs, g, h
+            )
+
+        silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
+
+    def position_costs(self, state: TreeState, silo: Silo) -> Floats:
+        """Costs of positions that the rows asked add, float64 (2, rows); see `ranking_kernels.lambdas`."""
+        self.fill(state, silo)
+        return self.costs
+
+    def exponent_counts(self, state: TreeState, silo: Silo) -> Vector:
+        """Gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
+        self.fill(state, silo)
+        times = np.ones(1, np.int64) if state.repeats is None else state.repeats
+
+        def count(piece: Ranges) -> Vector:
+            counts = np.zeros((2, N_EXPONENTS), np.int64)
+            for row, part in zip(counts, self.statistics, strict=True):
+                for output in part:
+                    if not gradients_kernels.count_exponents(output, times, piece, LOWEST_EXPONENT, row):
+                        raise beyond_exponents()
+            return counts
+
+        parts = silo.threads.map(count, pieces(silo.ranges, silo.threads.n))
+        return sum(parts, np.zeros((2, N_EXPONENTS), np.int64))

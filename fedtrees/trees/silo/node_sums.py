@@ -1,0 +1,154 @@
+"""The sums of many nodes' own features, part after part: what a silo does to answer `NodeHistograms`.
+
+All nodes of a deep level have more bins than memory is quick to fill. Their sums are made, and by a server in the same
+process read, a part at a time that stays in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.trees.model.tree import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+MOST_INTEGERS = 1 << 21  # in a part, but where one node has more
+TREES_A_THREAD = 2  # whose rows are listed at a time
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the sums of nodes' own features stand.
+
+    Attributes
+    ----------
+    columns : uint64 (nodes, features a node)
+        Where a feature's bin of row 0 stands among the bins of all rows, flat.
+    bins : int64 (nodes, features a node)
+        Where a feature's bins start among a node's.
+    sizes : int64 (nodes,)
+        A node's bins.
+    starts : int64 (nodes + 1,)
+        Where a node's integers start in the answer.
+    """
+
+    columns: NDArray[np.uint64]
+    bins: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @staticmethod
+    def of(columns: NDArray[np.int32], state: TreeState) -> Layout:
+        """The layout of nodes that ask for these features each, int32 (nodes, features a node)."""
+        _, rows, a_group = state.bins.shape
+        group, place = np.divmod(columns.astype(np.int64), a_group)
+        n_bins = state.cuts.n_bins[columns]
+        ends = np.cumsum(n_bins, axis=1)
+        sizes = ends[:, -1].copy()  # contiguous, as where all features are asked for: one kernel compiled and not two
+        starts = np.append(0, np.cumsum(sizes * state.statistics_a_bin))
+        return Layout((group * rows * a_group + place).astype(np.uint64), ends - n_bins, sizes, starts)
+
+    def size(self, nodes: Range) -> int:
+        """Integers of some nodes."""
+        return int(self.starts[nodes[1]] - self.starts[nodes[0]])
+
+    def cut(self, nodes: Range, most: int) -> Iterator[Range]:
+        """Nodes in parts of so many integers at the most, or of one node."""
+        first, end = nodes
+        while first < end:
+            last = int(np.searchsorted(self.starts, self.starts[first] + most, side="right")) - 1
+            last = min(max(last, first + 1), end)
+            yield first, last
+            first = last
+
+    def shares(self, nodes: Range, n: int) -> list[Range]:
+        """Nodes in n parts of about as many integers each."""
+        low, high = self.starts[nodes[0]], self.starts[nodes[1]]
+        edges = np.searchsorted(self.starts, np.linspace(low, high, n + 1)[1:-1]).tolist()
+        edges = [nodes[0], *edges, nodes[1]]
+        return [(first, last) for first, last in pairwise(edges) if last > first]
+
+
+class Listed(NamedTuple):
+    """The rows of a tree's nodes, and where each node's start; see `TreeState.row_lister`."""
+
+    tree: int
+    nodes: Range
+    rows: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+
+
+class NodeSums:
+    """The sums that one question asks of a silo.
+
+    Parameters
+    ----------
+    silo : Silo
+    state : TreeState
+    shapes : list of Shape
+        The trees so far.
+    build : int32 (nodes,)
+        The nodes to sum, tree after tree.
+    ends : list of int
+        Where each tree's nodes end.
+    columns : int32 (nodes, features a node)
+    extra : int
+        See `Grid`.
+    """
+
+    def __init__(
+        self, silo: Silo, state: TreeState, shapes: list[Shape], build: NDArray[np.int32], ends: list[int],
+        columns: NDArray[np.int32], extra: int,
+    ):  # fmt: skip
+        self.silo, self.state, self.shapes, self.build, self.extra = silo, state, shapes, build, extra
+        self.layout = Layout.of(columns, state)
+        self.trees = [(tree, nodes) for tree, nodes in enumerate(pairwise([0, *ends])) if nodes[1] > nodes[0]]
+
+    def parts(self, whole: Vector | None = None) -> Iterator[Vector]:
+        """The sums, part after part, each in its place of the whole where that is given."""
+        threads, step, turn = self.silo.threads, TREES_A_THREAD * self.silo.threads.n, 0
+        for start in range(0, len(self.trees), step):
+            group = self.trees[start : start + step]
+            listed = self._listed(group)
+            for nodes in self.layout.cut((group[0][1][0], group[-1][1][1]), MOST_INTEGERS):
+                if whole is None:
+                    # in turn: the last part may be held until this one is there
+                    turn = 1 - turn
+                    out = self.state.answers[turn].take(self.layout.size(nodes))
+                else:
+                    out = whole[self.layout.starts[nodes[0]] : self.layout.starts[nodes[1]]]
+                threads.map(partial(self._sum, listed, out, nodes[0]), self.layout.shares(nodes, threads.n))
+                yield out
+
+    def _listed(self, group: list[tuple[int, Range]]) -> list[Listed]:
+        listers = [
+            self.state.row_lister(self.silo, tree, self.shapes[tree], self.build[slice(*nodes)])
+            for tree, nodes in group
+        ]
+        rows = self.silo.threads.map(lambda lister: lister(), listers)
+        return [Listed(*of, *own) for of, own in zip(group, rows, strict=True)]
+
+    def _sum(self, listed: list[Listed], out: Vector, start: int, nodes: Range) -> None:
+        """Sum some nodes, of trees whose rows are listed; ``out`` starts with the node ``start``."""
+        layout = self.layout
+        for tree, (tree_first, tree_end), rows, starts in listed:
+            first, end = max(nodes[0], tree_first), min(nodes[1], tree_end)
+            if first >= end:
+                continue
+            own, to = slice(first, end), slice(*(layout.starts[[first, end]] - layout.starts[start]))
+            self.state.sum_nodes(
+                self.silo, tree, self.extra, rows, starts[first - tree_first : end - tree_first + 1],
+                layout.columns[own], layout.bins[own], layout.sizes[own], out[to],
+            )  # fmt: skip

@@ -1,0 +1,90 @@
+"""The moments of a silo's rows as digits, and their sums in the leaves of trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.errors import ProtocolError
+from fedtrees.queries.counts import pieces
+from fedtrees.trees.kernels import moments as moments_kernels
+from fedtrees.trees.losses import column_of
+from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.moments import MomentScale
+from fedtrees.trees.model.tree import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+Ranges = NDArray[np.int64]
+
+
+class RowMoments:
+    """The digits of rows, kept while their weights stay as they are."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._digits: list[Vector] = []  # of each output, int64 (rows, digits)
+
+    def sum_leaves(
+        self, silo: Silo, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale, weights: Grid,
+        centre: NDArray[np.float64],
+    ) -> Vector:  # fmt: skip
+        """The digits of some trees' leaves, leaf after leaf, flat; see `moments_kernels.sum_leaves`."""
+        digits = self._of_rows(silo, state, scale, weights, centre)
+        # all that needs the interpreter's lock
+        levels = [state.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
+        walks, slots = [shape.walk(state.bins) for shape in shapes], [shape.leaf_slots() for shape in shapes]
+        times = [state.times_drawn(silo, tree) for tree in trees]
+
+        def add(task: tuple[int, Ranges]) -> Vector:
+            place, ranges = task
+            tree = trees[place]
+            out = np.zeros((int(slots[place].max()) + 1, sum(scale.digits)), np.int64)
+            moments_kernels.sum_leaves(
+                state.bins, state.node[tree], ranges, levels[place], walks[place], slots[place], times[place],
+                digits[state.output(tree)], out,
+            )  # fmt: skip
+            return out
+
+        if len(trees) > 1:  # each is one thread's: its leaves stay in the cache
+            return np.concatenate(silo.threads.map(add, [(place, silo.ranges) for place in range(len(trees))]), None)
+        nothing = np.zeros((int(slots[0].max()) + 1, sum(scale.digits)), np.int64)
+        return sum(silo.threads.map(add, [(0, piece) for piece in state.pieces]), nothing).reshape(-1)
+
+    def _of_rows(
+        self, silo: Silo, state: TreeState, scale: MomentScale, weights: Grid, centre: NDArray[np.float64]
+    ) -> list[Vector]:
+        """The moments of the rows asked, of each output: int64 (rows, digits)."""
+        reweighs = state.loss.reweighs > 0
+        key = scale, silo.silos_asked.tobytes(), len(state.forest) if reweighs else 0, centre.tobytes()
+        if key == self._key:
+            return self._digits
+        y, weight, rows = silo.targets(None), state.weight.astype(np.float64), state.margin.shape[1]
+        if reweighs:
+            state.gradients.fill(state, silo)
+            _, scale_h = weights.scales()
+            steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # as histograms have them
+            with np.errstate(over="ignore"):  # of rows that are not asked, where nobody is
+                weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
+        counts = np.ones(1, np.int64) if state.repeats is None else state.repeats
+        shape, self._key = (rows, sum(scale.digits)), ()
+        if len(self._digits) != len(state.margin) or self._digits[0].shape != shape:  # fresh memory takes time
+            self._digits = [np.zeros(shape, np.int64) for _ in range(len(state.margin))]
+        digits = self._digits
+        for output, out in enumerate(digits):
+            own, of = np.ascontiguousarray(column_of(y, output)), float(centre[output]) if len(centre) else 0.0
+
+            def write(piece: Ranges, own: Any = own, of: float = of, out: Vector = out) -> bool:
+                return bool(
+                    moments_kernels.row_digits(own, weight, counts, piece, scale.lows, scale.bits, scale.ends, of, out)
+                )
+
+            if not all(silo.threads.map(write, pieces(silo.ranges, silo.threads.n))):
+                raise ProtocolError("moments were asked for in digits that targets or weights are beyond")
+        self._key = key
+        return digits

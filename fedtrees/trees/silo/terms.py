@@ -1,0 +1,71 @@
+"""What a silo boosts trees for and by, as the server said when training began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.data.record import Record
+from fedtrees.trees.losses import Params
+from fedtrees.trees.silo.row_sampling import RowDraws
+
+
+class Terms(Record, frozen=True, eq=False):
+    """What trees are boosted for and by: the loss, the agreed labels, the cut points, and where margins start.
+
+    Parameters
+    ----------
+    objective : str
+    labels : list, optional
+    base_margin : float32 (outputs,)
+    values, offsets, missing, categorical
+        The cut points; see `trees.model.tree.Cuts`.
+    params : dict of str to float, or to list of float
+        The objective's own; see `losses.loss_named`.
+    parallel : int, default 1
+        Trees a round of each output.
+    subsample : float, default 1.0
+        The share of rows that a tree draws.
+    seed : int, default 0
+        Of these draws.
+    bootstrap : bool, default False
+        Whether a tree draws each row as often as a Poisson variable of mean ``subsample`` says, in place of once or
+        never.
+    class_draws : float64 (classes,) or (0,)
+        Where rows are drawn so, what that mean is multiplied by for the rows of each class; 1 where empty.
+    rounds_before : int, default 0
+        Of the model that training goes on from: the next draw is that of the round after.
+    trees_before : int, default 0
+        Of a forest that the trees join, likewise.
+    """
+
+    objective: str
+    labels: list[Any] | None
+    base_margin: NDArray[np.float32]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    params: Params = msgspec.field(default_factory=dict)
+    parallel: int = 1
+    subsample: float = 1.0
+    seed: int = 0
+    categorical: NDArray[np.bool_] = msgspec.field(default_factory=lambda: np.zeros(0, bool))
+    bootstrap: bool = False
+    class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
+    rounds_before: int = 0
+    trees_before: int = 0
+
+    def draws(self) -> RowDraws:
+        """The draws of rows of the first round's trees, with ``bootstrap``."""
+        return RowDraws(
+            self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws, self.trees_before
+        )  # fmt: skip
+
+    def shares(self) -> NDArray[np.uint64]:
+        """The thresholds that rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
+        if self.bootstrap:
+            return self.draws().shares()
+        return np.array([[self.subsample * 2.0**53] if self.subsample < 1 else []], np.uint64)
