@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flat import of_trees
 
 from fedtrees import LocalFederation, Silo
 from fedtrees.core.protocol.count_weights import CountWeights
@@ -47,8 +48,8 @@ def silo_of(*facts: Any, weight: Any = None) -> Silo:
 
 def histograms(grid: Grid, build: tuple[int, ...] = (0,)) -> Histograms:
     nodes = 3 if max(build) else 1
-    return Histograms(
-        rows=N, features=2, bins=8, exponents=grid, ends=np.int32([nodes]),
+    return of_trees(
+        Histograms, rows=N, features=2, bins=8, exponents=grid,
         **{name: own[:nodes] if nodes == 3 else own[1:2] for name, own in STUMP.items()},
         build=np.int32(build), build_ends=np.int32([len(build)]),
     )  # fmt: skip
@@ -67,7 +68,7 @@ def test_grids_and_cohorts_by_turns(bootstrap: bool) -> None:
                 for own in (silo, fresh):
                     own.ask_only(cohort)
                 assert query.ask(silo).tolist() == query.ask(fresh).tolist()
-        facts.append(Grown(np.int32([3]), **STUMP, value=value))
+        facts.append(of_trees(Grown, **STUMP, value=value))
         facts[-1].apply(silo)
 
 
@@ -102,13 +103,12 @@ def test_losses_of_rows_that_count_several_times_are_as_many_losses(loss: int) -
     heavy = Silo("a", X, Y / 1e3, sample_weight=weight, n_jobs=1)
     often = Silo("a", np.repeat(X, weight.astype(int), axis=0), np.repeat(Y, weight.astype(int)) / 1e3, n_jobs=1)
     CountWeights(2, whole=True).apply(heavy)
-    nothing = np.zeros(0, np.int32)
     for own in (heavy, often):
         Begin("tree:r2", None, np.zeros(1, np.float32), **CUTS).apply(own)
     largest = float(np.float32(np.abs(Y / 1e3).max() + 1))
-    query = TreeErrors(
-        "losses", int(weight.sum()), Grid(5, 0), np.int32([3]), **STUMP, value=np.float32([0, 1, -1]),
-        categories=nothing, category_ends=nothing, largest=largest, loss=loss,
+    query = of_trees(
+        TreeErrors, what="losses", rows=int(weight.sum()), grid=Grid(5, 0), **STUMP, value=np.float32([0, 1, -1]),
+        largest=largest, loss=loss,
     )  # fmt: skip
     total = query.ask(heavy)
     assert total.tolist() == query.ask(often).tolist()

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from fedtrees.export.xgboost import storable_base_margin, to_booster
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -33,8 +33,9 @@ from fedtrees.trees.losses import gradients as gradients_of
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Begin, Grown
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.boosting import _moves, boost
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
@@ -72,7 +73,7 @@ def facts(federation: Watched, kind: type) -> list[Any]:
 def grids(federation: Watched) -> list[Grid]:
     """The exponents of each round's trees, from the questions for their roots."""
     questions = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
-    return [query.exponents for query in questions if len(query.feature) == len(query.ends)]
+    return [query.exponents for query in questions if len(query.trees.feature) == len(query.trees)]
 
 
 # -- the twin -----------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     told = facts(federation, Grown)
     assert len(told) == problem.params["n_estimators"]
     for name, of_node in (("feature", "feature"), ("bin", "bin"), ("default_left", "default_left"), ("left", "left")):
-        ours = np.concatenate([getattr(grown, name) for grown in told])
+        ours = np.concatenate([getattr(grown.trees, name) for grown in told])
         assert ours.tolist() == [getattr(node, of_node) for tree in trees for node in tree.nodes]
     values = np.concatenate([grown.value for grown in told])
     assert values.tobytes() == np.concatenate([tree.value for tree in trees]).tobytes()

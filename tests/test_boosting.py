@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flat import changed, of_trees
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,15 +50,14 @@ class Growing:
     left: list[int]
 
     def question(self, build: list[int]) -> Histograms:
-        return Histograms(
-            rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, -2),
-            ends=np.array([len(self.feature)], np.int32), **self.arrays(),
+        return of_trees(
+            Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, -2), **self.arrays(),
             build=np.array(build, np.int32), build_ends=np.array([len(build)], np.int32),
         )  # fmt: skip
 
     def fact(self) -> Grown:
         value = np.arange(len(self.feature), dtype=np.float32) / 8
-        return Grown(np.array([len(self.feature)], np.int32), **self.arrays(), value=value)
+        return of_trees(Grown, **self.arrays(), value=value)
 
     def arrays(self) -> dict[str, Any]:
         names = {"feature": np.int32, "bin": np.int32, "default_left": np.bool_, "left": np.int32}
@@ -101,10 +101,6 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(
 
 
 STUMP = Growing([1, LEAF, LEAF], [2, 0, 0], [False] * 3, [1, LEAF, LEAF])
-
-
-def changed(record: Any, **fields: Any) -> Any:
-    return type(record)(**{name: fields.get(name, getattr(record, name)) for name in record.__struct_fields__})
 
 
 @pytest.mark.parametrize(
@@ -191,7 +187,7 @@ def test_facts_and_questions_out_of_turn_are_refused() -> None:
         STUMP.question([0]).ask(told())
     with pytest.raises(ProtocolError, match="gradients were asked for before the cut points"):
         GradientExponents(ROWS).ask(told())
-    with pytest.raises(ProtocolError, match="or of other bins than"):
+    with pytest.raises(ProtocolError, match="of other bins than"):
         changed(STUMP.question([0]), bins=BINS + 1).ask(told(BEGIN))
     for build in ([3], [-1], [0, 0]):
         with pytest.raises(ProtocolError, match="nodes that there are not"):

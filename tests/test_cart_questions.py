@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from flat import ARRAYS, changed, of_trees
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score
@@ -53,30 +54,29 @@ def a_silo_of(*facts: Fact) -> Silo:
 
 def forest_question(**other: Any) -> NodeHistograms:
     fields: dict[str, Any] = {
-        "rows": ROWS, "features": FEATURES, "bins": BINS, "exponents": Grid(0, 0, -19), "ends": np.int32([3]),
+        "rows": ROWS, "features": FEATURES, "bins": BINS, "exponents": Grid(0, 0, -19),
         **STUMP.arrays(), "build": np.int32([1, 2]), "build_ends": np.int32([2]), "columns": np.int32([0, 1, 1, 2]),
         "column_bins": np.int32([9, 9]), "statistics": 3,
     }  # fmt: skip
-    return NodeHistograms(**fields | other)
+    return of_trees(NodeHistograms, **fields | other)
 
 
 def tree_question() -> Histograms:
     """Of two trees, and of some features of each."""
     stumps = {name: np.concatenate([own, own]) for name, own in STUMP.arrays().items()}
-    return Histograms(
-        ROWS, FEATURES, BINS, Grid(0, 0, -19), np.int32([3, 6]), **stumps, build=np.int32([1, 2, 0]),
-        build_ends=np.int32([2, 3]), columns=np.int32([0, 1, 2]), column_ends=np.int32([2, 3]),
-        column_bins=np.int32([9, 5]), statistics=3,
+    return of_trees(
+        Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, 0, -19), ends=np.int32([3, 6]),
+        **stumps, build=np.int32([1, 2, 0]), build_ends=np.int32([2, 3]), columns=np.int32([0, 1, 2]),
+        column_ends=np.int32([2, 3]), column_bins=np.int32([9, 5]), statistics=3,
     )  # fmt: skip
 
 
 def error_question(**other: Any) -> TreeErrors:
-    nobody = np.zeros(0, np.int32)
     fields: dict[str, Any] = {
-        "what": "exponents", "rows": ROWS, "grid": Grid(2, 0), "ends": np.int32([3]), **STUMP.arrays(),
-        "value": np.zeros(3, np.float32), "categories": nobody, "category_ends": nobody,
+        "what": "exponents", "rows": ROWS, "grid": Grid(2, 0), **STUMP.arrays(),
+        "value": np.zeros(3, np.float32),
     }  # fmt: skip
-    return TreeErrors(**fields | other)
+    return of_trees(TreeErrors, **fields | other)
 
 
 def test_a_nodes_own_features_are_told_node_after_node() -> None:
@@ -124,10 +124,12 @@ def test_questions_of_forests_that_make_no_sense_are_refused(wrong: dict[str, An
 @st.composite
 def damaged(draw: st.DrawFn, question: Histograms) -> Histograms:
     """A question some of whose arrays hold another number, or lack one, or hold one more."""
-    arrays = [name for name in question.__struct_fields__ if isinstance(getattr(question, name), np.ndarray)]
+    now = {name: getattr(question, name, None) for name in question.__struct_fields__}
+    now |= {name: getattr(question.trees, name) for name in ARRAYS}
+    arrays = [name for name, own in now.items() if isinstance(own, np.ndarray)]
     fields: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(arrays), min_size=1, max_size=3, unique=True)):
-        values = getattr(question, name).tolist()
+        values = now[name].tolist()
         number = draw(st.sampled_from([-(2**31), -2, -1, *range(10), 18, 1000, 2**31 - 1]))
         how = draw(st.sampled_from(["another", "one more", "one less"]))
         if how == "another" and values:
@@ -136,8 +138,8 @@ def damaged(draw: st.DrawFn, question: Histograms) -> Histograms:
             values = values[:-1]
         else:
             values.append(number)
-        fields[name] = np.array(values).astype(getattr(question, name).dtype)
-    return msgspec.structs.replace(question, **fields)
+        fields[name] = np.array(values).astype(now[name].dtype)
+    return changed(question, **fields)
 
 
 @given(st.data())

@@ -24,7 +24,8 @@ from fedtrees import (
 )
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.xgboost import to_booster
-from fedtrees.trees.model.tree import Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import Tree
 
 X, Y, WEIGHT = with_categories(600)
 SMALL: dict[str, Any] = {"n_estimators": 4, "max_depth": 4, "n_jobs": 1, "enable_categorical": True}

@@ -32,7 +32,8 @@ from fedtrees.export.forest import to_xgboost
 from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.export.xgboost import to_booster
-from fedtrees.trees.model.tree import Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import Tree
 
 MODELS: list[Any] = [
     FedTreeClassifier(max_depth=5),

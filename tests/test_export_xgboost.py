@@ -20,7 +20,8 @@ from fedtrees.errors import ParameterError
 from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.export.objectives import OBJECTIVES as KNOWN
 from fedtrees.export.xgboost import _node_columns, accumulate, storable_base_margin, to_booster
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 
 ROOT_PARENT = 2**31 - 1
 OBJECTIVES = {"binary:logistic": 1, "count:poisson": 1, "multi:softprob": 3, "reg:squarederror": 1}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flat import of_trees
 
 from fedtrees import (
     FedForestClassifier,
@@ -107,13 +108,16 @@ def test_histograms_of_rows_that_are_drawn_several_times_are_their_sums(features
     keys, shares = begin.draws().keys(0), begin.draws().shares()[0]
     lots = mixed(mixed(placed_row_ids(["all"], np.array([0, N])) ^ keys[0]) + keys[1]) >> np.uint64(11)
     times = (lots[:, None] < shares).sum(axis=1)
-    stump = np.int32([features - 1, -1, -1]), np.zeros(3, np.int32), np.zeros(3, bool), np.int32([1, -1, -1])
+    stump = {
+        "feature": np.int32([features - 1, -1, -1]), "bin": np.zeros(3, np.int32), "default_left": np.zeros(3, bool),
+        "left": np.int32([1, -1, -1]),
+    }  # fmt: skip
     below = table[:, features - 1] >= 1
     for nodes, build, masks in ((1, [0], [np.ones(N, bool)]), (3, [1, 2], [~below, below])):
-        arrays = [own[1:2] if nodes == 1 else own for own in stump]
-        query = Histograms(
-            20 * N, features, 2 * features, Grid(0, 0), np.int32([nodes]), *arrays, np.int32(build),
-            np.int32([len(build)]),
+        arrays = {name: own[1:2] if nodes == 1 else own for name, own in stump.items()}
+        query = of_trees(
+            Histograms, rows=20 * N, features=features, bins=2 * features, exponents=Grid(0, 0), **arrays,
+            build=np.int32(build), build_ends=np.int32([len(build)]),
         )  # fmt: skip
         found = query.read(query.ask(silo))
         for node, mask in zip(found, masks, strict=True):

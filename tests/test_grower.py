@@ -22,8 +22,9 @@ from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.messages.histograms import GradientExponents, Histograms
 from fedtrees.trees.messages.training import Begin
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.grow import Plan, grow
 from fedtrees.trees.server.histogram_cache import Shelf
 from fedtrees.trees.server.split import SplitRule, Units
@@ -135,14 +136,15 @@ def test_of_two_siblings_only_the_lighter_is_asked_for(
     (g, h), codes = ground.statistics(), twins.codes(ground.X, ground.cuts)
     for (query, *_), (answer, *_) in channel.heard:
         assert isinstance(query, Histograms)
-        so_far = Tree(query.feature, query.bin, query.default_left, query.left, tree.value, tree.gain, tree.cover)
+        asked = query.trees
+        so_far = Tree(asked.feature, asked.bin, asked.default_left, asked.left, tree.value, tree.gain, tree.cover)
         nodes = nodes_of(so_far, ground.cuts)
         at = np.array([twins.reached(row, nodes) for row in codes])
         for node, sums in zip(query.build.tolist(), answer, strict=True):
             direct = twins.histogram(codes, g, h, np.flatnonzero(at == node), ground.cuts.bin_offsets)
             assert sums.tolist() == direct.tolist()
             if node:
-                sibling = node + 1 if node in query.left else node - 1
+                sibling = node + 1 if node in asked.left else node - 1
                 own, other = h[at == node].sum(), h[at == sibling].sum()
                 assert own < other or (own == other and sibling == node + 1)
                 assert sibling not in query.build

@@ -30,7 +30,7 @@ from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.kernels import sampling as sampling_kernels
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.server.split import Grounds, Limits, Units
 

@@ -22,7 +22,9 @@ from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.ranks import Ranks
 from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.model.tree import LEAF, NO_BIN, Cuts, Shape
+from fedtrees.trees.model.cuts import NO_BIN, Cuts
+from fedtrees.trees.model.shape import Shape
+from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.server.histogram_cache import Shelf
 from fedtrees.trees.silo.binning import bin_table, keys_of
 

@@ -22,7 +22,8 @@ from fedtrees.trees.losses import loss_named
 from fedtrees.trees.losses.tables import MOST_CLASSES
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.messages.training import Begin
-from fedtrees.trees.model.tree import NO_BIN, Cuts, Shape
+from fedtrees.trees.model.cuts import NO_BIN, Cuts
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.value_trees import MOST_CODES
 from fedtrees.trees.silo.row_sampling import MOST_SHARE, RowDraws
 from fedtrees.trees.silo.state import TreeState
@@ -149,11 +150,10 @@ def test_cuts_rise_and_every_feature_has_a_bin(given: Any, fine: bool) -> None:
 def test_trees_that_end_before_they_begin_are_none(ends: list[int]) -> None:
     plain = cuts([1, 2], [0, 2], [False])
     stump = np.int32([0, -1, -1]), np.zeros(3, np.int32), np.zeros(3, bool), np.int32([1, -1, -1])
-    empty = np.zeros(0, np.int32)
-    assert len(Shape.apart(np.int32([3]), *stump, plain, empty, empty)) == 1
+    assert len(FlatTrees(np.int32([3]), *stump).shapes(plain)) == 1
     if ends != [3]:
         with pytest.raises(ProtocolError):
-            Shape.apart(np.int32(ends), *stump, plain, empty, empty)
+            FlatTrees(np.int32(ends), *stump).shapes(plain)
 
 
 # -- draws, classes, relevances, parameters -------------------------------------------------------------------

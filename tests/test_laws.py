@@ -38,7 +38,7 @@ from strategies import (
 from fedtrees import FedGBTClassifier, LocalFederation, Poisson, Postman, Silo
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.messages.training import Begin
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server import gradient_scales
 from fedtrees.trees.silo.state import TreeState
 

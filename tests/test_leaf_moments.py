@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flat import of_trees
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -162,9 +163,9 @@ def asked(**others: Any) -> LeafMoments:
     root = {"feature": np.int32([-1]), "bin": np.int32([0]), "default_left": np.array([False]), "left": np.int32([-1])}
     given: dict[str, Any] = {
         "rows": 8, "exponents": Grid(3, 0), "weights": Grid(3, 0), "scale": MomentScale(30, 0, 0, 0, (1, 1, 1)),
-        "centre": np.zeros(0), "trees": np.int32([0]), "ends": np.int32([1]),
+        "centre": np.zeros(0), "places": np.int32([0]),
     }  # fmt: skip
-    return LeafMoments(**given | root | others)
+    return of_trees(LeafMoments, **given | root | others)
 
 
 TWO_ROOTS: dict[str, Any] = {
@@ -190,14 +191,14 @@ def test_the_root_holds_all_rows(silo: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"trees": np.int32([1])},
-        {"trees": np.int32([-1])},
-        {"trees": np.int32([])},
-        {"trees": np.int32([0, 0]), "ends": np.int32([1, 1])},
-        {"trees": np.int32([0, 0]), **TWO_ROOTS},
-        {"trees": np.int32([1, 0]), **TWO_ROOTS},
-        {"trees": np.int32([0, 1]), **TWO_ROOTS},
-        {"trees": np.int32([0]), **TWO_ROOTS},
+        {"places": np.int32([1])},
+        {"places": np.int32([-1])},
+        {"places": np.int32([])},
+        {"places": np.int32([0, 0]), "ends": np.int32([1, 1])},
+        {"places": np.int32([0, 0]), **TWO_ROOTS},
+        {"places": np.int32([1, 0]), **TWO_ROOTS},
+        {"places": np.int32([0, 1]), **TWO_ROOTS},
+        {"places": np.int32([0]), **TWO_ROOTS},
         {"ends": np.int32([2])},
         {"feature": np.int32([1]), "left": np.int32([1])},
         {"centre": np.ones(1)},

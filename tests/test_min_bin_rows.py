@@ -30,7 +30,7 @@ from fedtrees import (
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import Ranks
 from fedtrees.trees.messages.training import Begin
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.cut_points import global_cuts
 from fedtrees.trees.silo.binning import bin_table
 

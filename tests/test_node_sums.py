@@ -21,7 +21,7 @@ from fedtrees.queries.counts import Counts
 from fedtrees.trees.kernels import node_histogram as node_histogram_kernels
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.messages.node_histograms import NodeHistograms
-from fedtrees.trees.model.tree import NO_BIN
+from fedtrees.trees.model.cuts import NO_BIN
 from fedtrees.trees.server import node_grower
 from fedtrees.trees.silo import node_sums
 from fedtrees.trees.silo.node_sums import Layout

@@ -18,8 +18,10 @@ from fedtrees.trees.losses import register_objective
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.leaf_quantiles import ResidualRanks, TargetRanks
 from fedtrees.trees.messages.training import Aim, Begin
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.server import gradient_scales
+from fedtrees.trees.server.growing_tree import GrowingTree
 from fedtrees.trees.server.quantile_leaves import Quantile
 
 Floats = NDArray[np.float32]
@@ -190,11 +192,9 @@ def test_digits_leave_room_for_the_sums_of_many_rows() -> None:
         room = gradient_scales.room_of(rows)
         assert room == extra
         if rows < 2**43:
-            Histograms(
-                rows, 1, 2, gradient_scales.Grid(0, 0, room), *(np.zeros(1, np.int32) for _ in range(3)),
-                default_left=np.zeros(1, bool), left=np.zeros(1, np.int32), build=np.zeros(1, np.int32),
-                build_ends=np.ones(1, np.int32),
-            ).width()  # fmt: skip
+            root = FlatTrees.of([GrowingTree()])
+            grid = gradient_scales.Grid(0, 0, room)
+            Histograms(rows, 1, 2, grid, root, np.zeros(1, np.int32), np.ones(1, np.int32)).width()
 
 
 @pytest.mark.slow_without_jit
@@ -241,18 +241,16 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     X, y, _ = table("reg:absoluteerror", 50)
     silo = Silo("a", X, y)
     low = np.zeros((1, 2), np.uint32)
-    leaf = {name: np.full(1, -1, np.int32) for name in ("feature", "left")}
-    tree = {"ends": np.ones(1, np.int32), "bin": np.zeros(1, np.int32), "default_left": np.zeros(1, bool), **leaf}
-    grid = gradient_scales.Grid(0, 0)
+    grid, trees = gradient_scales.Grid(0, 0), FlatTrees.of([GrowingTree()])
     with pytest.raises(ProtocolError, match="before the cut points"):
-        ResidualRanks(most=50, exponents=grid, low=low, log_keys=32, log_child=21, **tree).ask(silo)
+        ResidualRanks(most=50, exponents=grid, low=low, log_keys=32, log_child=21, trees=trees).ask(silo)
     cuts = {"values": np.arange(5, dtype=np.float32), "offsets": np.arange(6), "missing": np.ones(5, bool)}
     silo.learn(b"run", 0, [Begin("reg:absoluteerror", None, np.zeros(1, np.float32), **cuts)])
     fine = {"low": low, "log_keys": 32, "log_child": 21}
-    assert ResidualRanks(most=50, exponents=grid, **fine, **tree).ask(silo).sum() == 100
+    assert ResidualRanks(most=50, exponents=grid, **fine, trees=trees).ask(silo).sum() == 100
     for wrong in ({"low": np.zeros((2, 2), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
         with pytest.raises(ProtocolError, match="leaves were asked for"):
-            ResidualRanks(most=50, exponents=grid, **{**fine, **wrong}, **tree).ask(silo)
+            ResidualRanks(most=50, exponents=grid, **{**fine, **wrong}, trees=trees).ask(silo)
     for wrong in ({"low": np.zeros((1, 3), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
         with pytest.raises(ProtocolError, match="ranks of targets"):
             TargetRanks(most=50, **{**fine, **wrong}).ask(silo)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from fedtrees import DataError, FedGBTRegressor
 from fedtrees.trees.messages.leaf_quantiles import ResidualRanks
+from fedtrees.trees.model.flat_trees import FlatTrees
+from fedtrees.trees.server.growing_tree import GrowingTree
 from fedtrees.trees.server.quantile_leaves import Quantile
 from fedtrees.trees.silo.row_sampling import keys_of
 
@@ -141,11 +143,7 @@ def test_a_leaf_that_no_row_reaches_says_nothing() -> None:
         return out
 
     assert question.search(np.array([0, 1]), count).tolist() == [0.0, 1.0]
-    nothing = np.zeros(0, np.int32)
-    two = ResidualRanks(
-        5, None, np.int32([1, 2]), *[np.zeros(2, np.int32)] * 2, np.zeros(2, bool), np.zeros(2, np.int32),
-        np.zeros((2, 2), np.uint32), 32, 22, nothing, nothing,
-    )  # fmt: skip
+    two = ResidualRanks(5, None, FlatTrees.of([GrowingTree(), GrowingTree()]), np.zeros((2, 2), np.uint32), 32, 22)
     assert two.touches() == 4 and two.size() == 2 * 2 * 1024  # a row in both of its intervals, of each tree
 
 

@@ -17,7 +17,7 @@ from fedtrees import Channel, FedGBTRegressor, LocalFederation
 from fedtrees.queries.counts import Counts, Summary
 from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, float_of, shortest_between
 from fedtrees.trees.messages.training import Begin
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.cut_points import cuts_of, global_cuts
 from fedtrees.trees.silo.binning import keys_of
 

@@ -24,6 +24,7 @@ from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
 from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
 from fedtrees.trees.messages.training import Grown
+from fedtrees.trees.model.flat_trees import FlatTrees
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
@@ -199,7 +200,7 @@ EXAMPLES: list[Record] = [
     Counts(3),
     LabelSums(10, ["a", "b"], (0, 1), 30),
     Weigh(SiloWeights({"a": 1.0}, 5, 1)),
-    Grown(*(np.zeros(1, t) for t in ("i4", "i4", "i4", "?", "i4", "f4"))),
+    Grown(FlatTrees(*(np.zeros(1, t) for t in ("i4", "i4", "i4", "?", "i4"))), np.zeros(1, np.float32)),
     Schema(["a"], ["category"], {"a": ["x", "y"]}, True, [0, 1]),
 ]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, changed, told
+from flat import changed, of_trees
+from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, told
 
 from fedtrees import DataError, ProtocolError, Silo
 from fedtrees.core.protocol.holdout import HoldOut
@@ -15,8 +16,8 @@ from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Aim, Begin
 from fedtrees.trees.messages.tree_errors import TreeErrors
+from fedtrees.trees.model.flat_trees import cuts_up
 from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid
-from fedtrees.trees.model.tree import cuts_up
 from fedtrees.trees.silo.state import TreeState
 
 THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
@@ -73,7 +74,7 @@ def test_beginnings_that_contradict_themselves(wrong: dict[str, Any], text: str)
         ({"value": np.zeros(2, np.float32)}, "trees whose arrays have other lengths than they say"),
         ({"value": np.zeros(4, np.float32)}, "trees whose arrays have other lengths than they say"),
         ({"steps": np.zeros(1, np.float32)}, "1 steps of weights, for a loss that takes 0"),
-        ({"ends": np.int32([3, 3])}, "or of other outputs than they were for"),
+        ({"ends": np.int32([3, 3])}, "of other outputs than the cut points were for"),
         ({"ends": np.int32([2])}, "other lengths"),
     ],
     ids=str,
@@ -106,9 +107,9 @@ def question(**other: Any) -> Histograms:
         ({"build": np.zeros(0, np.int32), "build_ends": np.int32([0])}, "of no nodes, or of other trees'"),
         ({"exponents": Grid(0, -2, MOST_EXTRA + 1)}, "more digits than a word holds"),
         ({"exponents": Grid(0, -2, -STATISTIC_BITS_G - 1)}, "more digits than a word holds"),
-        ({"statistics": 3}, "before, or of other bins than, the cut points"),
-        ({"features": FEATURES + 1}, "before, or of other bins than, the cut points"),
-        ({"bins": BINS + 1}, "before, or of other bins than, the cut points"),
+        ({"statistics": 3}, "of other bins than those of the cut points"),
+        ({"features": FEATURES + 1}, "of other bins than those of the cut points"),
+        ({"bins": BINS + 1}, "of other bins than those of the cut points"),
     ],
     ids=str,
 )
@@ -154,11 +155,9 @@ def test_targets_of_an_aim_are_those_of_its_loss() -> None:
 
 def test_errors_of_a_tree_are_those_of_one_target() -> None:
     """Of bounds of times there are two, and of two targets two trees."""
-    nothing, arrays = np.zeros(0, np.int32), STUMP.arrays()
-    query = TreeErrors(
-        "exponents", ROWS, Grid(2, 0), np.int32([3]), **arrays, value=np.zeros(3, np.float32), categories=nothing,
-        category_ends=nothing,
-    )  # fmt: skip
+    query = of_trees(
+        TreeErrors, what="exponents", rows=ROWS, grid=Grid(2, 0), **STUMP.arrays(), value=np.zeros(3, np.float32)
+    )
     X, bounds = told(BEGIN).table.X, np.ones((ROWS, 2))
     for objective, outputs in (("survival:aft", 1), ("reg:squarederror", 2)):
         silo = Silo("a", X, bounds, n_jobs=1)

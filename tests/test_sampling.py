@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from flat import changed
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -245,11 +246,10 @@ def test_features_that_there_are_not_are_refused(wrong: dict[str, list[int]]) ->
     FedGBTRegressor(1, colsample_bytree=0.5, n_jobs=1).fit_federation(federation)
     asked = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     question = asked[0]
-    fields = {name: getattr(question, name) for name in question.__struct_fields__}
     silo = federation.inner.silos["a"]
     question.ask(silo)
     with pytest.raises(ProtocolError):
-        Histograms(**fields | {name: np.array(value, np.int32) for name, value in wrong.items()}).ask(silo)
+        changed(question, **{name: np.array(value, np.int32) for name, value in wrong.items()}).ask(silo)
 
 
 # -- rows ---------------------------------------------------------------------------------------------------

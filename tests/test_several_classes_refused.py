@@ -33,7 +33,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.start_messages import LabelsByColumn
 from fedtrees.trees.messages.class_factors import OutputClassSums, TreeFactors
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.output_weights import balanced
 from fedtrees.trees.server.split import Grounds, Limits, Units

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
+from flat import of_trees
 
 from fedtrees import DataError, FedGBTRegressor, ProtocolError, Silo
 from fedtrees.bagging.facts import Joined
@@ -15,7 +16,9 @@ from fedtrees.bagging.local_tree import FIELDS, LocalTree, of_integers, to_integ
 from fedtrees.export.continued import Continued
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.messages.training import Begin, Grown
-from fedtrees.trees.model.tree import Cuts, Shape
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.flat_trees import FlatTrees
+from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.state import TreeState
 
 # two features of two cuts each, the second of which may be missing
@@ -26,7 +29,6 @@ FINE: dict[str, Any] = {
     "default_left": np.zeros(5, bool),
     "left": np.int32([1, 3, -1, -1, -1]),  # to the last node that has one beside it
 }
-NONE: dict[str, Any] = {"categories": np.zeros(0, np.int32), "category_ends": np.zeros(0, np.int32)}
 WRONG: dict[str, dict[str, Any]] = {
     "a feature too many": {"feature": np.int32([2, 0, -1, -1, -1])},
     "its own child": {"left": np.int32([0, 3, -1, -1, -1])},
@@ -42,9 +44,7 @@ OVER_VALUES = [name for name in WRONG if "bin" not in name and "category" not in
 
 
 def shapes(**other: Any) -> list[Shape]:
-    parts = FINE | NONE | other
-    categories, ends = parts.pop("categories"), parts.pop("category_ends")
-    return Shape.apart(np.int32([5]), *parts.values(), CUTS, categories, ends)
+    return FlatTrees(np.int32([5]), **FINE | other).shapes(CUTS)
 
 
 def begun() -> Silo:
@@ -59,9 +59,9 @@ def test_shapes_and_grown_trees(wrong: str) -> None:
     with pytest.raises(ProtocolError):
         shapes(**WRONG[wrong])
     silo = begun()
-    Grown(ends=np.int32([5]), value=np.zeros(5, np.float32), **FINE).apply(silo)
+    of_trees(Grown, value=np.zeros(5, np.float32), **FINE).apply(silo)
     with pytest.raises(ProtocolError):
-        Grown(ends=np.int32([5]), value=np.zeros(5, np.float32), **FINE | WRONG[wrong]).apply(silo)
+        of_trees(Grown, value=np.zeros(5, np.float32), **FINE | WRONG[wrong]).apply(silo)
     assert len(silo.states.find(TreeState).forest) == 1
 
 
@@ -69,26 +69,19 @@ def test_categories_at_their_ends() -> None:
     cuts = Cuts(np.float32([1, 2, 3]), np.array([0, 3]), np.array([False]), np.array([True]))
     leaf = np.int32([0, -1, -1]), np.int32([0, 0, 0]), np.zeros(3, bool), np.int32([1, -1, -1])
     for category, fine in ((0, True), (2, True), (3, False), (-1, False)):
-        given = np.int32([3]), *leaf, cuts, np.int32([category]), np.int32([1])
+        given = FlatTrees(np.int32([3]), *leaf, np.int32([category]), np.int32([1]))
         if fine:
-            assert Shape.apart(*given)[0].categories[0].tolist() == [category]
+            assert given.shapes(cuts)[0].categories[0].tolist() == [category]
         else:
             with pytest.raises(ProtocolError, match="a category that there is not"):
-                Shape.apart(*given)
+                given.shapes(cuts)
     for feature in (1, -2, 2**31 - 1):  # the first that there is not, among features of categories
-        beyond = (
-            np.int32([3]),
-            np.int32([feature, -1, -1]),
-            *leaf[1:],
-            cuts,
-            np.zeros(0, np.int32),
-            np.zeros(0, np.int32),
-        )
+        beyond = FlatTrees(np.int32([3]), np.int32([feature, -1, -1]), *leaf[1:])
         if feature < 0:
-            assert not Shape.apart(*beyond)[0].categories
+            assert not beyond.shapes(cuts)[0].categories
         else:
             with pytest.raises(ProtocolError, match="a feature, or a child, that there is not"):
-                Shape.apart(*beyond)
+                beyond.shapes(cuts)
 
 
 def over_values(kind: type[EarlierModel], **other: Any) -> EarlierModel:

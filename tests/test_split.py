@@ -14,8 +14,8 @@ from strategies import examples
 
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import Cuts
 from fedtrees.trees.server.split import SMALLEST_GAIN, SplitRule, Splits, Units, best_splits
 
 seeds = st.integers(0, 2**32 - 1)

@@ -31,7 +31,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor, LocalFederation
 from fedtrees.core.numeric.rng import stream
 from fedtrees.trees.losses import LOSSES
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 
 Array = NDArray[Any]
 

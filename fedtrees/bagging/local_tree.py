@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.monotone import in_order
 
 if TYPE_CHECKING:

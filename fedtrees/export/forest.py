@@ -12,7 +12,8 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 
 from fedtrees.errors import ParameterError
 from fedtrees.export.xgboost import storable_base_margin, to_booster
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.growing_tree import within
 
 Values = NDArray[np.float64]

@@ -15,7 +15,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from sklearn.tree._tree import NODE_DTYPE
 from sklearn.tree._tree import Tree as NativeTree
 
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 
 UNDEFINED = -2  # what scikit-learn writes as a leaf's feature and threshold
 

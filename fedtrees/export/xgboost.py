@@ -41,7 +41,8 @@ from fedtrees.export.categories import encoded
 from fedtrees.export.objectives import objective_named
 from fedtrees.export.ubjson import write_ubjson
 from fedtrees.trees.losses import Params
-from fedtrees.trees.model.tree import LEAF, Cuts, Tree
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.tree import LEAF, Tree
 
 __all__ = ["accumulate", "storable_base_margin", "to_booster"]
 

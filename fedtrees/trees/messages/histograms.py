@@ -12,8 +12,10 @@ from fedtrees.core.numeric.fixed_point import N_EXPONENTS, Vector
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.flat_trees import FlatTrees, cuts_up
 from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid
-from fedtrees.trees.model.tree import Cuts, Shape, cuts_up
+from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Histograms(Query, frozen=True, eq=False):
     """The sums of gradients and hessians, or of each class's weight, in every bin of some nodes of the growing trees.
 
     The question carries the trees as far as they have grown, so a silo that never heard of them can answer: its rows
-    walk down from the root. Arrays of several trees stand end to end.
+    walk down from the root.
 
     Parameters
     ----------
@@ -38,10 +40,7 @@ class Histograms(Query, frozen=True, eq=False):
         Features, and bins of all of them.
     exponents : Grid
         What gradients and hessians are rounded to.
-    ends : int32 (trees,)
-        Where each tree's nodes end.
-    feature, bin, default_left, left
-        See `trees.model.tree.Tree`.
+    trees : FlatTrees
     build : int32 (nodes,)
         The nodes to sum, numbered within their tree, tree after tree.
     build_ends : int32 (trees,)
@@ -52,8 +51,6 @@ class Histograms(Query, frozen=True, eq=False):
         Where each tree's features end.
     column_bins : int32 (trees,) or (0,)
         The bins of each tree's features.
-    categories, category_ends : int32 (any,)
-        See `trees.model.tree.flat_categories`.
     statistics : int, default 2
         Sums of a bin.
     row_counts : int, default 1
@@ -64,18 +61,12 @@ class Histograms(Query, frozen=True, eq=False):
     features: int
     bins: int
     exponents: Grid
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
+    trees: FlatTrees
     build: NDArray[np.int32]
     build_ends: NDArray[np.int32]
     columns: NDArray[np.int32] = msgspec.field(default_factory=_none)
     column_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
     column_bins: NDArray[np.int32] = msgspec.field(default_factory=_none)
-    categories: NDArray[np.int32] = msgspec.field(default_factory=_none)
-    category_ends: NDArray[np.int32] = msgspec.field(default_factory=_none)
     statistics: int = 2
     row_counts: int = 1
 
@@ -128,7 +119,7 @@ class Histograms(Query, frozen=True, eq=False):
     def _state(self, silo: Silo) -> TreeState:
         """What the silo knows of this training; it must be of the bins that are asked for."""
         state = silo.state_of(TreeState, "histograms were asked for")
-        asked = self.features, self.bins, len(self.ends), self.statistics
+        asked = self.features, self.bins, len(self.trees), self.statistics
         if asked != (
             state.cuts.n_features,
             state.cuts.total_bins,
@@ -136,7 +127,7 @@ class Histograms(Query, frozen=True, eq=False):
             state.statistics_a_bin,
         ):
             raise ProtocolError("histograms were asked for of other bins than those of the cut points")
-        if not len(self.build) or not cuts_up(self.build_ends, len(self.ends), len(self.build)):
+        if not len(self.build) or not cuts_up(self.build_ends, len(self.trees), len(self.build)):
             raise ProtocolError("histograms were asked for of no nodes, or of other trees' than the question has")
         if not -STATISTIC_BITS_G <= self.exponents.extra <= MOST_EXTRA:
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
@@ -145,16 +136,13 @@ class Histograms(Query, frozen=True, eq=False):
     def _prepared(self, state: TreeState, silo: Silo) -> list[Shape]:
         """The trees so far, of a silo whose rows are on the grid."""
         state.prepare(silo, self.exponents)
-        return Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
-            self.category_ends,
-        )  # fmt: skip
+        return self.trees.shapes(state.cuts)
 
     def _columns(self, cuts: Cuts) -> list[NDArray[np.int32] | None]:
         """The features asked of each tree; None for all."""
         if not len(self.column_ends):
-            return [None] * len(self.ends)
-        trees = len(self.ends)
+            return [None] * len(self.trees)
+        trees = len(self.trees)
         if len(self.column_bins) != trees or not cuts_up(self.column_ends, trees, len(self.columns)):
             raise ProtocolError("histograms were asked for of other trees' features than the question has")
         columns: list[NDArray[np.int32] | None] = []

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
+from fedtrees.trees.model.flat_trees import FlatTrees, cuts_up
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.moments import MOST_DIGIT, TERMS, MomentScale
-from fedtrees.trees.model.tree import LEAF, Shape, cuts_up
+from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ class LeafMoments(Query, frozen=True, eq=False):
     scale : MomentScale
     centre : float64 (outputs,) or (0,)
         See `moments.MomentPlan`.
-    trees : int32 (trees,)
+    places : int32 (trees,)
         The places of the trees in their round, ascending.
-    ends, feature, bin, default_left, left
-        The trees, end to end; see `histogram.Histograms`.
+    trees : FlatTrees
     """
 
     rows: int
@@ -47,20 +47,16 @@ class LeafMoments(Query, frozen=True, eq=False):
     weights: Grid
     scale: MomentScale
     centre: NDArray[np.float64]
-    trees: NDArray[np.int32]
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
+    places: NDArray[np.int32]
+    trees: FlatTrees
 
     def size(self) -> int:
         """See `Query`."""
-        return int(np.count_nonzero(self.feature == LEAF)) * sum(self.scale.digits)
+        return int(np.count_nonzero(self.trees.feature == LEAF)) * sum(self.scale.digits)
 
     def touches(self) -> int:
         """See `Query`."""
-        return len(self.ends) * sum(self.scale.digits)  # a row is in one leaf of a tree
+        return len(self.trees) * sum(self.scale.digits)  # a row is in one leaf of a tree
 
     def bound(self) -> int:
         """See `Query`."""
@@ -69,17 +65,15 @@ class LeafMoments(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "leaves' moments were asked for")
-        rising = len(self.trees) == len(self.ends) > 0 and self.trees[0] >= 0 and (np.diff(self.trees) > 0).all()
-        if not rising or self.trees[-1] >= state.trees:
+        rising = len(self.places) == len(self.trees) > 0 and self.places[0] >= 0 and (np.diff(self.places) > 0).all()
+        if not rising or self.places[-1] >= state.trees:
             raise ProtocolError("leaves' moments were asked for of trees that there are not")
         self._check(state)
         state.prepare(silo, self.exponents)
-        nothing = np.zeros(0, np.int32)
-        shapes = Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, nothing, nothing
+        shapes = self.trees.shapes(state.cuts)
+        return state.moments.sum_leaves(
+            silo, state, self.places.tolist(), shapes, self.scale, self.weights, self.centre
         )
-        trees = self.trees.tolist()
-        return state.moments.sum_leaves(silo, state, trees, shapes, self.scale, self.weights, self.centre)
 
     def _check(self, state: TreeState) -> None:
         """Refuse digits that there are not."""
@@ -92,7 +86,7 @@ class LeafMoments(Query, frozen=True, eq=False):
             not fine
             or not known
             or state.terms.labels is not None
-            or not cuts_up(self.ends, len(self.ends), len(self.feature))
+            or not cuts_up(self.trees.ends, len(self.trees), len(self.trees.feature))
         ):
             raise ProtocolError("leaves' moments were asked for of no numbers, or in digits that are none")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +17,9 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.ranks import KEY_BITS
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses import column_of
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import LEAF, Shape
+from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
@@ -38,30 +38,21 @@ class ResidualRanks(Query, frozen=True, eq=False):
         What all rows count together, at the most.
     exponents : Grid
         As the trees' histograms were asked for.
-    ends, feature, bin, default_left, left
-        The grown trees, end to end; see `histogram.Histograms`.
+    trees : FlatTrees
     low : uint32 (leaves, 2)
         Where the intervals start, of every tree's leaves in order.
     log_keys, log_child : int
         An interval has ``2 ** log_keys`` keys, a part ``2 ** log_child``.
-    categories, category_ends : int32 (any,)
-        See `trees.model.tree.flat_categories`.
     """
 
     dimensions: ClassVar[dict[str, int | None]] = {"low": 2}
 
     most: int
     exponents: Grid
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
+    trees: FlatTrees
     low: NDArray[np.uint32]
     log_keys: int
     log_child: int
-    categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
-    category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
 
     def size(self) -> int:
         """See `Query`."""
@@ -69,7 +60,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
 
     def touches(self) -> int:
         """See `Query`."""
-        return 2 * len(self.ends)
+        return 2 * len(self.trees)
 
     def bound(self) -> int:
         """See `Query`."""
@@ -78,13 +69,10 @@ class ResidualRanks(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "leaves were asked for")
-        if len(self.ends) != state.trees:
+        if len(self.trees) != state.trees:
             raise ProtocolError("leaves were asked for of other outputs than the cut points were for")
         state.prepare(silo, self.exponents)
-        shapes = Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
-            self.category_ends,
-        )  # fmt: skip
+        shapes = self.trees.shapes(state.cuts)
         n_leaves = np.cumsum([np.count_nonzero(shape.feature == LEAF) for shape in shapes])
         self._check(int(n_leaves[-1]))
         lows = np.split(self.low, n_leaves[:-1])

@@ -12,7 +12,9 @@ from fedtrees.core.data.target import numbers_of, of_set, refuse_other_targets
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.losses import Params, loss_of
-from fedtrees.trees.model.tree import Cuts, Shape, Tree, flat_categories
+from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.flat_trees import FlatTrees
+from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.terms import Terms
 
@@ -76,52 +78,36 @@ class Begin(Fact, Terms, frozen=True, eq=False):
 
 
 class Grown(Fact, frozen=True, eq=False):
-    """A round's trees are finished, those of an output side by side; their arrays stand end to end.
+    """A round's trees are finished, those of an output side by side.
 
     Parameters
     ----------
-    ends : int32 (trees,)
-        Where each tree's nodes end.
-    feature, bin, default_left, left, value
-        See `trees.model.tree.Tree`.
-    categories, category_ends : int32 (any,)
-        See `trees.model.tree.flat_categories`.
+    trees : FlatTrees
+    value : float32 (nodes,)
+        What leaves add to margins, tree after tree.
     steps : float32 (any,)
         Of a loss that reweighs rows, what by; see `losses.Loss.reweigh`.
     """
 
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
+    trees: FlatTrees
     value: NDArray[np.float32]
-    categories: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
-    category_ends: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))
     steps: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.zeros(0, np.float32))
 
     @staticmethod
     def of(trees: list[Tree], steps: NDArray[np.float32] | None = None) -> Grown:
         """Put trees end to end."""
-        names = ("feature", "bin", "default_left", "left", "value")
-        ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
-        arrays = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
-        categories, category_ends = flat_categories(tree.categories for tree in trees)
         steps = np.zeros(0, np.float32) if steps is None else steps
-        return Grown(ends=ends, **arrays, categories=categories, category_ends=category_ends, steps=steps)
+        return Grown(FlatTrees.of(trees), np.concatenate([tree.value for tree in trees]), steps)
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, "trees were told")
-        if len(self.ends) != state.trees:
+        if len(self.trees) != state.trees:
             raise ProtocolError("trees of other outputs than the cut points were for")
-        shapes = Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
-            self.category_ends,
-        )  # fmt: skip
-        if len(self.value) != len(self.feature):
+        shapes = self.trees.shapes(state.cuts)
+        if len(self.value) != len(self.trees.feature):
             raise ProtocolError("trees whose arrays have other lengths than they say")
         if len(self.steps) != state.loss.reweighs:
             raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {state.loss.reweighs}")
         state.steps.append(self.steps)
-        state.forest.append((shapes, np.split(self.value, self.ends[:-1])))
+        state.forest.append((shapes, np.split(self.value, self.trees.ends[:-1])))

@@ -22,8 +22,9 @@ from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import Shape, Tree, flat_categories
+from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class TreeErrors(Query, frozen=True, eq=False):
         Rows of the federation.
     grid : Grid
         As the tree's histograms were asked for.
-    ends, feature, bin, default_left, left, value, categories, category_ends
-        The tree; see `facts.Grown`.
+    trees : FlatTrees
+        One tree.
+    value : float32 (nodes,)
     exponent : int
         No error is above ``2 ** exponent``.
     largest : float
@@ -57,14 +59,8 @@ class TreeErrors(Query, frozen=True, eq=False):
     what: str
     rows: int
     grid: Grid
-    ends: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    bin: NDArray[np.int32]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int32]
+    trees: FlatTrees
     value: NDArray[np.float32]
-    categories: NDArray[np.int32]
-    category_ends: NDArray[np.int32]
     exponent: int = 0
     largest: float = 1.0
     loss: int = 0
@@ -72,11 +68,7 @@ class TreeErrors(Query, frozen=True, eq=False):
     @staticmethod
     def of(tree: Tree, grid: Grid, rows: int, what: str, **others: Any) -> TreeErrors:
         """The question of a tree."""
-        categories, ends = flat_categories([tree.categories])
-        return TreeErrors(
-            what, rows, grid, np.array([tree.n_nodes], np.int32), tree.feature, tree.bin, tree.default_left, tree.left,
-            tree.value, categories, ends, **others,
-        )  # fmt: skip
+        return TreeErrors(what, rows, grid, FlatTrees.of([tree]), tree.value, **others)
 
     def size(self) -> int:
         """See `Query`."""
@@ -93,13 +85,10 @@ class TreeErrors(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "errors of a tree were asked for")
-        if state.trees != 1 or state.target.ndim > 1 or len(self.value) != len(self.feature):
+        if state.trees != 1 or state.target.ndim > 1 or len(self.value) != len(self.trees.feature):
             raise ProtocolError("errors of a tree were asked for of several targets")
         state.prepare(silo, self.grid)
-        (shape,) = Shape.apart(
-            self.ends, self.feature, self.bin, self.default_left, self.left, state.cuts, self.categories,
-            self.category_ends,
-        )  # fmt: skip
+        (shape,) = self.trees.shapes(state.cuts)
         node, predicted = np.zeros(len(state.target), np.uint32), np.zeros(len(state.target), np.float32)
         levels, walk = shape.levels_below(None), shape.walk(state.bins)
         histogram_kernels.add_leaves(state.bins, node, silo.ranges, levels, walk, self.value, predicted)

@@ -14,7 +14,8 @@ from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.model.tree import NO_BIN, cuts_up
+from fedtrees.trees.model.cuts import NO_BIN
+from fedtrees.trees.model.flat_trees import cuts_up
 
 if TYPE_CHECKING:
     pass

@@ -14,9 +14,9 @@ from fedtrees.core.sampling.samplers import FixedFraction, Sampler
 from fedtrees.core.sampling.weighting import RowWeights, Weighting
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.messages.earlier_model import EarlierModel
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.moments import MomentPlan
-from fedtrees.trees.model.tree import Cuts
 from fedtrees.trees.server.adaboost import Reweigher
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import Columns, NodeDraws

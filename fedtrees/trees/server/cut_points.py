@@ -15,7 +15,7 @@ from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Summary
 from fedtrees.queries.ranks import Buckets, Ranks, float_of, shortest_between
 from fedtrees.trees.messages.rare_categories import RareCategories
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.trees.messages.rare_categories import RareCategories
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.moments import Moments
-from fedtrees.trees.model.tree import Cuts, Tree
+from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.row_sampling import RowDraws
 
 

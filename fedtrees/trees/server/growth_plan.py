@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MomentPlan
-from fedtrees.trees.model.tree import Cuts
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
 from fedtrees.trees.server.histogram_cache import Places, Shelf

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.messages.histograms import Histograms, spread
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import LEAF, Tree, flat_categories
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.feature_sampling import DrawnInTurn, Features, NodeDraws, TreeColumns
 from fedtrees.trees.server.growing_tree import GrowingTree, within
@@ -65,24 +66,17 @@ class Growth:
         trees = self.trees
         columns = [self._columns_for(k, build[of_tree == k]) for k in range(len(self.columns))]
         n_bins = self.plan.cuts.n_bins
-        categories, category_ends = flat_categories(tree.categories for tree in trees)
         return Histograms(
             rows=self._most_rows(of_tree, build),
             features=self.plan.cuts.n_features,
             bins=self.plan.cuts.total_bins,
             exponents=self.exponents,
-            ends=_ends([len(tree.feature) for tree in trees]),
-            feature=np.concatenate([tree.feature for tree in trees]),
-            bin=np.concatenate([tree.bin for tree in trees]),
-            default_left=np.concatenate([tree.default_left for tree in trees]),
-            left=np.concatenate([tree.left for tree in trees]),
+            trees=FlatTrees.of(trees),
             build=build,
             build_ends=_ends(np.bincount(of_tree, minlength=len(trees))),
             columns=np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32),
             column_ends=_ends([len(own) for own in columns]),
             column_bins=np.array([n_bins[own].sum() for own in columns], np.int32),
-            categories=categories,
-            category_ends=category_ends,
             statistics=self.plan.rule.statistics,
             row_counts=self.plan.row_counts,
         )

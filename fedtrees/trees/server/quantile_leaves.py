@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees.messages.leaf_quantiles import MOST_BITS, ResidualRanks, TargetRanks
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import LEAF, Tree, flat_categories
+from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.monotone import in_order
 from fedtrees.trees.server.split import SplitRule
 
@@ -106,23 +107,11 @@ def with_quantiles(
     As XGBoost's adaptive trees, after they were grown by gradients; three or four rounds. Unlike XGBoost's they keep to
     monotone constraints, the ``direction`` of each feature; see `monotone.in_order`.
     """
-    ends = np.cumsum([tree.n_nodes for tree in trees]).astype(np.int32)
-    feature = np.concatenate([tree.feature for tree in trees])
-    is_leaf, value = feature == LEAF, np.concatenate([tree.value for tree in trees])
-    grown: dict[str, Any] = {
-        "feature": feature,
-        "bin": np.concatenate([tree.bin for tree in trees]),
-        "default_left": np.concatenate([tree.default_left for tree in trees]),
-        "left": np.concatenate([tree.left for tree in trees]),
-    }
-
-    categories, category_ends = flat_categories(tree.categories for tree in trees)
+    grown = FlatTrees.of(trees)
+    ends, is_leaf, value = grown.ends, grown.feature == LEAF, np.concatenate([tree.value for tree in trees])
 
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
-        question = ResidualRanks(
-            most=most, exponents=grid, ends=ends, categories=categories, category_ends=category_ends, low=low,
-            log_keys=log_keys, log_child=log_child, **grown,
-        )  # fmt: skip
+        question = ResidualRanks(most, grid, grown, low, log_keys, log_child)
         counts: Vector = channel.total(question, cohort)
         return counts
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.kernels import split as split_kernels
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
-from fedtrees.trees.model.tree import Cuts
 
 if TYPE_CHECKING:
     from fedtrees.core.numeric.threads import Threads

@@ -26,8 +26,8 @@ from fedtrees.trees.messages.evaluation import ForestScores
 from fedtrees.trees.messages.initial_margin import NewtonSums
 from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.messages.training import Aim, Begin
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MANTISSA, MomentPlan
-from fedtrees.trees.model.tree import Cuts
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.cut_points import category_cuts, global_cuts
 from fedtrees.trees.server.gradient_scales import Grids, check_weights

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import Vector, exponent_of
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.messages.leaf_moments import LeafMoments
+from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid, room_of
 from fedtrees.trees.model.moments import Moments
 from fedtrees.trees.model.tree import LEAF
@@ -68,12 +69,8 @@ def ask_leaves(
             weights=weights,
             scale=scale,
             centre=plan.moments.centre,
-            trees=np.array(places[first:last], np.int32),
-            ends=np.cumsum([len(tree.feature) for tree in asked]).astype(np.int32),
-            feature=np.concatenate([tree.feature for tree in asked]),
-            bin=np.concatenate([tree.bin for tree in asked]),
-            default_left=np.concatenate([tree.default_left for tree in asked]),
-            left=np.concatenate([tree.left for tree in asked]),
+            places=np.array(places[first:last], np.int32),
+            trees=FlatTrees.of(asked),
         )
         digits: Vector = channel.total(question, cohort)
         found |= zip(places[first:last], np.split(digits, np.cumsum(leaves[first:last])[:-1]), strict=True)

@@ -12,7 +12,7 @@ from fedtrees.queries.counts import Bits, pieces
 from fedtrees.queries.kernels import SIGN
 from fedtrees.queries.ranks import KEY_BITS, shift_of
 from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.model.tree import Cuts
+from fedtrees.trees.model.cuts import Cuts
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table

@@ -11,7 +11,7 @@ from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.model.tree import Shape
+from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.binning import bin_table
 
 if TYPE_CHECKING:

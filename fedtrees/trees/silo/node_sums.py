@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
-from fedtrees.trees.model.tree import Shape
+from fedtrees.trees.model.shape import Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo

@@ -14,7 +14,7 @@ from fedtrees.trees.kernels import moments as moments_kernels
 from fedtrees.trees.losses import column_of
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.moments import MomentScale
-from fedtrees.trees.model.tree import Shape
+from fedtrees.trees.model.shape import Shape
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo

@@ -19,8 +19,9 @@ from fedtrees.trees.kernels import node_histogram as node_histogram_kernels
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.losses import column_of, loss_of
 from fedtrees.trees.losses.outputs import WeighedOutputs
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid, further_digits
-from fedtrees.trees.model.tree import Cuts, Shape
+from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.model.value_trees import ValueTrees
 from fedtrees.trees.silo.binning import bin_table
 from fedtrees.trees.silo.evaluation_set import Evaluated
