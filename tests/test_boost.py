@@ -111,6 +111,7 @@ def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
     trees, _ = twins.boost(
         twins.codes(problem.X[rows], cuts), gradients, begin.base_margin, grids(federation),
         cuts, rule, Units.of, problem.params["max_depth"], quantile if loss.leaf_quantiles(1) else None,
+        loss.keeps_hessians,
     )  # fmt: skip
     told = facts(federation, Grown)
     assert len(told) == problem.params["n_estimators"]
@@ -185,7 +186,7 @@ def test_a_round_that_draws_nobody_grows_roots_that_say_nothing() -> None:
         ]
         assert 0 in growing
         told = facts(federation, Grown)
-        alone = [grown for grown in told if len(grown.feature) == 1]
+        alone = [grown for grown in told if len(grown.trees.feature) == 1]
         assert len(alone) == growing.count(0)
         assert all(grown.value.tolist() == [0.0] for grown in alone)
 

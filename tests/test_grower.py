@@ -158,7 +158,7 @@ def test_a_tree_takes_a_round_a_level(max_depth: int) -> None:
     assert channel.ledger.rounds == max_depth
     assert (channel.ledger.per_round()["kind"] == "Histograms").all()
     # each level's question is about the level before
-    assert [len(queries[0].feature) for queries, _ in channel.heard][:2] == [1, 3][:max_depth]
+    assert [len(queries[0].trees.feature) for queries, _ in channel.heard][:2] == [1, 3][:max_depth]
     assert tree.n_nodes > 2 * max_depth
 
 

@@ -329,11 +329,13 @@ def boost(
     units_of: Callable[[Any], Any],
     max_depth: int,
     quantile: Callable[[NDArray[np.float32], list[int]], float] | None = None,
+    keeps_hessians: bool = False,
 ) -> tuple[list[Grown], NDArray[np.float32]]:
     """All trees, a round for each grid, and the margins they end at: (outputs, rows).
 
     A grid is the exponents that bound g and h, and how many digits it has more than the usual 19 and 20. Where a
-    ``quantile`` of margins and rows is given, it is what the leaf of those rows says, times the learning rate.
+    ``quantile`` of margins and rows is given, it is what the leaf of those rows says, times the learning rate. With ``keeps_hessians``, one above 0 is a
+    step of a fine grid at the least.
     """
     margin = np.tile(base_margin[:, None], len(codes))
     trees = []
@@ -342,8 +344,10 @@ def boost(
         g, h = gradients(margin)
         assert (np.abs(g) <= 2.0 ** exponents[0]).all() and (h <= 2.0 ** exponents[1]).all()
         for k in range(len(margin)):
-            words = (quantised(part[k], e, n) for part, e, n in zip((g, h), exponents, bits, strict=True))
-            trees.append(grow(codes, *words, cuts, rule, units_of(grid), max_depth))
+            words_g, words_h = (quantised(part[k], e, n) for part, e, n in zip((g, h), exponents, bits, strict=True))
+            if keeps_hessians and grid[2] > 0:
+                words_h = np.where(h[k] > 0, np.maximum(words_h, 1), words_h)
+            trees.append(grow(codes, words_g, words_h, cuts, rule, units_of(grid), max_depth))
             tree = trees[-1]
             for node in set(tree.leaf_of) if quantile else ():
                 own = [row for row, at in enumerate(tree.leaf_of) if at == node]
