@@ -202,9 +202,9 @@ def test_no_statistic_leaves_its_grid(problem: Problem, sampling: Any, learning_
     def look(round: int) -> None:
         state = federation.inner._fused.states.find(TreeState)
         if state is not None:
-            most = WORD_ROWS // state.word_rows  # a word is so many rows', and as many fewer are packed
-            assert np.abs(state.words[0] >> 32).max() <= most << STATISTIC_BITS_G
-            assert (state.words[0] & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
+            most = WORD_ROWS // state.histograms.word_rows  # a word is so many rows', and as many fewer are packed
+            assert np.abs(state.words.words[0] >> 32).max() <= most << STATISTIC_BITS_G
+            assert (state.words.words[0] & 0xFFFFFFFF).max() <= most << STATISTIC_BITS_H
             last = federation.calls[-1][0].queries[0]
             if isinstance(last, Histograms) and not loss_named(problem.objective).bound():
                 g, h = state.gradients.statistics[:, :, federation.inner._fused.rows_asked()]
@@ -351,7 +351,7 @@ def test_the_loss_falls_with_every_tree() -> None:
         state = silo.states.find(TreeState)
         if state is not None and federation.log is not None and len(state.forest) > len(losses):
             bring_up_to_date(silo, federation.log)
-            margin, y = state.margin[0].astype(np.float64), state.target
+            margin, y = state.margin[0].astype(np.float64), state.rows.target
             losses.append(float((np.logaddexp(0, margin) - y * margin).mean()))
 
     federation = Watched(LocalFederation(problem.silos()), look)

@@ -228,7 +228,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     trees, _ = grow(plan, channel, np.arange(3), Grid(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself
-    words = federation._fused.states.find(TreeState).words[0]
+    words = federation._fused.states.find(TreeState).words.words[0]
     codes = twins.codes(X[np.argsort(silos, kind="stable")], cuts)
     for k, tree in enumerate(trees):
         twin = twins.grow(codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of(Grid(0, 0)), 4)

@@ -58,7 +58,7 @@ def test_gradients_are_the_slopes_of_the_partial_likelihood(seed: int, n: int, t
     federation = Watched(LocalFederation([silo], mode="faithful"))
     FedGBTRegressor(1, objective=COX, max_depth=1, n_jobs=1).fit_federation(federation)
     g, h = (own[0].copy() for own in silo.states.find(TreeState).gradients.statistics)
-    times = silo.states.find(TreeState).repeats if whole and weight.max() > 1 else np.ones(n)
+    times = silo.states.find(TreeState).rows.repeats if whole and weight.max() > 1 else np.ones(n)
     g, h = g * times, h * times
     step, exact = 1e-4, start.astype(float)
     for row in range(n):

@@ -334,8 +334,8 @@ def boost(
     """All trees, a round for each grid, and the margins they end at: (outputs, rows).
 
     A grid is the exponents that bound g and h, and how many digits it has more than the usual 19 and 20. Where a
-    ``quantile`` of margins and rows is given, it is what the leaf of those rows says, times the learning rate. With ``keeps_hessians``, one above 0 is a
-    step of a fine grid at the least.
+    ``quantile`` of margins and rows is given, it is what the leaf of those rows says, times the learning rate. With
+    ``keeps_hessians``, one above 0 is a step of a fine grid at the least.
     """
     margin = np.tile(base_margin[:, None], len(codes))
     trees = []

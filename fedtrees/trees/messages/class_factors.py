@@ -61,11 +61,10 @@ class OutputClassSums(Query, frozen=True, eq=False):
         if y.ndim != 2 or y.shape[1] != self.outputs:
             raise ProtocolError(f"classes of {self.outputs} outputs were asked for, and y is of {y.shape}")
         weight = np.ones(len(y)) if given is None else given.astype(np.float64)
-        each = (
-            [weight]
-            if not self.trees
-            else [weight * own for own in silo.state_of(TreeState, ASKED).draws_of_trees(silo, self.trees)]
-        )
+        each = [weight]
+        if self.trees:
+            state = silo.state_of(TreeState, ASKED)
+            each = [weight * times for times in state.sampler.times_of_trees(state, silo, self.trees)]
         sums = [
             long_sums(own[rows][y[rows, output] == place])
             for own in each
@@ -94,4 +93,5 @@ class TreeFactors(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        silo.state_of(TreeState, ASKED).weigh_trees(self.factors)
+        state = silo.state_of(TreeState, ASKED)
+        state.words.weigh_trees(state, self.factors)

@@ -24,7 +24,7 @@ class ForestScores(Scores, frozen=True, eq=False):
         """See `Scores`."""
         state = silo.state_of(TreeState, "scores were asked for")
         self.check_metrics(state.terms.objective)
-        own = state.evaluated(silo, self.place, table)
+        own = state.evaluation_set(silo, self.place, table)
         own.catch_up(silo, state.forest)
         weight = None if table.weight is None else table.weight[asked]
         margin, target = own.margin[:, asked], own.target[asked]

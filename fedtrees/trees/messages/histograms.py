@@ -110,7 +110,7 @@ class Histograms(Query, frozen=True, eq=False):
         shapes = self._prepared(state, silo)
         builds = np.split(self.build, self.build_ends[:-1])
         parts = [
-            state.histograms(silo, number, shape, build, own, self.exponents.extra)
+            state.histograms.of_nodes(state, silo, number, shape, build, own, self.exponents.extra)
             for number, (shape, build, own) in enumerate(zip(shapes, builds, columns, strict=True))
             if len(build)
         ]
@@ -124,7 +124,7 @@ class Histograms(Query, frozen=True, eq=False):
             state.cuts.n_features,
             state.cuts.total_bins,
             state.trees,
-            state.statistics_a_bin,
+            state.rows.statistics,
         ):
             raise ProtocolError("histograms were asked for of other bins than those of the cut points")
         if not len(self.build) or not cuts_up(self.build_ends, len(self.trees), len(self.build)):

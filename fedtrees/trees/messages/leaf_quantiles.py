@@ -20,6 +20,7 @@ from fedtrees.trees.losses import column_of
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.tree import LEAF
+from fedtrees.trees.silo.residuals import residual_counts
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
         lows = np.split(self.low, n_leaves[:-1])
         parts = []
         for tree, (shape, low) in enumerate(zip(shapes, lows, strict=True)):
-            counts = state.residual_counts(silo, tree, shape, shape.leaf_slots(), low, self.log_keys, self.log_child)
+            counts = residual_counts(state, silo, tree, shape, low, self.log_keys, self.log_child)
             parts.append(counts.reshape(-1))
         return np.concatenate(parts)
 

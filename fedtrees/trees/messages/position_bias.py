@@ -85,4 +85,4 @@ class PositionBias(Fact, frozen=True, eq=False):
         state = silo.state_of(TreeState, "biases of positions were told")
         if state.gradients.bias.shape != self.bias.shape or not (self.bias >= 0).all():
             raise ProtocolError("biases were told of other positions than the objective has, or that are none")
-        state.gradients.bias = self.bias.astype(np.float64)
+        state.gradients.take_bias(self.bias)

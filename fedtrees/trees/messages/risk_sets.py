@@ -94,7 +94,7 @@ class TimeBins(Fact, frozen=True, eq=False):
         ascending = (self.starts[1:] > self.starts[:-1]).all()
         if not 0 < len(self.starts) <= MOST_BINS or not ascending:
             raise ProtocolError("bins of time that are none")
-        state.gradients.times = self.starts
+        state.gradients.take_times(self.starts)
 
 
 class RiskSums(Query, frozen=True, eq=False):
@@ -131,13 +131,13 @@ class RiskSums(Query, frozen=True, eq=False):
         state = silo.state_of(TreeState, "risks were asked for")
         if len(state.gradients.times) != self.bins:
             raise ProtocolError("risks were asked for before their bins of time, or in others")
-        state.catch_up(silo)
+        state.margins.catch_up(state, silo)
         rows = silo.rows_asked()
-        weight = state.weight if len(state.weight) == 1 else state.weight[rows]
-        if state.repeats is not None:
-            weight = weight * state.repeats[rows].astype(np.float32)
-        bins = bins_of(state.target[rows], state.gradients.times)
-        return hazard_limbs(state.margin[0][rows], state.target[rows], weight, bins, self.bins).reshape(-1)
+        weight = state.rows.weight if len(state.rows.weight) == 1 else state.rows.weight[rows]
+        if state.rows.repeats is not None:
+            weight = weight * state.rows.repeats[rows].astype(np.float32)
+        bins = bins_of(state.rows.target[rows], state.gradients.times)
+        return hazard_limbs(state.margin[0][rows], state.rows.target[rows], weight, bins, self.bins).reshape(-1)
 
     def read(self, total: Vector) -> tuple[list[Fraction], list[Fraction]]:
         """The sums of hazards, and of the weights of events, of each bin."""
@@ -162,4 +162,4 @@ class Risks(Fact, frozen=True, eq=False):
         state = silo.state_of(TreeState, "risks were told")
         if not len(self.rates) == len(self.squares) == len(state.gradients.times):
             raise ProtocolError("risks before their bins of time, or of others")
-        state.gradients.risks = self.rates, self.squares
+        state.gradients.take_risks(self.rates, self.squares)

@@ -15,6 +15,7 @@ from fedtrees.trees.losses import Params, loss_of
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.silo.margins import FinishedRound
 from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.terms import Terms
 
@@ -109,5 +110,4 @@ class Grown(Fact, frozen=True, eq=False):
             raise ProtocolError("trees whose arrays have other lengths than they say")
         if len(self.steps) != state.loss.reweighs:
             raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {state.loss.reweighs}")
-        state.steps.append(self.steps)
-        state.forest.append((shapes, np.split(self.value, self.trees.ends[:-1])))
+        state.forest.append(FinishedRound(shapes, np.split(self.value, self.trees.ends[:-1]), self.steps))

@@ -85,15 +85,15 @@ class TreeErrors(Query, frozen=True, eq=False):
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "errors of a tree were asked for")
-        if state.trees != 1 or state.target.ndim > 1 or len(self.value) != len(self.trees.feature):
+        if state.trees != 1 or state.rows.target.ndim > 1 or len(self.value) != len(self.trees.feature):
             raise ProtocolError("errors of a tree were asked for of several targets")
         state.prepare(silo, self.grid)
         (shape,) = self.trees.shapes(state.cuts)
-        node, predicted = np.zeros(len(state.target), np.uint32), np.zeros(len(state.target), np.float32)
-        levels, walk = shape.levels_below(None), shape.walk(state.bins)
-        histogram_kernels.add_leaves(state.bins, node, silo.ranges, levels, walk, self.value, predicted)
+        node, predicted = np.zeros(len(state.rows.target), np.uint32), np.zeros(len(state.rows.target), np.float32)
+        levels, walk = shape.levels_below(None), shape.walk(state.rows.bins)
+        histogram_kernels.add_leaves(state.rows.bins, node, silo.ranges, levels, walk, self.value, predicted)
         rows = silo.rows_asked()
-        predicted, y = predicted[rows], state.target[rows]
+        predicted, y = predicted[rows], state.rows.target[rows]
         error = np.abs(predicted.astype(np.float64) - y.astype(np.float64))
         if self.what == "exponents":
             return exponent_counts(error)

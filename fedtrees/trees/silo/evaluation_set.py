@@ -11,36 +11,34 @@ from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.binning import bin_table
+from fedtrees.trees.silo.margins import FinishedRound
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.silo.state import TreeState
 
-Forest = list[tuple[list[Shape], list[NDArray[np.float32]]]]  # of each round, its trees and what their leaves say
 
-
-class Evaluated:
+class EvaluationSet:
     """A silo's memory of one evaluation set: bins and margins. It is built when it is first asked for.
 
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
     """
 
-    def __init__(self, silo: Silo, table: Table, boosting: TreeState):
-        terms = boosting.terms
+    def __init__(self, silo: Silo, table: Table, state: TreeState):
+        terms = state.terms
         self.table = table
         self.objective = terms.objective
         self.target = numbers_of(table, silo.open_above) if terms.labels is None else places_of(table, terms.labels)
-        self.bins = bin_table(table, boosting.cuts, silo.threads, trained=False)
-        self.margin = boosting.start_of(table, silo.threads)
+        self.bins = bin_table(table, state.cuts, silo.threads, trained=False)
+        self.margin = state.start_of(silo, table)
         self.parallel = terms.parallel
         self.rounds = 0  # whose leaves the margins hold
 
-    def catch_up(self, silo: Silo, forest: Forest) -> None:
+    def catch_up(self, silo: Silo, forest: list[FinishedRound]) -> None:
         """Add the trees that the margins do not hold yet, in order."""
         everything = np.array([[0, self.table.n_rows]], np.int64)
-        for shapes, values in forest[self.rounds :]:
+        for shapes, values, _ in forest[self.rounds :]:
 
             def add(piece: NDArray[np.int64], shapes: Any = shapes, values: Any = values) -> None:
                 node = np.zeros(self.table.n_rows, np.uint32)

@@ -46,19 +46,31 @@ class Gradients:
         self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
         self._filled: tuple[object, ...] = ()
 
+    def take_times(self, starts: NDArray[np.uint32]) -> None:
+        """Take in where bins of time start."""
+        self.times = starts
+
+    def take_risks(self, rates: Floats, squares: Floats) -> None:
+        """Take in the sums of `Risks`."""
+        self.risks = rates, squares
+
+    def take_bias(self, bias: NDArray[np.float32]) -> None:
+        """Take in the bias of positions that the coming rounds divide by."""
+        self.bias = bias.astype(np.float64)
+
     def fill(self, state: TreeState, silo: Silo) -> None:
         """Compute the statistics of the rows asked, unless that was done for this tree."""
         loss = state.loss
         key = len(state.forest), silo.silos_asked.tobytes()
         if key == self._filled:
             return
-        state.catch_up(silo)
+        state.margins.catch_up(state, silo)
         if self.statistics.shape[1:] != state.margin.shape:
             self.statistics = np.zeros((2, *state.margin.shape))
         g, h = self.statistics
 
         def fill(piece: Ranges) -> None:
-            loss.statistics(state.margin, state.target, state.weight, piece, g, h)
+            loss.statistics(state.margin, state.rows.target, state.rows.weight, piece, g, h)
 
         if isinstance(loss, RankingLoss):
             self._rank(state, silo, loss, g[0], h[0])
@@ -73,11 +85,11 @@ class Gradients:
         rates, squares = self.risks
         if not len(rates):
             raise ProtocolError("gradients were asked for before the risks")
-        bins = bins_of(state.target, self.times)
+        bins = bins_of(state.rows.target, self.times)
 
         def fill(piece: Ranges) -> None:
             survival_kernels.cox_statistics(
-                state.margin[0], state.target, state.weight, bins, rates, squares, piece, g, h
+                state.margin[0], state.rows.target, state.rows.weight, bins, rates, squares, piece, g, h
             )
 
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
@@ -92,7 +104,17 @@ class Gradients:
 
         def fill(which: Ranges) -> None:
             loss.lambdas(
-                state.margin[0], state.target, state.weight, starts, names, which, keys, self.bias, self.costs, g, h
+                state.margin[0],
+                state.rows.target,
+                state.rows.weight,
+                starts,
+                names,
+                which,
+                keys,
+                self.bias,
+                self.costs,
+                g,
+                h,
             )
 
         silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
@@ -105,7 +127,7 @@ class Gradients:
     def exponent_counts(self, state: TreeState, silo: Silo) -> Vector:
         """Gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
         self.fill(state, silo)
-        times = np.ones(1, np.int64) if state.repeats is None else state.repeats
+        times = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats
 
         def count(piece: Ranges) -> Vector:
             counts = np.zeros((2, N_EXPONENTS), np.int64)

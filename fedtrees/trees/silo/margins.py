@@ -1,20 +1,102 @@
-"""What margins start from."""
+"""A silo's margins: where they start, and what finished trees add to them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.errors import DataError
+from fedtrees.errors import DataError, ProtocolError
+from fedtrees.queries.counts import pieces
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.shape import Shape
+from fedtrees.trees.model.value_trees import ValueTrees
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
+    from fedtrees.core.numeric.threads import Threads
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+Ranges = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
-def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What margins start from, float32 (outputs, rows): each row's own where it has one.
+class FinishedRound(NamedTuple):
+    """The trees of a round, what their leaves add, and by what a loss that reweighs moves weights."""
+
+    shapes: list[Shape]
+    values: list[Floats]
+    steps: Floats
+
+
+class Margins:
+    """The margins of the rows that trees are grown on.
+
+    Law: a function of the table and the facts, whenever rows are brought up to date.
+
+    Attributes
+    ----------
+    values : float32 (outputs, rows)
+        As of the rounds that rows were last brought up to; of a loss that reweighs, the logarithms of what their
+        weights are multiplied by.
+    """
+
+    def __init__(self, start: Floats, silos: int):
+        self.values = start
+        self._rounds = np.zeros(silos, np.int64)  # that the margins of each silo in the table hold
+
+    def catch_up(self, state: TreeState, silo: Silo) -> None:
+        """Add the trees that the margins of the silos asked do not hold yet, in order."""
+        asked, last = silo.silos_asked, len(state.forest) - 1
+        if not len(asked) or (self._rounds[asked] > last).all():
+            return
+        for round in range(int(self._rounds[asked].min()), last + 1):
+            behind = asked[self._rounds[asked] == round]
+            ranges = _ranges(silo, behind)
+            if not state.positions.are_of(round, behind, silo.ranges):
+                state.positions.restart(ranges)
+            self._add(state, silo, ranges, state.forest[round])
+            self._rounds[behind] = round + 1
+
+    def _add(self, state: TreeState, silo: Silo, ranges: Ranges, finished: FinishedRound) -> None:
+        shapes, values, steps = finished
+        bins, node = state.rows.bins, state.positions.node
+        levels = [state.positions.levels(tree, shape, ranges) for tree, shape in enumerate(shapes)]
+
+        def add(piece: Ranges) -> None:
+            if state.loss.reweighs:
+                predicted = np.zeros(self.values.shape[1], np.float32)
+                walk = shapes[0].walk(bins)
+                histogram_kernels.add_leaves(bins, node[0], piece, levels[0], walk, values[0], predicted)
+                state.loss.reweigh(predicted, state.rows.target, piece, steps, self.values[0])
+                return
+            for tree, (shape, value) in enumerate(zip(shapes, values, strict=True)):
+                margin = self.values[state.output(tree)]
+                histogram_kernels.add_leaves(bins, node[tree], piece, levels[tree], shape.walk(bins), value, margin)
+
+        silo.threads.map(add, pieces(ranges, silo.threads.n))
+
+
+def start_margin(table: Table, base: Floats, earlier: ValueTrees | None, threads: Threads) -> Floats:
+    """Return where the margins of a table start, float32 (outputs, rows): an earlier model's trees included.
+
+    Raises
+    ------
+    ProtocolError
+        If the earlier model has other outputs.
+    """
+    margin = first_margin(table, base)
+    if earlier is not None:
+        if earlier.outputs != len(margin):
+            raise ProtocolError("trees of an earlier model of other outputs")
+        earlier.add_to(margin, table, threads)
+    return margin
+
+
+def first_margin(table: Table, base: Floats) -> Floats:
+    """Return where margins start without any trees, float32 (outputs, rows): each row's own where it has one.
 
     Raises
     ------
@@ -28,3 +110,10 @@ def first_margin(table: Table, base: NDArray[np.float32]) -> NDArray[np.float32]
         given = table.margin.shape[1]
         raise DataError(f"silo {table.names[0]!r}: base_margin has {given} columns for {len(base)} outputs.")
     return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
+
+
+def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
+    starts = silo.table.starts
+    if len(silos) == len(silo.table.names):
+        return np.array([[0, silo.table.n_rows]], np.int64)
+    return np.stack([starts[silos], starts[silos + 1]], axis=1)

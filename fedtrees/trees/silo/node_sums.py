@@ -6,7 +6,7 @@ process read, a part at a time that stays in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,7 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.trees.kernels import node_histogram as node_histogram_kernels
+from fedtrees.trees.model.gradient_scale import further_digits
 from fedtrees.trees.model.shape import Shape
+from fedtrees.trees.silo.histograms import slots
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
@@ -52,12 +55,12 @@ class Layout:
     @staticmethod
     def of(columns: NDArray[np.int32], state: TreeState) -> Layout:
         """The layout of nodes that ask for these features each, int32 (nodes, features a node)."""
-        _, rows, a_group = state.bins.shape
+        _, rows, a_group = state.rows.bins.shape
         group, place = np.divmod(columns.astype(np.int64), a_group)
         n_bins = state.cuts.n_bins[columns]
         ends = np.cumsum(n_bins, axis=1)
         sizes = ends[:, -1].copy()  # contiguous, as where all features are asked for: one kernel compiled and not two
-        starts = np.append(0, np.cumsum(sizes * state.statistics_a_bin))
+        starts = np.append(0, np.cumsum(sizes * state.rows.statistics))
         return Layout((group * rows * a_group + place).astype(np.uint64), ends - n_bins, sizes, starts)
 
     def size(self, nodes: Range) -> int:
@@ -82,7 +85,7 @@ class Layout:
 
 
 class Listed(NamedTuple):
-    """The rows of a tree's nodes, and where each node's start; see `TreeState.row_lister`."""
+    """The rows of a tree's nodes, and where each node's start; see `NodeSums._lister`."""
 
     tree: int
     nodes: Range
@@ -119,26 +122,46 @@ class NodeSums:
     def parts(self, whole: Vector | None = None) -> Iterator[Vector]:
         """The sums, part after part, each in its place of the whole where that is given."""
         threads, step, turn = self.silo.threads, TREES_A_THREAD * self.silo.threads.n, 0
+        memory = [np.empty(0, np.int64)] * 2
         for start in range(0, len(self.trees), step):
             group = self.trees[start : start + step]
             listed = self._listed(group)
             for nodes in self.layout.cut((group[0][1][0], group[-1][1][1]), MOST_INTEGERS):
                 if whole is None:
                     # in turn: the last part may be held until this one is there
-                    turn = 1 - turn
-                    out = self.state.answers[turn].take(self.layout.size(nodes))
+                    turn, size = 1 - turn, self.layout.size(nodes)
+                    if len(memory[turn]) < size:
+                        memory[turn] = np.empty(max(size, MOST_INTEGERS), np.int64)
+                    out = memory[turn][:size]
                 else:
                     out = whole[self.layout.starts[nodes[0]] : self.layout.starts[nodes[1]]]
                 threads.map(partial(self._sum, listed, out, nodes[0]), self.layout.shares(nodes, threads.n))
                 yield out
 
     def _listed(self, group: list[tuple[int, Range]]) -> list[Listed]:
-        listers = [
-            self.state.row_lister(self.silo, tree, self.shapes[tree], self.build[slice(*nodes)])
-            for tree, nodes in group
-        ]
+        listers = [self._lister(tree, self.shapes[tree], self.build[slice(*nodes)]) for tree, nodes in group]
         rows = self.silo.threads.map(lambda lister: lister(), listers)
         return [Listed(*of, *own) for of, own in zip(group, rows, strict=True)]
+
+    def _lister(
+        self, tree: int, shape: Shape, build: NDArray[np.int32]
+    ) -> Callable[[], tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+        """Return what lists the rows asked, node after node, and where each node's start, for a thread to call.
+
+        It returns uint32 (any,) and int64 (nodes + 1,). All that needs the interpreter's lock is done here.
+        """
+        state, silo = self.state, self.silo
+        slot_of, levels = slots(shape, build), state.positions.levels(tree, shape, silo.ranges)
+        walk, node, bins = shape.walk(state.rows.bins), state.positions.node[tree], state.rows.bins
+        order = np.empty(int((silo.ranges[:, 1] - silo.ranges[:, 0]).sum()), np.uint32)
+        starts = np.empty(len(build) + 1, np.int64)
+
+        def list_rows() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+            times = state.sampler.times(state, silo, tree)
+            node_histogram_kernels.list_rows(bins, times, node, silo.ranges, levels, walk, slot_of, starts, order)
+            return order, starts
+
+        return list_rows
 
     def _sum(self, listed: list[Listed], out: Vector, start: int, nodes: Range) -> None:
         """Sum some nodes, of trees whose rows are listed; ``out`` starts with the node ``start``."""
@@ -148,7 +171,11 @@ class NodeSums:
             if first >= end:
                 continue
             own, to = slice(first, end), slice(*(layout.starts[[first, end]] - layout.starts[start]))
-            self.state.sum_nodes(
-                self.silo, tree, self.extra, rows, starts[first - tree_first : end - tree_first + 1],
-                layout.columns[own], layout.bins[own], layout.sizes[own], out[to],
-            )  # fmt: skip
+            bins, times = self.state.rows.bins, self.state.sampler.times(self.state, self.silo, tree)
+            words = self.state.words.of_output(self.state.output(tree), self.extra)
+            for packed, digits in zip(words, (0, *further_digits(self.extra)), strict=True):
+                node_histogram_kernels.sum_nodes(
+                    bins.reshape(-1), np.uint64(bins.shape[2]), packed, digits, times, self.state.rows.pair, rows,
+                    starts[first - tree_first : end - tree_first + 1], layout.columns[own], layout.bins[own],
+                    layout.sizes[own], self.state.rows.statistics, out[to],
+                )  # fmt: skip

@@ -37,24 +37,24 @@ class RowMoments:
         """The digits of some trees' leaves, leaf after leaf, flat; see `moments_kernels.sum_leaves`."""
         digits = self._of_rows(silo, state, scale, weights, centre)
         # all that needs the interpreter's lock
-        levels = [state.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
-        walks, slots = [shape.walk(state.bins) for shape in shapes], [shape.leaf_slots() for shape in shapes]
-        times = [state.times_drawn(silo, tree) for tree in trees]
+        levels = [state.positions.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
+        walks, slots = [shape.walk(state.rows.bins) for shape in shapes], [shape.leaf_slots() for shape in shapes]
+        times = [state.sampler.times(state, silo, tree) for tree in trees]
 
         def add(task: tuple[int, Ranges]) -> Vector:
             place, ranges = task
             tree = trees[place]
             out = np.zeros((int(slots[place].max()) + 1, sum(scale.digits)), np.int64)
             moments_kernels.sum_leaves(
-                state.bins, state.node[tree], ranges, levels[place], walks[place], slots[place], times[place],
-                digits[state.output(tree)], out,
+                state.rows.bins, state.positions.node[tree], ranges, levels[place], walks[place], slots[place],
+                times[place], digits[state.output(tree)], out,
             )  # fmt: skip
             return out
 
         if len(trees) > 1:  # each is one thread's: its leaves stay in the cache
             return np.concatenate(silo.threads.map(add, [(place, silo.ranges) for place in range(len(trees))]), None)
         nothing = np.zeros((int(slots[0].max()) + 1, sum(scale.digits)), np.int64)
-        return sum(silo.threads.map(add, [(0, piece) for piece in state.pieces]), nothing).reshape(-1)
+        return sum(silo.threads.map(add, [(0, piece) for piece in state.words.pieces]), nothing).reshape(-1)
 
     def _of_rows(
         self, silo: Silo, state: TreeState, scale: MomentScale, weights: Grid, centre: NDArray[np.float64]
@@ -64,14 +64,14 @@ class RowMoments:
         key = scale, silo.silos_asked.tobytes(), len(state.forest) if reweighs else 0, centre.tobytes()
         if key == self._key:
             return self._digits
-        y, weight, rows = silo.targets(None), state.weight.astype(np.float64), state.margin.shape[1]
+        y, weight, rows = silo.targets(None), state.rows.weight.astype(np.float64), state.margin.shape[1]
         if reweighs:
             state.gradients.fill(state, silo)
             _, scale_h = weights.scales()
             steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # as histograms have them
             with np.errstate(over="ignore"):  # of rows that are not asked, where nobody is
                 weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
-        counts = np.ones(1, np.int64) if state.repeats is None else state.repeats
+        counts = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats
         shape, self._key = (rows, sum(scale.digits)), ()
         if len(self._digits) != len(state.margin) or self._digits[0].shape != shape:  # fresh memory takes time
             self._digits = [np.zeros(shape, np.int64) for _ in range(len(state.margin))]

@@ -1,0 +1,94 @@
+"""A silo's histograms: the sums of gradients and hessians in the bins of nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.errors import ProtocolError
+from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.gradient_scale import further_digits
+from fedtrees.trees.model.shape import Shape
+
+if TYPE_CHECKING:
+    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.trees.silo.state import TreeState
+
+Ranges = NDArray[np.int64]
+
+
+class HistogramSums:
+    """Sums of nodes, and the memory that threads sum in: fresh memory would cost more time than the sums do."""
+
+    def __init__(self, most_counts: int):
+        # rows whose packed words fit an accumulator, where a row counts so often at the most
+        self.word_rows = histogram_kernels.WORD_ROWS // most_counts
+        self._memory: dict[tuple[str, int], Vector] = {}
+
+    def of_nodes(
+        self, state: TreeState, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32],
+        columns: NDArray[np.int32] | None, extra: int,
+    ) -> Vector:  # fmt: skip
+        """Sum each bin of some features, or of all, of a tree's nodes: int64 (nodes, statistics, bins)."""
+        bins, cuts = state.rows.bins, state.cuts
+        offsets, statistics = cuts.bin_offsets, state.rows.statistics
+        slot_of = slots(shape, build)
+        stride = 256 if bins.dtype == np.uint8 else int(cuts.n_bins.max())
+        levels = state.positions.levels(tree, shape, silo.ranges)
+        words, further = state.words.of_tree(state, silo, tree, extra), further_digits(extra)
+        pair = state.rows.pair if state.rows.pair.ndim == 1 else state.rows.pair[state.output(tree)]
+        n_slots = len(build) * (-(-statistics // 2))
+        # words of few digits leave their accumulators room for more rows
+        word_rows = min(histogram_kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
+        size = n_slots * bins.shape[0] * bins.shape[2] * stride
+
+        def fill(piece: tuple[int, Ranges]) -> Vector:
+            place, ranges = piece
+            packed = self._scratch("packed", place, size)
+            wide = self._scratch("wide", place, n_slots * 2 * cuts.total_bins)
+            wide[:] = 0
+            wide = wide.reshape(n_slots, 2, cuts.total_bins)
+            # the digits of further words are summed after those of the first, which have then moved rows to their nodes
+            for digits, shift, down in zip(words, (0, *further), (levels, *(0 for _ in further)), strict=True):
+                wide <<= shift
+                histogram_kernels.grow_level(
+                    bins, digits, pair, state.positions.node[tree], ranges, down,
+                    shape.walk(bins), slot_of, offsets, stride, packed, wide, word_rows,
+                )  # fmt: skip
+            return wide.reshape(len(build), -1, cuts.total_bins)[:, :statistics]
+
+        parts = silo.threads.map(fill, enumerate(state.words.pieces))
+        if not parts:
+            parts = [np.zeros((len(build), statistics, cuts.total_bins), np.int64)]
+        if columns is not None:
+            kept = cuts.bins_of(columns)
+            parts = [part[:, :, kept] for part in parts]
+        total = parts[0] + parts[1] if len(parts) > 1 else parts[0].copy()
+        for part in parts[2:]:
+            total += part
+        return total
+
+    def _scratch(self, what: str, place: int, size: int) -> Vector:
+        """Return a thread's memory, at first zeros; `grow_level` leaves zeros behind in what it packs."""
+        if len(self._memory.get((what, place), ())) < size:
+            self._memory[what, place] = np.zeros(size, np.int64)
+        return self._memory[what, place][:size]
+
+
+def slots(shape: Shape, build: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return where each node's histogram goes, int32 (nodes,); -1 for those that are not built.
+
+    Raises
+    ------
+    ProtocolError
+        If a node is not there, or named twice.
+    """
+    slot_of = np.full(len(shape.feature), -1, np.int32)
+    inside = (build >= 0) & (build < len(slot_of))
+    slot_of[build[inside]] = np.flatnonzero(inside)
+    if np.count_nonzero(slot_of >= 0) < len(build):
+        raise ProtocolError("histograms were asked for of nodes that there are not, or twice")
+    return slot_of
