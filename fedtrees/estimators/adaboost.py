@@ -20,7 +20,7 @@ from fedtrees.estimators.cart_parameters import check_several
 from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.ensemble import FedEnsemble
 from fedtrees.export.sklearn import taking_missing
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.tables import AdaBoostR2, Samme
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS
 from fedtrees.trees.server.adaboost import R2Reweigher, Reweigher, SammeReweigher
@@ -170,7 +170,7 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         else:
             yield from self._predictor.staged_predict_proba(rows)
 
-    def _loss(self, schema: Schema) -> Loss:
+    def _loss(self, schema: Schema) -> Target:
         return Samme()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:
@@ -229,7 +229,7 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
-    def _loss(self, schema: Schema) -> Loss:
+    def _loss(self, schema: Schema) -> Target:
         return AdaBoostR2()
 
     def _new_reweigher(self, schema: Schema) -> Reweigher:

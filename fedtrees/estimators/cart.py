@@ -33,7 +33,7 @@ from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.outputs import OutputClasses
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
 from fedtrees.trees.model.tree import Tree
@@ -203,7 +203,7 @@ class FedCart(ReadsRows):
 
     # -- what a subclass says -------------------------------------------------------------------------------
 
-    def _loss(self, schema: Schema) -> Loss:
+    def _loss(self, schema: Schema) -> Target:
         if self._classifies and schema.targets > 1:
             return OutputClasses(tuple(len(labels) for labels in schema.labels or ()))
         if self._classifies:

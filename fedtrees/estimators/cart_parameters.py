@@ -20,7 +20,7 @@ from fedtrees.errors import DataError, ParameterError, unknown_value
 from fedtrees.estimators.monotonic_cst import check_directions, directions_of
 from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import Target
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
 from fedtrees.trees.server.impurity import Impurity
@@ -260,7 +260,7 @@ def _weights_by_column(
     return [_weight_of_each(own, known) for own, known in zip(given, labels, strict=True)]
 
 
-def cart_settings(estimator: Any, loss: Loss, schema: Schema, seed: int, **others: Any) -> Settings:
+def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> Settings:
     """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
 
     Raises

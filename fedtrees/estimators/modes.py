@@ -14,6 +14,7 @@ from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.errors import ParameterError
+from fedtrees.trees.losses import Loss
 from fedtrees.trees.server.boosting import Observer, boost
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
@@ -70,7 +71,7 @@ def check_mode(estimator: Any, objective: str, goes_on: bool, schema: Schema) ->
 def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
     """What the XGBoost of each silo is told, by XGBoost's names."""
     rule, columns, constraints, loss = settings.rule, settings.columns, settings.constraints, settings.loss
-    assert isinstance(rule, SplitRule)
+    assert isinstance(rule, SplitRule) and isinstance(loss, Loss)
     params: dict[str, Any] = {
         **loss.params(),
         "objective": loss.exported_as(loss.outputs(len(schema.labels or ()), settings.targets)),

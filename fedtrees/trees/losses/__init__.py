@@ -8,7 +8,7 @@ from typing import Any
 
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError, ProtocolError, unknown_value
-from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, column_of, gradients
+from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, RowStatistics, column_of, gradients
 from fedtrees.trees.losses.classes import Hinge, Logistic, LogitRaw, Share, Softmax, Softprob
 from fedtrees.trees.losses.custom import custom_named, register_objective
 from fedtrees.trees.losses.labels import HingeLabels, Labels, RawLabels
@@ -18,7 +18,16 @@ from fedtrees.trees.losses.powers import Gamma, PoissonLoss, Tweedie
 from fedtrees.trees.losses.quantiles import AbsoluteError, QuantileError
 from fedtrees.trees.losses.ranking import RankingLoss, RankMap, RankNdcg, RankPairwise
 from fedtrees.trees.losses.survival import AcceleratedFailureTime, ProportionalHazards
-from fedtrees.trees.losses.tables import AdaBoostR2, ClassWeights, Samme, Squares, Totals
+from fedtrees.trees.losses.tables import (
+    AdaBoostR2,
+    ClassWeights,
+    NumberTarget,
+    Reweighed,
+    Samme,
+    Squares,
+    Target,
+    Totals,
+)
 from fedtrees.trees.model.gradient_scale import Grid
 
 _KINDS: tuple[type[Loss], ...] = (
@@ -30,10 +39,10 @@ LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 # of objectives of two classes, what they are where y has several columns
 BY_COLUMN: dict[str, type[Loss]] = {kind.name: kind for kind in (Labels, RawLabels, HingeLabels)}
 # what rows carry where trees grow by impurity; no objective of XGBoost's
-_TABLES: tuple[type[Loss], ...] = (
+_TABLES: tuple[type[Target], ...] = (
     ClassWeights, OutputClasses, WeighedOutputs, Squares, Totals, Samme, AdaBoostR2,
 )  # fmt: skip
-TABLES: dict[str, type[Loss]] = {kind.name: kind for kind in _TABLES}
+TABLES: dict[str, type[Target]] = {kind.name: kind for kind in _TABLES}
 
 
 def loss_named(
@@ -69,7 +78,7 @@ def loss_named(
     return kind(**given)
 
 
-def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None) -> Loss:
+def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None) -> RowStatistics:
     """The loss that a message names.
 
     Raises
@@ -97,8 +106,12 @@ __all__ = [
     "Bounds",
     "Loss",
     "Moves",
+    "NumberTarget",
     "Params", "ProportionalHazards",
     "RankingLoss",
+    "Reweighed",
+    "RowStatistics",
+    "Target",
     "column_of",
     "gradients",
     "grid_of",

@@ -58,31 +58,21 @@ class Moves:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What is minimised. Every method is a function of its arguments alone; fields are XGBoost's parameters."""
+class RowStatistics:
+    """What rows add to the bins of histograms: two numbers each, called gradient and hessian whatever they are.
+
+    Every method is a function of its arguments alone.
+    """
 
     name: ClassVar[str]
     classification: ClassVar[bool] = False
-    code: ClassVar[int] = -1  # of its row in `loss_kernels`
+    code: ClassVar[int] = -1  # of its row in `kernels.gradients`
     kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
     open_above: ClassVar[bool] = False  # whether y is a lower and an upper bound, the latter perhaps infinite
     spans_orders: ClassVar[bool] = False  # whether gradients that `bound` bounds are mostly far below it
-    ranks: ClassVar[bool] = False  # whether rows are compared with the others of their query
-    counts: ClassVar[bool] = False  # whether what is summed are the rows' weights themselves
-    reweighs: ClassVar[int] = 0  # numbers that say how a round moves the logarithms of weights: what margins are here
-    shares_splits: ClassVar[bool] = False  # whether the trees of all outputs are split, and draw rows, alike
-    takes_margins: ClassVar[bool] = True  # whether rows may start from margins of their own
-    starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
     keeps_hessians: ClassVar[bool] = False  # whether a hessian, which has a floor, stays above 0 where a grid is fine
     keeps_gradients: ClassVar[bool] = False  # whether a gradient stays below 0 however small it is
-    asks_moments: ClassVar[bool] = False  # whether leaves say exact means, and how far their targets are spread
-    asks_deviance: ClassVar[bool] = False  # whether by the Poisson deviance, too
     checks_sets: ClassVar[bool] = False  # whether evaluation sets hold labels, too, that `check` refuses others than
-    starts_amid: ClassVar[bool] = False  # whether margins start among most targets, however far out the mean lies
-
-    def metric(self) -> str:
-        """What XGBoost reports for the loss where no metric is asked for."""
-        return metric_of(self.name)
 
     def params(self) -> Params:
         """The parameters by XGBoost's names."""
@@ -101,17 +91,6 @@ class Loss:
     def statistics_a_bin(self, n_labels: int) -> int:
         """Sums of a bin: of gradients and of hessians."""
         return 2
-
-    def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
-        """Move rows' margins, here the logarithms of what weights are multiplied by, by a tree's predictions.
-
-        predicted, y: (rows,), steps: (`reweighs`,) IN; margin: (rows,) IN OUT
-        """
-        raise NotImplementedError
-
-    def exported_as(self, outputs: int) -> str:
-        """The objective that an exported model names: what predictions are made of margins."""
-        return self.name
 
     def check(self, table: Table, y: Floats) -> None:
         """Refuse targets that the loss has no value for.
@@ -133,21 +112,6 @@ class Loss:
     def intercept(self, sums: Doubles) -> Doubles:
         """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
         raise NotImplementedError
-
-    def newton(self, g: Doubles, h: Doubles) -> Doubles:
-        """Where margins start, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
-        return -g / np.maximum(h, 1e-6)
-
-    def newton_exponent(self, weight: int, target: int) -> int:
-        """An exponent that bounds gradients at margins of 0, weights included, of a loss that starts by a Newton step.
-
-        weight, target: the exponents that bound weights, and weights times targets
-        """
-        return weight + 8  # |log(1 + y)| of float32 is below 2**8
-
-    def link(self, base_score: float) -> float:
-        """The margin of a base score, which is in the units of a prediction."""
-        return base_score
 
     def weight_span(self) -> int:
         """Binary digits by which `weighted` spreads rows' weights."""
@@ -196,12 +160,42 @@ class Loss:
         return 0.0
 
 
+@dataclass(frozen=True)
+class Loss(RowStatistics):
+    """What boosting minimises; fields are XGBoost's parameters."""
+
+    starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
+
+    def metric(self) -> str:
+        """What XGBoost reports for the loss where no metric is asked for."""
+        return metric_of(self.name)
+
+    def exported_as(self, outputs: int) -> str:
+        """The objective that an exported model names: what predictions are made of margins."""
+        return self.name
+
+    def newton(self, g: Doubles, h: Doubles) -> Doubles:
+        """Where margins start, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
+        return -g / np.maximum(h, 1e-6)
+
+    def newton_exponent(self, weight: int, target: int) -> int:
+        """An exponent that bounds gradients at margins of 0, weights included, of a loss that starts by a Newton step.
+
+        weight, target: the exponents that bound weights, and weights times targets
+        """
+        return weight + 8  # |log(1 + y)| of float32 is below 2**8
+
+    def link(self, base_score: float) -> float:
+        """The margin of a base score, which is in the units of a prediction."""
+        return base_score
+
+
 def column_of(y: Floats, output: int) -> Floats:
     """The targets of an output: (rows,)."""
     return y if y.ndim == 1 else y[:, output]
 
 
-def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]:
+def gradients(loss: RowStatistics, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]:
     """Gradients and hessians of rows of weight 1: float64 (outputs, rows) each.
 
     Examples
@@ -216,4 +210,4 @@ def gradients(loss: Loss, margin: Margins, y: Floats) -> tuple[Doubles, Doubles]
     return g, h
 
 
-__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "Params", "check_rows", "column_of", "gradients"]
+__all__ = ["SAFE", "ULP", "Bounds", "Loss", "Moves", "Params", "RowStatistics", "check_rows", "column_of", "gradients"]

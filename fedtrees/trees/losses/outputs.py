@@ -10,14 +10,14 @@ import numpy as np
 from fedtrees.core.data.table import Table
 from fedtrees.errors import DataError
 from fedtrees.trees.kernels import class_weights as class_weights_kernels
-from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges, check_rows, column_of
-from fedtrees.trees.losses.tables import MOST_CLASSES
+from fedtrees.trees.losses.base import Doubles, Floats, Ranges, check_rows, column_of
+from fedtrees.trees.losses.tables import MOST_CLASSES, Target
 
 FINE = 10  # digits more than whole weights need: those of classes are mostly fractions
 
 
 @dataclass(frozen=True)
-class OutputClasses(Loss):
+class OutputClasses(Target):
     """``tree:outputs``: every bin holds the weight of each class of each output; y holds places among the classes.
 
     Attributes
@@ -33,11 +33,10 @@ class OutputClasses(Loss):
 
     name = "tree:outputs"
     counts = True
-    takes_margins = False
     shares_splits = True
 
     def check(self, table: Table, y: Floats) -> None:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         if y.ndim == 2 and y.shape[1] == len(self.classes):
             check_rows(table, (y < 0) | (y >= np.array(self.classes)) | (y != np.floor(y)), "no place of a class")
 
@@ -55,19 +54,19 @@ class OutputClasses(Loss):
         return len(self.classes)
 
     def statistics_a_bin(self, n_labels: int) -> int:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return max(2, *self.classes)
 
     def intercept(self, sums: Doubles) -> Doubles:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return np.zeros(self.outputs(0))
 
     def bound(self) -> tuple[float, float] | None:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return 1.0, 1.0
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         for k in range(len(self.classes)):
             class_weights_kernels.class_weights(margin[k], column_of(y, k), weight, ranges, g[k], h[k])
 
@@ -94,20 +93,20 @@ class WeighedOutputs(OutputClasses):
     counts = False
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return super().outputs(n_labels, targets) + 1
 
     def bound(self) -> tuple[float, float] | None:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         largest = max(self.most, 1.0)
         return largest, largest
 
     def weight_span(self) -> int:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return math.ceil(math.log2(max(self.most, 1.0) / min(self.least, 1.0)))
 
     def least_share(self, sums: Doubles) -> float:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         return 2.0**-FINE
 
     def weighted(self, weight: Floats, y: Floats) -> Floats:
@@ -123,6 +122,6 @@ class WeighedOutputs(OutputClasses):
         return product
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
-        """See `Loss`."""
+        """See `RowStatistics`."""
         super().statistics(margin, y, weight[1], ranges, g, h)
         class_weights_kernels.class_weights(margin[-1], np.zeros(len(y), np.float32), weight[0], ranges, g[-1], h[-1])

@@ -48,7 +48,6 @@ class RankingLoss(Loss):
         What weights are multiplied by: queries over the sum of their weights.
     """
 
-    ranks = True
     keeps_hessians = True
     lambdarank_pair_method: str = "topk"
     lambdarank_num_pair_per_sample: float | None = None

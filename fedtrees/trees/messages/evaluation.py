@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.table import Table
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
+from fedtrees.trees.losses import RankingLoss
 from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.time_bins import bins_of
 
@@ -31,7 +32,7 @@ class ForestScores(Scores, frozen=True, eq=False):
         if target.ndim == 2 and not silo.open_above:  # every target of a row is a row of its own, as XGBoost has it
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
-        queries = _queries_asked(table, asked) if state.loss.ranks else None
+        queries = _queries_asked(table, asked) if isinstance(state.loss, RankingLoss) else None
         bins = bins_of(target, state.gradients.times) if len(state.gradients.times) else None
         return Rows(own.objective, margin, target, weight, self.weight_exponent, state.terms.params, queries, bins)
 

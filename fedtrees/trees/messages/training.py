@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.target import numbers_of, of_set, refuse_other_targets
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
-from fedtrees.trees.losses import Params, loss_of
+from fedtrees.trees.losses import Params, Reweighed, Target, loss_of
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.tree import Tree
@@ -44,7 +44,7 @@ class Aim(Fact, frozen=True, eq=False):
         loss = loss_of(self.objective, self.params, self.labels)
         silo.open_above = loss.open_above
         margin = silo.table.margin
-        if margin is not None and not loss.takes_margins and not np.isnan(margin).all():
+        if margin is not None and isinstance(loss, Target) and not np.isnan(margin).all():
             name = silo.table.silo_of(int(np.argmin(np.isnan(margin).all(axis=1))))
             raise DataError(f"silo {name!r} has a base_margin, and trees by impurity start from none; leave it out.")
         loss.check(silo.table, silo.targets(self.labels))
@@ -87,7 +87,7 @@ class Grown(Fact, frozen=True, eq=False):
     value : float32 (nodes,)
         What leaves add to margins, tree after tree.
     steps : float32 (any,)
-        Of a loss that reweighs rows, what by; see `losses.Loss.reweigh`.
+        Of a loss that reweighs rows, what by; see `losses.Reweighed`.
     """
 
     trees: FlatTrees
@@ -108,6 +108,7 @@ class Grown(Fact, frozen=True, eq=False):
         shapes = self.trees.shapes(state.cuts)
         if len(self.value) != len(self.trees.feature):
             raise ProtocolError("trees whose arrays have other lengths than they say")
-        if len(self.steps) != state.loss.reweighs:
-            raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {state.loss.reweighs}")
+        n_steps = state.loss.n_steps if isinstance(state.loss, Reweighed) else 0
+        if len(self.steps) != n_steps:
+            raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {n_steps}")
         state.forest.append(FinishedRound(shapes, np.split(self.value, self.trees.ends[:-1]), self.steps))

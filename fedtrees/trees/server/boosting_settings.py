@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.core.sampling.samplers import FixedFraction, Sampler
 from fedtrees.core.sampling.weighting import RowWeights, Weighting
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import RowStatistics
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Settings:
     """What to boost. Names, meanings and defaults are XGBoost's where it has them."""
 
-    loss: Loss
+    loss: RowStatistics
     targets: int = 1  # columns of y
     labels_by_column: list[list[Any]] | None = None  # of several columns of classes
     class_weight: list[tuple[float, ...]] | str | None = None  # of their classes, in the order of labels

@@ -13,7 +13,7 @@ from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT,
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
-from fedtrees.trees.losses import Bounds, Loss, Moves, grid_of
+from fedtrees.trees.losses import Bounds, Moves, Reweighed, RowStatistics, Target, grid_of
 from fedtrees.trees.messages.histograms import GradientExponents
 from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid, room_of
 from fedtrees.trees.model.tree import LEAF, Tree
@@ -31,7 +31,7 @@ LEAST_DIGITS = 5  # that the lightest row keeps of its weight, or training is re
 CHOICES = (0, STATISTIC_BITS_G, MOST_EXTRA)  # digits beyond one word's
 
 
-def check_weights(loss: Loss, weights: Weights, rows: int) -> None:
+def check_weights(loss: RowStatistics, weights: Weights, rows: int) -> None:
     """Refuse weights of which the lightest would be lost: see `Weights.check_span`.
 
     rows: int; what the sums of histograms hold
@@ -75,7 +75,7 @@ class Grids:
     """
 
     def __init__(
-        self, loss: Loss, weights: Weights, gradients: int, rows: int, hazards: Hazards | None = None,
+        self, loss: RowStatistics, weights: Weights, gradients: int, rows: int, hazards: Hazards | None = None,
         sums: NDArray[np.float64] | None = None, drawn: float = 1.0, earlier: Grid | None = None,
     ):  # fmt: skip
         self._hazards = hazards
@@ -89,7 +89,7 @@ class Grids:
             self._unfitted = drawn * loss.largest_hessians(sums)
         self._fixed, bound = None, loss.bound()
         if bound:
-            counted = loss.counts and weights.whole
+            counted = isinstance(loss, Target) and loss.counts and weights.whole
             extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
             self._fixed = grid_of(bound, self._weight)._replace(extra=extra)
         self._next: Grid | None = None
@@ -170,7 +170,7 @@ class Grids:
 
     def _fine_enough(self, g: int, h: int, counts: Vector) -> Grid:
         """The grid up to these exponents, of gradients and hessians of these sizes."""
-        least, lone = self._extra_for(0), 0 if self._loss.reweighs else LONE
+        least, lone = self._extra_for(0), 0 if isinstance(self._loss, Reweighed) else LONE
         extra = least
         for extra in sorted({min(choice, self._room) for choice in CHOICES if choice >= least}):
             sizes = zip(counts, (g, h), strict=True)

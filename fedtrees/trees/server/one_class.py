@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from fedtrees.core.data.one_class import FOLLOWS, OneClassWarning, warn_of_one_class
 from fedtrees.core.notices import warn_caller
-from fedtrees.trees.losses import BY_COLUMN, Loss
+from fedtrees.trees.losses import BY_COLUMN, Loss, RowStatistics
 
 MOST_NAMED = 5  # columns of labels
 
 
-def with_second_class(sums: NDArray[np.float64], loss: Loss) -> NDArray[np.float64]:
+def with_second_class(sums: NDArray[np.float64], loss: RowStatistics) -> NDArray[np.float64]:
     """Classes' weights as a loss of two takes them: of one class only, nothing is of the second."""
-    return np.append(sums, 0.0) if loss.takes_margins and len(sums) == 1 else sums
+    return np.append(sums, 0.0) if isinstance(loss, Loss) and len(sums) == 1 else sums
 
 
-def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: Loss) -> None:
+def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: RowStatistics) -> None:
     """Warn where the rows that count are of one class only, or those of a column of labels.
 
     Parameters
@@ -29,7 +29,7 @@ def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: 
         What `queries.counts.LabelSums` reads.
     labels : list, optional
         The class labels; None where y is numbers, or columns of labels.
-    loss : Loss
+    loss : RowStatistics
     """
     if labels is None:
         if isinstance(loss, tuple(BY_COLUMN.values())):

@@ -20,7 +20,7 @@ from fedtrees.queries.query_weights import QueryWeights
 from fedtrees.queries.row_weights import Weights, learn_weights, summarise
 from fedtrees.queries.score_edges import Frequencies
 from fedtrees.queries.target_steps import TargetSteps
-from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
+from fedtrees.trees.losses import Loss, NumberTarget, ProportionalHazards, RankingLoss, Reweighed, RowStatistics
 from fedtrees.trees.losses.outputs import OutputClasses, WeighedOutputs
 from fedtrees.trees.messages.evaluation import ForestScores
 from fedtrees.trees.messages.initial_margin import NewtonSums
@@ -164,12 +164,15 @@ def _moment_plan(
     rows: int,
 ) -> MomentPlan | None:  # fmt: skip
     """How leaves' moments are asked for; None where trees are of classes, or boosted."""
-    if not settings.loss.asks_moments:
+    loss = settings.loss
+    if not isinstance(loss, NumberTarget):
         return None
     low = min(weights.target if step is None else step, weights.target)
     heavy = weights.exponents[0]
-    weight = None if settings.loss.reweighs else (0, 0) if weights.whole else (heavy - weights.span - MANTISSA, heavy)
-    centre = sums[1:] / sums[0] if settings.loss.asks_deviance else np.zeros(0)
+    weight: tuple[int, int] | None = (0, 0) if weights.whole else (heavy - weights.span - MANTISSA, heavy)
+    if isinstance(loss, Reweighed):  # each round's grid has it
+        weight = None
+    centre = sums[1:] / sums[0] if loss.deviance else np.zeros(0)
     return MomentPlan(rows, (low, weights.target), weight, weights.span, base, centre)
 
 
@@ -197,7 +200,7 @@ def _share_drawn(subsample: float | int, rows: int) -> float:
     return subsample / rows
 
 
-def _leaf_quantile(weights: Weights, loss: Loss, outputs: int) -> Quantile | None:
+def _leaf_quantile(weights: Weights, loss: RowStatistics, outputs: int) -> Quantile | None:
     """What the loss's leaves say; None where they say no quantile."""
     alphas = loss.leaf_quantiles(outputs)
     return Quantile(alphas, weighted=not weights.whole) if alphas else None
@@ -211,12 +214,12 @@ def start_margin(
     outputs = loss.outputs(len(labels or ()), settings.targets)
     targets = 1 if loss.open_above else settings.targets  # of bounds, the lower one is summed
     question = LabelSums(weights.rows, labels, weights.exponents, step_bits(weights.rows), targets)
-    newton = NewtonSums(
-        loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0],
-        loss.newton_exponent(*weights.exponents),
-    )  # fmt: skip
-    steps = TargetSteps(weights.rows * targets)
-    more: list[Query] = [newton] if loss.starts_by_newton else [steps] if loss.asks_moments else []
+    more: list[Query] = []
+    if isinstance(loss, NumberTarget):
+        more = [TargetSteps(weights.rows * targets)]
+    elif isinstance(loss, Loss) and loss.starts_by_newton:
+        exponent = loss.newton_exponent(*weights.exponents)
+        more = [NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0], exponent)]
     sums, *start = channel.totals([question, *more], everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:
@@ -224,16 +227,17 @@ def start_margin(
     if settings.inherited is None or (labels is not None and len(labels) == 1):
         warn_if_constant(sums, labels, loss)
     sums = sums if labels is None else with_second_class(sums, loss)
-    if settings.base_score is not None:
+    if settings.base_score is not None and isinstance(loss, Loss):
         return np.array([loss.link(own) for own in settings.base_score]), sums, None
     quantile = _leaf_quantile(weights, loss, outputs)
     if quantile is not None:
         return quantile_of_targets(channel, everyone, quantile, weights.most_counted), sums, None
-    margin = loss.newton(*start[0]) if loss.starts_by_newton else loss.intercept(sums)
-    if loss.starts_amid:
+    if isinstance(loss, Loss) and loss.starts_by_newton:
+        return loss.newton(*start[0]), sums, None
+    margin, step = loss.intercept(sums), None
+    if isinstance(loss, NumberTarget):
         bounds = np.ldexp(1.0, np.array(weights.middles))
-        margin = np.clip(margin, -bounds, bounds)
-    step = start[0] if loss.asks_moments else None
+        margin, step = np.clip(margin, -bounds, bounds), start[0]
     if step is not None:  # residuals are whole numbers of what targets are, and often exact on the grid
         margin = np.ldexp(np.rint(np.ldexp(margin, -step)), step)
     return margin, sums, step

@@ -13,7 +13,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import survival as survival_kernels
-from fedtrees.trees.losses import Loss, ProportionalHazards, RankingLoss
+from fedtrees.trees.losses import ProportionalHazards, RankingLoss, RowStatistics
 from fedtrees.trees.silo.time_bins import bins_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Gradients:
         Of proportional hazards, where bins of time start, and the sums of `risk.Risks`.
     """
 
-    def __init__(self, loss: Loss, outputs: int, rows: int):
+    def __init__(self, loss: RowStatistics, outputs: int, rows: int):
         self.statistics = np.zeros((2, outputs, 0))
         positions = loss.positions if isinstance(loss, RankingLoss) else 0
         self.bias, self.costs = np.ones((2, positions)), np.zeros((2, rows if positions else 0))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.losses import Reweighed
 from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.model.value_trees import ValueTrees
 
@@ -66,7 +67,7 @@ class Margins:
         levels = [state.positions.levels(tree, shape, ranges) for tree, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
-            if state.loss.reweighs:
+            if isinstance(state.loss, Reweighed):
                 predicted = np.zeros(self.values.shape[1], np.float32)
                 walk = shapes[0].walk(bins)
                 histogram_kernels.add_leaves(bins, node[0], piece, levels[0], walk, values[0], predicted)

@@ -11,7 +11,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import moments as moments_kernels
-from fedtrees.trees.losses import column_of
+from fedtrees.trees.losses import Reweighed, column_of
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.moments import MomentScale
 from fedtrees.trees.model.shape import Shape
@@ -60,7 +60,7 @@ class RowMoments:
         self, silo: Silo, state: TreeState, scale: MomentScale, weights: Grid, centre: NDArray[np.float64]
     ) -> list[Vector]:
         """The moments of the rows asked, of each output: int64 (rows, digits)."""
-        reweighs = state.loss.reweighs > 0
+        reweighs = isinstance(state.loss, Reweighed)
         key = scale, silo.silos_asked.tobytes(), len(state.forest) if reweighs else 0, centre.tobytes()
         if key == self._key:
             return self._digits

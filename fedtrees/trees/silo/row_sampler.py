@@ -12,6 +12,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import sampling as sampling_kernels
+from fedtrees.trees.losses import Target
 from fedtrees.trees.silo.row_sampling import keys_of
 from fedtrees.trees.silo.terms import Terms
 
@@ -75,7 +76,7 @@ class RowSampler:
     ) -> Vector:
         """Return the words of rows as often as the growing round's tree draws them, 0 for others: int64 (rows,)."""
         terms = state.terms
-        if state.loss.shares_splits:
+        if isinstance(state.loss, Target) and state.loss.shares_splits:
             tree %= terms.parallel
         keys = keys_of(terms.seed, terms.trees_before + tree, terms.rounds_before + len(state.forest))
         out = np.zeros(len(words), np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.protocol.state import State
-from fedtrees.trees.losses import loss_of
+from fedtrees.trees.losses import Reweighed, loss_of
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.value_trees import ValueTrees
@@ -37,7 +37,7 @@ class TreeState(State):
     ----------
     terms : Terms
     cuts : Cuts
-    loss : Loss
+    loss : RowStatistics
     rows : TrainingRows
     forest : list of FinishedRound
     margins : Margins
@@ -83,9 +83,8 @@ class TreeState(State):
     def start_of(self, silo: Silo, table: Table) -> NDArray[np.float32]:
         """Return where the margins of a table start, float32 (outputs, rows)."""
         base = self.terms.base_margin
-        return start_margin(
-            table, np.zeros_like(base) if self.loss.reweighs else base, silo.states.find(ValueTrees), silo.threads
-        )
+        base = np.zeros_like(base) if isinstance(self.loss, Reweighed) else base  # logarithms of factors
+        return start_margin(table, base, silo.states.find(ValueTrees), silo.threads)
 
     def prepare(self, silo: Silo, grid: Grid) -> None:
         """Have the rows' gradients on a grid, and the rows at the roots, before the nodes of a round are asked for."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
-from fedtrees.trees.losses import Loss
+from fedtrees.trees.losses import RowStatistics
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.silo.binning import bin_table
 from fedtrees.trees.silo.terms import Terms
@@ -45,7 +45,7 @@ class TrainingRows:
     pair: NDArray[np.uint8]
 
     @staticmethod
-    def of(silo: Silo, loss: Loss, terms: Terms, cuts: Cuts) -> TrainingRows:
+    def of(silo: Silo, loss: RowStatistics, terms: Terms, cuts: Cuts) -> TrainingRows:
         """Read the rows of a silo on these terms."""
         rows, outputs = silo.table.n_rows, len(terms.base_margin)
         target = silo.targets(terms.labels)
