@@ -27,6 +27,7 @@ from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.grow import Plan, grow
 from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.histogram_source import CohortHistograms
 from fedtrees.trees.server.split import SplitRule, Units
 from fedtrees.trees.silo.state import TreeState
 
@@ -74,7 +75,7 @@ class Ground:
         objective = "reg:squarederror"
         channel.tell(Begin(objective, None, np.zeros(1, np.float32), cuts.values, cuts.offsets, cuts.missing))
         plan = Plan(cuts, rule, max_depth, 1, len(self.X), Threads(2), Shelf(cuts.total_bins))
-        (tree,), answers = grow(plan, channel, np.arange(len(federation.names)), GRIDS, riders)
+        (tree,), answers = grow(plan, CohortHistograms(channel, np.arange(len(federation.names))), GRIDS, riders)
         return tree, channel, answers
 
     def statistics(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -124,6 +125,43 @@ def test_covers_and_gains_are_those_of_the_rows(X: NDArray[np.float32], seed: in
         assert tree.cover[node] == np.float32(h[rows].sum() * units.h)
         assert tree.value[node] == twins.leaf(int(g[rows].sum()), int(h[rows].sum()), rule, units)
         assert (tree.gain[node] > 0) == (tree.left[node] != LEAF)
+
+
+class ByTwin:
+    """A source of histograms that is no federation: it walks the rows down each question's trees."""
+
+    exact = True
+
+    def __init__(self, ground: Ground):
+        self.ground, self.codes = ground, twins.codes(ground.X, ground.cuts)
+
+    def totals(self, queries: Sequence[Query]) -> list[Any]:
+        return [self._total(query) for query in queries]
+
+    def parts(self, query: Query) -> Any:
+        raise NotImplementedError
+
+    def _total(self, query: Any) -> NDArray[np.int64]:
+        asked, nothing = query.trees, np.zeros(len(query.trees.feature), np.float32)
+        tree = Tree(asked.feature, asked.bin, asked.default_left, asked.left, nothing, nothing, nothing)
+        at = np.array([twins.reached(row, nodes_of(tree, self.ground.cuts)) for row in self.codes])
+        offsets, (g, h) = self.ground.cuts.bin_offsets, self.ground.statistics()
+        return np.stack(
+            [twins.histogram(self.codes, g, h, np.flatnonzero(at == node), offsets) for node in query.build]
+        )
+
+
+@examples(40)
+@given(X=tables(most_rows=100), seed=seeds, rule=rules, max_depth=st.sampled_from([1, 4]))
+def test_trees_follow_from_the_totals_whoever_they_come_from(
+    X: NDArray[np.float32], seed: int, rule: SplitRule, max_depth: int
+) -> None:
+    ground = Ground(X, seed)
+    tree, _, _ = ground.grow(rule, max_depth)
+    plan = Plan(ground.cuts, rule, max_depth, 1, len(X), Threads(1), Shelf(ground.cuts.total_bins))
+    (other,), _ = grow(plan, ByTwin(ground), GRIDS)
+    for name in ("feature", "bin", "default_left", "left", "value", "gain", "cover"):
+        assert getattr(tree, name).tobytes() == getattr(other, name).tobytes()
 
 
 @examples(40)
@@ -225,7 +263,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))
     plan = Plan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), Shelf(cuts.total_bins))
-    trees, _ = grow(plan, channel, np.arange(3), Grid(0, 0))
+    trees, _ = grow(plan, CohortHistograms(channel, np.arange(3)), Grid(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself
     words = federation._fused.states.find(TreeState).words.words[0]

@@ -10,20 +10,19 @@ import numpy as np
 from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.server.growth_plan import Candidates, Plan
+from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.level_grower import Growth
 from fedtrees.trees.server.node_grower import NodeGrowth
 from fedtrees.trees.server.shared_grower import SharedGrowth
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.channel import Channel
     from fedtrees.core.protocol.query import Query
-    from fedtrees.core.sampling.samplers import Cohort
 
 __all__ = ["Plan", "grow"]
 
 
 def grow(
-    plan: Plan, channel: Channel, cohort: Cohort, exponents: Grid, riders: Sequence[Query] = (), round: int = 0
+    plan: Plan, source: HistogramSource, exponents: Grid, riders: Sequence[Query] = (), round: int = 0
 ) -> tuple[list[Tree], list[object]]:
     """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
 
@@ -38,15 +37,15 @@ def grow(
         kind = NodeGrowth
     growth = kind(plan, exponents, round)
     question = growth.ask_for_roots()
-    histograms, *answers = channel.totals([question, *riders], cohort)
+    histograms, *answers = source.totals([question, *riders])
     candidates: Candidates | None = growth.begin(question, histograms)
     while candidates is not None:
-        _split_on(growth, candidates, channel, cohort)
-        candidates = growth.settle(channel, cohort)
+        _split_on(growth, candidates, source)
+        candidates = growth.settle(source)
     return growth.finished(), answers
 
 
-def _split_on(growth: Growth, candidates: Candidates, channel: Channel, cohort: Cohort) -> None:
+def _split_on(growth: Growth, candidates: Candidates, source: HistogramSource) -> None:
     """Split nodes and look at their children, until there is nothing more to split."""
     while len(candidates) or growth.unsettled:
         choice = growth.choose(candidates)
@@ -59,7 +58,7 @@ def _split_on(growth: Growth, candidates: Candidates, channel: Channel, cohort: 
             (which,) = np.nonzero(worth)
             pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
             for some in growth.batches(pairs):
-                fresh = growth.look_at(some, channel, cohort, rest.at.places)
+                fresh = growth.look_at(some, source, rest.at.places)
                 candidates = Candidates.joined([candidates, fresh])
         else:
             candidates = rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,9 @@ from fedtrees.trees.server.feature_sampling import DrawnInTurn, Features, NodeDr
 from fedtrees.trees.server.growing_tree import GrowingTree, within
 from fedtrees.trees.server.growth_plan import Candidates, Choice, Frontier, Pairs, Plan
 from fedtrees.trees.server.histogram_cache import Places
+from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.split import Grounds, Limits, Rule, SplitRule, Splits, Units
 from fedtrees.trees.server.zero_gain_leaves import ask_leaves, stalled_leaves, with_moments
-
-if TYPE_CHECKING:
-    from fedtrees.core.protocol.channel import Channel
-    from fedtrees.core.sampling.samplers import Cohort
 
 
 class Growth:
@@ -111,18 +108,18 @@ class Growth:
         sums: Vector = histograms[:, :, slice(*self.plan.cuts.bin_offsets[first : first + 2])].sum(axis=2)
         return sums
 
-    def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+    def look_at(self, pairs: Pairs, source: HistogramSource, taken: Places) -> Candidates:
         """Ask for pairs of siblings, and look at them; ``taken`` are the places of histograms that are still needed."""
-        if not channel.exact:
-            return self._look_at_both(pairs, channel, cohort, taken)
+        if not source.exact:
+            return self._look_at_both(pairs, source, taken)
         question = self.ask_for(pairs)
-        return self.find(self._divided(pairs, question, channel.total(question, cohort), taken))
+        return self.find(self._divided(pairs, question, source.totals([question])[0], taken))
 
-    def _look_at_both(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+    def _look_at_both(self, pairs: Pairs, source: HistogramSource, taken: Places) -> Candidates:
         """Ask for both siblings: where totals are no sums, a parent's less the one's are not the other's."""
         of_tree = np.repeat(pairs.parents.tree, 2)
         nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
-        histograms = self._ask_anew(of_tree, nodes, channel, cohort)
+        histograms = self._ask_anew(of_tree, nodes, source)
         return self.find(Frontier(of_tree, nodes, self.plan.shelf.add(histograms, taken)))
 
     def _divided(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
@@ -271,7 +268,7 @@ class Growth:
 
     # -- where nothing gains any more -----------------------------------------------------------------------
 
-    def settle(self, channel: Channel, cohort: Cohort) -> Candidates | None:
+    def settle(self, source: HistogramSource) -> Candidates | None:
         """Learn the moments of all leaves, and look again at some; None where there is nothing left to look at."""
         plan = self.plan
         if plan.moments is None:
@@ -281,28 +278,24 @@ class Growth:
             for k, tree in enumerate(self.trees)
             if k not in self.leaves or len(self.leaves[k]) < np.count_nonzero(tree.feature == LEAF)
         }
-        self.leaves |= ask_leaves(plan, grown, self.exponents, self.first_grid, channel, cohort)
+        self.leaves |= ask_leaves(plan, grown, self.exponents, self.first_grid, source)
         stalled = stalled_leaves(plan, self.trees, self.leaves, self.grids, self.first_grid)
         if stalled is None:
             return None
         self._go_to(stalled.grid)
         for k, node in zip(stalled.tree, stalled.node, strict=True):
             self.trees[k].stalled[node], self.trees[k].differs[node] = False, True
-        return self.look_again(stalled.tree, stalled.node, channel, cohort)
+        return self.look_again(stalled.tree, stalled.node, source)
 
-    def look_again(
-        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
-    ) -> Candidates:
+    def look_again(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Candidates:
         """Ask for nodes whose histograms are no longer there, tree after tree, and look at them."""
-        histograms = self._ask_anew(of_tree, nodes, channel, cohort)
+        histograms = self._ask_anew(of_tree, nodes, source)
         return self.find(Frontier(of_tree, nodes, self.plan.shelf.put(histograms)))
 
-    def _ask_anew(
-        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
-    ) -> Vector:
+    def _ask_anew(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Vector:
         """Ask for nodes, tree after tree, whose sums become those of their histograms."""
         question = self._ask(of_tree, nodes)
-        histograms = spread(question, channel.total(question, cohort), self.plan.cuts)
+        histograms = spread(question, source.totals([question])[0], self.plan.cuts)
         for k in np.unique(of_tree).tolist():
             own = of_tree == k
             self.trees[k].sums[nodes[own]] = self._whole(k, nodes[own], histograms[own])

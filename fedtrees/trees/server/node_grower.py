@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,9 @@ from fedtrees.trees.model.gradient_scale import Grid
 from fedtrees.trees.server.feature_sampling import NodeDraws
 from fedtrees.trees.server.growth_plan import Candidates, Frontier, Pairs, Plan
 from fedtrees.trees.server.histogram_cache import Places
+from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.level_grower import Growth
 from fedtrees.trees.server.split import Grounds, Splits
-
-if TYPE_CHECKING:
-    from fedtrees.core.protocol.channel import Channel
-    from fedtrees.core.sampling.samplers import Cohort
 
 MOST_INTEGERS = 1 << 27  # in an answer
 NODES_A_DRAW = 4096  # whose chances a cache holds
@@ -107,16 +104,14 @@ class NodeGrowth(Growth):
             tree.sums[0] = self._whole_of(self._own(answer, root, 0), root)
         return self._find([answer])
 
-    def look_at(self, pairs: Pairs, channel: Channel, cohort: Cohort, taken: Places) -> Candidates:
+    def look_at(self, pairs: Pairs, source: HistogramSource, taken: Places) -> Candidates:
         """See `Growth`: nothing is kept but the splits, and so each part of the answer is used up as it comes."""
-        with closing(channel.parts(self.ask_for(pairs), cohort)) as parts:
+        with closing(source.parts(self.ask_for(pairs))) as parts:
             return self._find(parts)
 
-    def look_again(
-        self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], channel: Channel, cohort: Cohort
-    ) -> Candidates:
+    def look_again(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Candidates:
         """See `Growth`."""
-        with closing(channel.parts(self._ask(of_tree, nodes), cohort)) as parts:
+        with closing(source.parts(self._ask(of_tree, nodes))) as parts:
             return self._find(parts, anew=True)
 
     def _find(self, parts: Iterable[Vector], anew: bool = False) -> Candidates:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,7 @@ from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.growing_tree import GrowingTree, within
 from fedtrees.trees.server.growth_plan import Plan
-
-if TYPE_CHECKING:
-    from fedtrees.core.protocol.channel import Channel
-    from fedtrees.core.sampling.samplers import Cohort
+from fedtrees.trees.server.histogram_source import HistogramSource
 
 MOST_INTEGERS = 1 << 24  # in an answer, but where one tree has more
 STEPS = 64.0  # of a grid that targets have to be apart, in the mean, to be told apart
@@ -51,7 +47,7 @@ class Stalled:
 
 
 def ask_leaves(
-    plan: Plan, trees: Mapping[int, GrowingTree], grid: Grid, weights: Grid, channel: Channel, cohort: Cohort
+    plan: Plan, trees: Mapping[int, GrowingTree], grid: Grid, weights: Grid, source: HistogramSource
 ) -> dict[int, Vector]:
     """The digits of the moments of the leaves of some trees of a round, int64 (leaves, digits) each.
 
@@ -72,7 +68,7 @@ def ask_leaves(
             places=np.array(places[first:last], np.int32),
             trees=FlatTrees.of(asked),
         )
-        digits: Vector = channel.total(question, cohort)
+        digits: Vector = source.totals([question])[0]
         found |= zip(places[first:last], np.split(digits, np.cumsum(leaves[first:last])[:-1]), strict=True)
     return found
 
