@@ -13,7 +13,7 @@ from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.trees.messages.histograms import GradientExponents, Histograms
 from fedtrees.trees.messages.training import Begin, Grown
 from fedtrees.trees.messages.tree_errors import TreeErrors
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -28,7 +28,13 @@ STUMP: dict[str, Any] = {
     "feature": np.int32([0, -1, -1]), "bin": np.int32([1, 0, 0]), "default_left": np.zeros(3, bool),
     "left": np.int32([1, -1, -1]),
 }  # fmt: skip
-GRIDS = [Grid(14, 0), Grid(14, 0, 19), Grid(16, 2), Grid(14, 0, 38), Grid(14, 1, 7)]
+GRIDS = [
+    GradientScale(14, 0),
+    GradientScale(14, 0, 19),
+    GradientScale(16, 2),
+    GradientScale(14, 0, 38),
+    GradientScale(14, 1, 7),
+]
 COHORTS = [np.array([1]), np.array([0, 2]), np.array([2]), np.array([0, 1]), None]
 
 
@@ -46,7 +52,7 @@ def silo_of(*facts: Any, weight: Any = None) -> Silo:
     return silo
 
 
-def histograms(grid: Grid, build: tuple[int, ...] = (0,)) -> Histograms:
+def histograms(grid: GradientScale, build: tuple[int, ...] = (0,)) -> Histograms:
     nodes = 3 if max(build) else 1
     return of_trees(
         Histograms, rows=N, features=2, bins=8, exponents=grid,
@@ -107,8 +113,8 @@ def test_losses_of_rows_that_count_several_times_are_as_many_losses(loss: int) -
         Begin("tree:r2", None, np.zeros(1, np.float32), **CUTS).apply(own)
     largest = float(np.float32(np.abs(Y / 1e3).max() + 1))
     query = of_trees(
-        TreeErrors, what="losses", rows=int(weight.sum()), grid=Grid(5, 0), **STUMP, value=np.float32([0, 1, -1]),
-        largest=largest, loss=loss,
+        TreeErrors, what="losses", rows=int(weight.sum()), grid=GradientScale(5, 0), **STUMP,
+        value=np.float32([0, 1, -1]), largest=largest, loss=loss,
     )  # fmt: skip
     total = query.ask(heavy)
     assert total.tolist() == query.ask(often).tolist()

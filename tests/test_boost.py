@@ -34,7 +34,7 @@ from fedtrees.trees.losses import loss_named
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Begin, Grown
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.boosting import _moves, boost
 from fedtrees.trees.server.boosting_settings import Settings
@@ -70,7 +70,7 @@ def facts(federation: Watched, kind: type) -> list[Any]:
     return [fact for fact in federation.log.facts if isinstance(fact, kind)]
 
 
-def grids(federation: Watched) -> list[Grid]:
+def grids(federation: Watched) -> list[GradientScale]:
     """The exponents of each round's trees, from the questions for their roots."""
     questions = [query for call, _ in federation.calls for query in call.queries if isinstance(query, Histograms)]
     return [query.exponents for query in questions if len(query.trees.feature) == len(query.trees)]

@@ -15,7 +15,7 @@ from fedtrees import ProtocolError, Silo
 from fedtrees.core.protocol.query import Fact
 from fedtrees.trees.messages.histograms import GradientExponents, Histograms
 from fedtrees.trees.messages.training import Begin, Grown
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF
 
 ROWS, FEATURES = 40, 3
@@ -51,7 +51,7 @@ class Growing:
 
     def question(self, build: list[int]) -> Histograms:
         return of_trees(
-            Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, -2), **self.arrays(),
+            Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=GradientScale(0, -2), **self.arrays(),
             build=np.array(build, np.int32), build_ends=np.array([len(build)], np.int32),
         )  # fmt: skip
 

@@ -185,7 +185,7 @@ def test_a_message_asks_for_no_more_than_fits(most: int, sizes: list[int]) -> No
     )
     growth: Any = SimpleNamespace(plan=plan, again=None, again_tried=np.zeros((0, 4), bool))
     with patch.object(node_grower, "MOST_INTEGERS", most):
-        batches = node_grower.NodeGrowth.batches(growth, pairs)
+        batches = node_grower.NodeGrower.batches(growth, pairs)
     assert [len(own) for own in batches] == sizes and growth.messages == len(sizes)
     assert np.concatenate([own.left for own in batches]).tolist() == pairs.left.tolist()
 

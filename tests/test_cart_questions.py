@@ -32,7 +32,7 @@ from fedtrees.trees.messages.node_histograms import NodeHistograms
 from fedtrees.trees.messages.out_of_bag import OutOfBag
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.messages.tree_errors import TreeErrors
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.silo.row_sampling import RowDraws
 
 STUMP = Growing([0, -1, -1], [1, 0, 0], [True, False, False], [1, -1, -1])
@@ -54,7 +54,7 @@ def a_silo_of(*facts: Fact) -> Silo:
 
 def forest_question(**other: Any) -> NodeHistograms:
     fields: dict[str, Any] = {
-        "rows": ROWS, "features": FEATURES, "bins": BINS, "exponents": Grid(0, 0, -19),
+        "rows": ROWS, "features": FEATURES, "bins": BINS, "exponents": GradientScale(0, 0, -19),
         **STUMP.arrays(), "build": np.int32([1, 2]), "build_ends": np.int32([2]), "columns": np.int32([0, 1, 1, 2]),
         "column_bins": np.int32([9, 9]), "statistics": 3,
     }  # fmt: skip
@@ -65,7 +65,7 @@ def tree_question() -> Histograms:
     """Of two trees, and of some features of each."""
     stumps = {name: np.concatenate([own, own]) for name, own in STUMP.arrays().items()}
     return of_trees(
-        Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=Grid(0, 0, -19), ends=np.int32([3, 6]),
+        Histograms, rows=ROWS, features=FEATURES, bins=BINS, exponents=GradientScale(0, 0, -19), ends=np.int32([3, 6]),
         **stumps, build=np.int32([1, 2, 0]), build_ends=np.int32([2, 3]), columns=np.int32([0, 1, 2]),
         column_ends=np.int32([2, 3]), column_bins=np.int32([9, 5]), statistics=3,
     )  # fmt: skip
@@ -73,7 +73,7 @@ def tree_question() -> Histograms:
 
 def error_question(**other: Any) -> TreeErrors:
     fields: dict[str, Any] = {
-        "what": "exponents", "rows": ROWS, "grid": Grid(2, 0), **STUMP.arrays(),
+        "what": "exponents", "rows": ROWS, "grid": GradientScale(2, 0), **STUMP.arrays(),
         "value": np.zeros(3, np.float32),
     }  # fmt: skip
     return of_trees(TreeErrors, **fields | other)
@@ -109,7 +109,7 @@ WRONG: list[dict[str, Any]] = [
     {"build_ends": np.zeros(0, np.int32)},
     {"statistics": 2},
     {"bins": BINS + 1},
-    {"exponents": Grid(0, 0, 39)},
+    {"exponents": GradientScale(0, 0, 39)},
     {"ends": np.int32([2])},
     {"left": np.int32([5, -1, -1])},
 ]

@@ -15,7 +15,7 @@ from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.server.boosting_settings import Settings
-from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.feature_sampling import FeatureSampling
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.split import SplitRule
 
@@ -47,7 +47,7 @@ def test_a_rule_of_splits_is_that_of_xgboost() -> None:
         int(said["max_depth"]), int(said["max_leaves"]), int(said["max_bin"])
     )  # fmt: skip
     assert settings.subsample == float(said["subsample"]) and settings.parallel == 1
-    assert Columns(3, 0).all and not settings.best_first and settings.min_bin_rows == 1
+    assert FeatureSampling(3, 0).all and not settings.best_first and settings.min_bin_rows == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import xgboost
 from fedtrees import FedGBTClassifier, FedGBTRegressor, MoreTrees, ParameterError, Silo
 from fedtrees.core.data.silo_column import schema_with_silos
 from fedtrees.estimators.settings import _feature_weights
-from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.feature_sampling import FeatureSampling
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4)).astype(np.float32)
@@ -27,7 +27,7 @@ def roots(booster: xgboost.Booster) -> list[str]:
 
 
 def test_features_are_drawn_one_after_the_other_by_their_share_of_those_left() -> None:
-    columns = Columns(4, 0, bytree=0.5, weights=WEIGHTS)
+    columns = FeatureSampling(4, 0, bytree=0.5, weights=WEIGHTS)
     drawn = Counter(tuple(columns.of_tree(round, 0).tree.tolist()) for round in range(6000))
     for (first, second), times in drawn.items():
         one, other, whole = WEIGHTS[first], WEIGHTS[second], sum(WEIGHTS)

@@ -26,7 +26,7 @@ from fedtrees import (
 )
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.sampling.weighting import SiloWeights, as_weighting
-from fedtrees.neural.compression import AnyCompression, Exact, Grid, Rounded, TopK
+from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK, UpdateScale
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
@@ -249,15 +249,15 @@ def test_training_that_goes_on_is_training_in_one_piece() -> None:
 
 
 def test_an_update_beyond_the_grid_is_refused_and_never_wrapped() -> None:
-    grid = Grid.for_mass(1000)
-    assert grid == Grid(24, 7)
+    grid = UpdateScale.for_mass(1000)
+    assert grid == UpdateScale(24, 7)
     np.testing.assert_array_equal(grid.round(np.array([128.0, -128.0, 2**-25])), [2**31, -(2**31), 0])
     for beyond in (128.1, -1e30, np.inf, np.nan):
         with pytest.raises(HeadroomError, match=r"an update of .* is beyond the 128 that there is room for"):
             grid.round(np.array([0.0, beyond]))
-    assert Grid.for_mass(2**38).bits == 17  # coarser, so that the sum fits
+    assert UpdateScale.for_mass(2**38).bits == 17  # coarser, so that the sum fits
     with pytest.raises(HeadroomError, match="leave 11 bits for fractions"):
-        Grid.for_mass(2**44)
+        UpdateScale.for_mass(2**44)
 
 
 @pytest.mark.parametrize("mode", ["fused", "faithful"])

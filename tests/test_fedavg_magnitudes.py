@@ -18,7 +18,7 @@ from fedtrees import (
     UnreliableFederation,
 )
 from fedtrees.core.numeric.rng import stream
-from fedtrees.neural.compression import AnyCompression, Exact, Grid, Rounded, TopK, narrow
+from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK, UpdateScale, narrow
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
@@ -125,12 +125,14 @@ def test_a_narrow_grid_follows_the_largest_update_of_either_sign(sign: float) ->
 
 
 def test_what_is_rounded_is_the_product_with_the_mass_and_narrow_grids_are_cut_at_their_ends() -> None:
-    grid = Grid(4, 2)
+    grid = UpdateScale(4, 2)
     assert Exact().round(np.array([0.03, -0.03]), grid, lambda: RNG, Memory(), 10).tolist() == [5, -5]
-    beyond = Rounded(4).round(np.array([100.0, -100.0]), Grid(3, 0), lambda: np.random.default_rng(0), Memory(), 3)
+    beyond = Rounded(4).round(
+        np.array([100.0, -100.0]), UpdateScale(3, 0), lambda: np.random.default_rng(0), Memory(), 3
+    )
     assert beyond.tolist() == [24, -24]  # eight steps, of a mass of three
     memory = Memory()
-    top = TopK(0.5, 4).round(np.array([100.0, -1.0, 0.1, 0.0]), Grid(3, 0), lambda: RNG, memory, 5)
+    top = TopK(0.5, 4).round(np.array([100.0, -1.0, 0.1, 0.0]), UpdateScale(3, 0), lambda: RNG, memory, 5)
     assert top.tolist() == [40, -40, 0, 0]
     np.testing.assert_allclose(memory.enter(1).recall(4), [99, 0, 0.1, 0], rtol=1e-6)
     assert TopK(0.01).entries(150) == 2 and TopK(0.01).entries(3) == 1 and TopK(1.0).entries(7) == 7

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from fedtrees import FedAvgClassifier, FedAvgRegressor, LocalFederation, ProtocolError, Silo
 from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.class_weights import weigh_classes_alone
-from fedtrees.neural.compression import Exact, Grid
+from fedtrees.neural.compression import Exact, UpdateScale
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.methods import FedAvg, QFedAvg
@@ -95,7 +95,7 @@ def question(kind: str, n: int, length: int = 4) -> Any:
         return LargestLoss(1, params)
     if kind == "scores":
         return NetworkScores(0, 1, ["rmse"], 60, 0, params=params)
-    return LocalUpdate(1, params, params[:0], FedAvg(), Work(1, None, 0.1), Grid(20, 10), length, 0, 60, Exact())
+    return LocalUpdate(1, params, params[:0], FedAvg(), Work(1, None, 0.1), UpdateScale(20, 10), length, 0, 60, Exact())
 
 
 @pytest.mark.parametrize("kind", ["losses", "scores", "update"])

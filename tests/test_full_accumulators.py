@@ -24,7 +24,7 @@ from fedtrees.core.data.row_ids import placed_row_ids
 from fedtrees.trees.kernels.histogram import WORD_ROWS
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Begin
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.silo.row_sampling import RowDraws
 
 N = 2 * WORD_ROWS + 5
@@ -116,7 +116,7 @@ def test_histograms_of_rows_that_are_drawn_several_times_are_their_sums(features
     for nodes, build, masks in ((1, [0], [np.ones(N, bool)]), (3, [1, 2], [~below, below])):
         arrays = {name: own[1:2] if nodes == 1 else own for name, own in stump.items()}
         query = of_trees(
-            Histograms, rows=20 * N, features=features, bins=2 * features, exponents=Grid(0, 0), **arrays,
+            Histograms, rows=20 * N, features=features, bins=2 * features, exponents=GradientScale(0, 0), **arrays,
             build=np.int32(build), build_ends=np.int32([len(build)]),
         )  # fmt: skip
         found = query.read(query.ask(silo))

@@ -16,9 +16,9 @@ from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.losses import loss_named
 from fedtrees.trees.losses.tables import ClassWeights, Samme
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
-from fedtrees.trees.server.gradient_scales import Grids, check_weights, moves_of, room_of
+from fedtrees.trees.server.gradient_scales import GradientScales, check_weights, moves_of, room_of
 
 SQUARES = loss_named("reg:squarederror")
 PLAIN = Weights(1000, (0, 3), 1)
@@ -52,16 +52,16 @@ def stump(*values: float, cover: float = 500.0) -> Tree:
     )  # fmt: skip
 
 
-def grids(loss: Any = SQUARES, weights: Weights = PLAIN, **other: Any) -> Grids:
-    return Grids(loss, weights, gradients=1000, rows=1000, **other)
+def grids(loss: Any = SQUARES, weights: Weights = PLAIN, **other: Any) -> GradientScales:
+    return GradientScales(loss, weights, gradients=1000, rows=1000, **other)
 
 
 def test_sizes_are_asked_for_once_and_ride_on_after() -> None:
     own, channel = grids(), Asked(counts({5: 990, 2: 10}))
-    assert own.exponents(channel, ALL) == Grid(5, 0) and len(own.riders()) == 1  # type: ignore[arg-type]
+    assert own.exponents(channel, ALL) == GradientScale(5, 0) and len(own.riders()) == 1  # type: ignore[arg-type]
     own.learn([counts({5: 990, 2: 10})], [stump(1.5, -2.5)], asked=1.0, outputs=1)
     # a row's gradient is up to 32, moves by 2.5 at the most, and is rounded: 2**6 bounds that
-    assert own.exponents(channel, ALL) == own.next == Grid(6, 0) and channel.times == 1  # type: ignore[arg-type]
+    assert own.exponents(channel, ALL) == own.next == GradientScale(6, 0) and channel.times == 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.25, 0.75])
@@ -71,7 +71,7 @@ def test_what_some_silos_have_bounds_nothing_of_others(asked: float) -> None:
     own.learn([counts({5: 1000})], [stump(1.0, -1.0)], asked=asked, outputs=1)
     assert own.next is None
     channel.sizes = counts({9: 1000})
-    assert own.exponents(channel, ALL) == Grid(9, 0) and channel.times == 2  # type: ignore[arg-type]
+    assert own.exponents(channel, ALL) == GradientScale(9, 0) and channel.times == 2  # type: ignore[arg-type]
 
 
 def test_a_bound_far_above_the_truth_is_asked_for_instead() -> None:
@@ -98,33 +98,33 @@ def test_leaves_of_trees_side_by_side_add_up() -> None:
 @pytest.mark.parametrize(
     ("earlier", "sizes", "taken"),
     [
-        (Grid(5, 0), {5: 1000}, True),
-        (Grid(14, 9), {5: 1000}, True),
-        (Grid(15, 0), {5: 1000}, False),  # ten digits at the least
-        (Grid(4, 0), {5: 1000}, False),
-        (Grid(5, -1), {5: 1000}, False),
-        (Grid(29, 0, 19), {5: 1000}, True),
-        (Grid(30, 0, 19), {5: 1000}, False),
-        (Grid(5, 0, 7), {5: 1000}, False),  # no grid of ours
-        (Grid(5, 0, 500), {5: 1000}, False),
+        (GradientScale(5, 0), {5: 1000}, True),
+        (GradientScale(14, 9), {5: 1000}, True),
+        (GradientScale(15, 0), {5: 1000}, False),  # ten digits at the least
+        (GradientScale(4, 0), {5: 1000}, False),
+        (GradientScale(5, -1), {5: 1000}, False),
+        (GradientScale(29, 0, 19), {5: 1000}, True),
+        (GradientScale(30, 0, 19), {5: 1000}, False),
+        (GradientScale(5, 0, 7), {5: 1000}, False),  # no grid of ours
+        (GradientScale(5, 0, 500), {5: 1000}, False),
     ],
     ids=str,
 )
-def test_a_grid_from_before_is_taken_once_where_it_has_room(earlier: Grid, sizes: Any, taken: bool) -> None:
+def test_a_grid_from_before_is_taken_once_where_it_has_room(earlier: GradientScale, sizes: Any, taken: bool) -> None:
     own, channel = grids(earlier=earlier), Asked(counts(sizes))
-    assert own.exponents(channel, ALL) == (earlier if taken else Grid(5, 0))  # type: ignore[arg-type]
+    assert own.exponents(channel, ALL) == (earlier if taken else GradientScale(5, 0))  # type: ignore[arg-type]
     own.learn([counts(sizes)], [stump(1.0, -1.0)], asked=0.5, outputs=1)
-    assert own.exponents(channel, ALL) == Grid(5, 0)  # type: ignore[arg-type]
+    assert own.exponents(channel, ALL) == GradientScale(5, 0)  # type: ignore[arg-type]
 
 
 def test_a_grid_from_before_of_bounded_gradients() -> None:
     logistic = loss_named("binary:logistic")
     fixed = grids(logistic).exponents(Asked(None), ALL)  # type: ignore[arg-type]
-    assert fixed == Grid(0, -2) and not grids(logistic).riders()
+    assert fixed == GradientScale(0, -2) and not grids(logistic).riders()
     for earlier, taken in (
         (fixed._replace(extra=19), True),
         (fixed._replace(extra=7), False),
-        (Grid(1, -2, 19), False),
+        (GradientScale(1, -2, 19), False),
     ):
         own = grids(logistic, earlier=earlier)
         assert own.exponents(Asked(None), ALL) == (earlier if taken else fixed)  # type: ignore[arg-type]
@@ -166,16 +166,16 @@ def test_few_small_gradients_are_let_be_and_many_are_not() -> None:
     """
     for small, extra in ((0, 0), (89, 0), (90, 19), (900, 19)):  # 1000 / 16, and three deviations and rows
         own = grids().exponents(Asked(counts({5: 1000 - small, -4: small})), ALL)  # type: ignore[arg-type]
-        assert own == Grid(5, 0, extra)
+        assert own == GradientScale(5, 0, extra)
         own = grids().exponents(Asked(counts({5: 1000}, {0: 1000 - small, -9: small})), ALL)  # type: ignore[arg-type]
-        assert own == Grid(5, 0, extra)
-        assert grids().exponents(Asked(counts({5: 1000 - small, -3: small})), ALL) == Grid(5, 0)  # type: ignore[arg-type]
+        assert own == GradientScale(5, 0, extra)
+        assert grids().exponents(Asked(counts({5: 1000 - small, -3: small})), ALL) == GradientScale(5, 0)  # type: ignore[arg-type]
     for small, extra in ((62, 0), (63, 19)):
         sizes = counts({0: 1000}, {0: 1000 - small, -9: small})
-        assert grids(Samme()).exponents(Asked(sizes), ALL) == Grid(0, 0, extra)  # type: ignore[arg-type]
+        assert grids(Samme()).exponents(Asked(sizes), ALL) == GradientScale(0, 0, extra)  # type: ignore[arg-type]
     for small, extra in ((51, 0), (52, 19)):  # half as many that have a digit less
         own = grids().exponents(Asked(counts({5: 1000 - small, -5: small})), ALL)  # type: ignore[arg-type]
-        assert own == Grid(5, 0, extra)
+        assert own == GradientScale(5, 0, extra)
 
 
 def test_rare_classes_and_well_fitted_rows_get_more_digits() -> None:
@@ -191,7 +191,7 @@ def test_rare_classes_and_well_fitted_rows_get_more_digits() -> None:
 
 def test_whole_weights_of_classes_are_counted_by_few_digits() -> None:
     whole = Weights(1000, (4, 3), 16, True)
-    assert grids(ClassWeights(), whole).exponents(Asked(None), ALL) == Grid(4, 4, -19)  # type: ignore[arg-type]
+    assert grids(ClassWeights(), whole).exponents(Asked(None), ALL) == GradientScale(4, 4, -19)  # type: ignore[arg-type]
     parts = Weights(1000, (4, 3), 1 << 16, False, 3)
-    assert grids(ClassWeights(), parts).exponents(Asked(None), ALL) == Grid(4, 4)  # type: ignore[arg-type]
-    assert math.ldexp(1.0, Grid(4, 4, -19).bits()) == 2
+    assert grids(ClassWeights(), parts).exponents(Asked(None), ALL) == GradientScale(4, 4)  # type: ignore[arg-type]
+    assert math.ldexp(1.0, GradientScale(4, 4, -19).bits()) == 2

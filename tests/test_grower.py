@@ -23,10 +23,10 @@ from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.messages.histograms import GradientExponents, Histograms
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
-from fedtrees.trees.server.grow import Plan, grow
-from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.grow import GrowthPlan, grow
+from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.histogram_source import CohortHistograms
 from fedtrees.trees.server.split import SplitRule, Units
 from fedtrees.trees.silo.state import TreeState
@@ -39,7 +39,7 @@ rules = st.builds(
     gamma=st.sampled_from([0.0, 0.1]),
     min_child_weight=st.sampled_from([0.0, 1.0, 3.0]),
 )
-GRIDS = Grid(4, 1)  # gradients up to 16, hessians up to 2
+GRIDS = GradientScale(4, 1)  # gradients up to 16, hessians up to 2
 
 
 class Listener(Channel):
@@ -74,7 +74,7 @@ class Ground:
         channel, cuts = Listener(federation), self.cuts
         objective = "reg:squarederror"
         channel.tell(Begin(objective, None, np.zeros(1, np.float32), cuts.values, cuts.offsets, cuts.missing))
-        plan = Plan(cuts, rule, max_depth, 1, len(self.X), Threads(2), Shelf(cuts.total_bins))
+        plan = GrowthPlan(cuts, rule, max_depth, 1, len(self.X), Threads(2), HistogramCache(cuts.total_bins))
         (tree,), answers = grow(plan, CohortHistograms(channel, np.arange(len(federation.names))), GRIDS, riders)
         return tree, channel, answers
 
@@ -158,7 +158,7 @@ def test_trees_follow_from_the_totals_whoever_they_come_from(
 ) -> None:
     ground = Ground(X, seed)
     tree, _, _ = ground.grow(rule, max_depth)
-    plan = Plan(ground.cuts, rule, max_depth, 1, len(X), Threads(1), Shelf(ground.cuts.total_bins))
+    plan = GrowthPlan(ground.cuts, rule, max_depth, 1, len(X), Threads(1), HistogramCache(ground.cuts.total_bins))
     (other,), _ = grow(plan, ByTwin(ground), GRIDS)
     for name in ("feature", "bin", "default_left", "left", "value", "gain", "cover"):
         assert getattr(tree, name).tobytes() == getattr(other, name).tobytes()
@@ -262,13 +262,17 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     channel, margin = Listener(federation), rng.normal(size=outputs).astype(np.float32)
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))
-    plan = Plan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), Shelf(cuts.total_bins))
-    trees, _ = grow(plan, CohortHistograms(channel, np.arange(3)), Grid(0, 0))
+    plan = GrowthPlan(
+        cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), HistogramCache(cuts.total_bins)
+    )
+    trees, _ = grow(plan, CohortHistograms(channel, np.arange(3)), GradientScale(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself
     words = federation._fused.states.find(TreeState).words.words[0]
     codes = twins.codes(X[np.argsort(silos, kind="stable")], cuts)
     for k, tree in enumerate(trees):
-        twin = twins.grow(codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of(Grid(0, 0)), 4)
+        twin = twins.grow(
+            codes, words[k] >> 32, words[k] & 0xFFFFFFFF, cuts, plan.rule, Units.of(GradientScale(0, 0)), 4
+        )
         assert nodes_of(tree, cuts) == twin.nodes
         assert tree.value.tobytes() == np.array(twin.value).tobytes()

@@ -25,7 +25,7 @@ from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN, Cuts
 from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.model.tree import LEAF
-from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.silo.binning import bin_table, keys_of
 
 seeds = st.integers(0, 2**32 - 1)
@@ -414,7 +414,7 @@ def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, 
 def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins: int, n_jobs: int) -> None:
     rng = np.random.default_rng(seed)
     parents, own = rng.integers(-(2**60), 2**60, (8, 2, bins)), rng.integers(-(2**60), 2**60, (pairs, 2, bins))
-    shelf = Shelf(bins)
+    shelf = HistogramCache(bins)
     places = rng.permutation(shelf.put(parents))[:pairs]
     built = shelf.divide(places, own, Threads(n_jobs))
     assert len({*places, *built}) == 2 * pairs  # nothing is written twice

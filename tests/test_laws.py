@@ -272,7 +272,9 @@ def test_with_the_same_bins_we_score_as_xgboost_does_on_generated_data(objective
 @pytest.mark.parametrize("seed", [0, 3])
 def test_gains_that_nearly_tie_are_told_apart_by_further_digits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two gains of these tables are within a millionth, where the rounding of gradients to 20 bits picks either."""
-    monkeypatch.setattr(gradient_scales.Grids, "_extra_for", lambda self, spread: min(STATISTIC_BITS_G, self._room))
+    monkeypatch.setattr(
+        gradient_scales.GradientScales, "_extra_for", lambda self, spread: min(STATISTIC_BITS_G, self._room)
+    )
     ours, theirs = with_the_same_bins(generated("multi:softprob", seed), "multi:softprob")
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-7)
 

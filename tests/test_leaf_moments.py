@@ -21,12 +21,12 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.target_steps import TargetSteps
 from fedtrees.trees.kernels import moments as moments_kernels
 from fedtrees.trees.messages.leaf_moments import LeafMoments
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import MomentPlan, Moments, MomentScale
 from fedtrees.trees.server import zero_gain_leaves
 
 seeds = st.integers(0, 2**32 - 1)
-GRID = Grid(0, 0)
+GRID = GradientScale(0, 0)
 
 
 def digits_of(
@@ -162,8 +162,8 @@ def test_trees_share_messages_as_far_as_they_fit(sizes: list[int], most: int) ->
 def asked(**others: Any) -> LeafMoments:
     root = {"feature": np.int32([-1]), "bin": np.int32([0]), "default_left": np.array([False]), "left": np.int32([-1])}
     given: dict[str, Any] = {
-        "rows": 8, "exponents": Grid(3, 0), "weights": Grid(3, 0), "scale": MomentScale(30, 0, 0, 0, (1, 1, 1)),
-        "centre": np.zeros(0), "places": np.int32([0]),
+        "rows": 8, "exponents": GradientScale(3, 0), "weights": GradientScale(3, 0),
+        "scale": MomentScale(30, 0, 0, 0, (1, 1, 1)), "centre": np.zeros(0), "places": np.int32([0]),
     }  # fmt: skip
     return of_trees(LeafMoments, **given | root | others)
 
@@ -235,6 +235,6 @@ def test_targets_of_all_sizes_together_are_told_apart() -> None:
 
 def test_scales_are_of_each_round_where_weights_change() -> None:
     plan = MomentPlan(100, (0, 4), None, 0, np.zeros(1), np.zeros(0))
-    scale = plan.scale(Grid(5, -3, 19))
-    assert scale.weight == -3 - 20 - 19 and plan.lightest(Grid(5, -3, 19)) == 2.0**-42
+    scale = plan.scale(GradientScale(5, -3, 19))
+    assert scale.weight == -3 - 20 - 19 and plan.lightest(GradientScale(5, -3, 19)) == 2.0**-42
     assert replace(plan, weight=(-30, 4), span=6).lightest(GRID) == 2.0**-3

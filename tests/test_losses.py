@@ -17,7 +17,7 @@ from fedtrees.errors import ParameterError
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import LOSSES, Bounds, Loss, Moves, gradients, grid_of, loss_named
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 Doubles = NDArray[np.float64]
 
@@ -191,7 +191,7 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
     all_g, all_h = plain_g * weight, plain_h * weight
     exponents = exponent_of(np.abs(all_g).max()), exponent_of(all_h.max())
     bound = loss.bound()
-    grid = (grid_of(bound, weight_exponent) if bound else Grid(*exponents))._replace(extra=extra)
+    grid = (grid_of(bound, weight_exponent) if bound else GradientScale(*exponents))._replace(extra=extra)
     scale_g, scale_h = grid.scales()
     digits, whole_g, whole_h, least = (0, *grid.further), 0, 0, seed % 2
     assert sum(digits) == extra

@@ -14,7 +14,7 @@ from test_fedavg import MODEL, table, trained
 
 from fedtrees import LocalFederation
 from fedtrees.core.numeric.rng import stream
-from fedtrees.neural.compression import Exact, Grid, Rounded, TopK, narrow, of_digits, to_digits
+from fedtrees.neural.compression import Exact, Rounded, TopK, UpdateScale, narrow, of_digits, to_digits
 from fedtrees.neural.fedavg import Settings
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
@@ -212,7 +212,7 @@ def test_digits_are_read_as_what_they_were_and_so_are_their_sums(values: list[in
 
 def test_exact_is_the_nearest_step() -> None:
     grid = Exact().grid(60_000, None)
-    assert grid == Grid(24, 7)
+    assert grid == UpdateScale(24, 7)
     values = np.random.default_rng(0).normal(size=100)
     whole = Exact().round(values, grid, lambda: np.random.default_rng(0), Memory())
     assert np.abs(np.ldexp(whole.astype(float), -24) - values).max() <= 2**-25

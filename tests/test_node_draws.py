@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedtrees import FedExtraTreesClassifier, FedForestClassifier
-from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
+from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 
 TREES, NODES = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)
 
@@ -70,9 +70,9 @@ def test_nodes_of_a_forest_draw_once_each_for_a_purpose(kind: Any, monkeypatch: 
 
 
 def test_trees_levels_and_nodes_draw_features_of_their_own() -> None:
-    columns = Columns(40, 0, bytree=0.5, bylevel=0.5, bynode=0.5)
+    columns = FeatureSampling(40, 0, bytree=0.5, bylevel=0.5, bynode=0.5)
 
-    def drawn(round: int, tree: int, columns: Columns = columns) -> list[tuple[int, ...]]:
+    def drawn(round: int, tree: int, columns: FeatureSampling = columns) -> list[tuple[int, ...]]:
         own = columns.of_tree(round, tree)
         levels = [own.level(depth) for depth in range(3)]
         nodes = [own.node(depth, path) for depth, path in ((0, 1), (1, 2), (1, 3), (2, 4), (2, 5), (2, 6), (2, 7))]
@@ -85,26 +85,26 @@ def test_trees_levels_and_nodes_draw_features_of_their_own() -> None:
         return [tuple(part) for part in (own.tree, *levels, *nodes)]
 
     sets = [drawn(round, tree) for round in range(4) for tree in range(4)]
-    other = drawn(0, 0, Columns(40, 1, bytree=0.5, bylevel=0.5, bynode=0.5))
+    other = drawn(0, 0, FeatureSampling(40, 1, bytree=0.5, bylevel=0.5, bynode=0.5))
     for place in range(11):
         assert len({own[place] for own in [*sets, other]}) == 17
     of_levels = [set(own[1:4]) for own in sets]
     assert all(len(own) == 3 for own in of_levels)
-    alike = Columns(40, 0, bylevel=0.5).of_tree(0, 0), Columns(40, 0, bylevel=0.5).of_tree(1, 0)
+    alike = FeatureSampling(40, 0, bylevel=0.5).of_tree(0, 0), FeatureSampling(40, 0, bylevel=0.5).of_tree(1, 0)
     assert all(not np.array_equal(alike[0].level(depth), alike[1].level(depth)) for depth in range(3))
-    nodes = Columns(40, 0, bynode=0.5).of_tree(0, 0), Columns(40, 0, bynode=0.5).of_tree(0, 1)
+    nodes = FeatureSampling(40, 0, bynode=0.5).of_tree(0, 0), FeatureSampling(40, 0, bynode=0.5).of_tree(0, 1)
     assert not np.array_equal(nodes[0].node(0, 1), nodes[1].node(0, 1))
-    later = Columns(40, 0, bynode=0.5).of_tree(1, 0)
+    later = FeatureSampling(40, 0, bynode=0.5).of_tree(1, 0)
     assert not np.array_equal(nodes[0].node(0, 1), later.node(0, 1))
 
 
 def test_heavy_features_are_drawn_oftener_where_some_are_left_out_before() -> None:
     """Weights are the features' own, however few of them a level has left to draw from."""
     weights = tuple([1e-9] * 20 + [1.0] * 20)
-    columns = Columns(40, 0, bytree=0.5, bylevel=0.5, weights=weights)
+    columns = FeatureSampling(40, 0, bytree=0.5, bylevel=0.5, weights=weights)
     trees = [columns.of_tree(round, 0) for round in range(30)]
     assert all((own.tree >= 20).all() for own in trees) and all((own.level(0) >= 20).all() for own in trees)
-    light = Columns(40, 0, bylevel=0.25, weights=weights[::-1]).of_tree(0, 0)
+    light = FeatureSampling(40, 0, bylevel=0.25, weights=weights[::-1]).of_tree(0, 0)
     assert (light.level(0) < 20).all()
     part = columns.draw(np.arange(10, 30), 0.5, 0, "x")
     assert part.tolist() == list(range(20, 30))

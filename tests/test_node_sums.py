@@ -189,16 +189,16 @@ def test_silos_of_one_table_may_be_asked_apart_and_together(monkeypatch: pytest.
 def test_a_training_that_breaks_off_leaves_its_federation_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y, silos = table()
     federation = LocalFederation.from_table(X, y, silos=silos)
-    find = node_grower.NodeGrowth._find
+    find = node_grower.NodeGrower._find
 
-    def broken(self: node_grower.NodeGrowth, parts: Any) -> Any:
+    def broken(self: node_grower.NodeGrower, parts: Any) -> Any:
         if isinstance(parts, Iterator):
             next(parts)
             raise KeyboardInterrupt
         return find(self, parts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(node_grower.NodeGrowth, "_find", broken)
+        patch.setattr(node_grower.NodeGrower, "_find", broken)
         with pytest.raises(KeyboardInterrupt) as interrupted:
             FedForestClassifier(5, random_state=0).fit_federation(federation)
     assert interrupted.tb is not None  # which holds on to all that the training had

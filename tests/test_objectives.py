@@ -193,7 +193,7 @@ def test_digits_leave_room_for_the_sums_of_many_rows() -> None:
         assert room == extra
         if rows < 2**43:
             root = FlatTrees.of([GrowingTree()])
-            grid = gradient_scales.Grid(0, 0, room)
+            grid = gradient_scales.GradientScale(0, 0, room)
             Histograms(rows, 1, 2, grid, root, np.zeros(1, np.int32), np.ones(1, np.int32)).width()
 
 
@@ -241,7 +241,7 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     X, y, _ = table("reg:absoluteerror", 50)
     silo = Silo("a", X, y)
     low = np.zeros((1, 2), np.uint32)
-    grid, trees = gradient_scales.Grid(0, 0), FlatTrees.of([GrowingTree()])
+    grid, trees = gradient_scales.GradientScale(0, 0), FlatTrees.of([GrowingTree()])
     with pytest.raises(ProtocolError, match="before the cut points"):
         ResidualRanks(most=50, exponents=grid, low=low, log_keys=32, log_child=21, trees=trees).ask(silo)
     cuts = {"values": np.arange(5, dtype=np.float32), "offsets": np.arange(6), "missing": np.ones(5, bool)}

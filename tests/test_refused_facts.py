@@ -17,7 +17,7 @@ from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Aim, Begin
 from fedtrees.trees.messages.tree_errors import TreeErrors
 from fedtrees.trees.model.flat_trees import cuts_up
-from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid
+from fedtrees.trees.model.gradient_scale import MOST_EXTRA, GradientScale
 from fedtrees.trees.silo.state import TreeState
 
 THREE, TWO = [0.0, 1.0, 2.0], np.zeros(2, np.float32)
@@ -105,8 +105,8 @@ def question(**other: Any) -> Histograms:
         ({"column_ends": np.int32([1])}, "of other trees' features"),
         ({"build_ends": np.int32([0])}, "of no nodes, or of other trees'"),
         ({"build": np.zeros(0, np.int32), "build_ends": np.int32([0])}, "of no nodes, or of other trees'"),
-        ({"exponents": Grid(0, -2, MOST_EXTRA + 1)}, "more digits than a word holds"),
-        ({"exponents": Grid(0, -2, -STATISTIC_BITS_G - 1)}, "more digits than a word holds"),
+        ({"exponents": GradientScale(0, -2, MOST_EXTRA + 1)}, "more digits than a word holds"),
+        ({"exponents": GradientScale(0, -2, -STATISTIC_BITS_G - 1)}, "more digits than a word holds"),
         ({"statistics": 3}, "of other bins than those of the cut points"),
         ({"features": FEATURES + 1}, "of other bins than those of the cut points"),
         ({"bins": BINS + 1}, "of other bins than those of the cut points"),
@@ -115,7 +115,7 @@ def question(**other: Any) -> Histograms:
 )
 def test_questions_that_contradict_themselves(wrong: dict[str, Any], text: str) -> None:
     for extra in (0, MOST_EXTRA, -STATISTIC_BITS_G):
-        assert len(question(exponents=Grid(0, -2, extra)).ask(told(BEGIN))) == 18
+        assert len(question(exponents=GradientScale(0, -2, extra)).ask(told(BEGIN))) == 18
     with pytest.raises(ProtocolError, match=text):
         question(**wrong).ask(told(BEGIN))
 
@@ -156,7 +156,12 @@ def test_targets_of_an_aim_are_those_of_its_loss() -> None:
 def test_errors_of_a_tree_are_those_of_one_target() -> None:
     """Of bounds of times there are two, and of two targets two trees."""
     query = of_trees(
-        TreeErrors, what="exponents", rows=ROWS, grid=Grid(2, 0), **STUMP.arrays(), value=np.zeros(3, np.float32)
+        TreeErrors,
+        what="exponents",
+        rows=ROWS,
+        grid=GradientScale(2, 0),
+        **STUMP.arrays(),
+        value=np.zeros(3, np.float32),
     )
     X, bounds = told(BEGIN).table.X, np.ones((ROWS, 2))
     for objective, outputs in (("survival:aft", 1), ("reg:squarederror", 2)):

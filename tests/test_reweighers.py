@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees import DataError, FedAdaBoostClassifier, FedAdaBoostRegressor
 from fedtrees.trees.messages.tree_errors import BUCKETS, TreeErrors
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.server.adaboost import R2Reweigher, SammeReweigher
 
@@ -19,7 +19,7 @@ STUMP: dict[str, Any] = {
     "feature": np.int32([0, -1, -1]), "bin": np.int32([0, 0, 0]), "default_left": np.zeros(3, bool),
     "left": np.int32([1, -1, -1]), "value": np.float32([0, 0, 1]), "gain": np.zeros(3), "cover": np.ones(3, np.float32),
 }  # fmt: skip
-GRID = Grid(3, 2)
+GRID = GradientScale(3, 2)
 
 
 class Told:

@@ -30,7 +30,7 @@ from fedtrees.core.data.row_ids import mixed, placed_row_ids, read_row_ids
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.messages.histograms import Histograms
-from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.feature_sampling import FeatureSampling
 from fedtrees.trees.silo.state import TreeState
 
 seeds = st.integers(0, 2**32 - 1)
@@ -139,7 +139,7 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
 
 
 def test_shares_multiply_and_are_drawn_anew_for_every_tree_level_and_node() -> None:
-    columns = Columns(64, seed=1, bytree=0.5, bylevel=0.5, bynode=0.5)
+    columns = FeatureSampling(64, seed=1, bytree=0.5, bylevel=0.5, bynode=0.5)
     drawn = [columns.of_tree(round, tree) for round in range(2) for tree in range(2)]
     for own in drawn:
         levels = [set(own.level(depth).tolist()) for depth in range(3)]
@@ -151,12 +151,12 @@ def test_shares_multiply_and_are_drawn_anew_for_every_tree_level_and_node() -> N
     assert len({own.tree.tobytes() for own in drawn}) == 4
     again = columns.of_tree(1, 0)
     assert again.node(1, 3).tolist() == drawn[2].node(1, 3).tolist()  # whatever was drawn in between
-    assert Columns(64, seed=2, bytree=0.5).of_tree(0, 0).tree.tolist() != drawn[0].tree.tolist()
+    assert FeatureSampling(64, seed=2, bytree=0.5).of_tree(0, 0).tree.tolist() != drawn[0].tree.tolist()
 
 
 @pytest.mark.parametrize(("n", "share", "count"), [(10, 0.7, 7), (3, 0.1, 1), (10, 0.35, 3), (7, 0.999, 6), (5, 1, 5)])
 def test_as_many_features_are_drawn_as_xgboost_would(n: int, share: float, count: int) -> None:
-    assert len(Columns(n, 0, bytree=share).of_tree(0, 0).tree) == count
+    assert len(FeatureSampling(n, 0, bytree=share).of_tree(0, 0).tree) == count
 
 
 def test_a_tree_of_some_features_is_that_of_a_table_of_these() -> None:
@@ -167,7 +167,7 @@ def test_a_tree_of_some_features_is_that_of_a_table_of_these() -> None:
     grown = tables_of(model.booster_)
     margin = np.full(len(y), y.astype(np.float32) @ weight / weight.sum())
     for round in range(3):
-        kept = Columns(8, 5, bytree=0.5).of_tree(round, 0).tree
+        kept = FeatureSampling(8, 5, bytree=0.5).of_tree(round, 0).tree
         assert set(grown.feature[(grown.tree == round) & (grown.feature >= 0)]) <= set(kept.tolist())
         if round == 0:
             alone = FedGBTRegressor(1, max_depth=4, n_jobs=1).fit(X[:, kept], y, sample_weight=weight).booster_
@@ -198,7 +198,7 @@ def test_every_node_asks_for_a_feature_of_its_own_draw(policy: dict[str, Any]) -
     )
     nodes = 0
     for number, tree in tables_of(model.booster_).groupby("tree"):
-        drawn = Columns(10, 2, **share).of_tree(int(number) // 2, int(number) % 2)
+        drawn = FeatureSampling(10, 2, **share).of_tree(int(number) // 2, int(number) % 2)
         for node, (depth, path) in paths_of(tree).items():
             assert tree.feature.iloc[node] in drawn.node(depth, path)
             nodes += 1

@@ -15,7 +15,7 @@ from strategies import examples
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.server.split import SMALLEST_GAIN, SplitRule, Splits, Units, best_splits
 
 seeds = st.integers(0, 2**32 - 1)
@@ -184,6 +184,6 @@ def test_a_leaf_is_newtons_step() -> None:
 
 @given(g=st.integers(-149, 128), h=st.integers(-149, 128), extra=st.integers(0, 19))
 def test_units_are_steps_of_the_grids(g: int, h: int, extra: int) -> None:
-    units = Units.of(Grid(g, h, extra))
+    units = Units.of(GradientScale(g, h, extra))
     assert units.g * 2 ** (STATISTIC_BITS_G + extra) == 2.0**g
     assert units.h * 2 ** (STATISTIC_BITS_H + extra) == 2.0**h

@@ -22,7 +22,7 @@ from fedtrees.estimators.parameters import check_missing, check_ranges, check_se
 from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.losses import Target
 from fedtrees.trees.server.boosting_settings import Settings
-from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
+from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
@@ -276,7 +276,7 @@ def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **oth
     given, n = estimator.get_params(deep=False), len(schema.names)
     most = features_a_node(given.get("max_features"), n)
     # half a feature more: what a share comes to is rounded down
-    columns = Columns(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
+    columns = FeatureSampling(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
     least: dict[str, Any] = {
         name: int(given[name]) if isinstance(given[name], Integral) else float(given[name])
         for name in ("min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf", "min_impurity_decrease")

@@ -16,7 +16,7 @@ from fedtrees.estimators.model_file import ATTRIBUTE, read_booster
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 
 def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Continued, Schema]:
@@ -130,8 +130,10 @@ def _aligned(schema: Schema, earlier: list[list[Any] | None]) -> dict[str, list[
     return aligned
 
 
-def _grid_of(booster: xgboost.Booster) -> Grid | None:
+def _grid_of(booster: xgboost.Booster) -> GradientScale | None:
     """The grid that a model's training would have gone on with, where it is noted."""
     noted = _about(booster).get("grid")
-    whole = isinstance(noted, list) and len(noted) == len(Grid._fields) and all(type(own) is int for own in noted)
-    return Grid(*noted) if isinstance(noted, list) and whole else None
+    whole = (
+        isinstance(noted, list) and len(noted) == len(GradientScale._fields) and all(type(own) is int for own in noted)
+    )
+    return GradientScale(*noted) if isinstance(noted, list) and whole else None

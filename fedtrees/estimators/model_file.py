@@ -17,7 +17,7 @@ from fedtrees.estimators.parameters import OF_LOSSES
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.trees.losses import LOSSES, Params
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
 
@@ -59,7 +59,7 @@ def objective_of(booster: xgboost.Booster) -> str:
 
 def describe(
     booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False,
-    grid: Grid | None = None,
+    grid: GradientScale | None = None,
 ) -> None:  # fmt: skip
     """Write into a model what fedtrees needs to know of it when it is read back."""
     columns = {name: getattr(schema, name) for name in Schema.__struct_fields__ if name != "formats"}

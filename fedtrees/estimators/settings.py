@@ -20,7 +20,7 @@ from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.trees.losses import Loss
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.constraints import Constraints
-from fedtrees.trees.server.feature_sampling import Columns
+from fedtrees.trees.server.feature_sampling import FeatureSampling
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def settings_of(
         constraints = Constraints.of(estimator.monotone_constraints, estimator.interaction_constraints, schema.names)
     categories = _categories(estimator, schema, constraints)
     shares = {name: float(getattr(estimator, f"colsample_{name}")) for name in ("bytree", "bylevel", "bynode")}
-    columns = Columns(len(schema.names), seed, **shares, weights=_feature_weights(estimator, schema))
+    columns = FeatureSampling(len(schema.names), seed, **shares, weights=_feature_weights(estimator, schema))
     return Settings(
         loss=loss,
         targets=1 if schema.labels else schema.targets,

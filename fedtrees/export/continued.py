@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.messages.earlier_model import EarlierModel
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +26,8 @@ class Continued:
     objective : str
     trees : EarlierModel
     rounds : int
-    grid : Grid, optional
-        That its next round would have had; see `trees.server.gradient_scales.Grids`.
+    grid : GradientScale, optional
+        That its next round would have had; see `trees.server.gradient_scales.GradientScales`.
     position_bias : float32 (2, positions), optional
         Of a ranking without the bias of positions, its estimate.
     """
@@ -36,7 +36,7 @@ class Continued:
     objective: str
     trees: EarlierModel
     rounds: int
-    grid: Grid | None = None
+    grid: GradientScale | None = None
     position_bias: NDArray[np.float32] | None = None
 
     @staticmethod

@@ -22,7 +22,7 @@ from fedtrees.neural.memory import Memory
 Lot = Callable[[], np.random.Generator]  # made where it is needed: ten thousand silos that draw nothing make none
 
 
-class Grid(msgspec.Struct, frozen=True):
+class UpdateScale(msgspec.Struct, frozen=True):
     """The grid that numbers are rounded to: steps of ``2 ** -bits``, up to ``2 ** reach``.
 
     Parameters
@@ -39,7 +39,7 @@ class Grid(msgspec.Struct, frozen=True):
         return self.bits + self.reach
 
     @staticmethod
-    def for_mass(mass: int, bits: int = 24, reach: int = 7) -> Grid:
+    def for_mass(mass: int, bits: int = 24, reach: int = 7) -> UpdateScale:
         """The finest grid up to ``bits`` on which a sum of so much weight has room.
 
         Raises
@@ -50,7 +50,7 @@ class Grid(msgspec.Struct, frozen=True):
         room = WORD_BITS - max(mass, 1).bit_length() - reach
         if room < 12:
             raise HeadroomError(f"updates of weight {mass} leave {room} bits for fractions; scale weights down.")
-        return Grid(min(bits, room), reach)
+        return UpdateScale(min(bits, room), reach)
 
     def round(self, values: NDArray[np.floating], mass: int = 1) -> Vector:
         """Round to the nearest step, values times a weight.
@@ -93,7 +93,7 @@ class Compression(Protocol):
         """Refuse parameters that mean nothing, with a `ParameterError`."""
         ...
 
-    def grid(self, mass: int, exponent: int | None) -> Grid:
+    def grid(self, mass: int, exponent: int | None) -> UpdateScale:
         """The grid of a round, where the last one's updates were at most ``2 ** exponent``; None is not known."""
         ...
 
@@ -101,7 +101,7 @@ class Compression(Protocol):
         """How many of ``n`` integers are other than zero, at the most."""
         ...
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """Values times the silo's mass in integers, int64 like values; ``lot`` is the silo's own in the round."""
         ...
 
@@ -115,16 +115,16 @@ class Exact(msgspec.Struct, frozen=True, tag="exact"):
     def check(self) -> None:
         """See `Compression`."""
 
-    def grid(self, mass: int, exponent: int | None) -> Grid:
+    def grid(self, mass: int, exponent: int | None) -> UpdateScale:
         """See `Compression`."""
         reach = 7
-        return Grid(max(0, min(24, WORD_BITS - max(mass, 1).bit_length() - reach)), reach)
+        return UpdateScale(max(0, min(24, WORD_BITS - max(mass, 1).bit_length() - reach)), reach)
 
     def entries(self, n: int) -> int:
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
         return grid.round(values, mass)
 
@@ -150,15 +150,15 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
         if not is_whole(self.bits, 2, 24):
             raise ParameterError(f"compression: Rounded(bits={self.bits!r}): give a whole number from 2 to 24.")
 
-    def grid(self, mass: int, exponent: int | None) -> Grid:
+    def grid(self, mass: int, exponent: int | None) -> UpdateScale:
         """See `Compression`."""
-        return Grid.for_mass(mass) if exponent is None else narrow(self.bits, exponent)
+        return UpdateScale.for_mass(mass) if exponent is None else narrow(self.bits, exponent)
 
     def entries(self, n: int) -> int:
         """See `Compression`."""
         return n
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
         most = 1 << grid.width
         down = np.floor(grid.steps(values) + lot().random(len(values)))
@@ -189,15 +189,15 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
             raise ParameterError(f"compression: TopK(share={self.share!r}): give a number above 0 and up to 1.")
         Rounded(self.bits).check()
 
-    def grid(self, mass: int, exponent: int | None) -> Grid:
+    def grid(self, mass: int, exponent: int | None) -> UpdateScale:
         """See `Compression`."""
-        return Grid.for_mass(mass) if exponent is None else narrow(self.bits, exponent)
+        return UpdateScale.for_mass(mass) if exponent is None else narrow(self.bits, exponent)
 
     def entries(self, n: int) -> int:
         """See `Compression`."""
         return max(1, math.ceil(self.share * n))
 
-    def round(self, values: NDArray[np.floating], grid: Grid, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
+    def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
         waiting = values + memory.recall(len(values))
         k, most = self.entries(len(values)), 1 << grid.width
@@ -213,10 +213,10 @@ FINEST = -24  # a grid for smaller updates would not fit the larger ones that ma
 AnyCompression = Exact | Rounded | TopK
 
 
-def narrow(bits: int, exponent: int) -> Grid:
+def narrow(bits: int, exponent: int) -> UpdateScale:
     """A grid of so many bits that reaches twice as far as ``2 ** exponent``."""
     reach = max(exponent, FINEST) + 1
-    return Grid(bits - 1 - reach, reach)
+    return UpdateScale(bits - 1 - reach, reach)
 
 
 def to_digits(integers: Vector, width: int, n: int) -> Vector:

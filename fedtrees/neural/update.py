@@ -14,7 +14,7 @@ from fedtrees.core.numeric.fixed_point import N_EXPONENTS, Vector, exponent_coun
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import DivergenceError, HeadroomError, ProtocolError
-from fedtrees.neural.compression import AnyCompression, Grid, of_digits, to_digits
+from fedtrees.neural.compression import AnyCompression, UpdateScale, of_digits, to_digits
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, Job
 from fedtrees.neural.model import Floats
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # of losses, and of the few numbers that a method sends besides updates: up to 1e12, in steps of a millionth
-FINE = Grid(bits=20, reach=40)
+FINE = UpdateScale(bits=20, reach=40)
 
 
 class LocalUpdate(Query, frozen=True, eq=False):
@@ -44,7 +44,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
         What else the server says; see `methods.Method`.
     method : FedAvg or another
     work : Work
-    grid : Grid
+    grid : UpdateScale
     length : int
         Numbers that the method sends.
     extras : int
@@ -59,7 +59,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
     shared: Floats
     method: AnyMethod
     work: Work
-    grid: Grid
+    grid: UpdateScale
     length: int
     extras: int
     mass: int

@@ -28,7 +28,7 @@ from fedtrees.trees.losses.tables import (
     Target,
     Totals,
 )
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 _KINDS: tuple[type[Loss], ...] = (
     Logistic, LogitRaw, Hinge, Softprob, Softmax, SquaredError, SquaredLogError, Share, PseudoHuber, PoissonLoss, Gamma,
@@ -94,9 +94,9 @@ def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None)
         raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
 
-def grid_of(bound: tuple[float, float], weight_exponent: int) -> Grid:
+def grid_of(bound: tuple[float, float], weight_exponent: int) -> GradientScale:
     """The grid of gradients and hessians that are bounded, for rows of weight up to ``2 ** weight_exponent``."""
-    return Grid(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
+    return GradientScale(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
 
 
 __all__ = [

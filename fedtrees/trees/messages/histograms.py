@@ -14,7 +14,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.flat_trees import FlatTrees, cuts_up
-from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid
+from fedtrees.trees.model.gradient_scale import MOST_EXTRA, GradientScale
 from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.state import TreeState
 
@@ -38,7 +38,7 @@ class Histograms(Query, frozen=True, eq=False):
         Rows of the federation.
     features, bins : int
         Features, and bins of all of them.
-    exponents : Grid
+    exponents : GradientScale
         What gradients and hessians are rounded to.
     trees : FlatTrees
     build : int32 (nodes,)
@@ -60,7 +60,7 @@ class Histograms(Query, frozen=True, eq=False):
     rows: int
     features: int
     bins: int
-    exponents: Grid
+    exponents: GradientScale
     trees: FlatTrees
     build: NDArray[np.int32]
     build_ends: NDArray[np.int32]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LARGEST_EXPONENT = 8  # the losses that start so have hessians below 2**8 at a margin of 0
 
 
-class NewtonSums(Query, frozen=True, eq=False):
+class InitialMarginSums(Query, frozen=True, eq=False):
     """The sums of gradients and hessians at margins of 0.
 
     Parameters

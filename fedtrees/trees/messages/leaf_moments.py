@@ -11,7 +11,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.model.flat_trees import FlatTrees, cuts_up
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import MOST_DIGIT, TERMS, MomentScale
 from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.silo.state import TreeState
@@ -30,9 +30,9 @@ class LeafMoments(Query, frozen=True, eq=False):
     ----------
     rows : int
         Rows of the federation, as often as they count or may be drawn.
-    exponents : Grid
+    exponents : GradientScale
         As the trees' histograms were asked for.
-    weights : Grid
+    weights : GradientScale
         The grid of weights that change from round to round.
     scale : MomentScale
     centre : float64 (outputs,) or (0,)
@@ -43,8 +43,8 @@ class LeafMoments(Query, frozen=True, eq=False):
     """
 
     rows: int
-    exponents: Grid
-    weights: Grid
+    exponents: GradientScale
+    weights: GradientScale
     scale: MomentScale
     centre: NDArray[np.float64]
     places: NDArray[np.int32]

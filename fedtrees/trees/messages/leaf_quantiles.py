@@ -18,7 +18,7 @@ from fedtrees.queries.ranks import KEY_BITS
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses import column_of
 from fedtrees.trees.model.flat_trees import FlatTrees
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.silo.residuals import residual_counts
 from fedtrees.trees.silo.state import TreeState
@@ -37,7 +37,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
     ----------
     most : int
         What all rows count together, at the most.
-    exponents : Grid
+    exponents : GradientScale
         As the trees' histograms were asked for.
     trees : FlatTrees
     low : uint32 (leaves, 2)
@@ -49,7 +49,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
     dimensions: ClassVar[dict[str, int | None]] = {"low": 2}
 
     most: int
-    exponents: Grid
+    exponents: GradientScale
     trees: FlatTrees
     low: NDArray[np.uint32]
     log_keys: int

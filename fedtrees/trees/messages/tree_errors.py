@@ -23,7 +23,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.flat_trees import FlatTrees
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.state import TreeState
 
@@ -43,7 +43,7 @@ class TreeErrors(Query, frozen=True, eq=False):
         Counts by exponent, counts by parts of ``2 ** exponent``, or the sum of weighted losses.
     rows : int
         Rows of the federation.
-    grid : Grid
+    grid : GradientScale
         As the tree's histograms were asked for.
     trees : FlatTrees
         One tree.
@@ -58,7 +58,7 @@ class TreeErrors(Query, frozen=True, eq=False):
 
     what: str
     rows: int
-    grid: Grid
+    grid: GradientScale
     trees: FlatTrees
     value: NDArray[np.float32]
     exponent: int = 0
@@ -66,7 +66,7 @@ class TreeErrors(Query, frozen=True, eq=False):
     loss: int = 0
 
     @staticmethod
-    def of(tree: Tree, grid: Grid, rows: int, what: str, **others: Any) -> TreeErrors:
+    def of(tree: Tree, grid: GradientScale, rows: int, what: str, **others: Any) -> TreeErrors:
         """The question of a tree."""
         return TreeErrors(what, rows, grid, FlatTrees.of([tree]), tree.value, **others)
 

@@ -28,7 +28,7 @@ def room_of(rows: int) -> int:
     return max(0, min(MOST_EXTRA, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
 
 
-class Grid(NamedTuple):
+class GradientScale(NamedTuple):
     """Powers of two that bound a row's gradient and hessian, and how finely they are told.
 
     Attributes
@@ -41,7 +41,7 @@ class Grid(NamedTuple):
 
     Examples
     --------
-    >>> Grid(g=0, h=-2).scales() == (2.0**19, 2.0**22)
+    >>> GradientScale(g=0, h=-2).scales() == (2.0**19, 2.0**22)
     True
     """
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import WORD_BITS, Vector, exponent_of
 from fedtrees.trees.kernels import moments as moments_kernels
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_H
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 Doubles = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ class MomentPlan:
     base: Doubles
     centre: Doubles
 
-    def scale(self, grid: Grid) -> MomentScale:
+    def scale(self, grid: GradientScale) -> MomentScale:
         """How a round's moments are written."""
         (low, high), (light, heavy) = self.target, self.weight_of(grid)
         bits = min(MOST_DIGIT, WORD_BITS - 1 - TERMS - max(self.rows, 1).bit_length())
@@ -98,12 +98,12 @@ class MomentPlan:
     def _most_logarithm(self, high: int) -> float:
         return high * math.log(2) - math.log(float(np.min(self.centre)))
 
-    def lightest(self, grid: Grid) -> float:
+    def lightest(self, grid: GradientScale) -> float:
         """What no row weighs less than."""
         low, high = self.weight_of(grid)
         return math.ldexp(1.0, low if self.weight is None or low == high else high - self.span - 1)
 
-    def weight_of(self, grid: Grid) -> tuple[int, int]:
+    def weight_of(self, grid: GradientScale) -> tuple[int, int]:
         """The power of two that weights are whole numbers of, and one that none is above."""
         return (grid.h - STATISTIC_BITS_H - grid.extra, grid.h) if self.weight is None else self.weight
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.errors import DataError
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS, TreeErrors
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Reweigher:
     errors: list[float] = field(default_factory=list)
     done: bool = False
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: Grid, rows: int) -> Steps | None:
+    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
         """What silos are to do with their weights; None where the tree is not worth keeping.
 
         Raises
@@ -66,7 +66,7 @@ class SammeReweigher(Reweigher):
 
     n_classes: int = 2
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: Grid, rows: int) -> Steps | None:
+    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
         """See `Reweigher`."""
         leaves = tree.sums[tree.feature == LEAF]
         others = leaves.copy()  # nothing is subtracted: heavy rows beside light ones would leave nothing of these
@@ -96,7 +96,7 @@ class R2Reweigher(Reweigher):
     loss: str = "linear"
     first: int | None = None  # the exponent that bounds rows' weights at first
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: Grid, rows: int) -> Steps | None:
+    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
         """See `Reweigher`."""
         exponent = channel.total(TreeErrors.of(tree, grid, rows, "exponents"), cohort)
         largest = channel.total(TreeErrors.of(tree, grid, rows, "buckets", exponent=exponent), cohort)

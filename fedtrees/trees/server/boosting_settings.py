@@ -15,13 +15,13 @@ from fedtrees.core.sampling.weighting import RowWeights, Weighting
 from fedtrees.trees.losses import RowStatistics
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import MomentPlan
 from fedtrees.trees.server.adaboost import Reweigher
 from fedtrees.trees.server.constraints import Constraints
-from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
-from fedtrees.trees.server.grow import Plan
-from fedtrees.trees.server.histogram_cache import Shelf
+from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
+from fedtrees.trees.server.growth_plan import GrowthPlan
+from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.split import Rule, SplitRule
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Settings:
     weighting: Weighting = field(default_factory=RowWeights)
     seed: int = 0
     constraints: Constraints | None = None
-    columns: Columns | None = None
+    columns: FeatureSampling | None = None
     max_leaves: int = 0
     best_first: bool = False
     parallel: int = 1
     subsample: float | int = 1.0  # a share of the rows, or how many
     bootstrap: bool = False
     thresholds: NodeDraws | None = None
-    features_a_node: int = 0  # see `Plan`
+    features_a_node: int = 0  # see `GrowthPlan`
     reweigher: Reweigher | None = None  # of a loss that reweighs
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
@@ -60,7 +60,7 @@ class Settings:
     inherited: EarlierModel | None = None  # what the training goes on from
     rounds_before: int = 0  # of that: draws go on from there
     trees_before: int = 0  # of a forest that these trees join, likewise
-    grid_before: Grid | None = None  # that its next round would have had
+    grid_before: GradientScale | None = None  # that its next round would have had
     bias_before: NDArray[np.float32] | None = None  # of positions, of a ranking without it
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
@@ -69,11 +69,11 @@ class Settings:
     def plan(
         self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None,
         row_counts: int = 1,
-    ) -> Plan:  # fmt: skip
+    ) -> GrowthPlan:  # fmt: skip
         """How its trees grow."""
-        return Plan(
+        return GrowthPlan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
-            Shelf(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
+            HistogramCache(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
             self.constraints, self.columns, self.thresholds, self.features_a_node,
             self.trees_before, moments, row_counts,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import Moments
 from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.row_sampling import RowDraws
@@ -28,8 +28,8 @@ class Ensemble:
         Trees a round of each output, side by side.
     rare : RareCategories, optional
         Categories that counted as one while the trees grew.
-    grid : Grid, optional
-        What a training that goes on needs to be the same as one that did not end; see `grids.Grids`.
+    grid : GradientScale, optional
+        What a training that goes on needs to be the same as one that did not end; see `grids.GradientScales`.
     draws : RowDraws, optional
         How the first round's trees drew rows, where they drew any several times.
     bias : float32 (2, positions), optional
@@ -43,7 +43,7 @@ class Ensemble:
     base_margin: NDArray[np.float32]
     parallel: int = 1
     rare: RareCategories | None = None
-    grid: Grid | None = None
+    grid: GradientScale | None = None
     draws: RowDraws | None = None
     bias: NDArray[np.float32] | None = None
     counts_apart: bool = False

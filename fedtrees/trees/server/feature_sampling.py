@@ -77,7 +77,7 @@ class DrawnInTurn:
 
 
 @dataclass(frozen=True)
-class Columns:
+class FeatureSampling:
     """Shares of the features: a tree draws from all, each of its levels from the tree's, a node from its level's.
 
     Law: a draw depends on the seed, the round, and the place of the tree, level or node alone.
@@ -93,7 +93,7 @@ class Columns:
 
     Examples
     --------
-    >>> drawn = Columns(n_features=10, seed=0, bytree=0.5, bylevel=0.5).of_tree(round=3, tree=0)
+    >>> drawn = FeatureSampling(n_features=10, seed=0, bytree=0.5, bylevel=0.5).of_tree(round=3, tree=0)
     >>> len(drawn.level(0)), set(drawn.level(0)) <= set(drawn.tree)
     (2, True)
     """
@@ -138,7 +138,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class TreeColumns:
-    """What one tree draws; see `Columns`.
+    """What one tree draws; see `FeatureSampling`.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ class TreeColumns:
         The tree's features.
     """
 
-    columns: Columns
+    columns: FeatureSampling
     round: int
     number: int
     tree: Features = field(init=False)

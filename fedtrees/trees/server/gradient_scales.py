@@ -15,7 +15,7 @@ from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import Bounds, Moves, Reweighed, RowStatistics, Target, grid_of
 from fedtrees.trees.messages.histograms import GradientExponents
-from fedtrees.trees.model.gradient_scale import MOST_EXTRA, Grid, room_of
+from fedtrees.trees.model.gradient_scale import MOST_EXTRA, GradientScale, room_of
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.hazards import Hazards
 
@@ -39,7 +39,7 @@ def check_weights(loss: RowStatistics, weights: Weights, rows: int) -> None:
     weights.check_span(STATISTIC_BITS_H + room_of(rows) - LEAST_DIGITS, loss.weight_span())
 
 
-class Grids:
+class GradientScales:
     """The grids that gradients are rounded to, shared by the whole cohort.
 
     Where the loss bounds its gradients, a grid is fixed. Elsewhere the sizes of a round's gradients ride on its first
@@ -69,14 +69,14 @@ class Grids:
         What `LabelSums` read.
     drawn : float
         The share of the rows that a tree draws.
-    earlier : Grid, optional
+    earlier : GradientScale, optional
         Of a training that goes on, the grid that the earlier one would have gone on with: it is taken where it has room
         for the gradients that there are, so that some rounds and then others are all of them.
     """
 
     def __init__(
         self, loss: RowStatistics, weights: Weights, gradients: int, rows: int, hazards: Hazards | None = None,
-        sums: NDArray[np.float64] | None = None, drawn: float = 1.0, earlier: Grid | None = None,
+        sums: NDArray[np.float64] | None = None, drawn: float = 1.0, earlier: GradientScale | None = None,
     ):  # fmt: skip
         self._hazards = hazards
         self._loss, self._query = loss, GradientExponents(gradients)
@@ -92,23 +92,23 @@ class Grids:
             counted = isinstance(loss, Target) and loss.counts and weights.whole
             extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
             self._fixed = grid_of(bound, self._weight)._replace(extra=extra)
-        self._next: Grid | None = None
+        self._next: GradientScale | None = None
         self._earlier = earlier
         if self._fixed and earlier is not None and earlier in self._finer(self._fixed):
             self._next = earlier
 
     @property
-    def next(self) -> Grid | None:
+    def next(self) -> GradientScale | None:
         """The coming round's grid, where that depends on the rounds before; None where it is asked for."""
         return self._next
 
-    def exponents(self, channel: Channel, cohort: Cohort) -> Grid:
+    def exponents(self, channel: Channel, cohort: Cohort) -> GradientScale:
         """The grid for the coming tree."""
         if self._fixed:
             return self._fixed if self._next is None else self._next
         if self._hazards is not None:
             g, h = self._hazards.learn(channel, cohort)
-            return Grid(exponent_of(g), exponent_of(h), self._extra_for(self._spread))
+            return GradientScale(exponent_of(g), exponent_of(h), self._extra_for(self._spread))
         if self._next is None:
             counts = channel.total(self._query, cohort)
             g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
@@ -139,19 +139,19 @@ class Grids:
                 if max(next_g - g, next_h - h) <= MOST_LOST:
                     self._next = self._fine_enough(next_g, next_h, counts)
 
-    def _finer(self, grid: Grid) -> list[Grid]:
+    def _finer(self, grid: GradientScale) -> list[GradientScale]:
         """A grid, and those of as large gradients that have more digits."""
         choices = sorted({min(choice, self._room) for choice in CHOICES})
         return [grid, *(grid._replace(extra=own) for own in choices if own > grid.extra >= 0)]
 
-    def _has_room(self, grid: Grid | None, g: int, h: int) -> bool:
+    def _has_room(self, grid: GradientScale | None, g: int, h: int) -> bool:
         """Return whether a grid that came with a model is right for gradients and hessians up to these exponents."""
         if grid is None or grid not in self._finer(grid._replace(extra=self._extra_for(0))):
             return False
         loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
         return 0 <= grid.g - g <= loose and 0 <= grid.h - h <= loose
 
-    def _for_fit(self, fit: float, unfitted: float) -> Grid | None:
+    def _for_fit(self, fit: float, unfitted: float) -> GradientScale | None:
         """The finer grid, where the hessians of the last trees' rows have few digits left in the mean.
 
         fit, unfitted: float; the sum of hessians, and what it would be of rows that are not fitted at all
@@ -168,7 +168,7 @@ class Grids:
         place = 0 if span <= lost else 1 if span <= lost + STATISTIC_BITS_G - 4 else 2
         return min(CHOICES[min(place, len(CHOICES) - 1)], self._room)
 
-    def _fine_enough(self, g: int, h: int, counts: Vector) -> Grid:
+    def _fine_enough(self, g: int, h: int, counts: Vector) -> GradientScale:
         """The grid up to these exponents, of gradients and hessians of these sizes."""
         least, lone = self._extra_for(0), 0 if isinstance(self._loss, Reweighed) else LONE
         extra = least
@@ -176,7 +176,7 @@ class Grids:
             sizes = zip(counts, (g, h), strict=True)
             if not any(_loses_digits(part, exponent, STATISTIC_BITS_G + extra, lone) for part, exponent in sizes):
                 break
-        return Grid(g, h, extra)
+        return GradientScale(g, h, extra)
 
 
 def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool:

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
-from fedtrees.trees.server.growth_plan import Candidates, Plan
+from fedtrees.trees.server.growth_plan import Candidates, GrowthPlan
 from fedtrees.trees.server.histogram_source import HistogramSource
-from fedtrees.trees.server.level_grower import Growth
-from fedtrees.trees.server.node_grower import NodeGrowth
-from fedtrees.trees.server.shared_grower import SharedGrowth
+from fedtrees.trees.server.level_grower import LevelGrower
+from fedtrees.trees.server.node_grower import NodeGrower
+from fedtrees.trees.server.shared_grower import SharedGrower
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.query import Query
 
-__all__ = ["Plan", "grow"]
-
 
 def grow(
-    plan: Plan, source: HistogramSource, exponents: Grid, riders: Sequence[Query] = (), round: int = 0
+    plan: GrowthPlan, source: HistogramSource, exponents: GradientScale, riders: Sequence[Query] = (), round: int = 0
 ) -> tuple[list[Tree], list[object]]:
     """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
 
@@ -30,11 +28,11 @@ def grow(
     -------
     The trees, and the riders' answers.
     """
-    kind: type[Growth] = Growth
+    kind: type[LevelGrower] = LevelGrower
     if plan.shares_splits:
-        kind = SharedGrowth
+        kind = SharedGrower
     elif plan.features_a_node:
-        kind = NodeGrowth
+        kind = NodeGrower
     growth = kind(plan, exponents, round)
     question = growth.ask_for_roots()
     histograms, *answers = source.totals([question, *riders])
@@ -45,7 +43,7 @@ def grow(
     return growth.finished(), answers
 
 
-def _split_on(growth: Growth, candidates: Candidates, source: HistogramSource) -> None:
+def _split_on(growth: LevelGrower, candidates: Candidates, source: HistogramSource) -> None:
     """Split nodes and look at their children, until there is nothing more to split."""
     while len(candidates) or growth.unsettled:
         choice = growth.choose(candidates)

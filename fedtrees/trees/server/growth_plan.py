@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MomentPlan
 from fedtrees.trees.server.constraints import Constraints
-from fedtrees.trees.server.feature_sampling import Columns, NodeDraws
-from fedtrees.trees.server.histogram_cache import Places, Shelf
+from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
+from fedtrees.trees.server.histogram_cache import HistogramCache, Places
 from fedtrees.trees.server.split import Rule, SplitRule, Splits
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GrowthPlan:
     """What growing needs to know besides whom to ask.
 
     Attributes
@@ -35,7 +35,7 @@ class Plan:
     rows : int
         Rows of the federation.
     threads : Threads
-    shelf : Shelf
+    shelf : HistogramCache
         For the histograms; one for all trees.
     parallel : int
         Trees a round of each output.
@@ -44,7 +44,7 @@ class Plan:
     best_first : bool
         Whether the largest gain is split first, and not the highest level.
     constraints : Constraints, optional
-    columns : Columns, optional
+    columns : FeatureSampling, optional
         None where every node may ask for every feature.
     features_a_node : int
         Where it is not 0, each node asks for so many features of its own, drawn anew, and silos send no others.
@@ -64,12 +64,12 @@ class Plan:
     outputs: int
     rows: int
     threads: Threads
-    shelf: Shelf
+    shelf: HistogramCache
     parallel: int = 1
     max_leaves: int = 0
     best_first: bool = False
     constraints: Constraints | None = None
-    columns: Columns | None = None
+    columns: FeatureSampling | None = None
     thresholds: NodeDraws | None = None
     features_a_node: int = 0
     trees_before: int = 0

@@ -12,7 +12,7 @@ from fedtrees.trees.kernels import split as split_kernels
 Places = NDArray[np.int64]
 
 
-class Shelf:
+class HistogramCache:
     """Histograms in places that are used again, level after level and tree after tree.
 
     Fresh memory costs the system more time than the sums that go there: a training keeps one shelf.

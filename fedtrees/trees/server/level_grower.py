@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.messages.histograms import Histograms, spread
 from fedtrees.trees.model.flat_trees import FlatTrees
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.feature_sampling import DrawnInTurn, Features, NodeDraws, TreeColumns
 from fedtrees.trees.server.growing_tree import GrowingTree, within
-from fedtrees.trees.server.growth_plan import Candidates, Choice, Frontier, Pairs, Plan
+from fedtrees.trees.server.growth_plan import Candidates, Choice, Frontier, GrowthPlan, Pairs
 from fedtrees.trees.server.histogram_cache import Places
 from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.split import Grounds, Limits, Rule, SplitRule, Splits, Units
 from fedtrees.trees.server.zero_gain_leaves import ask_leaves, stalled_leaves, with_moments
 
 
-class Growth:
+class LevelGrower:
     """The trees of one round, and the steps that grow them."""
 
-    def __init__(self, plan: Plan, exponents: Grid, round: int):
+    def __init__(self, plan: GrowthPlan, exponents: GradientScale, round: int):
         self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
         self.first_grid = exponents  # what weights are told on that change from round to round
         self.grids = dict.fromkeys(range(plan.trees), exponents)  # that trees were last looked at on
@@ -301,7 +301,7 @@ class Growth:
             self.trees[k].sums[nodes[own]] = self._whole(k, nodes[own], histograms[own])
         return histograms
 
-    def _go_to(self, grid: Grid) -> None:
+    def _go_to(self, grid: GradientScale) -> None:
         """Go on with another grid: of sums so far, only how heavy roots are is needed any more."""
         finer = grid.extra - self.exponents.extra
         self.exponents, self.units = grid, Units.of(grid)

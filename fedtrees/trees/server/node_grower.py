@@ -21,26 +21,26 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.node_histograms import NodeHistograms
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.server.feature_sampling import NodeDraws
-from fedtrees.trees.server.growth_plan import Candidates, Frontier, Pairs, Plan
+from fedtrees.trees.server.growth_plan import Candidates, Frontier, GrowthPlan, Pairs
 from fedtrees.trees.server.histogram_cache import Places
 from fedtrees.trees.server.histogram_source import HistogramSource
-from fedtrees.trees.server.level_grower import Growth
+from fedtrees.trees.server.level_grower import LevelGrower
 from fedtrees.trees.server.split import Grounds, Splits
 
 MOST_INTEGERS = 1 << 27  # in an answer
 NODES_A_DRAW = 4096  # whose chances a cache holds
 
 
-class NodeGrowth(Growth):
-    """See `Growth`.
+class NodeGrower(LevelGrower):
+    """See `LevelGrower`.
 
     Law: what a tree draws depends on the seed, its number in the forest and its own nodes alone, however many grow
     beside it and however many messages ask for a level.
     """
 
-    def __init__(self, plan: Plan, exponents: Grid, round: int):
+    def __init__(self, plan: GrowthPlan, exponents: GradientScale, round: int):
         super().__init__(replace(plan, columns=None), exponents, round)
         assert plan.columns is not None
         self.chances = NodeDraws(plan.cuts.n_features, plan.columns.seed, "features")
@@ -105,12 +105,12 @@ class NodeGrowth(Growth):
         return self._find([answer])
 
     def look_at(self, pairs: Pairs, source: HistogramSource, taken: Places) -> Candidates:
-        """See `Growth`: nothing is kept but the splits, and so each part of the answer is used up as it comes."""
+        """See `LevelGrower`: nothing is kept but the splits, and so each part of the answer is used up as it comes."""
         with closing(source.parts(self.ask_for(pairs))) as parts:
             return self._find(parts)
 
     def look_again(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Candidates:
-        """See `Growth`."""
+        """See `LevelGrower`."""
         with closing(source.parts(self._ask(of_tree, nodes))) as parts:
             return self._find(parts, anew=True)
 

@@ -14,7 +14,7 @@ from fedtrees.trees.server.impurity import Impurity
 if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
     from fedtrees.core.sampling.samplers import Cohort
-    from fedtrees.trees.server.growth_plan import Plan
+    from fedtrees.trees.server.growth_plan import GrowthPlan
 
 
 def balanced(sums: Factors) -> Factors:
@@ -55,7 +55,7 @@ def weigh_outputs(
     return _spanned(loss, factors), replace(rule, counts_apart=True), np.concatenate([sums * factors, alone])
 
 
-def weigh_trees(channel: Channel, cohort: Cohort, loss: WeighedOutputs, plan: Plan) -> WeighedOutputs:
+def weigh_trees(channel: Channel, cohort: Cohort, loss: WeighedOutputs, plan: GrowthPlan) -> WeighedOutputs:
     """Let the classes of each tree that grows next weigh the same, by the rows that it draws, and tell the silos."""
     outputs, classes = len(loss.classes), loss.statistics_a_bin(0)
     factors = balanced(channel.total(OutputClassSums(plan.rows, outputs, classes, plan.parallel), cohort))

@@ -15,7 +15,7 @@ from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees.messages.leaf_quantiles import MOST_BITS, ResidualRanks, TargetRanks
 from fedtrees.trees.model.flat_trees import FlatTrees
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.monotone import in_order
 from fedtrees.trees.server.split import SplitRule
@@ -99,8 +99,8 @@ def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, 
 
 
 def with_quantiles(
-    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: Grid, most: int, rule: SplitRule,
-    direction: NDArray[np.int8] | None = None,
+    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: GradientScale, most: int,
+    rule: SplitRule, direction: NDArray[np.int8] | None = None,
 ) -> list[Tree]:  # fmt: skip
     """The trees with leaves that are quantiles of their rows' residuals.
 

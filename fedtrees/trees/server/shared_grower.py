@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.server.growth_plan import Candidates, Frontier
 from fedtrees.trees.server.histogram_cache import Places
-from fedtrees.trees.server.level_grower import Growth
+from fedtrees.trees.server.level_grower import LevelGrower
 from fedtrees.trees.server.split import Grounds, Rule, Splits
 
 MOST_INTEGERS = 1 << 24  # of histograms that are copied side by side at a time
 
 
-class SharedGrowth(Growth):
-    """See `Growth`; trees stand output after output, those side by side of each in one order.
+class SharedGrower(LevelGrower):
+    """See `LevelGrower`; trees stand output after output, those side by side of each in one order.
 
     Law: the trees of one place have the same nodes, in the same order, in every output.
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.trees.kernels import split as split_kernels
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 
 if TYPE_CHECKING:
     from fedtrees.core.numeric.threads import Threads
@@ -305,7 +305,7 @@ class Units:
     noise: float = LEAST_NOISE
 
     @staticmethod
-    def of(grid: Grid) -> Units:
+    def of(grid: GradientScale) -> Units:
         """The units of a grid."""
         scale_g, scale_h = grid.scales()
         noise = LEAST_NOISE if grid.extra < 0 else max(math.ldexp(1.0, -2 * grid.bits()), LEAST_NOISE)

@@ -23,15 +23,15 @@ from fedtrees.queries.target_steps import TargetSteps
 from fedtrees.trees.losses import Loss, NumberTarget, ProportionalHazards, RankingLoss, Reweighed, RowStatistics
 from fedtrees.trees.losses.outputs import OutputClasses, WeighedOutputs
 from fedtrees.trees.messages.evaluation import ForestScores
-from fedtrees.trees.messages.initial_margin import NewtonSums
+from fedtrees.trees.messages.initial_margin import InitialMarginSums
 from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.messages.training import Aim, Begin
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MANTISSA, MomentPlan
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.cut_points import category_cuts, global_cuts
-from fedtrees.trees.server.gradient_scales import Grids, check_weights
-from fedtrees.trees.server.grow import Plan
+from fedtrees.trees.server.gradient_scales import GradientScales, check_weights
+from fedtrees.trees.server.growth_plan import GrowthPlan
 from fedtrees.trees.server.hazards import Hazards
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.one_class import warn_if_constant, warn_of_constant_columns, with_second_class
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 class Start:
     """What is known before the first tree."""
 
-    plan: Plan
+    plan: GrowthPlan
     rule: Rule
-    grids: Grids
+    grids: GradientScales
     weights: Weights
     quantile: Quantile | None
     evaluation: Evaluation
@@ -118,7 +118,9 @@ def prepare(
     hazards, biases = None, None
     if isinstance(loss, ProportionalHazards):
         hazards = Hazards.prepare(channel, everyone, summary.rows, weights.rows, weights.largest)
-    grids = Grids(loss, weights, weights.rows * plan.outputs, plan.rows, hazards, sums, share, settings.grid_before)
+    grids = GradientScales(
+        loss, weights, weights.rows * plan.outputs, plan.rows, hazards, sums, share, settings.grid_before
+    )
     quantile = _leaf_quantile(weights, loss, plan.outputs)
     drawn = begin.draws() if settings.bootstrap else None
     if isinstance(loss, RankingLoss) and loss.positions:
@@ -219,7 +221,9 @@ def start_margin(
         more = [TargetSteps(weights.rows * targets)]
     elif isinstance(loss, Loss) and loss.starts_by_newton:
         exponent = loss.newton_exponent(*weights.exponents)
-        more = [NewtonSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0], exponent)]
+        more = [
+            InitialMarginSums(loss.name, loss.params(), labels, outputs, weights.rows, weights.exponents[0], exponent)
+        ]
     sums, *start = channel.totals([question, *more], everyone)
     mass = sums.sum() if labels is not None else sums[0]
     if mass == 0:

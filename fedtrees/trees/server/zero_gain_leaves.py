@@ -18,12 +18,12 @@ from fedtrees.core.numeric.fixed_point import Vector, exponent_of
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.messages.leaf_moments import LeafMoments
 from fedtrees.trees.model.flat_trees import FlatTrees
-from fedtrees.trees.model.gradient_scale import Grid, room_of
+from fedtrees.trees.model.gradient_scale import GradientScale, room_of
 from fedtrees.trees.model.moments import Moments
 from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.growing_tree import GrowingTree, within
-from fedtrees.trees.server.growth_plan import Plan
+from fedtrees.trees.server.growth_plan import GrowthPlan
 from fedtrees.trees.server.histogram_source import HistogramSource
 
 MOST_INTEGERS = 1 << 24  # in an answer, but where one tree has more
@@ -38,17 +38,18 @@ class Stalled:
     ----------
     tree, node : int32 (nodes,)
         Tree after tree.
-    grid : Grid
+    grid : GradientScale
     """
 
     tree: NDArray[np.int32]
     node: NDArray[np.int32]
-    grid: Grid
+    grid: GradientScale
 
 
 def ask_leaves(
-    plan: Plan, trees: Mapping[int, GrowingTree], grid: Grid, weights: Grid, source: HistogramSource
-) -> dict[int, Vector]:
+    plan: GrowthPlan, trees: Mapping[int, GrowingTree], grid: GradientScale, weights: GradientScale,
+    source: HistogramSource,
+) -> dict[int, Vector]:  # fmt: skip
     """The digits of the moments of the leaves of some trees of a round, int64 (leaves, digits) each.
 
     weights: the grid of weights that change from round to round
@@ -85,8 +86,9 @@ def _batches(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
 
 
 def stalled_leaves(
-    plan: Plan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], grids: dict[int, Grid], weights: Grid
-) -> Stalled | None:
+    plan: GrowthPlan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], grids: dict[int, GradientScale],
+    weights: GradientScale,
+) -> Stalled | None:  # fmt: skip
     """The leaves that are to be looked at again; None where there are none.
 
     Law: of a tree, they and their grid depend on that tree alone, whichever others grow beside it.
@@ -122,8 +124,8 @@ def stalled_leaves(
 
 
 def _grid_for(
-    apart: NDArray[np.float64], far: NDArray[np.float64], grid: Grid, first: Grid, finest: int
-) -> tuple[Grid, NDArray[np.bool_]]:
+    apart: NDArray[np.float64], far: NDArray[np.float64], grid: GradientScale, first: GradientScale, finest: int
+) -> tuple[GradientScale, NDArray[np.bool_]]:
     """The grid to look at leaves on, and which of them: those whose targets lie apart there; others wait.
 
     apart, far: float64 (leaves,); how far targets lie from each other in the mean, and from where margins start at the
@@ -135,21 +137,21 @@ def _grid_for(
     told = fit & (apart >= STEPS * _step(grid))
     if told.any():
         return grid, told
-    finer = Grid(min(first.g, exponent_of(float(far.max()))), first.h, max(first.extra, finest))
+    finer = GradientScale(min(first.g, exponent_of(float(far.max()))), first.h, max(first.extra, finest))
     told = apart >= STEPS * _step(finer)
     return finer, told if told.any() else far == far.max()
 
 
-def _step(grid: Grid) -> float:
+def _step(grid: GradientScale) -> float:
     return float(np.ldexp(1.0, grid.g - STATISTIC_BITS_G - grid.extra))
 
 
-def _split_alike(plan: Plan, place: int) -> list[int]:
+def _split_alike(plan: GrowthPlan, place: int) -> list[int]:
     """The trees that have the same nodes as the one at a place: one of each output."""
     return list(range(place, plan.trees, plan.parallel)) if plan.shares_splits else [place]
 
 
-def _waiting(plan: Plan, tree: GrowingTree) -> NDArray[np.int64]:
+def _waiting(plan: GrowthPlan, tree: GrowingTree) -> NDArray[np.int64]:
     """The leaves of a tree that might be split without gain."""
     (nodes,) = np.nonzero(tree.stalled & (tree.feature == LEAF))
     if plan.best_first and plan.max_leaves and len(nodes):
@@ -158,7 +160,7 @@ def _waiting(plan: Plan, tree: GrowingTree) -> NDArray[np.int64]:
     return nodes
 
 
-def _read(plan: Plan, tree: int, digits: Vector, weights: Grid) -> Moments:
+def _read(plan: GrowthPlan, tree: int, digits: Vector, weights: GradientScale) -> Moments:
     """The moments of some nodes of a tree."""
     assert plan.moments is not None
     output, centre = tree // plan.parallel, plan.moments.centre
@@ -166,7 +168,7 @@ def _read(plan: Plan, tree: int, digits: Vector, weights: Grid) -> Moments:
     return Moments.read(digits, plan.moments.scale(weights), float(plan.moments.base[output]), of)
 
 
-def _farthest(plan: Plan, own: Moments, weights: Grid, same: Sequence[int]) -> NDArray[np.float64]:
+def _farthest(plan: GrowthPlan, own: Moments, weights: GradientScale, same: Sequence[int]) -> NDArray[np.float64]:
     """What no target of a node is further from where margins start, float64 (nodes,)."""
     moments = plan.moments
     assert moments is not None
@@ -177,7 +179,7 @@ def _farthest(plan: Plan, own: Moments, weights: Grid, same: Sequence[int]) -> N
 
 
 def with_moments(
-    plan: Plan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], weights: Grid
+    plan: GrowthPlan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], weights: GradientScale
 ) -> list[GrowingTree]:
     """The trees with the moments of all their nodes; what is below a node whose targets are all the same is taken back.
 

@@ -13,7 +13,7 @@ from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.losses.outputs import WeighedOutputs
-from fedtrees.trees.model.gradient_scale import Grid, further_digits
+from fedtrees.trees.model.gradient_scale import GradientScale, further_digits
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
@@ -40,7 +40,7 @@ class GradientWords:
     Attributes
     ----------
     words : list of int64 (outputs, rows)
-        The highest digits, and one more for each of `Grid.further`.
+        The highest digits, and one more for each of `GradientScale.further`.
     pieces : list of int64 (any, 2)
         The rows they are made of, one piece a thread.
     """
@@ -48,12 +48,12 @@ class GradientWords:
     def __init__(self, outputs: int, rows: int):
         self.words = [np.zeros((outputs, rows), np.int64)]
         self.pieces: list[Ranges] = []
-        self._grid, self._ranges = Grid(0, 0), np.zeros((0, 2), np.int64)
+        self._grid, self._ranges = GradientScale(0, 0), np.zeros((0, 2), np.int64)
         self._prepared: tuple[object, ...] = ()
         self._drawn = DrawnWords((), -1, None, [])
         self._factors: Doubles | None = None  # of classes in each tree; see `class_factors.TreeFactors`
 
-    def prepare(self, state: TreeState, silo: Silo, grid: Grid) -> None:
+    def prepare(self, state: TreeState, silo: Silo, grid: GradientScale) -> None:
         """Compute and quantise the gradients of a new round, and put the rows at its roots; done once a round."""
         key = len(state.forest), grid
         if key == self._prepared and silo.ranges is self._ranges:
@@ -86,9 +86,9 @@ class GradientWords:
         self._drawn = DrawnWords((), -1, None, [])
 
     def _pack(
-        self, state: TreeState, grid: Grid, g: Doubles, h: Doubles, piece: Ranges, place: int, words: Vector
+        self, state: TreeState, grid: GradientScale, g: Doubles, h: Doubles, piece: Ranges, place: int, words: Vector
     ) -> None:
-        """Quantise some rows' gradients and hessians to the words of one place; see `Grid.further`."""
+        """Quantise some rows' gradients and hessians to the words of one place; see `GradientScale.further`."""
         digits = (0, *grid.further)
         most = 2.0 ** (histogram_kernels.STATISTIC_BITS_G + grid.extra)
         least_g = np.int64(state.loss.keeps_gradients)

@@ -108,7 +108,7 @@ class NodeSums:
         Where each tree's nodes end.
     columns : int32 (nodes, features a node)
     extra : int
-        See `Grid`.
+        See `GradientScale`.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import moments as moments_kernels
 from fedtrees.trees.losses import Reweighed, column_of
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import MomentScale
 from fedtrees.trees.model.shape import Shape
 
@@ -31,8 +31,8 @@ class RowMoments:
         self._digits: list[Vector] = []  # of each output, int64 (rows, digits)
 
     def sum_leaves(
-        self, silo: Silo, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale, weights: Grid,
-        centre: NDArray[np.float64],
+        self, silo: Silo, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale,
+        weights: GradientScale, centre: NDArray[np.float64],
     ) -> Vector:  # fmt: skip
         """The digits of some trees' leaves, leaf after leaf, flat; see `moments_kernels.sum_leaves`."""
         digits = self._of_rows(silo, state, scale, weights, centre)
@@ -57,7 +57,7 @@ class RowMoments:
         return sum(silo.threads.map(add, [(0, piece) for piece in state.words.pieces]), nothing).reshape(-1)
 
     def _of_rows(
-        self, silo: Silo, state: TreeState, scale: MomentScale, weights: Grid, centre: NDArray[np.float64]
+        self, silo: Silo, state: TreeState, scale: MomentScale, weights: GradientScale, centre: NDArray[np.float64]
     ) -> list[Vector]:
         """The moments of the rows asked, of each output: int64 (rows, digits)."""
         reweighs = isinstance(state.loss, Reweighed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedtrees.core.protocol.state import State
 from fedtrees.trees.losses import Reweighed, loss_of
 from fedtrees.trees.model.cuts import Cuts
-from fedtrees.trees.model.gradient_scale import Grid
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.value_trees import ValueTrees
 from fedtrees.trees.silo.evaluation_set import EvaluationSet
 from fedtrees.trees.silo.gradient_words import GradientWords
@@ -86,7 +86,7 @@ class TreeState(State):
         base = np.zeros_like(base) if isinstance(self.loss, Reweighed) else base  # logarithms of factors
         return start_margin(table, base, silo.states.find(ValueTrees), silo.threads)
 
-    def prepare(self, silo: Silo, grid: Grid) -> None:
+    def prepare(self, silo: Silo, grid: GradientScale) -> None:
         """Have the rows' gradients on a grid, and the rows at the roots, before the nodes of a round are asked for."""
         self.words.prepare(self, silo, grid)
 
