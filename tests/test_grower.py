@@ -26,7 +26,6 @@ from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.grow import GrowthPlan, grow
-from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.histogram_source import CohortHistograms
 from fedtrees.trees.server.split import SplitRule, Units
 from fedtrees.trees.silo.state import TreeState
@@ -74,7 +73,7 @@ class Ground:
         channel, cuts = Listener(federation), self.cuts
         objective = "reg:squarederror"
         channel.tell(Begin(objective, None, np.zeros(1, np.float32), cuts.values, cuts.offsets, cuts.missing))
-        plan = GrowthPlan(cuts, rule, max_depth, 1, len(self.X), Threads(2), HistogramCache(cuts.total_bins))
+        plan = GrowthPlan(cuts, rule, max_depth, 1, len(self.X), Threads(2))
         (tree,), answers = grow(plan, CohortHistograms(channel, np.arange(len(federation.names))), GRIDS, riders)
         return tree, channel, answers
 
@@ -158,7 +157,7 @@ def test_trees_follow_from_the_totals_whoever_they_come_from(
 ) -> None:
     ground = Ground(X, seed)
     tree, _, _ = ground.grow(rule, max_depth)
-    plan = GrowthPlan(ground.cuts, rule, max_depth, 1, len(X), Threads(1), HistogramCache(ground.cuts.total_bins))
+    plan = GrowthPlan(ground.cuts, rule, max_depth, 1, len(X), Threads(1))
     (other,), _ = grow(plan, ByTwin(ground), GRIDS)
     for name in ("feature", "bin", "default_left", "left", "value", "gain", "cover"):
         assert getattr(tree, name).tobytes() == getattr(other, name).tobytes()
@@ -262,9 +261,7 @@ def test_the_trees_of_several_outputs_grow_in_the_same_rounds(outputs: int) -> N
     channel, margin = Listener(federation), rng.normal(size=outputs).astype(np.float32)
     objective = "binary:logistic" if outputs == 1 else "multi:softprob"
     channel.tell(Begin(objective, list(range(n_classes)), margin, cuts.values, cuts.offsets, cuts.missing))
-    plan = GrowthPlan(
-        cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1), HistogramCache(cuts.total_bins)
-    )
+    plan = GrowthPlan(cuts, SplitRule(min_child_weight=0.01), 4, outputs, 300, Threads(1))
     trees, _ = grow(plan, CohortHistograms(channel, np.arange(3)), GradientScale(0, 0))
     assert len(trees) == outputs and channel.ledger.rounds == 4
     # each is the tree that would grow by itself

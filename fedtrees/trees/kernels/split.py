@@ -9,7 +9,7 @@ from fedtrees.core.numeric.compiled import njit
 
 @njit(nogil=True, cache=True)
 def divide(histograms, parents, built, free, first, last):
-    """Put built children on the shelf, and leave of each parent what is its other child's.
+    """Put built children in the cache, and leave of each parent what is its other child's.
 
     histograms: int64 (places, statistics, bins) IN OUT
     parents, free: int64 (pairs,) IN; the places of the parents, and those for the built children, all distinct

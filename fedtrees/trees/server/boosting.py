@@ -17,6 +17,7 @@ from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
 from fedtrees.trees.server.grow import grow
+from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.histogram_source import CohortHistograms
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.quantile_leaves import with_quantiles
@@ -73,6 +74,7 @@ def boost(
     plan, grids, trees = start.plan, start.grids, list[Tree]()
     ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, draws=start.draws)
     ensemble = replace(ensemble, counts_apart=isinstance(start.rule, Impurity) and start.rule.counts_apart)
+    cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics)
     for round in range(settings.n_estimators):
         rule = _rule_of(start.rule, observer, round)
         if rule is None:
@@ -82,7 +84,7 @@ def boost(
         cohort = settings.sampler.draw(n_silos, settings.seed, number)
         grid = grids.exponents(channel, cohort)
         riders = grids.riders() + ([] if start.biases is None else [start.biases.question()])
-        grown, answers = grow(plan, CohortHistograms(channel, cohort), grid, riders, number)
+        grown, answers = grow(plan, CohortHistograms(channel, cohort), grid, riders, number, cache)
         if settings.reweigher is not None and not grown[0].cover[0]:
             continue  # nobody was there whose errors could weigh
         if start.quantile is not None:

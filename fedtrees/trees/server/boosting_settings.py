@@ -21,7 +21,6 @@ from fedtrees.trees.server.adaboost import Reweigher
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.growth_plan import GrowthPlan
-from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.split import Rule, SplitRule
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Settings:
         """How its trees grow."""
         return GrowthPlan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
-            HistogramCache(cuts.total_bins, self.rule.statistics), self.parallel, self.max_leaves, self.best_first,
+            self.parallel, self.max_leaves, self.best_first,
             self.constraints, self.columns, self.thresholds, self.features_a_node,
             self.trees_before, moments, row_counts,
         )  # fmt: skip

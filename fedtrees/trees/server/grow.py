@@ -10,6 +10,7 @@ import numpy as np
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.server.growth_plan import Candidates, GrowthPlan
+from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.level_grower import LevelGrower
 from fedtrees.trees.server.node_grower import NodeGrower
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 
 
 def grow(
-    plan: GrowthPlan, source: HistogramSource, exponents: GradientScale, riders: Sequence[Query] = (), round: int = 0
+    plan: GrowthPlan,
+    source: HistogramSource,
+    exponents: GradientScale,
+    riders: Sequence[Query] = (),
+    round: int = 0,
+    cache: HistogramCache | None = None,
 ) -> tuple[list[Tree], list[object]]:
     """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
+
+    ``cache`` is memory that one round leaves to the next: fresh memory costs time.
 
     Returns
     -------
@@ -33,7 +41,8 @@ def grow(
         kind = SharedGrower
     elif plan.features_a_node:
         kind = NodeGrower
-    growth = kind(plan, exponents, round)
+    cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics) if cache is None else cache
+    growth = kind(plan, cache, exponents, round)
     question = growth.ask_for_roots()
     histograms, *answers = source.totals([question, *riders])
     candidates: Candidates | None = growth.begin(question, histograms)

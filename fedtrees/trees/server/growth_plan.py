@@ -13,7 +13,7 @@ from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MomentPlan
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
-from fedtrees.trees.server.histogram_cache import HistogramCache, Places
+from fedtrees.trees.server.histogram_cache import Places
 from fedtrees.trees.server.split import Rule, SplitRule, Splits
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ class GrowthPlan:
     rows : int
         Rows of the federation.
     threads : Threads
-    shelf : HistogramCache
-        For the histograms; one for all trees.
     parallel : int
         Trees a round of each output.
     max_leaves : int
@@ -64,7 +62,6 @@ class GrowthPlan:
     outputs: int
     rows: int
     threads: Threads
-    shelf: HistogramCache
     parallel: int = 1
     max_leaves: int = 0
     best_first: bool = False
@@ -101,13 +98,13 @@ class GrowthPlan:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Nodes whose histograms are on the shelf.
+    """Nodes whose histograms are kept.
 
     Attributes
     ----------
     tree, node : int32 (nodes,)
     places : int64 (nodes,)
-        Where on the shelf their histograms stand.
+        Where in the cache their histograms stand.
     """
 
     tree: NDArray[np.int32]

@@ -17,7 +17,7 @@ from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.feature_sampling import DrawnInTurn, Features, NodeDraws, TreeColumns
 from fedtrees.trees.server.growing_tree import GrowingTree, within
 from fedtrees.trees.server.growth_plan import Candidates, Choice, Frontier, GrowthPlan, Pairs
-from fedtrees.trees.server.histogram_cache import Places
+from fedtrees.trees.server.histogram_cache import HistogramCache, Places
 from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.split import Grounds, Limits, Rule, SplitRule, Splits, Units
 from fedtrees.trees.server.zero_gain_leaves import ask_leaves, stalled_leaves, with_moments
@@ -26,7 +26,8 @@ from fedtrees.trees.server.zero_gain_leaves import ask_leaves, stalled_leaves, w
 class LevelGrower:
     """The trees of one round, and the steps that grow them."""
 
-    def __init__(self, plan: GrowthPlan, exponents: GradientScale, round: int):
+    def __init__(self, plan: GrowthPlan, cache: HistogramCache, exponents: GradientScale, round: int):
+        self.cache = cache
         self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
         self.first_grid = exponents  # what weights are told on that change from round to round
         self.grids = dict.fromkeys(range(plan.trees), exponents)  # that trees were last looked at on
@@ -93,13 +94,13 @@ class LevelGrower:
     # -- choosing -------------------------------------------------------------------------------------------
 
     def begin(self, question: Histograms, answer: Vector) -> Candidates:
-        """Put the roots' histograms on the shelf, and look at the roots."""
+        """Put the roots' histograms in the cache, and look at the roots."""
         histograms = spread(question, answer, self.plan.cuts)
         root = np.zeros(1, np.int32)
         for k, tree in enumerate(self.trees):
             tree.sums[:1] = self._whole(k, root, histograms[k : k + 1])
         roots = np.arange(len(self.trees), dtype=np.int32)
-        return self.find(Frontier(roots, np.zeros(len(roots), np.int32), self.plan.shelf.put(histograms)))
+        return self.find(Frontier(roots, np.zeros(len(roots), np.int32), self.cache.put(histograms)))
 
     def _whole(self, k: int, nodes: NDArray[np.int32], histograms: Vector) -> Vector:
         """The sums of nodes of one tree that were asked for together, int64 (nodes, statistics)."""
@@ -120,12 +121,12 @@ class LevelGrower:
         of_tree = np.repeat(pairs.parents.tree, 2)
         nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
         histograms = self._ask_anew(of_tree, nodes, source)
-        return self.find(Frontier(of_tree, nodes, self.plan.shelf.add(histograms, taken)))
+        return self.find(Frontier(of_tree, nodes, self.cache.add(histograms, taken)))
 
     def _divided(self, pairs: Pairs, question: Histograms, answer: Vector, taken: Places) -> Frontier:
         """The children: those that were built, and those that are left of their parents."""
         there = pairs.parents.places
-        new = self.plan.shelf.divide(there, spread(question, answer, self.plan.cuts), self.plan.threads, taken)
+        new = self.cache.divide(there, spread(question, answer, self.plan.cuts), self.plan.threads, taken)
         is_left = (pairs.built == pairs.left)[:, None]
         places = np.where(is_left, np.stack([new, there], axis=1), np.stack([there, new], axis=1))
         nodes = np.stack([pairs.left, pairs.left + 1], axis=1).reshape(-1)
@@ -174,11 +175,11 @@ class LevelGrower:
         return splits
 
     def _search(self, rule: Rule, places: Places, totals: Vector, grounds: Grounds) -> Splits:
-        return rule.splits(self.plan.shelf.histograms, places, totals, grounds)
+        return rule.splits(self.cache.histograms, places, totals, grounds)
 
     def _constants(self, places: Places) -> NDArray[np.bool_]:
         """Features that are the same in all of a node's rows: bool (nodes, features)."""
-        filled = np.stack([self.plan.shelf.histograms[place].any(axis=0) for place in places.tolist()])
+        filled = np.stack([self.cache.histograms[place].any(axis=0) for place in places.tolist()])
         constants: NDArray[np.bool_] = np.add.reduceat(filled, self.plan.cuts.bin_offsets[:-1], axis=1, dtype=int) <= 1
         return constants
 
@@ -290,7 +291,7 @@ class LevelGrower:
     def look_again(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Candidates:
         """Ask for nodes whose histograms are no longer there, tree after tree, and look at them."""
         histograms = self._ask_anew(of_tree, nodes, source)
-        return self.find(Frontier(of_tree, nodes, self.plan.shelf.put(histograms)))
+        return self.find(Frontier(of_tree, nodes, self.cache.put(histograms)))
 
     def _ask_anew(self, of_tree: NDArray[np.int32], nodes: NDArray[np.int32], source: HistogramSource) -> Vector:
         """Ask for nodes, tree after tree, whose sums become those of their histograms."""

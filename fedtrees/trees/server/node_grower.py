@@ -24,7 +24,7 @@ from fedtrees.trees.messages.node_histograms import NodeHistograms
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.server.feature_sampling import NodeDraws
 from fedtrees.trees.server.growth_plan import Candidates, Frontier, GrowthPlan, Pairs
-from fedtrees.trees.server.histogram_cache import Places
+from fedtrees.trees.server.histogram_cache import HistogramCache, Places
 from fedtrees.trees.server.histogram_source import HistogramSource
 from fedtrees.trees.server.level_grower import LevelGrower
 from fedtrees.trees.server.split import Grounds, Splits
@@ -40,8 +40,8 @@ class NodeGrower(LevelGrower):
     beside it and however many messages ask for a level.
     """
 
-    def __init__(self, plan: GrowthPlan, exponents: GradientScale, round: int):
-        super().__init__(replace(plan, columns=None), exponents, round)
+    def __init__(self, plan: GrowthPlan, cache: HistogramCache, exponents: GradientScale, round: int):
+        super().__init__(replace(plan, columns=None), cache, exponents, round)
         assert plan.columns is not None
         self.chances = NodeDraws(plan.cuts.n_features, plan.columns.seed, "features")
         self.starts = np.zeros(1, np.int64)  # where each node's integers start in the answer

@@ -41,7 +41,7 @@ class SharedGrower(LevelGrower):
 
     def _search(self, rule: Rule, places: Places, totals: Vector, grounds: Grounds) -> Splits:
         bins = self.plan.cuts.total_bins
-        histograms = self.plan.shelf.histograms.reshape(-1, self.plan.rule.statistics, bins)
+        histograms = self.cache.histograms.reshape(-1, self.plan.rule.statistics, bins)
         step, found = max(1, MOST_INTEGERS // (rule.statistics * bins)), []
         for first in range(0, len(places), step):
             some = slice(first, min(first + step, len(places)))
