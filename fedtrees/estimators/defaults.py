@@ -6,7 +6,6 @@ from collections.abc import Callable
 from copy import copy
 from functools import cache, wraps
 from inspect import signature
-from types import FunctionType
 from typing import Any, TypeVar
 
 _Estimator = TypeVar("_Estimator")
@@ -31,11 +30,21 @@ def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **ow
     >>> vars(Stump())
     {}
     """
-    assert isinstance(init, FunctionType)
-    twin = FunctionType(init.__code__, init.__globals__, init.__name__, init.__defaults__, init.__closure__)
-    twin.__qualname__, twin.__annotations__ = init.__qualname__, init.__annotations__
-    twin.__kwdefaults__ = {**(init.__kwdefaults__ or {}), **own}
-    return _without(twin, without) if without else twin
+    whole = signature(init)
+    kept = [parameter for name, parameter in whole.parameters.items() if name not in without]
+    kept = [parameter.replace(default=own.get(parameter.name, parameter.default)) for parameter in kept]
+
+    @wraps(init)
+    def constructor(self: Any, *args: Any, **given: Any) -> None:
+        for name in without:
+            if name in given:
+                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
+        init(self, *args, **own | given)
+        for name in without:
+            delattr(self, name)
+
+    vars(constructor)["__signature__"] = whole.replace(parameters=kept)
+    return constructor
 
 
 def filled(estimator: _Estimator) -> _Estimator:
@@ -62,20 +71,3 @@ def _defaults(kind: type) -> dict[str, Any]:
     inits = [vars(own)["__init__"] for own in reversed(kind.__mro__[:-1]) if "__init__" in vars(own)]
     each = [own for init in inits for own in signature(init).parameters.values()]
     return {own.name: own.default for own in each if own.default is not own.empty}
-
-
-def _without(init: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:
-    whole = signature(init)
-
-    @wraps(init)
-    def fewer(self: Any, *args: Any, **given: Any) -> None:
-        for name in names:
-            if name in given:
-                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
-        init(self, *args, **given)
-        for name in names:
-            delattr(self, name)
-
-    kept = [own for name, own in whole.parameters.items() if name not in names]
-    vars(fewer)["__signature__"] = whole.replace(parameters=kept)
-    return fewer
