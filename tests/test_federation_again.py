@@ -212,4 +212,4 @@ def test_a_silo_that_forgets_is_as_new() -> None:
         silos[0].ask_only(None)
         for name, value in vars(silos[0]).items():
             same = value is new[name] or (np.array_equal(value, new[name]) if isinstance(value, np.ndarray) else False)
-            assert same or value == new[name], name
+            assert same or value == new[name] or (name == "states" and not vars(value)["_by_kind"]), name

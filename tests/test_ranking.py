@@ -138,7 +138,7 @@ def test_queries_of_the_same_rows_draw_pairs_of_their_own(mode: str) -> None:
         silo = Silo("a", X[own], y[own], qid=qid[own])
         federation = LocalFederation([silo], mode=mode)
         FedGBTRanker(1, lambdarank_pair_method="mean").fit_federation(federation)
-        state = (federation._fused if mode == "fused" else silo).state
+        state = (federation._fused if mode == "fused" else silo).states.find(TreeState)
         gradients.append(state.gradients.statistics[0, 0].reshape(-1, 12))
     assert len(np.unique(gradients[0], axis=0)) == 8
     np.testing.assert_array_equal(gradients[1], gradients[0][3:5])

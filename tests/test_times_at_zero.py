@@ -11,6 +11,7 @@ import xgboost
 from fedtrees import Channel, FedGBTRegressor, LocalFederation, Silo
 from fedtrees.trees.kernels import survival as survival_kernels
 from fedtrees.trees.messages import risk_sets
+from fedtrees.trees.server import hazards
 from fedtrees.trees.server.hazards import time_bins
 from fedtrees.trees.silo.time_bins import bins_of, time_keys
 
@@ -62,7 +63,8 @@ def test_trees_of_times_some_of_which_are_0_are_xgboosts(mode: str) -> None:
 @pytest.mark.parametrize("often", [1, 30])
 def test_as_many_times_as_bins_have_a_bin_each(different: int, often: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However unlike in number; of one time more, bins are shared, by the definition of a share of the rows."""
-    monkeypatch.setattr(risk_sets, "MOST_BINS", 8)
+    for module in (risk_sets, hazards):
+        monkeypatch.setattr(module, "MOST_BINS", 8)
     times = np.arange(1, different + 1, dtype=np.float32) + np.float32(0.1 if different <= 8 else 0)  # of many bits
     y = np.concatenate([np.repeat(times[:1], often), times[1:], times[1:2]])
     federation = LocalFederation([Silo("a", np.zeros((len(y), 1)), y), Silo("b", np.zeros((1, 1)), [-times[-1]])])

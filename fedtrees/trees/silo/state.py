@@ -19,7 +19,7 @@ from fedtrees.trees.silo.histograms import HistogramSums
 from fedtrees.trees.silo.margins import FinishedRound, Margins, start_margin
 from fedtrees.trees.silo.positions import Positions
 from fedtrees.trees.silo.row_moments import RowMoments
-from fedtrees.trees.silo.row_sampler import RowSampler
+from fedtrees.trees.silo.row_sampling import RowSampler
 from fedtrees.trees.silo.terms import Terms
 from fedtrees.trees.silo.training_rows import TrainingRows
 
