@@ -145,7 +145,7 @@ def test_a_tree_costs_a_round_a_level_whatever_the_number_of_classes(objective: 
     setup = kinds[2:first]
     assert (setup[-1] == "GradientExponents") == (objective in UNBOUNDED)
     assert 3 <= setup.count("Ranks") <= 6
-    sums = "LabelSums+NewtonSums" if objective == "reg:pseudohubererror" else "LabelSums"
+    sums = "LabelSums+InitialMarginSums" if objective == "reg:pseudohubererror" else "LabelSums"
     assert [kind for kind in setup if kind != "Ranks"][:2] == ["LabelExponents+WholeWeights", sums]
 
 
