@@ -107,6 +107,7 @@ def trained(estimator: Any, aggregation: Aggregation | None, mode: str = "fused"
     return clone(estimator).set_params(aggregation=aggregation).fit_federation(federation(mode))
 
 
+# law: Aggregation
 @each_estimator
 def test_masks_change_no_bit_of_a_model(estimator: Any) -> None:
     plain = trained(estimator, None)

@@ -120,6 +120,7 @@ def test_targets_are_rounded_once(dtype: str) -> None:
 # -- ids ----------------------------------------------------------------------------------------------------
 
 
+# law: read_silos
 @given(columns(N, most=6))
 @examples(15)
 def test_ids_of_any_type_name_silos_or_are_refused(ids: Drawn) -> None:

@@ -128,6 +128,7 @@ def test_histograms_of_many_classes_or_of_few_rows_have_fewer_buckets(
     assert asked == [(buckets, None, "aucpr" in metrics)] * curves
 
 
+# law: ScoreHistogram
 @given(st.lists(st.tuples(scores, st.booleans(), st.integers(0, 9)), max_size=40), st.lists(st.integers(1, KEYS - 1)))
 def test_a_histogram_is_the_naive_one_whatever_the_parts(given: list[Any], more: list[int]) -> None:
     score = np.array([row[0] for row in given], np.float32)

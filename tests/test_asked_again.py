@@ -61,6 +61,7 @@ def histograms(grid: GradientScale, build: tuple[int, ...] = (0,)) -> Histograms
     )  # fmt: skip
 
 
+# law: Gradients
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_grids_and_cohorts_by_turns(bootstrap: bool) -> None:
     facts: list[Any] = [begin(bootstrap=bootstrap, seed=3)]
@@ -78,6 +79,7 @@ def test_grids_and_cohorts_by_turns(bootstrap: bool) -> None:
         facts[-1].apply(silo)
 
 
+# law: GradientWords
 def test_sums_of_a_grid_are_the_rows_own_rounded_each() -> None:
     """By hand, of every grid: a row's gradient and hessian are rounded once, however many words hold their digits."""
     z = np.zeros(N) - Y.astype(np.float32).astype(np.float64)

@@ -46,6 +46,7 @@ def test_of_one_silo_it_is_plain_xgboost(mode: str, params: dict[str, Any]) -> N
         assert got.keys() == same.keys() and all(got[name] == pytest.approx(same[name], rel=1e-4) for name in same)
 
 
+# law: bag
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_every_tree_of_every_silo_class_and_place_is_joined(parallel: int) -> None:
     """A known implementation keeps 82 of 240 trees on three classes."""
@@ -94,6 +95,7 @@ def test_fused_is_faithful_and_the_booster_s_margins_are_those_of_training(mode:
     assert model.evals_result_["validation_0"]["logloss"][-1] == pytest.approx(loss, rel=1e-5)
 
 
+# law: GrowingAlone
 def test_a_silo_that_forgets_hears_of_the_joined_trees_again() -> None:
     silos = [Silo(name, X[name == SILOS], Y[name == SILOS], n_jobs=1) for name in "0123"]
     whole = FedGBTClassifier(5, max_depth=3, mode="bagging").fit_federation(LocalFederation(silos, mode="faithful"))

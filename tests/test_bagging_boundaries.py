@@ -158,6 +158,7 @@ def test_scores_of_two_targets_weigh_each_row_twice() -> None:
     assert fitted.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(right, rel=1e-5)
 
 
+# law: GrowingAlone
 def test_a_silo_that_forgets_scores_all_rounds_again() -> None:
     silos = [Silo(name, X[k::2], Y[k::2], eval_set=[(X[k::3], Y[k::3])], n_jobs=1) for k, name in enumerate("ab")]
 

@@ -37,6 +37,7 @@ def started_from(objective: str, margin: NDArray[np.float32]) -> bytes:
     return nothing_but(objective, margin).inplace_predict(np.float32([[0]]), predict_type="margin").tobytes()
 
 
+# law: storable_base_margin
 def test_xgboost_starts_from_storable_base_margins() -> None:
     rng = np.random.default_rng(6)
     wished = np.concatenate([rng.normal(size=600), rng.uniform(-16, 16, 400), [0.0, -0.0, 1e-30, -1, 8, 500]])

@@ -79,6 +79,7 @@ def grids(federation: Watched) -> list[GradientScale]:
 # -- the twin -----------------------------------------------------------------------------------------------
 
 
+# law: boost
 @examples(40)
 @given(problem=problems(most_rows=80))
 def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:

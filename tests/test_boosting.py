@@ -84,6 +84,7 @@ def told(*facts: Fact) -> Silo:
     return silo
 
 
+# law: GradientWords, Positions, TreeState
 @given(st.lists(st.tuples(growing(), st.data()), min_size=1, max_size=5), st.lists(growing(), max_size=2))
 def test_an_answer_does_not_depend_on_what_was_asked_before(
     asked: list[tuple[Growing, st.DataObject]], finished: list[Growing]
@@ -152,6 +153,7 @@ def by_category(right: list[int], ends: list[int] | None = None) -> dict[str, An
     return {"categories": np.array(right, np.int32), "category_ends": np.array(ends, np.int32)}
 
 
+# law: Positions
 def test_a_tree_that_asks_for_other_categories_is_walked_anew() -> None:
     begin = changed(BEGIN, categorical=CATEGORICAL)
     silo, answers = told(begin), []

@@ -106,6 +106,7 @@ def trained(estimator: Any, problem: Problem, federation: Any = None, **params: 
     return nodes_of(model)
 
 
+# law: FedCart.fit
 @examples(80)
 @given(task=tasks())
 def test_any_partition_of_the_rows_gives_the_pooled_model(task: tuple[Problem, Any]) -> None:
@@ -163,6 +164,7 @@ def table(rows: int, seed: int = 0) -> Problem:
     return Problem(X, y, None, rng.integers(0, 4, rows), 4, "binary:logistic", {"n_jobs": 1}, np.arange(rows))
 
 
+# law: NodeGrower
 @examples(15)
 @given(task=tasks())
 def test_levels_that_take_several_messages_are_grown_too(task: tuple[Problem, Any]) -> None:

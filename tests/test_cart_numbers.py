@@ -119,6 +119,7 @@ def test_leaves_that_are_looked_at_again_are_those_of_every_partition(kind: str)
     assert all(own == told[0] for own in told) and ledgers[::2] == ledgers[1::2]
 
 
+# law: stalled_leaves
 @pytest.mark.slow_without_jit
 def test_a_tree_is_looked_at_again_whichever_others_grow_beside_it() -> None:
     rng = np.random.default_rng(5)

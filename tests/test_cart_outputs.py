@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 from strategies import examples
@@ -23,6 +24,8 @@ from fedtrees import (
     ParameterError,
     Silo,
 )
+from fedtrees.trees.model.tree import Tree
+from fedtrees.trees.server.shared_grower import SharedGrower
 
 Table = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]
 ESTIMATORS: list[Any] = [
@@ -99,6 +102,28 @@ def test_forests_of_several_outputs_score_as_scikit_learns_and_draw_one_set_of_r
     assert own.score(X[600:], y[600:]) == pytest.approx(theirs.score(X[600:], y[600:]), abs=0.03)
     drawn = [len(rows) for rows in own.estimators_samples_]
     assert drawn == [int(tree.tree_.weighted_n_node_samples[0]) for tree in own.estimators_]
+
+
+# law: SharedGrower
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_trees_of_one_place_have_the_same_nodes_in_every_output(estimator: Any, monkeypatch: Any) -> None:
+    X, y, weight = table(3, missing=0.05)
+    grown: list[list[Tree]] = []
+    finished = SharedGrower.finished
+
+    def kept(grower: SharedGrower) -> list[Tree]:
+        grown.append(finished(grower))
+        return grown[-1]
+
+    monkeypatch.setattr(SharedGrower, "finished", kept)
+    clone(estimator).fit(X, y, sample_weight=weight)
+    (trees,) = grown
+    parallel = len(trees) // 3
+    for first, *others in zip(*(trees[k * parallel : (k + 1) * parallel] for k in range(3)), strict=True):
+        assert len(first.feature) > 5
+        for other in others:
+            for name in ("feature", "bin", "left"):
+                assert getattr(first, name).tolist() == getattr(other, name).tolist()
 
 
 def test_one_output_twice_is_one() -> None:

@@ -67,6 +67,7 @@ def test_a_cohort_is_places_of_silos_ascending_each_once(
     assert ((cohort >= 0) & (cohort < n)).all()
 
 
+# law: Availability, BySize, Sampler
 @every_maker
 @given(st.integers(1, 50), st.integers(), st.integers(0, 10**6))
 def test_a_draw_depends_on_its_arguments_alone(make: Callable[[int], Sampler], n: int, seed: int, round: int) -> None:
@@ -114,6 +115,7 @@ def test_names_of_silos_in_their_order_change_nothing(make: Callable[[int], Samp
 # -- each of them -----------------------------------------------------------------------------------------
 
 
+# law: Sampler
 @pytest.mark.parametrize(("sampler", "cohort"), PINNED, ids=repr)
 def test_the_draws_are_what_they_always_were(sampler: Sampler, cohort: list[int]) -> None:
     assert sampler.draw(12, seed=3, round=4).tolist() == cohort

@@ -258,6 +258,7 @@ def missing_apart(sums: NDArray[np.int64], cuts: Any) -> list[twins.Candidate]:
     return found
 
 
+# law: best_first
 @given(
     seed=seeds,
     max_leaves=st.integers(0, 12),

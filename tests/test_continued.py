@@ -55,6 +55,7 @@ def boosters_of(theirs: Any) -> list[dict[str, Any]]:
 # -- the laws -----------------------------------------------------------------------------------------------
 
 
+# law: Continued.with_new
 @examples(25)
 @given(problem=problems(most_silos=4), ours=st.booleans(), depth=st.integers(1, 4))
 def test_any_partition_gives_the_pooled_model_whose_margins_are_those_of_training(

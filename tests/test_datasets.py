@@ -128,6 +128,7 @@ def test_an_example_takes_rows_and_refuses_other_lengths() -> None:
         Example("x", example.X, example.y[:1], example.silos, "", "", "")
 
 
+# law: held_out
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=60), st.integers(0, 9), st.floats(0.01, 0.99))
 def test_held_out_rows_of_a_silo_do_not_depend_on_the_others(ids: list[str], seed: int, share: float) -> None:
     silos = np.array(ids)

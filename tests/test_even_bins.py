@@ -33,11 +33,13 @@ def test_all_bins_are_used_and_none_is_much_heavier_than_its_share(counts: list[
         assert masses == counts
 
 
+# law: divide_evenly
 @given(counts=st.lists(st.integers(10**6, 10**7), min_size=1, max_size=60, unique=True), most=st.integers(1, 40))
 def test_the_opposite_order_gives_the_opposite_bins(counts: list[int], most: int) -> None:
     assert masses_of(counts[::-1], most) == masses_of(counts, most)[::-1]
 
 
+# law: divide_evenly
 @pytest.mark.parametrize(("counts", "lower"), [([1, 2, 1], [1, 3]), ([2, 2, 2], [2, 4]), ([3, 2, 3], [3, 5])])
 def test_of_two_cuts_equally_near_the_lower_one_is_taken(counts: list[int], lower: list[int]) -> None:
     assert masses_of(counts, 2) == lower

@@ -185,6 +185,7 @@ def test_texts_are_the_same_ids_however_long_the_others_are() -> None:
     assert read_row_ids(np.array(["a", "b"], object), 2).tolist() == short[:2].tolist()
 
 
+# law: poisson_shares
 def test_chances_of_a_poisson_variable_are_those_of_its_series() -> None:
     for mean, most in ((1.0, 8), (0.25, 3), (4.0, 20)):
         shares = poisson_shares(mean, most)
@@ -319,6 +320,7 @@ def test_errors_name_the_row_that_its_owner_gave(row: int, silo: str, mode: str)
 # -- rows held out --------------------------------------------------------------------------------------------
 
 
+# law: HoldOut
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_rows_are_held_out_by_the_seed_and_their_ids(seed: int) -> None:
     """By a lot a row, see `core.data.row_ids.drawn`, here in whole numbers of any size."""

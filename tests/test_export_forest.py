@@ -55,6 +55,7 @@ def table(seed: int, classes: int, missing: float, rows: int = 160) -> tuple[pd.
     return pd.DataFrame(X, columns=list("abcd")), pd.qcut(noisy, classes, labels=False) if classes else noisy
 
 
+# law: to_xgboost
 @examples(60)
 @given(
     estimator=st.sampled_from(MODELS), classes=st.integers(2, 4), missing=st.sampled_from([0.0, 0.2]),

@@ -28,6 +28,7 @@ def units(X: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.flo
     return (values.astype(np.float64) - X.mean(axis=0, dtype=np.float64)) / X.std(axis=0, dtype=np.float64)
 
 
+# law: shift_features
 @given(st.integers(0, 99), st.integers(), st.dictionaries(st.sampled_from(list(ALL)), st.floats(0, 2)))
 def test_a_shift_depends_on_its_arguments_alone(problem: int, seed: int, sizes: dict[str, float]) -> None:
     X, silos = table(problem, 40)
@@ -46,6 +47,7 @@ def test_seeds_and_silos_have_maps_of_their_own() -> None:
     assert len({shifted.tobytes() for shifted in maps}) == 6
 
 
+# law: shift_features
 @pytest.mark.parametrize("sizes", [{"rotation": 40.0}, {"scale": 0.2}, {"offset": 0.5}, ALL | {"noise": 0}], ids=str)
 def test_the_order_of_rows_and_what_silos_are_called_besides_play_no_part(sizes: dict[str, float]) -> None:
     X, silos = table()

@@ -75,6 +75,7 @@ def trained(
 # -- laws ---------------------------------------------------------------------------------------------------
 
 
+# law: average, Model, LocalUpdate
 @examples(15)
 @given(
     seed=SEEDS,
@@ -129,6 +130,7 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
     assert forth.params.tobytes() == back.params.tobytes()
 
 
+# law: Training
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_a_silo_that_forgets_gives_the_same_answer_where_methods_keep_nothing(method: AnyMethod) -> None:
     X, y = table(0)

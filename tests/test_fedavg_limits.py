@@ -138,6 +138,7 @@ def test_a_server_optimiser_leaves_its_memory_and_the_change_as_they_were(optimi
     assert np.isfinite(first).all() and first[2] == 0  # what does not change is not moved
 
 
+# law: Memory
 def test_a_memory_answers_the_same_round_twice_and_then_moves_on() -> None:
     memory = Memory()
     assert not memory.enter(0).recall(3).any()

@@ -56,6 +56,7 @@ def grids(loss: Any = SQUARES, weights: Weights = PLAIN, **other: Any) -> Gradie
     return GradientScales(loss, weights, gradients=1000, rows=1000, **other)
 
 
+# law: GradientScales
 def test_sizes_are_asked_for_once_and_ride_on_after() -> None:
     own, channel = grids(), Asked(counts({5: 990, 2: 10}))
     assert own.exponents(channel, ALL) == GradientScale(5, 0) and len(own.riders()) == 1  # type: ignore[arg-type]

@@ -150,6 +150,7 @@ class ByTwin:
         )
 
 
+# law: HistogramSource
 @examples(40)
 @given(X=tables(most_rows=100), seed=seeds, rule=rules, max_depth=st.sampled_from([1, 4]))
 def test_trees_follow_from_the_totals_whoever_they_come_from(

@@ -71,6 +71,7 @@ def test_gradients_are_the_slopes_of_the_partial_likelihood(seed: int, n: int, t
             assert h[row] == pytest.approx((right - 2 * here + left) / step**2, rel=1e-2, abs=1e-5)
 
 
+# law: ProportionalHazards
 def test_with_as_many_bins_as_times_trees_and_scores_are_xgboost_s() -> None:
     X, y = deaths(900)
     assert len(np.unique(np.abs(y))) == 900
@@ -101,6 +102,7 @@ def test_of_more_times_than_bins_little_is_lost() -> None:
     assert losses[0] < 1.001 * losses[1]
 
 
+# law: ProportionalHazards
 @examples(12)
 @given(
     seed=seeds, n=st.integers(1, 60), n_silos=st.integers(1, 5), ties=st.sampled_from([0, 4]),
@@ -146,6 +148,7 @@ def test_a_cohort_that_sees_no_event_learns_nothing() -> None:
     assert 1 in sizes and max(sizes) > 1
 
 
+# law: hazard_limbs
 @examples(40)
 @given(seed=seeds, n=st.integers(1, 40))
 def test_sums_of_hazards_are_exact(seed: int, n: int) -> None:

@@ -19,6 +19,7 @@ X = np.round(RNG.normal(size=(400, 4)), 2).astype(np.float32)
 Y = (X[:, 0] + RNG.normal(size=400) > 0).astype(int)
 
 
+# law: HoldOut
 @examples(20)
 @given(
     problem=problems(most_silos=6).filter(lambda problem: len(problem.y) > 3),
@@ -62,6 +63,7 @@ def held_out(silo: Silo, share: float, seed: int) -> np.ndarray[Any, Any]:
     return which
 
 
+# law: EvaluationSet
 def test_both_modes_send_the_same_bytes_and_a_silo_that_forgot_catches_up() -> None:
     sent, models = [], []
     for mode, forgets in (("fused", False), ("faithful", False), ("faithful", True)):

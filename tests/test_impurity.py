@@ -70,6 +70,7 @@ def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool
     return found
 
 
+# law: Impurity.splits
 @examples(200)
 @given(
     seed=seeds, criterion=st.sampled_from(["gini", "entropy", *OF_NUMBERS]), leaf=st.sampled_from([1, 3, 0.2]),
@@ -197,6 +198,7 @@ def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: in
     assert not packed.any()
 
 
+# law: poisson_shares
 @pytest.mark.parametrize("mean", [0.1, 1.0, 3.75])
 def test_poisson_shares_are_exact(mean: float) -> None:
     m = Fraction(mean)

@@ -61,12 +61,14 @@ def problem_of(X: Any, y: Any, objective: str = "binary:logistic", n_silos: int 
 # -- law 1: partition ---------------------------------------------------------------------------------------
 
 
+# law: Query, FedGBT.fit, boost, GradientScales
 @examples(80)
 @given(problem=problems(categories=True))
 def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> None:
     assert problem.federated() == problem.pooled()
 
 
+# law: FedGBT.fit
 @examples(30)
 @given(problem=problems(categories=True))
 def test_silo_ids_beside_the_rows_give_the_pooled_model(problem: Problem) -> None:
@@ -112,6 +114,7 @@ def test_a_silo_that_gives_no_weights_counts_each_row_as_one() -> None:
 # -- law 2: order and threads -------------------------------------------------------------------------------
 
 
+# law: Channel
 @examples(40)
 @given(problem=problems(categories=True), seed=seeds)
 def test_the_order_of_rows_and_silos_and_the_number_of_threads_change_nothing(problem: Problem, seed: int) -> None:
@@ -137,6 +140,7 @@ def test_threads_change_nothing_where_each_has_many_rows() -> None:
 # -- laws 2 and 5: order of arrival, restart ----------------------------------------------------------------
 
 
+# law: Channel
 @examples(25)
 @given(problem=problems(most_silos=6, categories=True), seed=seeds)
 def test_replies_that_come_in_any_order_or_twice_or_get_lost_and_silos_that_forget_change_nothing(
@@ -155,6 +159,7 @@ def at_most(n_silos: int, sampling: Any) -> Any:
     return min(sampling, n_silos) if isinstance(sampling, int) else sampling
 
 
+# law: Silo, TreeState
 @examples(25)
 @given(problem=problems(most_silos=6, categories=True), sampling=st.sampled_from(SAMPLINGS), seed=seeds)
 def test_silos_that_forget_between_rounds_answer_the_same_bits(problem: Problem, sampling: Any, seed: int) -> None:
@@ -313,6 +318,7 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
     assert silo.states.find(TreeState).margin.tobytes() == margins(model, rows_of(silo.table)).tobytes()
 
 
+# law: Margins
 @examples(20)
 @given(problem=problems(most_silos=6, categories=True), sampling=st.sampled_from(SAMPLINGS))
 def test_so_are_those_of_every_silo_by_itself_when_it_hears_of_the_trees_it_missed(

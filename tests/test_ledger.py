@@ -166,6 +166,7 @@ LABELS = {
 }
 
 
+# law: sizes_by_silo
 @pytest.mark.parametrize("kind", LABELS)
 @pytest.mark.parametrize("owners", [False, True])
 def test_schemas_count_by_what_each_silo_has(kind: str, owners: bool) -> None:

@@ -64,6 +64,7 @@ COHORTS = {
 }
 
 
+# law: Query, LocalFederation
 @pytest.mark.parametrize("cohort", COHORTS.values(), ids=COHORTS)
 @pytest.mark.parametrize("queries", QUERIES, ids=lambda queries: "+".join(query.kind for query in queries))
 def test_sums_and_vectors_are_the_same_in_both_modes(queries: list[Query], cohort: np.ndarray) -> None:
@@ -92,6 +93,7 @@ class Note(Fact, frozen=True, eq=False):
         pass
 
 
+# law: LocalFederation
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.sets(st.integers(0, N - 1)), st.booleans(), st.booleans()), max_size=8)
@@ -124,6 +126,7 @@ SAMPLING = {
 }
 
 
+# law: LocalFederation
 @pytest.mark.parametrize("sampling", SAMPLING.values(), ids=SAMPLING)
 @pytest.mark.parametrize("kind", ["classifier", "regressor", "multiclass"])
 def test_trainings_are_the_same_bytes_in_both_modes(kind: str, sampling: Any) -> None:

@@ -199,6 +199,7 @@ def test_what_top_k_does_not_send_waits_and_nothing_is_lost(seed: int, share: fl
     np.testing.assert_allclose(sent + memory.enter(5).recall(40), total, atol=1e-5)
 
 
+# law: to_digits
 @given(values=st.lists(st.integers(-(2**31), 2**31), min_size=1, max_size=9), width=st.integers(1, 31))
 def test_digits_are_read_as_what_they_were_and_so_are_their_sums(values: list[int], width: int) -> None:
     n = -(-32 // width)

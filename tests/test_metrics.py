@@ -28,6 +28,7 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 # -- exact sums -------------------------------------------------------------------------------------------
 
 
+# law: sums_by_power
 @given(st.lists(finite, max_size=30), st.data())
 def test_a_sum_is_exact_and_does_not_depend_on_the_parts(values: list[float], data: st.DataObject) -> None:
     array = np.array(values, np.float32)

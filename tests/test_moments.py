@@ -17,6 +17,7 @@ from fedtrees.queries.moments import PowerSums, learn_moments
 SEEDS = st.integers(0, 2**32)
 
 
+# law: learn_moments
 @given(seed=SEEDS, silos=st.integers(1, 9), targets=st.integers(0, 2))
 def test_they_are_those_of_all_rows_and_of_every_partition(seed: int, silos: int, targets: int) -> None:
     rng = np.random.default_rng(seed)
@@ -72,6 +73,7 @@ def test_columns_of_any_size_have_the_moments_that_scikit_learn_gives_them(size:
     np.testing.assert_allclose(found.deviation * power, theirs.scale_, rtol=1e-6)
 
 
+# law: PowerSums
 def test_a_row_of_a_whole_weight_is_as_many_rows_to_the_bit() -> None:
     rng = np.random.default_rng(1)
     X, repeats = rng.normal(size=(50, 3)).astype(np.float32) * [1, 1e-30, 1e30], rng.integers(1, 40, 50)
@@ -95,6 +97,7 @@ def test_a_column_deviates_by_one_where_it_is_constant_and_only_there(value: flo
     assert moments.deviation[1] == pytest.approx(step * np.sqrt(rows) / (rows + 1), rel=1e-4, abs=0)
 
 
+# law: long_sums
 @given(
     values=st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=1, max_size=30), scale=st.integers(-200, 200),
     cut=st.integers(0, 30),

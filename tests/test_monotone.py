@@ -87,6 +87,7 @@ def falls(booster: xgboost.Booster, frame: pd.DataFrame, names: tuple[str, str] 
     return worst
 
 
+# law: in_order
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_nothing_falls_whatever_the_objective_and_the_way_to_grow(objective: str) -> None:
@@ -236,6 +237,7 @@ def test_a_model_put_in_order_is_set_as_it_was_trained(how: Any) -> None:
 # -- the repair itself --------------------------------------------------------------------------------------
 
 
+# law: in_order
 @given(seed=st.integers(0, 10_000), n_splits=st.integers(1, 12))
 def test_values_move_as_little_as_their_order_takes(seed: int, n_splits: int) -> None:
     rng = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.scores import BLOCK, margins_by_row
 
 
+# law: margins_by_row
 @examples(60)
 @given(
     seed=st.integers(0, 2**32),
@@ -52,6 +53,7 @@ NETWORKS: dict[str, Any] = {
 }
 
 
+# law: margins_by_row
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_scores_are_the_same_bits_however_they_come_about(kind: str) -> None:
     rng = np.random.default_rng(4)

@@ -39,6 +39,7 @@ def test_another_round_seed_or_purpose_draws_others(other: dict[str, Any]) -> No
     assert abs(np.corrcoef(one.reshape(-1), two.reshape(-1))[0, 1]) < 5 / np.sqrt(one.size)
 
 
+# law: NodeDraws
 def test_a_draw_is_the_same_whoever_draws_beside_it_and_whatever_was_drawn_before() -> None:
     source = NodeDraws(8, 3, "thresholds")
     source.draw(5, TREES, NODES)

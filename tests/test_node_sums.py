@@ -112,6 +112,7 @@ def test_parts_and_shares_have_every_node_once(sizes: list[int], most: int, n: i
     assert len(layout.shares(nodes, n)) <= n
 
 
+# law: Query.ask_in_parts
 @pytest.mark.parametrize("most", [1, 30, 1 << 20])
 def test_the_parts_in_a_row_are_the_answer(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(node_sums, "MOST_INTEGERS", most)

@@ -67,6 +67,7 @@ def test_every_row_is_in_one_silo_and_every_silo_has_rows(
     assert sorted(set(ids)) == [f"silo {k:0{digits}d}" for k in range(silos)]
 
 
+# law: partition_dirichlet, partition_shards, partition_classes, partition_iid, partition_sizes
 @every_partition
 @given(problems(), st.integers())
 def test_a_partition_depends_on_its_arguments_alone(
@@ -133,6 +134,20 @@ def test_iid_silos_hold_the_classes_in_their_shares() -> None:
     # 600 rows of which a tenth is of a class: chi squared of 99 * 9 degrees of freedom
     chi = ((counts - 60) ** 2 / 60).sum()
     assert abs(chi - 99 * 9) < 5 * np.sqrt(2 * 99 * 9)
+
+
+# law: partition_sizes
+@given(st.integers(1, 400), st.integers(1, 20), st.floats(0, 8))
+def test_sizes_do_not_depend_on_the_seed(n: int, silos: int, power: float) -> None:
+    first, second = (sizes_of(partition_sizes(n + silos, silos, power, seed=seed)) for seed in (n, n + 1))
+    assert first.tolist() == second.tolist()
+
+
+# law: partition_shards
+@given(problems())
+def test_shards_differ_by_a_row_at_the_most(problem: tuple[NDArray[np.int64], int]) -> None:
+    y, silos = problem
+    assert np.ptp(sizes_of(partition_shards(y, silos, 1))) <= 1
 
 
 @given(st.integers(1, 400), st.integers(1, 20), st.floats(0, 8), st.integers(0, 9))

@@ -250,6 +250,7 @@ def mean_ndcg(y: Any, predicted: Any, qid: Any, top: int) -> float:
 # -- the laws -----------------------------------------------------------------------------------------------
 
 
+# law: FedGBTRanker
 @examples(12)
 @given(
     seed=seeds,

@@ -64,6 +64,7 @@ def cuts_over(X: NDArray[np.float32], max_bin: int, silos: NDArray[np.int64] | N
 # -- buckets ------------------------------------------------------------------------------------------------
 
 
+# law: Buckets
 @examples(60)
 @given(X=tables(), max_bin=max_bins)
 def test_buckets_are_disjoint_and_ascending_and_count_every_value_exactly(X: NDArray[np.float32], max_bin: int) -> None:
@@ -108,6 +109,7 @@ def test_keys_and_floats_are_each_others_inverse(values: list[float]) -> None:
 # -- cuts ---------------------------------------------------------------------------------------------------
 
 
+# law: global_cuts
 @examples(60)
 @given(X=tables(), max_bin=max_bins, seed=seeds, n_silos=st.integers(1, 20))
 def test_cuts_do_not_depend_on_the_partition(X: NDArray[np.float32], max_bin: int, seed: int, n_silos: int) -> None:
@@ -240,6 +242,7 @@ def test_ranks_answer_in_as_many_bytes_whatever_a_silo_holds() -> None:
     assert replace(buckets, rows=10**6).query(buckets.to_refine()).width() == 3
 
 
+# law: global_cuts
 @pytest.mark.parametrize("rows", [300, 5000])
 @pytest.mark.parametrize("unit", [2.0**-8, 1 / 300, 1e9])
 def test_cuts_of_rows_that_weigh_alike_are_those_of_rows_without_weights(rows: int, unit: float) -> None:

@@ -130,6 +130,7 @@ def test_an_array_of_another_type_is_refused() -> None:
         decode(envelope("FloatParcel", values=("<f8", [1], b"12345678")), FloatParcel)
 
 
+# law: Record
 def test_an_array_of_other_dimensions_is_refused() -> None:
     with pytest.raises(ProtocolError, match=r"FloatParcel\.values: an array of 2 dimensions"):
         decode(envelope("FloatParcel", values=("<f4", [1, 2], b"12345678")), FloatParcel)

@@ -137,6 +137,7 @@ def test_exponent_counts_are_those_of_the_definition(values: list[float]) -> Non
     assert exponent_of(max(map(abs, values), default=0.0)) == largest
 
 
+# law: exponent_counts
 @given(st.lists(floats32, max_size=30), st.lists(floats32, max_size=30))
 def test_exponents_of_all_rows_are_the_sum_of_those_of_any_parts(a: list[float], b: list[float]) -> None:
     parts = exponent_counts(np.array(a, np.float32)) + exponent_counts(np.array(b, np.float32))
@@ -160,6 +161,7 @@ def test_the_smallest_and_the_largest_floats_have_exponents() -> None:
 # -- quantising -------------------------------------------------------------------------------------------
 
 
+# law: quantise
 @given(
     arrays(np.float32, st.integers(1, 30), elements=st.floats(-1, 1, width=32)),
     st.integers(0, 52),

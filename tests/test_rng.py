@@ -31,6 +31,7 @@ def test_the_first_draws_are_what_they_always_were(key: Key) -> None:
     assert generator.random() == number
 
 
+# law: stream
 @given(st.integers(), st.text(), st.integers(), st.text())
 def test_equal_keys_draw_the_same_whatever_was_drawn_elsewhere(seed: int, purpose: str, round: int, silo: str) -> None:
     first = stream(seed, purpose, round, silo).integers(2**63, size=3)
@@ -43,6 +44,7 @@ def test_equal_keys_draw_the_same_whatever_was_drawn_elsewhere(seed: int, purpos
     )
 
 
+# law: stream
 @given(*[st.tuples(st.integers(), st.text(), st.integers(), st.text())] * 2)
 def test_different_keys_draw_differently(a: Key, b: Key) -> None:
     same = stream(*a).integers(2**63, size=2).tolist() == stream(*b).integers(2**63, size=2).tolist()
@@ -63,6 +65,7 @@ def test_rounds_and_seeds_any_power_of_two_apart_draw_differently(sign: int) -> 
         assert len({int(stream(*key).integers(2**63)) for key in keys}) == len(far)
 
 
+# law: stream
 def test_neighbouring_streams_do_not_resemble_each_other() -> None:
     n = 4000
     keys = [(seed, purpose, round, silo) for seed, purpose, round, silo in itertools.product(

@@ -21,6 +21,7 @@ def repeated(problem: Problem, times: np.ndarray[Any, Any]) -> Problem:
     return replace(problem, X=problem.X[rows], y=problem.y[rows], weight=None, silo=problem.silo[rows])
 
 
+# law: CountWeights
 @examples(40)
 @given(problem=problems(), seed=st.integers(0, 2**32 - 1), most=st.sampled_from([1, 2, 5, MOST_REPEATS]))
 def test_whole_weights_are_repetitions_to_the_last_bit(problem: Problem, seed: int, most: int) -> None:

@@ -138,6 +138,7 @@ def test_the_boosters_margins_are_the_training_margins_bit_for_bit(problem: Prob
 # -- features -----------------------------------------------------------------------------------------------
 
 
+# law: FeatureSampling
 def test_shares_multiply_and_are_drawn_anew_for_every_tree_level_and_node() -> None:
     columns = FeatureSampling(64, seed=1, bytree=0.5, bylevel=0.5, bynode=0.5)
     drawn = [columns.of_tree(round, tree) for round in range(2) for tree in range(2)]
@@ -273,6 +274,7 @@ def test_each_tree_draws_its_own_share_of_the_rows() -> None:
     assert roots(other)[0] != drawn[0]
 
 
+# law: RowSampler
 def test_a_row_is_drawn_by_its_id_alone() -> None:
     rng = np.random.default_rng(0)
     X, y, ids = rng.normal(size=(500, 3)), rng.normal(size=500), np.array([f"patient {k}" for k in range(500)])

@@ -184,6 +184,7 @@ def test_trees_do_not_depend_on_how_many_nodes_are_looked_at_at_a_time(
     assert nodes(clone(estimator).fit(X, Y, row_id=IDS)) == whole
 
 
+# law: sizes_by_silo
 def test_bytes_of_schemas_are_those_of_the_silos() -> None:
     texts = np.array(["ill", "odd", "perfectly well"])[Y % 3]
     for y in (Y, texts):

@@ -162,6 +162,7 @@ def test_another_run_is_a_new_memory() -> None:
     assert silo.states.find(list) == [7] and silo.version == 1
 
 
+# law: Silo
 def test_the_same_request_gets_the_same_bytes_however_often_it_comes() -> None:
     silo, log = Silo("a", np.zeros((5, 1)), [0] * 5, sample_weight=2), a_log(1, 2)
     log.append(Weigh(SiloWeights().settled(10, 1)))

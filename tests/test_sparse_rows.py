@@ -194,6 +194,7 @@ def test_sparse_rows_take_the_memory_of_the_table_and_no_more() -> None:
     assert np.abs(X).sum() == pytest.approx(rows.sum())
 
 
+# law: take_absent_as
 @examples(60)
 @given(seed=st.integers(0, 2**16), order=st.sampled_from("CF"), rows=st.integers(0, 50))
 def test_absent_entries_are_told_from_all_others_either_way(seed: int, order: str, rows: int) -> None:

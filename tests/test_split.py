@@ -58,6 +58,7 @@ def random_layout(rng: np.random.Generator, few: bool, categories: bool = False)
     return Cuts(np.arange(offsets[-1], dtype=np.float32), offsets, missing, categorical)
 
 
+# law: best_splits
 @examples(300)
 @given(
     seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 5), n_jobs=st.integers(1, 3),
@@ -116,6 +117,7 @@ def one_feature(g: list[int], h: list[int], missing: bool = False, rule: SplitRu
     )
 
 
+# law: best_splits
 def test_ties_go_to_the_lowest_feature_and_bin() -> None:
     # both features, and in each the cuts after bin 0 and after bin 2, gain the same
     g, h = [-4, 4, -4, 4] * 2, [2, 2, 2, 2] * 2
@@ -130,6 +132,7 @@ def test_a_gap_of_empty_bins_is_cut_at_its_lowest_end() -> None:
     assert one_feature([-5, 0, 0, 5], [3, 0, 0, 3]).bin.tolist() == [0]
 
 
+# law: best_splits
 def test_the_missing_go_where_they_gain_and_right_where_it_is_all_the_same() -> None:
     left = one_feature([-5, 5, -5], [3, 3, 3], missing=True)
     right = one_feature([-5, 5, 5], [3, 3, 3], missing=True)

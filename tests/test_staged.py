@@ -21,6 +21,7 @@ def upto(k: int) -> dict[str, Any]:
     return {"iteration_range": (0, k)}
 
 
+# law: staged
 @pytest.mark.parametrize("objective", [name for name, classes in CLASSES.items() if classes])
 def test_classes(objective: str) -> None:
     y = np.digitize(SIGNAL, [0.0] if CLASSES[objective] == 2 else [-0.5, 0.5])
@@ -44,6 +45,7 @@ def test_several_labels_and_the_branches_of_silos() -> None:
     assert next(model.staged_predict(X, silos=names)).tobytes() == model.predict(X, silos=names, **upto(1)).tobytes()
 
 
+# law: staged
 @pytest.mark.parametrize("objective", [name for name, classes in CLASSES.items() if not classes])
 def test_numbers(objective: str) -> None:
     y = numbers_for(objective, np.random.default_rng(0), SIGNAL / 8 + 0.5)

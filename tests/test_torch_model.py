@@ -71,6 +71,7 @@ def test_gradients_are_the_perceptron_s(objective: str, weighted: bool) -> None:
     np.testing.assert_allclose(theirs.row_gradients(moved, X, y), rows, rtol=1e-4, atol=1e-6)
 
 
+# law: Model
 def test_convolutions_learn_digits_and_neither_threads_nor_messages_change_a_bit() -> None:
     X, y = load_digits(return_X_y=True)
     silos = np.arange(len(y)) % 10

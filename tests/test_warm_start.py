@@ -82,6 +82,7 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
+# law: NodeGrower
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("estimator", KINDS, ids=named)
 def test_some_trees_and_then_others_are_all_of_them(estimator: Any, way: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ def silos(rows: list[int], scale: bool = False) -> list[Silo]:
 # -- factors ----------------------------------------------------------------------------------------------
 
 
+# law: RowWeights
 @given(each_silo)
 def test_by_rows_every_factor_is_one(rows: list[int]) -> None:
     weighting = as_weighting("rows").settled(sum(rows), np.count_nonzero(rows))
