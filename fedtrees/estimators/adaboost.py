@@ -13,17 +13,21 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.metrics import accuracy_score, r2_score
 
 from fedtrees.core.data.table import Schema
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
+from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart import CartClassifier, CartRegressor, Classes
-from fedtrees.estimators.cart_parameters import check_several
+from fedtrees.estimators.cart_parameters import check_several, labels_of_one
 from fedtrees.estimators.columns import refuse_unlike
 from fedtrees.estimators.ensemble import FedEnsemble
+from fedtrees.estimators.progress import progress
 from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.tables import AdaBoostR2, Samme
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS
-from fedtrees.trees.server.adaboost import R2Reweigher, Reweigher, SammeReweigher
+from fedtrees.trees.server.adaboost import R2Votes, SammeVotes, Vote, VoteRule, adaboost
 from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
 
@@ -39,23 +43,32 @@ class _AdaBoost(FedEnsemble):
 
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         check_several(self, schema)
-        self._reweigher = self._new_reweigher(schema)
-        own = {"n_estimators": int(self.n_estimators), "reweigher": self._reweigher}
-        return super()._settings(schema, seed, **own, **others)
+        return super()._settings(schema, seed, n_estimators=int(self.n_estimators), **others)
 
-    def _new_reweigher(self, schema: Schema) -> Reweigher:
+    def _vote_rule(self, schema: Schema) -> VoteRule:
         raise NotImplementedError
 
-    def _hold_votes(self, model: Any, ensemble: Ensemble, classes: Classes | None) -> None:
+    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+        rule = self._vote_rule(schema)
+        settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
+        settings.weighting.check(channel.ledger.names)
+        with progress(self.verbose, settings.n_estimators, self._task) as shown:
+            n_features, labels = len(schema.names), labels_of_one(schema)
+            ensemble, votes = adaboost(channel, n_silos, n_features, labels, settings, rule, threads, shown)
+        self._hold_votes(ensemble, votes, schema)
+
+    def _hold_votes(self, ensemble: Ensemble, votes: list[Vote], schema: Schema) -> None:
+        raise NotImplementedError
+
+    def _hold_trees(self, model: Any, ensemble: Ensemble, votes: list[Vote], classes: Classes | None) -> None:
         """Fill a fitted AdaBoost of scikit-learn."""
         model.estimators_ = [self._decision_tree(tree, ensemble, classes, names=False) for tree in ensemble.trees]
         model.estimator = model.estimator_ = clone(model.estimators_[0])
-        model.estimator_weights_ = np.array(self._reweigher.votes)
-        model.estimator_errors_ = np.array(self._reweigher.errors)
+        model.estimator_weights_ = np.array([vote.weight for vote in votes])
+        model.estimator_errors_ = np.array([vote.error for vote in votes])
         model.n_features_in_ = self.n_features_in_
         if self._schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
-        del self._reweigher
         self.model_ = model
 
     @property
@@ -173,13 +186,13 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
     def _loss(self, schema: Schema) -> Target:
         return Samme()
 
-    def _new_reweigher(self, schema: Schema) -> Reweigher:
-        return SammeReweigher(float(self.learning_rate), n_classes=len(schema.labels or ()))
+    def _vote_rule(self, schema: Schema) -> VoteRule:
+        return SammeVotes(float(self.learning_rate), n_classes=len(schema.labels or ()))
 
-    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+    def _hold_votes(self, ensemble: Ensemble, votes: list[Vote], schema: Schema) -> None:
         model = AdaBoostClassifier(n_estimators=self.n_estimators, learning_rate=self.learning_rate)
         model.classes_, model.n_classes_ = self.classes_, self.n_classes_
-        self._hold_votes(model, ensemble, self.classes_)
+        self._hold_trees(model, ensemble, votes, self.classes_)
 
 
 class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
@@ -232,11 +245,11 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
     def _loss(self, schema: Schema) -> Target:
         return AdaBoostR2()
 
-    def _new_reweigher(self, schema: Schema) -> Reweigher:
+    def _vote_rule(self, schema: Schema) -> VoteRule:
         if self.loss not in tuple(LOSS_KINDS):
             raise unknown_value("loss", self.loss, LOSS_KINDS)
-        return R2Reweigher(float(self.learning_rate), loss=self.loss)
+        return R2Votes(float(self.learning_rate), loss=self.loss)
 
-    def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
+    def _hold_votes(self, ensemble: Ensemble, votes: list[Vote], schema: Schema) -> None:
         model = AdaBoostRegressor(n_estimators=self.n_estimators, learning_rate=self.learning_rate, loss=self.loss)
-        self._hold_votes(model, ensemble, None)
+        self._hold_trees(model, ensemble, votes, None)

@@ -1,64 +1,94 @@
-"""AdaBoost: rows' weights live in the silos, and only sums of the weights of errors leave them."""
+"""AdaBoost over a channel: rows' weights live in the silos, and only sums of the weights of errors leave them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.rounding import as_float32
 from fedtrees.errors import DataError
+from fedtrees.trees.messages.training import Grown
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS, TreeErrors
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
+from fedtrees.trees.server.boosting import refuse_infinite_leaves
+from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.grow import grow
+from fedtrees.trees.server.histogram_cache import HistogramCache
+from fedtrees.trees.server.histogram_source import CohortHistograms
+from fedtrees.trees.server.start import prepare
 
 if TYPE_CHECKING:
+    from fedtrees.core.numeric.threads import Threads
     from fedtrees.core.protocol.channel import Channel
     from fedtrees.core.sampling.samplers import Cohort
 
 Steps = NDArray[np.float32]
 
-ROUNDING = 1e-9  # what an error may be off by fixed point
+ROUNDING = 1e-9  # by which fixed point may move an error
 
 
-@dataclass
-class Reweigher:
-    """What follows from a tree's error: its vote, and what rows' weights are multiplied by.
+class Vote(NamedTuple):
+    """What follows from a tree's error.
+
+    Attributes
+    ----------
+    weight, error : float
+    steps : float32 (any,)
+        By what silos multiply their rows' weights; see `losses.Reweighed`.
+    last : bool
+        Whether no tree may follow.
+    """
+
+    weight: float
+    error: float
+    steps: Steps
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class VoteRule:
+    """How a tree's error becomes its vote.
 
     Attributes
     ----------
     learning_rate : float
-    votes, errors : list of float
-        Of each tree that was kept.
-    done : bool
-        Whether the last tree that was kept is the last of all.
     """
 
     learning_rate: float
-    votes: list[float] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)
-    done: bool = False
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
-        """What silos are to do with their weights; None where the tree is not worth keeping.
+    def vote(
+        self, channel: Channel, cohort: Cohort, tree: Tree, scale: GradientScale, rows: int, first: GradientScale | None
+    ) -> Vote | None:
+        """Return the vote of a grown tree; None where it is not worth keeping.
+
+        Parameters
+        ----------
+        channel, cohort
+            The silos that the tree was grown by.
+        tree : Tree
+        scale : GradientScale
+            Of the round.
+        rows : int
+        first : GradientScale, optional
+            Of the first tree's round; None where this is the first.
 
         Raises
         ------
         DataError
-            If it is the first and says no more than chance.
+            If it is the first and no better than chance.
         """
         raise NotImplementedError
 
-    def _kept(self, vote: float, error: float, done: bool = False) -> None:
-        self.votes.append(vote)
-        self.errors.append(error)
-        self.done = done
 
-
-@dataclass
-class SammeReweigher(Reweigher):
+@dataclass(frozen=True)
+class SammeVotes(VoteRule):
     """SAMME: Zhu, Zou, Rosset and Hastie (2009), algorithm 2.
 
     The error is read off the tree's own leaves, so that it costs no message.
@@ -66,53 +96,111 @@ class SammeReweigher(Reweigher):
 
     n_classes: int = 2
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
-        """See `Reweigher`."""
+    def vote(
+        self, channel: Channel, cohort: Cohort, tree: Tree, scale: GradientScale, rows: int, first: GradientScale | None
+    ) -> Vote | None:
+        """See `VoteRule`."""
         leaves = tree.sums[tree.feature == LEAF]
         others = leaves.copy()  # nothing is subtracted: heavy rows beside light ones would leave nothing of these
         others[np.arange(len(others)), others.argmax(axis=1)] = 0.0
         error = float(others.sum() / leaves.sum())
         if error <= 0.0:
-            self._kept(1.0, 0.0, done=True)
-            return np.zeros(2, np.float32)
+            return Vote(1.0, 0.0, np.zeros(2, np.float32), last=True)
         if error >= 1 - 1 / self.n_classes - ROUNDING:
-            if not self.votes:
+            if first is None:
                 raise DataError("the first tree says the classes no better than chance; AdaBoost has nothing to go on.")
             return None
-        vote = self.learning_rate * (math.log((1 - error) / error) + math.log(self.n_classes - 1))
-        self._kept(vote, error)
+        weight = self.learning_rate * (math.log((1 - error) / error) + math.log(self.n_classes - 1))
         # so that the sum of all weights stays as it is
-        shift = math.log(1 - error + error * math.exp(vote)) if vote < 700 else vote + math.log(error)
-        return np.array([-shift, vote - shift], np.float32)
+        shift = math.log(1 - error + error * math.exp(weight)) if weight < 700 else weight + math.log(error)
+        return Vote(weight, error, np.array([-shift, weight - shift], np.float32))
 
 
-@dataclass
-class R2Reweigher(Reweigher):
+@dataclass(frozen=True)
+class R2Votes(VoteRule):
     """AdaBoost.R2: Drucker (1997).
 
     Three messages a tree, besides those that grow it: how large errors are, the largest, and their weighted sum.
     """
 
     loss: str = "linear"
-    first: int | None = None  # the exponent that bounds rows' weights at first
 
-    def steps(self, channel: Channel, cohort: Cohort, tree: Tree, grid: GradientScale, rows: int) -> Steps | None:
-        """See `Reweigher`."""
-        exponent = channel.total(TreeErrors.of(tree, grid, rows, "exponents"), cohort)
-        largest = channel.total(TreeErrors.of(tree, grid, rows, "buckets", exponent=exponent), cohort)
-        asked = TreeErrors.of(tree, grid, rows, "losses", largest=largest, loss=LOSS_KINDS[self.loss])
+    def vote(
+        self, channel: Channel, cohort: Cohort, tree: Tree, scale: GradientScale, rows: int, first: GradientScale | None
+    ) -> Vote | None:
+        """See `VoteRule`."""
+        exponent = channel.total(TreeErrors.of(tree, scale, rows, "exponents"), cohort)
+        largest = channel.total(TreeErrors.of(tree, scale, rows, "buckets", exponent=exponent), cohort)
+        question = TreeErrors.of(tree, scale, rows, "losses", largest=largest, loss=LOSS_KINDS[self.loss])
         weight = tree.cover[0] if tree.moments is None else tree.moments.weight[0]
-        error = channel.total(asked, cohort) / float(weight)
+        error = channel.total(question, cohort) / float(weight)
         if error <= 0.0:
-            self._kept(1.0, 0.0, done=True)
-            return np.zeros(4, np.float32)
-        if error >= 0.5 and self.votes:
+            return Vote(1.0, 0.0, np.zeros(4, np.float32), last=True)
+        if error >= 0.5 and first is not None:
             return None
         if error >= 0.5:  # a single tree is better than none
-            self._kept(1.0, error, done=True)
-            return np.zeros(4, np.float32)
+            return Vote(1.0, error, np.zeros(4, np.float32), last=True)
         step = self.learning_rate * math.log(error / (1 - error))
-        self._kept(-step, error)
         # whom the tree misses most keeps its weight: the largest can but fall, and is brought back a round later
-        self.first = grid.h if self.first is None else self.first
-        return np.array([largest, LOSS_KINDS[self.loss], step, (self.first - grid.h) * math.log(2)], np.float32)
+        lost = 0 if first is None else first.h - scale.h
+        return Vote(-step, error, np.array([largest, LOSS_KINDS[self.loss], step, lost * math.log(2)], np.float32))
+
+
+def adaboost(
+    channel: Channel,
+    n_silos: int,
+    n_features: int,
+    labels: list[Any] | None,
+    settings: Settings,
+    rule: VoteRule,
+    threads: Threads,
+    after: Callable[[int], None] | None = None,
+) -> tuple[Ensemble, list[Vote]]:
+    """Grow trees one after the other, each on rows that weigh more the worse the trees before it did.
+
+    Law: as of `boosting.boost`.
+
+    Parameters
+    ----------
+    channel, n_silos, n_features, labels, settings, threads
+        See `boosting.boost`.
+    rule : VoteRule
+    after : callable, optional
+        Called with the number of each tree that is kept, from 0 on.
+
+    Returns
+    -------
+    The trees, and the vote of each.
+
+    Raises
+    ------
+    DataError
+        If no tree could be grown, or the first is no better than chance.
+    """
+    start = prepare(channel, np.arange(n_silos), n_features, labels, settings, threads, as_float32)
+    plan, scales, votes = start.plan, start.grids, list[Vote]()
+    trees: list[Tree] = []
+    first: GradientScale | None = None
+    cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics)
+    for round in range(settings.n_estimators):
+        cohort = settings.sampler.draw(n_silos, settings.seed, round)
+        scale = scales.exponents(channel, cohort)
+        grown, answers = grow(plan, CohortHistograms(channel, cohort), scale, scales.riders(), round, cache)
+        if not grown[0].cover[0]:
+            continue  # no row was there whose error could weigh
+        scales.learn(answers, grown, len(cohort) / n_silos, plan.outputs)
+        refuse_infinite_leaves(grown, round)
+        vote = rule.vote(channel, cohort, grown[0], scale, plan.rows, first)
+        if vote is None:
+            break
+        channel.tell(Grown.of(grown, vote.steps))
+        trees += grown
+        votes.append(vote)
+        if vote.last:
+            break
+        first = scale if first is None else first
+        if after is not None:
+            after(len(trees) - 1)
+    if not trees:
+        raise DataError("no silo that holds rows took part in any round; sample more of them, or more rounds.")
+    return Ensemble(trees, plan.cuts, start.base_margin, rare=start.rare, draws=start.draws), votes

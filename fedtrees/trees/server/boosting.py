@@ -85,8 +85,6 @@ def boost(
         grid = grids.exponents(channel, cohort)
         riders = grids.riders() + ([] if start.biases is None else [start.biases.question()])
         grown, answers = grow(plan, CohortHistograms(channel, cohort), grid, riders, number, cache)
-        if settings.reweigher is not None and not grown[0].cover[0]:
-            continue  # nobody was there whose errors could weigh
         if start.quantile is not None:
             constraints = settings.constraints
             grown = with_quantiles(
@@ -94,17 +92,9 @@ def boost(
                 None if constraints is None else constraints.direction,
             )  # fmt: skip
         grids.learn(answers, grown, len(cohort) / n_silos, plan.outputs)
-        if not all(np.isfinite(tree.value).all() for tree in grown):
-            raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
-        steps = None
-        if settings.reweigher is not None:
-            steps = settings.reweigher.steps(channel, cohort, grown[0], grid, plan.rows)
-            if steps is None:
-                break
-        channel.tell(Grown.of(grown, steps))
+        refuse_infinite_leaves(grown, round)
+        channel.tell(Grown.of(grown))
         trees += grown
-        if settings.reweigher is not None and settings.reweigher.done:
-            break
         ensemble = replace(ensemble, grid=grids.next)
         if start.biases is not None:
             start.biases.learn(channel, answers[-1])
@@ -113,9 +103,18 @@ def boost(
         scores = start.evaluation.score(channel, everyone, steps=moves)
         if observer and observer.after(round, scores, ensemble):
             break
-    if settings.reweigher is not None and not trees:
-        raise DataError("no silo that holds rows took part in any round; sample more of them, or more rounds.")
     return ensemble
+
+
+def refuse_infinite_leaves(trees: Sequence[Tree], round: int) -> None:
+    """Refuse trees whose leaves no float32 holds.
+
+    Raises
+    ------
+    DataError
+    """
+    if not all(np.isfinite(tree.value).all() for tree in trees):
+        raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
 
 
 def _moves(grown: Sequence[Tree], parallel: int) -> list[list[Frequencies]]:

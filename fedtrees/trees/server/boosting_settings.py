@@ -17,7 +17,6 @@ from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import MomentPlan
-from fedtrees.trees.server.adaboost import Reweigher
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.growth_plan import GrowthPlan
@@ -52,7 +51,6 @@ class Settings:
     bootstrap: bool = False
     thresholds: NodeDraws | None = None
     features_a_node: int = 0  # see `GrowthPlan`
-    reweigher: Reweigher | None = None  # of a loss that reweighs
     eval_names: Sequence[str] = ()
     eval_metrics: Sequence[str] = ()
     validation_share: float = 0.0  # of the rows, held out as the last evaluation set
