@@ -22,7 +22,7 @@ ASKED = "rows were weighed or counted by trees"
 
 
 class OutputClassSums(Query, frozen=True, eq=False):
-    """The weight of the rows of each class of each output, or of those of them that each growing tree draws.
+    """Weights of the rows of each class of each output: of all rows, or of those that each growing tree draws.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class OutputClassSums(Query, frozen=True, eq=False):
         Rows of the federation, each as often as a tree draws it at the most.
     outputs : int
     classes : int
-        That each has room for.
+        Classes that each output has room for.
     trees : int, default 0
-        Of the coming round, that draw rows; 0 asks for all rows.
+        Trees of the coming round that draw rows; 0 asks for all rows.
     """
 
     rows: int
@@ -61,20 +61,20 @@ class OutputClassSums(Query, frozen=True, eq=False):
         if y.ndim != 2 or y.shape[1] != self.outputs:
             raise ProtocolError(f"classes of {self.outputs} outputs were asked for, and y is of {y.shape}")
         weight = np.ones(len(y)) if given is None else given.astype(np.float64)
-        each = [weight]
+        weights = [weight]
         if self.trees:
             state = silo.state_of(TreeState, ASKED)
-            each = [weight * times for times in state.sampler.times_of_trees(state, silo, self.trees)]
+            weights = [weight * times for times in state.sampler.times_of_trees(state, silo, self.trees)]
         sums = [
-            long_sums(own[rows][y[rows, output] == place])
-            for own in each
+            long_sums(drawn[rows][y[rows, output] == place])
+            for drawn in weights
             for output in range(self.outputs)
             for place in range(self.classes)
         ]
         return np.concatenate(sums)
 
     def read(self, total: Vector) -> Factors:
-        """The weights in one unit, each rounded once: float64 (trees or 1, outputs, classes)."""
+        """Return the weights as real numbers, each rounded once: float64 (trees or 1, outputs, classes)."""
         real = [float(restore_long(digits)) for digits in total.reshape(-1, N_DIGITS)]
         return np.array(real).reshape(-1, self.outputs, self.classes)
 

@@ -1,4 +1,4 @@
-"""An earlier model that training goes on from: silos add its trees to their margins, row by row."""
+"""The earlier model that training goes on from: silos add its trees to their margins, row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a silo scores of an evaluation set: the margins of the trees so far."""
+"""Scores of evaluation sets by the margins of the trees so far."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ class ForestScores(Scores, frozen=True, eq=False):
         """See `Scores`."""
         state = silo.state_of(TreeState, "scores were asked for")
         self.check_metrics(state.terms.objective)
-        own = state.evaluation_set(silo, self.place, table)
-        own.catch_up(silo, state.forest)
+        evaluation_set = state.evaluation_set(silo, self.place, table)
+        evaluation_set.catch_up(silo, state.forest)
         weight = None if table.weight is None else table.weight[asked]
-        margin, target = own.margin[:, asked], own.target[asked]
-        if target.ndim == 2 and not silo.open_above:  # every target of a row is a row of its own, as XGBoost has it
+        margin, target = evaluation_set.margin[:, asked], evaluation_set.target[asked]
+        if target.ndim == 2 and not silo.open_above:  # each target counts as a row, as in XGBoost
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
-        queries = _queries_asked(table, asked) if isinstance(state.loss, RankingLoss) else None
+        groups = _groups_asked(table, asked) if isinstance(state.loss, RankingLoss) else None
         bins = bins_of(target, state.gradients.times) if len(state.gradients.times) else None
-        return Rows(own.objective, margin, target, weight, self.weight_exponent, state.terms.params, queries, bins)
+        return Rows(
+            evaluation_set.objective, margin, target, weight, self.weight_exponent, state.terms.params, groups, bins
+        )
 
 
-def _queries_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each query starts among the rows that are asked; silos are asked whole, and queries with them."""
+def _groups_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each ranking group starts among the rows asked; silos are asked whole, and groups with them."""
     starts = table.query_starts()[:-1]
     return np.append(np.flatnonzero(np.isin(asked, starts)), len(asked)).astype(np.int64)

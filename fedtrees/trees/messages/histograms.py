@@ -1,4 +1,4 @@
-"""The queries of boosting: a level's histograms, and how large the gradients are."""
+"""Queries of growing trees: histograms of nodes, and counts of gradients by their size."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _none() -> NDArray[np.int32]:
 class Histograms(Query, frozen=True, eq=False):
     """The sums of gradients and hessians, or of each class's weight, in every bin of some nodes of the growing trees.
 
-    The question carries the trees as far as they have grown, so a silo that never heard of them can answer: its rows
-    walk down from the root.
+    The question carries the trees as far as they have grown, so a silo that has no memory of them can answer: its
+    rows walk down from the root.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Histograms(Query, frozen=True, eq=False):
     features, bins : int
         Features, and bins of all of them.
     exponents : GradientScale
-        What gradients and hessians are rounded to.
+        The gradient scale, which gradients and hessians are rounded to.
     trees : FlatTrees
     build : int32 (nodes,)
         The nodes to sum, numbered within their tree, tree after tree.
@@ -54,7 +54,7 @@ class Histograms(Query, frozen=True, eq=False):
     statistics : int, default 2
         Sums of a bin.
     row_counts : int, default 1
-        How often a row counts at the most.
+        The number of times that a row counts at the most.
     """
 
     rows: int
@@ -71,8 +71,8 @@ class Histograms(Query, frozen=True, eq=False):
     row_counts: int = 1
 
     def nodes(self) -> NDArray[np.int32]:
-        """The number of nodes of each tree that are summed."""
-        nodes = self.build_ends.copy()  # which is asked often: numpy's diff takes ten times as long
+        """Return how many nodes of each tree are summed, int32 (trees,)."""
+        nodes = self.build_ends.copy()  # by hand, as this is asked often: numpy's diff takes ten times as long
         nodes[1:] -= self.build_ends[:-1]
         return nodes
 
@@ -84,16 +84,16 @@ class Histograms(Query, frozen=True, eq=False):
             return len(self.build) * self.statistics * self.bins
         return int(self.nodes().astype(np.int64) @ self.column_bins) * self.statistics
 
-    def sums_a_row(self) -> int:
-        """How many of a bin's sums a row adds to: a gradient and a hessian, or the weight of its class."""
+    def sums_per_row(self) -> int:
+        """Return how many of a bin's sums a row adds to: a gradient and a hessian, or the weight of its class."""
         return 2 if self.statistics == 2 else 1
 
     def touches(self) -> int:
         """See `Query`."""
         trees = self.nodes() > 0  # a row is in one node of a tree
         if not len(self.column_ends):
-            return int(np.count_nonzero(trees)) * self.sums_a_row() * self.features
-        return self.sums_a_row() * int(np.diff(self.column_ends, prepend=0)[trees].sum())
+            return int(np.count_nonzero(trees)) * self.sums_per_row() * self.features
+        return self.sums_per_row() * int(np.diff(self.column_ends, prepend=0)[trees].sum())
 
     def bound(self) -> int:
         """See `Query`."""
@@ -110,14 +110,14 @@ class Histograms(Query, frozen=True, eq=False):
         shapes = self._prepared(state, silo)
         builds = np.split(self.build, self.build_ends[:-1])
         parts = [
-            state.histograms.of_nodes(state, silo, number, shape, build, own, self.exponents.extra)
-            for number, (shape, build, own) in enumerate(zip(shapes, builds, columns, strict=True))
+            state.histograms.of_nodes(state, silo, number, shape, build, features, self.exponents.extra)
+            for number, (shape, build, features) in enumerate(zip(shapes, builds, columns, strict=True))
             if len(build)
         ]
         return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
 
     def _state(self, silo: Silo) -> TreeState:
-        """What the silo knows of this training; it must be of the bins that are asked for."""
+        """Return the silo's state of this training; its bins must be those that are asked for."""
         state = silo.state_of(TreeState, "histograms were asked for")
         asked = self.features, self.bins, len(self.trees), self.statistics
         if asked != (
@@ -134,39 +134,41 @@ class Histograms(Query, frozen=True, eq=False):
         return state
 
     def _prepared(self, state: TreeState, silo: Silo) -> list[Shape]:
-        """The trees so far, of a silo whose rows are on the grid."""
+        """Return the trees so far, once the rows' gradients are on the gradient scale."""
         state.prepare(silo, self.exponents)
         return self.trees.shapes(state.cuts)
 
     def _columns(self, cuts: Cuts) -> list[NDArray[np.int32] | None]:
-        """The features asked of each tree; None for all."""
+        """Return the features asked of each tree; None for all."""
         if not len(self.column_ends):
             return [None] * len(self.trees)
         trees = len(self.trees)
         if len(self.column_bins) != trees or not cuts_up(self.column_ends, trees, len(self.columns)):
             raise ProtocolError("histograms were asked for of other trees' features than the question has")
         columns: list[NDArray[np.int32] | None] = []
-        for own, bins in zip(np.split(self.columns, self.column_ends[:-1]), self.column_bins, strict=True):
-            inside = (own >= 0) & (own < cuts.n_features)
-            if not inside.all() or (own[1:] <= own[:-1]).any() or cuts.n_bins[own].sum() != bins:
+        for features, bins in zip(np.split(self.columns, self.column_ends[:-1]), self.column_bins, strict=True):
+            inside = (features >= 0) & (features < cuts.n_features)
+            if not inside.all() or (features[1:] <= features[:-1]).any() or cuts.n_bins[features].sum() != bins:
                 raise ProtocolError("histograms were asked for of features that there are not, or of other bins")
-            columns.append(own)
+            columns.append(features)
         return columns
 
     def read(self, total: Vector) -> Vector:
-        """The sums: int64 (nodes, statistics, bins) where all features were asked for, else flat; see `spread`."""
+        """Return the sums: int64 (nodes, statistics, bins) of all features; of fewer, flat: see `spread`."""
         return total if len(self.column_ends) else total.reshape(len(self.build), self.statistics, self.bins)
 
 
 def spread(question: Histograms, answer: Vector, cuts: Cuts) -> Vector:
-    """An answer with room for the bins of the features that were not asked for: int64 (nodes, statistics, bins)."""
+    """Return an answer with room for the bins of features that were not asked for, int64 (nodes, statistics, bins)."""
     if not len(question.column_ends):
         return answer
     statistics = question.statistics
     out = np.zeros((len(question.build), statistics, question.bins), np.int64)
     node, at = 0, 0
-    for n, own in zip(question.nodes().tolist(), np.split(question.columns, question.column_ends[:-1]), strict=True):
-        bins = cuts.bins_of(own)
+    for n, features in zip(
+        question.nodes().tolist(), np.split(question.columns, question.column_ends[:-1]), strict=True
+    ):
+        bins = cuts.bins_of(features)
         size = n * statistics * len(bins)
         out[node : node + n, :, bins] = answer[at : at + size].reshape(n, statistics, len(bins))
         node, at = node + n, at + size
@@ -174,7 +176,7 @@ def spread(question: Histograms, answer: Vector, cuts: Cuts) -> Vector:
 
 
 class GradientExponents(Query, frozen=True, eq=False):
-    """How large rows' gradients and hessians are: counts by the exponents that bound them.
+    """Counts of rows' gradients and hessians by the exponents that bound them.
 
     Parameters
     ----------
@@ -202,5 +204,5 @@ class GradientExponents(Query, frozen=True, eq=False):
         return state.gradients.exponent_counts(state, silo).reshape(-1)
 
     def read(self, total: Vector) -> Vector:
-        """The counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `exponent_counts`."""
+        """Return the counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `exponent_counts`."""
         return total.reshape(2, N_EXPONENTS)

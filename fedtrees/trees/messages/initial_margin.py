@@ -1,4 +1,4 @@
-"""Where margins start that no mean of the targets tells: a Newton step from 0, by sums."""
+"""Initial margins that no mean of the targets gives: a Newton step from 0, by sums."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fedtrees.trees.losses import Params, gradients, loss_of
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
 
-LARGEST_EXPONENT = 8  # the losses that start so have hessians below 2**8 at a margin of 0
+LARGEST_EXPONENT = 8  # losses with this initial margin have hessians below 2**8 at a margin of 0
 
 
 class InitialMarginSums(Query, frozen=True, eq=False):
-    """The sums of gradients and hessians at margins of 0.
+    """Sums of gradients and hessians at margins of 0.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ class InitialMarginSums(Query, frozen=True, eq=False):
         times = np.ones(1, np.float32) if weight is None or counts is not None else weight[rows]
         parts = gradients(loss, np.zeros((self.outputs, len(y)), np.float32), y)
         whole = [quantise(part * times, e, self._bits) for part, e in zip(parts, self._exponents, strict=True)]
-        return np.concatenate([(own if counts is None else own * counts[rows]).sum(axis=1) for own in whole])
+        return np.concatenate([(part if counts is None else part * counts[rows]).sum(axis=1) for part in whole])
 
     def read(self, total: Vector) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The sums as real numbers, float64 (outputs,) each."""
+        """Return the sums as real numbers, float64 (outputs,) each."""
         g, h = (
-            np.array([restore(own, exponent, self._bits) for own in part])
+            np.array([restore(value, exponent, self._bits) for value in part])
             for part, exponent in zip(total.reshape(2, -1), self._exponents, strict=True)
         )
         return g, h

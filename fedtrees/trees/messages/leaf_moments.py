@@ -1,4 +1,4 @@
-"""The query of the moments of leaves: what a tree of numbers predicts, and what is left to explain there."""
+"""The query of leaves' moments: a tree of numbers predicts by them, and they show where its targets still differ."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MOST_POWER = 1 << 10  # that a float64 has
 
 
 class LeafMoments(Query, frozen=True, eq=False):
-    """The sums of weights, of weighted targets and of their squares in the leaves of some of the growing trees.
+    """Sums of weights, of weighted targets and of their squares in the leaves of some of the growing trees.
 
     Parameters
     ----------
     rows : int
         Rows of the federation, as often as they count or may be drawn.
     exponents : GradientScale
-        As the trees' histograms were asked for.
+        The gradient scale of the trees' histograms.
     weights : GradientScale
-        The grid of weights that change from round to round.
+        The gradient scale of weights that change from round to round.
     scale : MomentScale
     centre : float64 (outputs,) or (0,)
         See `moments.MomentPlan`.
@@ -76,20 +76,20 @@ class LeafMoments(Query, frozen=True, eq=False):
         )
 
     def _check(self, state: TreeState) -> None:
-        """Refuse digits that there are not."""
+        """Refuse scales whose digits fit no word, centres of other outputs, and trees that are not of numbers."""
         scale, moments = self.scale, len(self.scale.digits)
-        fine = 1 <= scale.bits <= MOST_DIGIT and all(own > 0 for own in scale.digits)
+        fine = 1 <= scale.bits <= MOST_DIGIT and all(digits > 0 for digits in scale.digits)
         fine = fine and sum(scale.digits) <= MOST_DIGITS and moments == (4 if len(self.centre) else 3)
-        fine = fine and all(abs(own) < MOST_POWER for own in (scale.weight, scale.target, scale.deviance))
-        known = len(self.centre) in (0, len(state.terms.base_margin)) and (self.centre > 0).all()
+        fine = fine and all(abs(power) < MOST_POWER for power in (scale.weight, scale.target, scale.deviance))
+        centred = len(self.centre) in (0, len(state.terms.base_margin)) and (self.centre > 0).all()
         if (
             not fine
-            or not known
+            or not centred
             or state.terms.labels is not None
             or not cuts_up(self.trees.ends, len(self.trees), len(self.trees.feature))
         ):
             raise ProtocolError("leaves' moments were asked for of no numbers, or in digits that are none")
 
     def read(self, total: Vector) -> Vector:
-        """The digits of leaf after leaf, int64 (leaves, digits)."""
+        """Return the digits of leaf after leaf, int64 (leaves, digits)."""
         return total.reshape(-1, sum(self.scale.digits))

@@ -1,7 +1,7 @@
-"""Leaves that say quantiles: exact, weighted, and over all silos, by counting.
+"""Leaves that predict quantiles of residuals: exact, weighted, and over all silos, by counting.
 
-What a row misses its target by is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key
-at a rank is found by counting rows in equal parts of an interval of keys, and going on with the part that holds it.
+A row's residual is a float32, and floats have keys that sort as they do (see `queries.ranks`). The key at a rank is
+found by counting rows in equal parts of an interval of keys, and going on with the part that holds it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MOST_BITS = 11  # of a key that a round finds: 32 take three rounds
 
 
 class ResidualRanks(Query, frozen=True, eq=False):
-    """How many rows of each leaf miss their targets by what falls in each part of two intervals of keys.
+    """Counts of each leaf's rows by the keys of their residuals, in equal parts of two intervals of keys.
 
     Parameters
     ----------
     most : int
-        What all rows count together, at the most.
+        The largest count of all rows together.
     exponents : GradientScale
-        As the trees' histograms were asked for.
+        The gradient scale of the trees' histograms.
     trees : FlatTrees
     low : uint32 (leaves, 2)
         Where the intervals start, of every tree's leaves in order.
@@ -84,17 +84,18 @@ class ResidualRanks(Query, frozen=True, eq=False):
         return np.concatenate(parts)
 
     def _check(self, n_leaves: int) -> None:
+        """Refuse intervals of other leaves, and parts that no interval has."""
         fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
         if not fine or self.low.shape != (n_leaves, 2):
             raise ProtocolError("leaves were asked for that there are not, or in parts that are none")
 
     def read(self, total: Vector) -> Vector:
-        """The counts, int64 (leaves, 2, parts)."""
+        """Return the counts, int64 (leaves, 2, parts)."""
         return total.reshape(len(self.low), 2, -1)
 
 
 class TargetRanks(Query, frozen=True, eq=False):
-    """`ResidualRanks` of all rows together, from margins of 0: ranks of the targets. Asked before boosting begins."""
+    """`ResidualRanks` of all rows together, at margins of 0: ranks of the targets. Asked before boosting begins."""
 
     dimensions: ClassVar[dict[str, int | None]] = {"low": 2}
 
@@ -127,5 +128,5 @@ class TargetRanks(Query, frozen=True, eq=False):
         return out.reshape(-1)
 
     def read(self, total: Vector) -> Vector:
-        """The counts, int64 (outputs, 2, parts)."""
+        """Return the counts, int64 (outputs, 2, parts)."""
         return total.reshape(len(self.low), 2, -1)

@@ -1,4 +1,4 @@
-"""The query of forests: histograms of each node's own features."""
+"""The query of forests: histograms of nodes, of each the features that it has drawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NodeHistograms(Histograms, frozen=True, eq=False):
-    """`Histograms` of nodes that each ask for as many features of their own.
+    """`Histograms` of nodes that each ask for as many features, drawn for the node alone.
 
     ``columns`` are each node's features, ascending, and ``column_bins``, int32 (nodes,), the bins of each node's.
     """
@@ -29,7 +29,7 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
     def touches(self) -> int:
         """See `Query`."""
         trees = int(np.count_nonzero(self.nodes()))
-        return trees * self.sums_a_row() * (len(self.columns) // max(1, len(self.build)))
+        return trees * self.sums_per_row() * (len(self.columns) // max(1, len(self.build)))
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
@@ -55,5 +55,5 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         return NodeSums(silo, state, shapes, self.build, ends, columns, self.exponents.extra)
 
     def read(self, total: Vector) -> Vector:
-        """The sums, flat: node after node, statistic after statistic."""
+        """Return the sums, flat: node after node, statistic after statistic."""
         return total

@@ -1,4 +1,4 @@
-"""What a forest predicts of the rows that its trees did not draw: a score without a held-out set, by sums."""
+"""Out-of-bag scores: predictions of rows that a forest's trees did not draw, scored without a held-out set, by sums."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class OutOfBag(Query, frozen=True, eq=False):
 
     @property
     def _sums(self) -> int:
-        """Exact sums of float32 numbers that are asked for."""
+        """The number of exact sums of float32 numbers that are asked for."""
         return 1 if self.metric else 3 * len(self.centre) if self._of_numbers else 0
 
     def size(self) -> int:
@@ -101,25 +101,25 @@ class OutOfBag(Query, frozen=True, eq=False):
         n = len(y)
         if self.classes:
             predicted = predicted.reshape(n, len(self.classes), max(self.classes))
-        said = predicted.reshape(y.shape) if self._of_numbers else predicted.argmax(axis=-1)
+        guess = predicted.reshape(y.shape) if self._of_numbers else predicted.argmax(axis=-1)
         if self.metric:
             function = function_named(self.metric)
-            given = (y if self._of_numbers else y.astype(int), said)
+            given = (y if self._of_numbers else y.astype(int), guess)
             numbers = numbers_of_rows("oob_score", self.metric, function, *given) if n else np.zeros(0, np.float32)
             return np.append(np.int64(n), sums_by_power(numbers))
         if not self._of_numbers:
-            right = said == y
+            right = guess == y
             return np.array([n, np.count_nonzero(right.all(axis=1) if self.classes else right)], np.int64)
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the score none
             far = np.ldexp(y.reshape(n, len(self.centre)).astype(np.float64) - self.centre, -self.exponent)
             off = np.ldexp(y.reshape(n, len(self.centre)) - predicted, -self.exponent)
-            parts = [own.T.astype(np.float32) for own in (far, far * far, off * off)]
-        return np.concatenate([[n], *(sums_by_power(own) for part in parts for own in part)]).astype(np.int64)
+            parts = [values.T.astype(np.float32) for values in (far, far * far, off * off)]
+        return np.concatenate([[n], *(sums_by_power(values) for part in parts for values in part)]).astype(np.int64)
 
     def predictions(self, silo: Silo) -> tuple[Doubles, Vector]:
-        """The mean of what trees predict of rows that they did not draw, 0 without any, and how many they are.
+        """Return rows' mean predictions by trees that did not draw them, 0 without any, and the number of such trees.
 
-        float64 (rows, classes or targets), int64 (rows,)
+        float64 (rows, classes or targets), int64 (rows,).
         """
         table, outputs = silo.table, self.values.shape[1]
         self._check(table.n_features)
@@ -128,10 +128,10 @@ class OutOfBag(Query, frozen=True, eq=False):
         if not rows:
             return sums, times
         ids, order = table.row_ids(), np.zeros(0, np.uint32) if table.order is None else table.order
-        keys = np.stack([own.keys(tree) for own in self.draws for tree in range(own.trees)])
+        keys = np.stack([draws.keys(tree) for draws in self.draws for tree in range(draws.trees)])
         kinds = len(self.labels or ()) or 1
         kind = silo.targets(self.labels).astype(np.uint16) if kinds > 1 else np.zeros(rows, np.uint16)
-        drawn = [np.broadcast_to(own.shares()[:, 0], kinds) for own in self.draws for _ in range(own.trees)]
+        drawn = [np.broadcast_to(draws.shares()[:, 0], kinds) for draws in self.draws for _ in range(draws.trees)]
         starts = np.append(0, self.ends[:-1]).astype(np.int64)
 
         def add(piece: NDArray[np.int64]) -> None:
@@ -148,25 +148,27 @@ class OutOfBag(Query, frozen=True, eq=False):
         arrays = (self.threshold, self.missing_left, self.left, self.right, self.values)
         sizes = np.diff(self.ends, prepend=0)
         nodes = len(self.feature)
-        whole = (sizes > 0).all() and int(sizes.sum()) == nodes and all(len(own) == nodes for own in arrays)
+        whole = (sizes > 0).all() and int(sizes.sum()) == nodes and all(len(array) == nodes for array in arrays)
         classes = self.labels is None or self.values.shape[1] == len(self.labels)
         classes &= not self.classes or self.values.shape[1] == len(self.classes) * max(self.classes)
-        if not whole or not classes or sum(own.trees for own in self.draws) != len(self.ends) or not len(self.ends):
+        if not whole or not classes or sum(draws.trees for draws in self.draws) != len(self.ends) or not len(self.ends):
             raise ProtocolError("rows out of the bag were asked for of trees whose arrays have other lengths")
-        for own in self.draws:
-            own.check(len(self.labels or ()))
+        for draws in self.draws:
+            draws.check(len(self.labels or ()))
         inner = self.feature >= 0
         here, end = np.arange(nodes) - np.repeat(self.ends - sizes, sizes), np.repeat(sizes, sizes)
-        lost = any(((own <= here) | (own >= end))[inner].any() for own in (self.left, self.right))  # nor any circle
+        lost = any(
+            ((child <= here) | (child >= end))[inner].any() for child in (self.left, self.right)
+        )  # nor any circle
         if lost or (self.feature >= n_features).any():
             raise ProtocolError("rows out of the bag were asked for of trees with a feature or child that there is not")
 
     def read(self, total: Vector) -> tuple[float | None, int]:
-        """The score, None without any row or spread, and how many rows some tree left out."""
+        """Return the score, None without any row or spread, and how many rows some tree left out."""
         n = int(total[0])
         if not n:
             return None, 0
-        sums = [restore_sum(own) for own in total[len(total) - self._sums * N_PLACES :].reshape(-1, N_PLACES)]
+        sums = [restore_sum(places) for places in total[len(total) - self._sums * N_PLACES :].reshape(-1, N_PLACES)]
         if self.metric:
             return sums[0] / n, n
         if not self._of_numbers:

@@ -1,6 +1,7 @@
-"""How much positions add to clicks, estimated over all silos: what unbiased rankings divide the weights of pairs by.
+"""Biases of positions towards clicks, estimated over all silos: unbiased rankings divide the weights of pairs by them.
 
-Each round, a position's costs are summed over queries as whole numbers: estimates are the same for every partition.
+Each round, a position's costs are summed over ranking groups as whole numbers: estimates are the same for every
+partition.
 """
 
 from __future__ import annotations
@@ -58,17 +59,17 @@ class PositionCosts(Query, frozen=True, eq=False):
         starts, rows = silo.table.query_starts(), silo.rows_asked()
         place = (np.arange(silo.table.n_rows) - np.repeat(starts[:-1], np.diff(starts)))[rows]
         near = place < self.positions
-        sums = [sums_by_power_of(own[rows][near].astype(np.float32), place[near], self.positions) for own in costs]
+        sums = [sums_by_power_of(cost[rows][near].astype(np.float32), place[near], self.positions) for cost in costs]
         return np.concatenate(sums).reshape(-1)
 
     def read(self, total: Vector) -> NDArray[np.float64]:
-        """The costs, float64 (2, positions)."""
-        sums = [restore_sum(own) for own in total.reshape(-1, N_PLACES)]
+        """Return the costs, float64 (2, positions)."""
+        sums = [restore_sum(places) for places in total.reshape(-1, N_PLACES)]
         return np.array(sums).reshape(2, self.positions)
 
 
 class PositionBias(Fact, frozen=True, eq=False):
-    """The divisors of the weights of pairs from now on.
+    """Divisors of the weights of pairs from now on.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class RareCategories(Fact, frozen=True, eq=False):
         return rare
 
     def merged(self, counts: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-        """The rows of each category where those of a group count as its first."""
+        """Return the rows of each category where those of a group count as its first."""
         merged = [rows.copy() for rows in counts]
         for feature, group in zip(self.features, self.groups, strict=True):
             rows = merged[feature]
@@ -82,6 +82,7 @@ class RareCategories(Fact, frozen=True, eq=False):
         silo.table, *silo.held_out = (self._merge(table) for table in (silo.table, *silo.held_out))
 
     def _merge(self, table: Table) -> Table:
+        """Return a table whose rows of a group have the group's first category."""
         X = table.X.copy(order="K")
         for feature, group, missing in zip(self.features, self.groups, self.missing, strict=True):
             column = X[:, feature]
@@ -91,7 +92,7 @@ class RareCategories(Fact, frozen=True, eq=False):
         return replace(table, X=X)
 
     def expanded(self, tree: Tree) -> Tree:
-        """The same tree for rows that have their categories still: the whole group goes where its first goes."""
+        """Return the tree for rows that keep their categories: the whole group goes where its first goes."""
         categories, default_left = dict(tree.categories), tree.default_left.copy()
         for node, right in tree.categories.items():
             if tree.feature[node] in self.features:

@@ -1,4 +1,4 @@
-"""Risk sets over all silos: of each moment when something happens, the sum of the hazards of those it may happen to.
+"""Risk sets over all silos: at the time of each event, the sum of the hazards of the rows that are still at risk.
 
 A row's hazard is e to its margin, and a risk set runs over silos, so its sum is asked for: by bins of time, as whole
 numbers. Rows in one bin are at risk together. Where there are no more different times than `MOST_BINS`, each has a bin
@@ -28,7 +28,7 @@ MOST_COUNTS = 1 << 16  # in an answer, about
 
 
 class TimeCounts(Query, frozen=True, eq=False):
-    """The number of times in each part of some intervals of keys.
+    """Counts of rows' times in equal parts of some intervals of keys.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ class TimeCounts(Query, frozen=True, eq=False):
         return np.bincount(place[inside], minlength=self.size()).astype(np.int64)
 
     def read(self, total: Vector) -> Vector:
-        """The counts, int64 (intervals, parts)."""
+        """Return the counts, int64 (intervals, parts)."""
         return total.reshape(len(self.low), -1)
 
 
 class TimeBins(Fact, frozen=True, eq=False):
-    """The bins of time that risk sets are told by.
+    """The bins of time that risk sets are summed by.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class TimeBins(Fact, frozen=True, eq=False):
 
 
 class RiskSums(Query, frozen=True, eq=False):
-    """The sums of hazards in each bin of time, and of the weights of what happened there.
+    """Sums of the hazards in each bin of time, and of the weights of the events there.
 
     Parameters
     ----------
@@ -140,13 +140,13 @@ class RiskSums(Query, frozen=True, eq=False):
         return hazard_limbs(state.margin[0][rows], state.rows.target[rows], weight, bins, self.bins).reshape(-1)
 
     def read(self, total: Vector) -> tuple[list[Fraction], list[Fraction]]:
-        """The sums of hazards, and of the weights of events, of each bin."""
+        """Return the sums of hazards, and of the weights of events, of each bin."""
         hazards, events = total.reshape(2, self.bins, LIMBS)
         return restore_limbs(hazards), restore_limbs(events)
 
 
 class Risks(Fact, frozen=True, eq=False):
-    """What a row's hazard is multiplied by: the events up to its time, each over the sum of its risk set.
+    """Factors of rows' hazards: the events up to a row's time, each over the sum of its risk set.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What silos are told while trees are boosted: what for, how it begins, and each round's trees."""
+"""Facts of boosting: the objective, the terms that training begins on, and each round's trees."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Aim(Fact, frozen=True, eq=False):
-    """What rows will be trained for, told before anything is asked of their targets: a loss may refuse some.
+    """The objective of the coming training, sent before any question about targets: a loss may refuse some.
 
     Parameters
     ----------
     objective : str
     params : dict of str to float, or to list of float
-        The objective's own; see `losses.loss_named`.
+        The objective's parameters; see `losses.loss_named`.
     labels : list, optional
         The agreed class labels.
     """
@@ -55,7 +55,7 @@ class Aim(Fact, frozen=True, eq=False):
 
 
 class Begin(Fact, Terms, frozen=True, eq=False):
-    """Boosting begins, on these terms; see `Terms`."""
+    """The beginning of boosting, on these terms; see `Terms`."""
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -66,7 +66,9 @@ class Begin(Fact, Terms, frozen=True, eq=False):
         if loss.classification != (self.labels is not None) or n_labels < loss.classification:
             raise ProtocolError(f"{n_labels} labels are not those of {self.objective}")
         too_many = self.objective.startswith("binary:") and n_labels > 2
-        unlike = silo.table.n_rows and len(self.base_margin) != loss.outputs(n_labels, targets)  # none tells no columns
+        unlike = silo.table.n_rows and len(self.base_margin) != loss.outputs(
+            n_labels, targets
+        )  # without rows, columns are not known
         if too_many or unlike:
             given = f"{targets} targets" if self.labels is None else f"{n_labels} labels"
             raise ProtocolError(
@@ -79,15 +81,15 @@ class Begin(Fact, Terms, frozen=True, eq=False):
 
 
 class Grown(Fact, frozen=True, eq=False):
-    """A round's trees are finished, those of an output side by side.
+    """Finished trees of a round, those of an output side by side.
 
     Parameters
     ----------
     trees : FlatTrees
     value : float32 (nodes,)
-        What leaves add to margins, tree after tree.
+        Values that leaves add to margins, tree after tree.
     steps : float32 (any,)
-        Of a loss that reweighs rows, what by; see `losses.Reweighed`.
+        Steps that a loss which reweighs rows moves their weights by; see `losses.Reweighed`.
     """
 
     trees: FlatTrees

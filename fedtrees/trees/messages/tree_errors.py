@@ -1,9 +1,9 @@
-"""What rows miss a tree's numbers by, in sums: for AdaBoost.R2."""
+"""Errors of a tree of numbers, in sums: for AdaBoost.R2."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
 
 LOSS_KINDS = {"linear": 0, "square": 1, "exponential": 2}
-BUCKETS = 2048  # that the largest error is told to
+BUCKETS = 2048  # of equal width: the largest error is rounded up to the end of one
 
 
 class TreeErrors(Query, frozen=True, eq=False):
-    """How far a tree's numbers are from the targets.
+    """Distances of a tree's predictions from the targets: counts of them, or the sum of weighted losses.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TreeErrors(Query, frozen=True, eq=False):
     rows : int
         Rows of the federation.
     grid : GradientScale
-        As the tree's histograms were asked for.
+        The gradient scale of the tree's histograms.
     trees : FlatTrees
         One tree.
     value : float32 (nodes,)
@@ -66,9 +66,13 @@ class TreeErrors(Query, frozen=True, eq=False):
     loss: int = 0
 
     @staticmethod
-    def of(tree: Tree, grid: GradientScale, rows: int, what: str, **others: Any) -> TreeErrors:
-        """The question of a tree."""
-        return TreeErrors(what, rows, grid, FlatTrees.of([tree]), tree.value, **others)
+    def of(
+        tree: Tree, gradient_scale: GradientScale, rows: int, what: str, exponent: int = 0, largest: float = 1.0,
+        loss: int = 0,
+    ) -> TreeErrors:  # fmt: skip
+        """Make the question of a tree."""
+        trees = FlatTrees.of([tree])
+        return TreeErrors(what, rows, gradient_scale, trees, tree.value, exponent, largest, loss)
 
     def size(self) -> int:
         """See `Query`."""
@@ -117,7 +121,7 @@ class TreeErrors(Query, frozen=True, eq=False):
         return step_bits(self.rows)
 
     def read(self, total: Vector) -> float:
-        """The exponent, the largest error, or the sum of weighted losses."""
+        """Return the exponent, the largest error, or the sum of weighted losses."""
         if self.what == "exponents":
             return largest_exponent(total)
         if self.what == "buckets":

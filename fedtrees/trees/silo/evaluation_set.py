@@ -1,18 +1,18 @@
-"""What a silo remembers of an evaluation set while trees are boosted: bins and margins."""
+"""A silo's state of an evaluation set while trees are boosted: bins and margins."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.target import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.binning import bin_table
-from fedtrees.trees.silo.margins import FinishedRound
+from fedtrees.trees.silo.margins import FinishedRound, Floats, Ranges
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo import Silo
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EvaluationSet:
-    """A silo's memory of one evaluation set: bins and margins. It is built when it is first asked for.
+    """The bins and margins of one evaluation set. They are built when they are first asked for.
 
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
     """
@@ -39,8 +39,9 @@ class EvaluationSet:
         """Add the trees that the margins do not hold yet, in order."""
         everything = np.array([[0, self.table.n_rows]], np.int64)
         for shapes, values, _ in forest[self.rounds :]:
-
-            def add(piece: NDArray[np.int64], shapes: Any = shapes, values: Any = values) -> None:
+            # the loop's variables are bound as defaults: each function has its round's trees
+            def add(piece: Ranges, shapes: list[Shape] = shapes, values: list[Floats] = values) -> None:
+                # finished trees are walked once, so that positions are not kept
                 node = np.zeros(self.table.n_rows, np.uint32)
                 for k, (shape, value) in enumerate(zip(shapes, values, strict=True)):
                     margin = self.margin[k // self.parallel]

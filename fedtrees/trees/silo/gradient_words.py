@@ -1,4 +1,8 @@
-"""Gradients and hessians of a silo's rows as whole numbers on a grid: what histograms sum."""
+"""Gradients and hessians of a silo's rows as whole numbers on a gradient scale, which histograms sum.
+
+A row's pair is one word of 64 bits, (gradient << 32) + hessian: one addition sums both. Where a scale has more digits
+than a word holds, a row has several words, the highest digits first; see `GradientScale.further`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ Doubles = NDArray[np.float64]
 
 
 class DrawnWords(NamedTuple):
-    """The words of the rows that a tree draws, and of which tree, on which grid, with which factors, they are."""
+    """The words of the rows that a tree draws, and what they are made from: the round, the tree, the factors."""
 
     prepared: tuple[object, ...]
     tree: int
@@ -35,33 +39,35 @@ class DrawnWords(NamedTuple):
 class GradientWords:
     """Packed gradients and hessians of the round that grows.
 
-    Law: a function of the gradients and the grid, whatever was asked before.
+    Law: a function of the gradients and the gradient scale, whatever was asked before.
 
     Attributes
     ----------
     words : list of int64 (outputs, rows)
-        The highest digits, and one more for each of `GradientScale.further`.
+        The words of the highest digits, and one more for each of `GradientScale.further`.
     pieces : list of int64 (any, 2)
-        The rows they are made of, one piece a thread.
+        The rows that they are made of, one piece per thread.
     """
 
     def __init__(self, outputs: int, rows: int):
         self.words = [np.zeros((outputs, rows), np.int64)]
         self.pieces: list[Ranges] = []
-        self._grid, self._ranges = GradientScale(0, 0), np.zeros((0, 2), np.int64)
+        self._scale, self._ranges = GradientScale(0, 0), np.zeros((0, 2), np.int64)
         self._prepared: tuple[object, ...] = ()
         self._drawn = DrawnWords((), -1, None, [])
         self._factors: Doubles | None = None  # of classes in each tree; see `class_factors.TreeFactors`
 
-    def prepare(self, state: TreeState, silo: Silo, grid: GradientScale) -> None:
+    def prepare(self, state: TreeState, silo: Silo, scale: GradientScale) -> None:
         """Compute and quantise the gradients of a new round, and put the rows at its roots; done once a round."""
-        key = len(state.forest), grid
+        # gradients change with the finished trees, the scale, and the silos that are asked
+        key = len(state.forest), scale
         if key == self._prepared and silo.ranges is self._ranges:
             return
-        rows, digits = state.rows, (0, *grid.further)
+        rows, digits = state.rows, (0, *scale.further)
         self.words += [np.zeros_like(self.words[0]) for _ in digits[len(self.words) :]]
-        scale_g, scale_h = grid.scales()
-        kernel = None if grid.further or rows.target.ndim > 1 else state.loss.kernel
+        scale_g, scale_h = scale.scales()
+        # a loss's kernel packs words at once, without gradients in between: of one target, and of one word
+        kernel = None if scale.further or rows.target.ndim > 1 else state.loss.kernel
         if kernel is None:
             state.gradients.fill(state, silo)
         else:
@@ -73,7 +79,7 @@ class GradientWords:
             for place, words in enumerate(self.words[: len(digits)]):
                 if kernel is None:
                     for g, h, packed in zip(*state.gradients.statistics, words, strict=True):
-                        self._pack(state, grid, g, h, piece, place, packed)
+                        self._pack(state, scale, g, h, piece, place, packed)
                 if rows.repeats is not None:
                     histogram_kernels.repeat(words, rows.repeats, piece)
             state.positions.to_root(piece)
@@ -82,31 +88,32 @@ class GradientWords:
         silo.threads.map(fill, self.pieces)
         state.positions.begin(len(state.forest), silo.silos_asked, silo.ranges)
         state.sampler.begin(len(state.forest), silo.ranges)
-        self._prepared, self._ranges, self._grid = key, silo.ranges, grid
+        self._prepared, self._ranges, self._scale = key, silo.ranges, scale
         self._drawn = DrawnWords((), -1, None, [])
 
     def _pack(
-        self, state: TreeState, grid: GradientScale, g: Doubles, h: Doubles, piece: Ranges, place: int, words: Vector
+        self, state: TreeState, scale: GradientScale, g: Doubles, h: Doubles, piece: Ranges, place: int, words: Vector
     ) -> None:
         """Quantise some rows' gradients and hessians to the words of one place; see `GradientScale.further`."""
-        digits = (0, *grid.further)
-        most = 2.0 ** (histogram_kernels.STATISTIC_BITS_G + grid.extra)
+        digits = (0, *scale.further)
+        most = 2.0 ** (histogram_kernels.STATISTIC_BITS_G + scale.extra)
         least_g = np.int64(state.loss.keeps_gradients)
-        least_h = np.int64(bool(grid.further) and state.loss.keeps_hessians)
+        least_h = np.int64(bool(scale.further) and state.loss.keeps_hessians)
         below = sum(digits[place + 1 :])
         gradients_kernels.pack_statistics(
-            g, h, piece, *grid.scales(), most, (least_g, least_h), digits[place], below, words
+            g, h, piece, *scale.scales(), most, (least_g, least_h), digits[place], below, words
         )
 
     def of_output(self, output: int, extra: int) -> list[Vector]:
-        """Return the words of an output, by digits."""
+        """Return the words of an output, the highest digits first."""
         return [words[output] for words in self.words[: 1 + len(further_digits(extra))]]
 
     def of_tree(self, state: TreeState, silo: Silo, tree: int, extra: int) -> list[Vector]:
-        """Return the words of a round's tree, by digits: those of its output, and 0 for the rows it does not draw."""
+        """Return the words of a round's tree, the highest digits first: those of its output, 0 for rows not drawn."""
         words = self.of_output(state.output(tree), extra)
         if not state.sampler.draws:
             return words
+        # made once, and kept for all levels of the tree
         drawn = self._drawn
         if drawn.prepared != self._prepared or drawn.tree != tree or drawn.factors is not self._factors:
             if self._factors is not None:
@@ -116,24 +123,24 @@ class GradientWords:
         return self._drawn.words
 
     def weigh_trees(self, state: TreeState, factors: Doubles) -> None:
-        """Take in what classes weigh in each tree of the coming round; see `class_factors.TreeFactors`."""
+        """Take in the factors of classes in each tree of the coming round; see `class_factors.TreeFactors`."""
         weighed = isinstance(state.loss, WeighedOutputs) and state.sampler.draws
         if not weighed or len(factors) != state.terms.parallel:
             raise ProtocolError("weights of classes, of other trees than those that grow")
         self._factors = factors
 
     def _weighed(self, state: TreeState, silo: Silo, tree: int, words: list[Vector], factors: Doubles) -> list[Vector]:
-        """Return the words of a tree whose classes weigh as its own rows have it; rows are counted as they are."""
+        """Return the words of a tree whose classes have factors; the output that counts rows has none."""
         output, loss, repeats = state.output(tree), state.loss, state.rows.repeats
         if not isinstance(loss, WeighedOutputs) or output == len(loss.classes):
             return words
         factor = loss.products(state.rows.target, factors[tree % state.terms.parallel])
-        g, h = (own[output] * factor for own in state.gradients.statistics)
+        g, h = (statistic[output] * factor for statistic in state.gradients.statistics)
         weighed = [np.zeros_like(digits) for digits in words]
 
         def fill(piece: Ranges) -> None:
             for place, digits in enumerate(weighed):
-                self._pack(state, self._grid, g, h, piece, place, digits)
+                self._pack(state, self._scale, g, h, piece, place, digits)
                 if repeats is not None:
                     histogram_kernels.repeat(digits[None], repeats, piece)
 

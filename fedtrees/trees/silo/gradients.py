@@ -25,7 +25,7 @@ Ranges = NDArray[np.int64]
 
 
 class Gradients:
-    """The gradients and hessians of a round's rows, computed once, whichever question needs them first.
+    """Gradients and hessians of a round's rows, computed once, whichever question needs them first.
 
     Law: a function of the silo's margins and targets (`TreeState`, an argument: it holds this) and of the facts.
 
@@ -34,9 +34,9 @@ class Gradients:
     statistics : float64 (2, outputs, rows)
         Gradients and hessians; no rows before a question needs them.
     bias, costs : float64 (2, positions), float64 (2, rows)
-        Of a ranking without the bias of positions, that bias, and what rows add to its next estimate.
+        Of an unbiased ranking, the biases of positions, and what rows add to the next estimate.
     times, risks : uint32 (bins,), two of float64 (bins,)
-        Of proportional hazards, where bins of time start, and the sums of `risk.Risks`.
+        Of proportional hazards, where bins of time start, and the sums of `risk_sets.Risks`.
     """
 
     def __init__(self, loss: RowStatistics, outputs: int, rows: int):
@@ -61,6 +61,7 @@ class Gradients:
     def fill(self, state: TreeState, silo: Silo) -> None:
         """Compute the statistics of the rows asked, unless that was done for this tree."""
         loss = state.loss
+        # rows of silos that are not asked are left as they were: another cohort's are computed anew
         key = len(state.forest), silo.silos_asked.tobytes()
         if key == self._filled:
             return
@@ -95,21 +96,22 @@ class Gradients:
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
 
     def _rank(self, state: TreeState, silo: Silo, loss: RankingLoss, g: Floats, h: Floats) -> None:
-        """Compute gradients and hessians query by query."""
+        """Compute gradients and hessians by ranking groups, which no piece of rows cuts apart."""
         terms, starts = state.terms, silo.table.query_starts()
         pairs = stream(terms.seed, "pairs", terms.rounds_before + len(state.forest))
+        # with the groups' ids, so that the pairs drawn do not depend on where a group lies
         keys = pairs.integers(2**64, size=2, dtype=np.uint64)
-        queries = silo.table.queries
-        names = np.zeros(len(starts), np.uint64) if queries is None else queries[starts[:-1]]
+        groups = silo.table.queries
+        ids = np.zeros(len(starts), np.uint64) if groups is None else groups[starts[:-1]]
 
-        def fill(which: Ranges) -> None:
+        def fill(some: Ranges) -> None:
             loss.lambdas(
                 state.margin[0],
                 state.rows.target,
                 state.rows.weight,
                 starts,
-                names,
-                which,
+                ids,
+                some,
                 keys,
                 self.bias,
                 self.costs,
@@ -120,12 +122,12 @@ class Gradients:
         silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
 
     def position_costs(self, state: TreeState, silo: Silo) -> Floats:
-        """Costs of positions that the rows asked add, float64 (2, rows); see `ranking_kernels.lambdas`."""
+        """Return the costs of positions that the rows asked add, float64 (2, rows); see `kernels.ranking.lambdas`."""
         self.fill(state, silo)
         return self.costs
 
     def exponent_counts(self, state: TreeState, silo: Silo) -> Vector:
-        """Gradients and hessians of the rows asked, by the exponents that bound them: int64 (2, exponents)."""
+        """Count gradients and hessians of the rows asked by the exponents that bound them: int64 (2, exponents)."""
         self.fill(state, silo)
         times = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats
 

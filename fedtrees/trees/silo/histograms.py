@@ -1,4 +1,12 @@
-"""A silo's histograms: the sums of gradients and hessians in the bins of nodes."""
+"""A silo's histograms: sums of gradients and hessians in the bins of nodes.
+
+Each thread sums its piece of the rows, and pieces are added up. A thread has two blocks of memory:
+
+    packed[slot, feature, bin]              words (gradient << 32) + hessian, of as many rows as a word has room for
+    wide[slot, gradient or hessian, bin]    the sums that these are emptied into before they overflow
+
+A slot is a node, or where a bin has more than two sums, one pair of them: classes 0 and 1, 2 and 3, and so on.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +29,10 @@ Ranges = NDArray[np.int64]
 
 
 class HistogramSums:
-    """Sums of nodes, and the memory that threads sum in: fresh memory would cost more time than the sums do."""
+    """Sums of nodes, and the memory that threads sum in: fresh memory takes more time than the sums do."""
 
     def __init__(self, most_counts: int):
-        # rows whose packed words fit an accumulator, where a row counts so often at the most
+        # rows whose packed words fit an accumulator, where a row counts so many times at the most
         self.word_rows = histogram_kernels.WORD_ROWS // most_counts
         self._memory: dict[tuple[str, int], Vector] = {}
 
@@ -36,6 +44,7 @@ class HistogramSums:
         bins, cuts = state.rows.bins, state.cuts
         offsets, statistics = cuts.bin_offsets, state.rows.statistics
         slot_of = slots(shape, build)
+        # accumulators of a feature: a constant for bytes, which the compiler can shift by
         stride = 256 if bins.dtype == np.uint8 else int(cuts.n_bins.max())
         levels = state.positions.levels(tree, shape, silo.ranges)
         words, further = state.words.of_tree(state, silo, tree, extra), further_digits(extra)
@@ -53,7 +62,7 @@ class HistogramSums:
             wide = wide.reshape(n_slots, 2, cuts.total_bins)
             # the digits of further words are summed after those of the first, which have then moved rows to their nodes
             for digits, shift, down in zip(words, (0, *further), (levels, *(0 for _ in further)), strict=True):
-                wide <<= shift
+                wide <<= shift  # make room for the digits of this word
                 histogram_kernels.grow_level(
                     bins, digits, pair, state.positions.node[tree], ranges, down,
                     shape.walk(bins), slot_of, offsets, stride, packed, wide, word_rows,
@@ -61,7 +70,7 @@ class HistogramSums:
             return wide.reshape(len(build), -1, cuts.total_bins)[:, :statistics]
 
         parts = silo.threads.map(fill, enumerate(state.words.pieces))
-        if not parts:
+        if not parts:  # a silo without rows
             parts = [np.zeros((len(build), statistics, cuts.total_bins), np.int64)]
         if columns is not None:
             kept = cuts.bins_of(columns)
@@ -72,19 +81,19 @@ class HistogramSums:
         return total
 
     def _scratch(self, what: str, place: int, size: int) -> Vector:
-        """Return a thread's memory, at first zeros; `grow_level` leaves zeros behind in what it packs."""
+        """Return a thread's memory, at first zeros; `grow_level` leaves zeros behind in packed words."""
         if len(self._memory.get((what, place), ())) < size:
             self._memory[what, place] = np.zeros(size, np.int64)
         return self._memory[what, place][:size]
 
 
 def slots(shape: Shape, build: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return where each node's histogram goes, int32 (nodes,); -1 for those that are not built.
+    """Return the slot of each node's histogram, int32 (nodes,); -1 for nodes that are not built.
 
     Raises
     ------
     ProtocolError
-        If a node is not there, or named twice.
+        If a node is unknown, or named twice.
     """
     slot_of = np.full(len(shape.feature), -1, np.int32)
     inside = (build >= 0) & (build < len(slot_of))

@@ -1,4 +1,4 @@
-"""A silo's margins: where they start, and what finished trees add to them."""
+"""A silo's margins: the initial ones, and those with the finished trees."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 
 class FinishedRound(NamedTuple):
-    """The trees of a round, what their leaves add, and by what a loss that reweighs moves weights."""
+    """A round's finished trees: shapes, leaves' values, and the steps by which a loss that reweighs moves weights."""
 
     shapes: list[Shape]
     values: list[Floats]
@@ -53,15 +53,18 @@ class Margins:
         asked, last = silo.silos_asked, len(state.forest) - 1
         if not len(asked) or (self._rounds[asked] > last).all():
             return
+        # silos that were not in every cohort lag behind: round after round, those that lack its trees add them
         for round in range(int(self._rounds[asked].min()), last + 1):
             behind = asked[self._rounds[asked] == round]
             ranges = _ranges(silo, behind)
+            # rows of the round that just ended stand in its leaves already; others walk from the root
             if not state.positions.are_of(round, behind, silo.ranges):
                 state.positions.restart(ranges)
             self._add(state, silo, ranges, state.forest[round])
             self._rounds[behind] = round + 1
 
     def _add(self, state: TreeState, silo: Silo, ranges: Ranges, finished: FinishedRound) -> None:
+        """Add a round's trees to the margins of some rows."""
         shapes, values, steps = finished
         bins, node = state.rows.bins, state.positions.node
         levels = [state.positions.levels(tree, shape, ranges) for tree, shape in enumerate(shapes)]
@@ -81,7 +84,7 @@ class Margins:
 
 
 def start_margin(table: Table, base: Floats, earlier: ValueTrees | None, threads: Threads) -> Floats:
-    """Return where the margins of a table start, float32 (outputs, rows): an earlier model's trees included.
+    """Return the initial margins of a table, float32 (outputs, rows): an earlier model's trees are added.
 
     Raises
     ------
@@ -97,12 +100,12 @@ def start_margin(table: Table, base: Floats, earlier: ValueTrees | None, threads
 
 
 def first_margin(table: Table, base: Floats) -> Floats:
-    """Return where margins start without any trees, float32 (outputs, rows): each row's own where it has one.
+    """Return initial margins without any trees, float32 (outputs, rows): a row's base margin where it has one.
 
     Raises
     ------
     DataError
-        If rows start from other outputs than there are.
+        If rows have base margins of other outputs than there are.
     """
     margin = np.repeat(base[:, None].astype(np.float32), table.n_rows, axis=1)
     if table.margin is None or not table.n_rows:
@@ -114,6 +117,7 @@ def first_margin(table: Table, base: Floats) -> Floats:
 
 
 def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
+    """Return the rows of some of the silos in a table."""
     starts = silo.table.starts
     if len(silos) == len(silo.table.names):
         return np.array([[0, silo.table.n_rows]], np.int64)

@@ -1,4 +1,4 @@
-"""The sums of many nodes' own features, part after part: what a silo does to answer `NodeHistograms`.
+"""Sums of many nodes, each of the features that it has drawn, part after part: a silo's answer to `NodeHistograms`.
 
 All nodes of a deep level have more bins than memory is quick to fill. Their sums are made, and by a server in the same
 process read, a part at a time that stays in the cache.
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from fedtrees.trees.silo.state import TreeState
 
 MOST_INTEGERS = 1 << 21  # in a part, but where one node has more
-TREES_A_THREAD = 2  # whose rows are listed at a time
+TREES_PER_THREAD = 2  # whose rows are listed at a time: more take memory, fewer leave threads waiting
 
 Range = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the sums of nodes' own features stand.
+    """The layout of nodes' sums: where their features' bins stand in memory, and their integers in the answer.
 
     Attributes
     ----------
-    columns : uint64 (nodes, features a node)
+    columns : uint64 (nodes, features per node)
         Where a feature's bin of row 0 stands among the bins of all rows, flat.
-    bins : int64 (nodes, features a node)
+    bins : int64 (nodes, features per node)
         Where a feature's bins start among a node's.
     sizes : int64 (nodes,)
         A node's bins.
@@ -54,21 +54,21 @@ class Layout:
 
     @staticmethod
     def of(columns: NDArray[np.int32], state: TreeState) -> Layout:
-        """The layout of nodes that ask for these features each, int32 (nodes, features a node)."""
-        _, rows, a_group = state.rows.bins.shape
-        group, place = np.divmod(columns.astype(np.int64), a_group)
+        """Lay out nodes that ask for these features, int32 (nodes, features per node)."""
+        _, rows, per_group = state.rows.bins.shape
+        group, place = np.divmod(columns.astype(np.int64), per_group)
         n_bins = state.cuts.n_bins[columns]
         ends = np.cumsum(n_bins, axis=1)
-        sizes = ends[:, -1].copy()  # contiguous, as where all features are asked for: one kernel compiled and not two
+        sizes = ends[:, -1].copy()  # contiguous, as all other arguments are: one kernel is compiled, not two
         starts = np.append(0, np.cumsum(sizes * state.rows.statistics))
-        return Layout((group * rows * a_group + place).astype(np.uint64), ends - n_bins, sizes, starts)
+        return Layout((group * rows * per_group + place).astype(np.uint64), ends - n_bins, sizes, starts)
 
     def size(self, nodes: Range) -> int:
-        """Integers of some nodes."""
+        """Return the number of integers of some nodes."""
         return int(self.starts[nodes[1]] - self.starts[nodes[0]])
 
     def cut(self, nodes: Range, most: int) -> Iterator[Range]:
-        """Nodes in parts of so many integers at the most, or of one node."""
+        """Yield nodes in parts of so many integers at the most, or of one node."""
         first, end = nodes
         while first < end:
             last = int(np.searchsorted(self.starts, self.starts[first] + most, side="right")) - 1
@@ -77,7 +77,7 @@ class Layout:
             first = last
 
     def shares(self, nodes: Range, n: int) -> list[Range]:
-        """Nodes in n parts of about as many integers each."""
+        """Cut nodes into n parts of about as many integers each."""
         low, high = self.starts[nodes[0]], self.starts[nodes[1]]
         edges = np.searchsorted(self.starts, np.linspace(low, high, n + 1)[1:-1]).tolist()
         edges = [nodes[0], *edges, nodes[1]]
@@ -85,7 +85,7 @@ class Layout:
 
 
 class Listed(NamedTuple):
-    """The rows of a tree's nodes, and where each node's start; see `NodeSums._lister`."""
+    """The rows of a tree's nodes, node after node, and where each node's start; see `NodeSums._lister`."""
 
     tree: int
     nodes: Range
@@ -94,7 +94,7 @@ class Listed(NamedTuple):
 
 
 class NodeSums:
-    """The sums that one question asks of a silo.
+    """Sums that one question asks of a silo.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ class NodeSums:
         The nodes to sum, tree after tree.
     ends : list of int
         Where each tree's nodes end.
-    columns : int32 (nodes, features a node)
+    columns : int32 (nodes, features per node)
     extra : int
-        See `GradientScale`.
+        Digits beyond one word's; see `GradientScale`.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class NodeSums:
         self.trees = [(tree, nodes) for tree, nodes in enumerate(pairwise([0, *ends])) if nodes[1] > nodes[0]]
 
     def parts(self, whole: Vector | None = None) -> Iterator[Vector]:
-        """The sums, part after part, each in its place of the whole where that is given."""
-        threads, step, turn = self.silo.threads, TREES_A_THREAD * self.silo.threads.n, 0
+        """Yield the sums, part after part, each in its place of the whole where that is given."""
+        threads, step, turn = self.silo.threads, TREES_PER_THREAD * self.silo.threads.n, 0
         memory = [np.empty(0, np.int64)] * 2
         for start in range(0, len(self.trees), step):
             group = self.trees[start : start + step]
@@ -139,14 +139,15 @@ class NodeSums:
                 yield out
 
     def _listed(self, group: list[tuple[int, Range]]) -> list[Listed]:
+        """List the rows of some trees, a tree per thread."""
         listers = [self._lister(tree, self.shapes[tree], self.build[slice(*nodes)]) for tree, nodes in group]
         rows = self.silo.threads.map(lambda lister: lister(), listers)
-        return [Listed(*of, *own) for of, own in zip(group, rows, strict=True)]
+        return [Listed(tree, nodes, *listed) for (tree, nodes), listed in zip(group, rows, strict=True)]
 
     def _lister(
         self, tree: int, shape: Shape, build: NDArray[np.int32]
     ) -> Callable[[], tuple[NDArray[np.uint32], NDArray[np.int64]]]:
-        """Return what lists the rows asked, node after node, and where each node's start, for a thread to call.
+        """Return a function that lists the rows asked, node after node, and where each node's start; threads call it.
 
         It returns uint32 (any,) and int64 (nodes + 1,). All that needs the interpreter's lock is done here.
         """
@@ -170,12 +171,12 @@ class NodeSums:
             first, end = max(nodes[0], tree_first), min(nodes[1], tree_end)
             if first >= end:
                 continue
-            own, to = slice(first, end), slice(*(layout.starts[[first, end]] - layout.starts[start]))
+            part, to = slice(first, end), slice(*(layout.starts[[first, end]] - layout.starts[start]))
             bins, times = self.state.rows.bins, self.state.sampler.times(self.state, self.silo, tree)
             words = self.state.words.of_output(self.state.output(tree), self.extra)
             for packed, digits in zip(words, (0, *further_digits(self.extra)), strict=True):
                 node_histogram_kernels.sum_nodes(
                     bins.reshape(-1), np.uint64(bins.shape[2]), packed, digits, times, self.state.rows.pair, rows,
-                    starts[first - tree_first : end - tree_first + 1], layout.columns[own], layout.bins[own],
-                    layout.sizes[own], self.state.rows.statistics, out[to],
+                    starts[first - tree_first : end - tree_first + 1], layout.columns[part], layout.bins[part],
+                    layout.sizes[part], self.state.rows.statistics, out[to],
                 )  # fmt: skip

@@ -1,4 +1,8 @@
-"""Where rows stand in the growing trees, kept to save the walk from the root."""
+"""Positions of rows in the growing trees, kept to save the walk from the root.
+
+Every level's question holds the trees so far. Rows that stand where the last question left them go down one level; all
+others would walk from the root. What is kept is therefore also which trees, which round and which rows it is of.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,9 @@ Ranges = NDArray[np.int64]
 
 
 class Positions:
-    """The nodes that rows are known to have reached.
+    """Nodes that rows have reached.
 
-    Law: whoever starts all rows at the roots again gets the same answers, only later.
+    Law: to put all rows back to the roots changes no answer; it takes time.
 
     Attributes
     ----------
@@ -25,7 +29,8 @@ class Positions:
         self.node = np.zeros((trees, rows), np.uint32)
         self._walked: list[Shape | None] = [None] * trees  # as far as rows have walked it; None: they are at its root
         self._round = np.full(silos, -1, np.int64)  # that the positions of each silo in the table belong to
-        self._ranges: Ranges | None = None  # the rows that have walked
+        # the rows that have walked, compared by identity: a silo makes new ranges for every other cohort
+        self._ranges: Ranges | None = None
 
     def to_root(self, ranges: Ranges) -> None:
         """Put some rows at the roots of all trees, for a thread to call; see `begin`."""

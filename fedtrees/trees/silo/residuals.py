@@ -1,4 +1,4 @@
-"""Counts of what rows' margins are off their targets by, leaf by leaf."""
+"""Counts of rows' residuals, leaf by leaf."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ranges = NDArray[np.int64]
 def residual_counts(
     state: TreeState, silo: Silo, tree: int, shape: Shape, low: NDArray[np.uint32], log_keys: int, log_child: int
 ) -> Vector:
-    """Count the residuals of the rows in a tree's leaves, int64 (leaves, 2, parts); see `count_residuals`."""
+    """Count the residuals of the rows in a tree's leaves, int64 (leaves, 2, parts); see `kernels.gradients`."""
     output, levels, counts = state.output(tree), state.positions.levels(tree, shape, silo.ranges), silo.counts()
     bins, node, slot_of = state.rows.bins, state.positions.node[tree], shape.leaf_slots()
     walk, nothing = shape.walk(bins), np.zeros(len(shape.feature), np.float32)
@@ -35,7 +35,7 @@ def residual_counts(
 
     def count(piece: Ranges) -> Vector:
         out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)
-        if levels:
+        if levels:  # leaves of value 0: rows walk down, and margins stay
             histogram_kernels.add_leaves(bins, node, piece, levels, walk, nothing, unmoved)
         gradients_kernels.count_residuals(
             target, state.margin[output], each, node, piece, slot_of, low, log_keys, log_child, out

@@ -1,8 +1,8 @@
-"""The moments of a silo's rows as digits, and their sums in the leaves of trees."""
+"""Moments of a silo's rows as digits, and their sums in the leaves of trees; see `kernels.moments`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Ranges = NDArray[np.int64]
 
 
 class RowMoments:
-    """The digits of rows, kept while their weights stay as they are."""
+    """Digits of rows' moments, kept while weights stay as they are: trees that grow side by side share them."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
@@ -34,9 +34,9 @@ class RowMoments:
         self, silo: Silo, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale,
         weights: GradientScale, centre: NDArray[np.float64],
     ) -> Vector:  # fmt: skip
-        """The digits of some trees' leaves, leaf after leaf, flat; see `moments_kernels.sum_leaves`."""
+        """Sum the digits of some trees' leaves, leaf after leaf, flat; see `kernels.moments.sum_leaves`."""
         digits = self._of_rows(silo, state, scale, weights, centre)
-        # all that needs the interpreter's lock
+        # what needs the interpreter's lock comes before the threads
         levels = [state.positions.levels(tree, shape, silo.ranges) for tree, shape in zip(trees, shapes, strict=True)]
         walks, slots = [shape.walk(state.rows.bins) for shape in shapes], [shape.leaf_slots() for shape in shapes]
         times = [state.sampler.times(state, silo, tree) for tree in trees]
@@ -59,7 +59,7 @@ class RowMoments:
     def _of_rows(
         self, silo: Silo, state: TreeState, scale: MomentScale, weights: GradientScale, centre: NDArray[np.float64]
     ) -> list[Vector]:
-        """The moments of the rows asked, of each output: int64 (rows, digits)."""
+        """Return the moments of the rows asked, of each output: int64 (rows, digits)."""
         reweighs = isinstance(state.loss, Reweighed)
         key = scale, silo.silos_asked.tobytes(), len(state.forest) if reweighs else 0, centre.tobytes()
         if key == self._key:
@@ -68,20 +68,26 @@ class RowMoments:
         if reweighs:
             state.gradients.fill(state, silo)
             _, scale_h = weights.scales()
-            steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # as histograms have them
-            with np.errstate(over="ignore"):  # of rows that are not asked, where nobody is
-                weight = steps.astype(np.float32).astype(np.float64) / scale_h  # of as few digits as weights elsewhere
+            steps = np.rint(state.gradients.statistics[1, 0] * scale_h)  # rounded as histograms have them
+            with np.errstate(over="ignore"):  # rows that are not asked hold anything
+                weight = (
+                    steps.astype(np.float32).astype(np.float64) / scale_h
+                )  # of 24 binary digits, as weights elsewhere
         counts = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats
         shape, self._key = (rows, sum(scale.digits)), ()
         if len(self._digits) != len(state.margin) or self._digits[0].shape != shape:  # fresh memory takes time
             self._digits = [np.zeros(shape, np.int64) for _ in range(len(state.margin))]
         digits = self._digits
         for output, out in enumerate(digits):
-            own, of = np.ascontiguousarray(column_of(y, output)), float(centre[output]) if len(centre) else 0.0
+            target, middle = np.ascontiguousarray(column_of(y, output)), float(centre[output]) if len(centre) else 0.0
 
-            def write(piece: Ranges, own: Any = own, of: float = of, out: Vector = out) -> bool:
+            def write(
+                piece: Ranges, target: NDArray[np.float32] = target, middle: float = middle, out: Vector = out
+            ) -> bool:
                 return bool(
-                    moments_kernels.row_digits(own, weight, counts, piece, scale.lows, scale.bits, scale.ends, of, out)
+                    moments_kernels.row_digits(
+                        target, weight, counts, piece, scale.lows, scale.bits, scale.ends, middle, out
+                    )
                 )
 
             if not all(silo.threads.map(write, pieces(silo.ranges, silo.threads.n))):

@@ -29,18 +29,18 @@ MOST_SHARE = 16  # of the rows, that a tree draws
 
 
 class RowDraws(Record, frozen=True, eq=False):
-    """The draws of trees that grew together: each row as often as a Poisson variable says.
+    """Draws of trees that grew together: each row as many times as a Poisson variable is large.
 
     Parameters
     ----------
     trees : int
-        How many trees drew so.
+        The number of trees that drew so.
     seed, round : int
         Of the streams, one for each tree.
     share : float
-        The mean of that variable: what share of the rows a tree draws.
+        The mean of that variable: the share of the rows that a tree draws.
     class_draws : float64 (classes,) or (0,)
-        What the mean is multiplied by for the rows of each class; 1 where empty.
+        Factors of the mean for the rows of each class; 1 where empty.
     first : int, default 0
         The number in the forest of the first of the trees.
     """
@@ -53,7 +53,7 @@ class RowDraws(Record, frozen=True, eq=False):
     first: int = 0
 
     def shares(self) -> NDArray[np.uint64]:
-        """The thresholds that rows are drawn by, see `draw_kernels.draw`: uint64 (classes or 1, times)."""
+        """Return the thresholds that rows are drawn by, uint64 (classes or 1, times); see `kernels.sampling.draw`."""
         means = self.share * self.class_draws if len(self.class_draws) else np.array([self.share])
         return np.stack([poisson_shares(mean, most_draws(float(means.max()))) for mean in means.tolist()])
 
@@ -76,12 +76,12 @@ class RowDraws(Record, frozen=True, eq=False):
 
 
 def keys_of(seed: int, tree: int, round: int) -> NDArray[np.uint64]:
-    """The keys that a tree draws its rows by, uint64 (2,)."""
+    """Return the keys that a tree draws its rows by, uint64 (2,)."""
     return stream(seed, f"rows of tree {tree}", round).integers(2**64, size=2, dtype=np.uint64)
 
 
 def most_draws(mean: float) -> int:
-    """The number of times a row is drawn at the most: once in a million draws it would be more.
+    """Return the number of times a row is drawn at the most: once in a million draws it would be more.
 
     Examples
     --------
@@ -97,7 +97,7 @@ Ranges = NDArray[np.int64]
 
 
 class RowSampler:
-    """Draws of rows by their ids.
+    """A silo's draws of rows by their ids.
 
     Law: a row's draws follow from its id, the tree's number and the seed alone, wherever the row lies.
     """
@@ -107,18 +107,18 @@ class RowSampler:
         self._ids = table.row_ids() if self._shares.size else None
         by_class = len(self._shares) > 1
         self._class = target.astype(np.uint16) if by_class else np.zeros(0, np.uint16)
-        # of the round that grows, by tree, and which round that is, of which rows
+        # draws of the round that grows, by tree; which round that is, and of which rows
         self._times: dict[int, NDArray[np.uint8]] = {}
         self._round, self._ranges = -1, np.zeros((0, 2), np.int64)
 
     @property
     def draws(self) -> bool:
-        """Whether trees draw rows at all."""
+        """Return whether trees draw rows at all."""
         return self._ids is not None
 
     @property
     def most(self) -> int:
-        """How often a row is drawn at the most."""
+        """The number of times that a row is drawn at the most."""
         return max(1, int(self._shares.shape[1]))
 
     def begin(self, round: int, ranges: Ranges) -> None:
@@ -137,7 +137,7 @@ class RowSampler:
         return self._times[tree]
 
     def times_of_trees(self, state: TreeState, silo: Silo, trees: int) -> Iterator[Vector]:
-        """Yield how often each of the coming round's trees draws each row: int64 (rows,)."""
+        """Yield the number of times that each of the coming round's trees draws each row: int64 (rows,)."""
         if trees != state.terms.parallel or self._ids is None:
             raise ProtocolError("draws were asked for of other trees than those that grow")
         for tree in range(trees):
@@ -146,10 +146,10 @@ class RowSampler:
     def drawn(
         self, state: TreeState, silo: Silo, tree: int, words: Vector, parts: list[Ranges] | None = None
     ) -> Vector:
-        """Return the words of rows as often as the growing round's tree draws them, 0 for others: int64 (rows,)."""
+        """Return rows' words times the draws of the growing round's tree, 0 for rows not drawn: int64 (rows,)."""
         terms = state.terms
         if isinstance(state.loss, Target) and state.loss.shares_splits:
-            tree %= terms.parallel
+            tree %= terms.parallel  # the trees of one place draw the same rows in every output
         keys = keys_of(terms.seed, terms.trees_before + tree, terms.rounds_before + len(state.forest))
         out = np.zeros(len(words), np.int64)
 

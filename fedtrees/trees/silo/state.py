@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 class TreeState(State):
-    """What a silo knows of a training of trees, each part by its job.
+    """A silo's state of a training of trees, each part by its job.
 
-    Law: everything here follows from the table and the facts; what is kept besides saves time alone.
+    Law: everything here follows from the table and the facts, and may be lost; what is kept besides saves time alone.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class TreeState(State):
 
     @property
     def trees(self) -> int:
-        """Trees of a round."""
+        """The number of trees of a round."""
         return len(self.terms.base_margin) * self.terms.parallel
 
     @property
@@ -81,14 +81,16 @@ class TreeState(State):
         return tree // self.terms.parallel
 
     def start_of(self, silo: Silo, table: Table) -> NDArray[np.float32]:
-        """Return where the margins of a table start, float32 (outputs, rows)."""
+        """Return the initial margins of a table, float32 (outputs, rows)."""
         base = self.terms.base_margin
-        base = np.zeros_like(base) if isinstance(self.loss, Reweighed) else base  # logarithms of factors
+        base = (
+            np.zeros_like(base) if isinstance(self.loss, Reweighed) else base
+        )  # of weights: their margins are logarithms of factors
         return start_margin(table, base, silo.states.find(ValueTrees), silo.threads)
 
-    def prepare(self, silo: Silo, grid: GradientScale) -> None:
-        """Have the rows' gradients on a grid, and the rows at the roots, before the nodes of a round are asked for."""
-        self.words.prepare(self, silo, grid)
+    def prepare(self, silo: Silo, scale: GradientScale) -> None:
+        """Put the rows' gradients on a gradient scale, and rows at the roots, before a round's nodes are asked for."""
+        self.words.prepare(self, silo, scale)
 
     def evaluation_set(self, silo: Silo, place: int, table: Table) -> EvaluationSet:
         """Return an evaluation set; a function of the facts, so it may be built late, and again."""

@@ -1,4 +1,4 @@
-"""What a silo boosts trees for and by, as the server said when training began."""
+"""Terms of a training of trees, as the server sent them when it began."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedtrees.trees.silo.row_sampling import RowDraws
 
 
 class Terms(Record, frozen=True, eq=False):
-    """What trees are boosted for and by: the loss, the agreed labels, the cut points, and where margins start.
+    """Terms that trees are boosted on: the loss, the agreed labels, the cut points, and the initial margin.
 
     Parameters
     ----------
@@ -22,20 +22,20 @@ class Terms(Record, frozen=True, eq=False):
     labels : list, optional
     base_margin : float32 (outputs,)
     values, offsets, missing, categorical
-        The cut points; see `trees.model.tree.Cuts`.
+        The cut points; see `trees.model.cuts.Cuts`.
     params : dict of str to float, or to list of float
-        The objective's own; see `losses.loss_named`.
+        The objective's parameters; see `losses.loss_named`.
     parallel : int, default 1
-        Trees a round of each output.
+        Trees per round of each output.
     subsample : float, default 1.0
         The share of rows that a tree draws.
     seed : int, default 0
         Of these draws.
     bootstrap : bool, default False
-        Whether a tree draws each row as often as a Poisson variable of mean ``subsample`` says, in place of once or
-        never.
+        Whether a tree draws each row as many times as a Poisson variable of mean ``subsample`` is large, in place of
+        once or never.
     class_draws : float64 (classes,) or (0,)
-        Where rows are drawn so, what that mean is multiplied by for the rows of each class; 1 where empty.
+        Where rows are drawn so, factors of that mean for the rows of each class; 1 where empty.
     rounds_before : int, default 0
         Of the model that training goes on from: the next draw is that of the round after.
     trees_before : int, default 0
@@ -59,13 +59,13 @@ class Terms(Record, frozen=True, eq=False):
     trees_before: int = 0
 
     def draws(self) -> RowDraws:
-        """The draws of rows of the first round's trees, with ``bootstrap``."""
+        """Return the draws of rows of the first round's trees, with ``bootstrap``."""
         return RowDraws(
             self.parallel, self.seed, self.rounds_before, self.subsample, self.class_draws, self.trees_before
         )  # fmt: skip
 
     def shares(self) -> NDArray[np.uint64]:
-        """The thresholds that rows are drawn by, see `draw_kernels.draw`, uint64 (classes or 1, times)."""
+        """Return the thresholds that rows are drawn by, uint64 (classes or 1, times); see `kernels.sampling.draw`."""
         if self.bootstrap:
             return self.draws().shares()
         return np.array([[self.subsample * 2.0**53] if self.subsample < 1 else []], np.uint64)

@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """What rows bring to a training.
+    """Rows as trees are grown on them.
 
     Attributes
     ----------
-    bins : uint8 or uint16 (groups, rows, features a group)
+    bins : uint8 or uint16 (groups, rows, features per group)
+        A group of a row's features stands side by side, and rows of a group one after the other; see
+        `kernels.histogram`.
     target : float32 (rows,) or (rows, targets)
     weight : float32 (rows,), or (1,) for one of all; with a loss that weighs rows twice, (2, rows)
     repeats : int64 (rows,), optional
-        How often each row counts, where rows of weight k count as k rows of weight 1.
+        The number of times that each row counts, where rows of weight k count as k rows of weight 1.
     most_repeats : int
     statistics : int
         Sums of a bin.
     pair : uint8 (rows,), (outputs, rows) or (0,)
-        Which pair of a bin's sums a row adds to. Where rows are drawn, also who is passed over for a word of 0.
+        The pair of a bin's sums that a row adds to. Where rows are drawn several times it is there for one pair, too:
+        rows whose word is 0 are then passed over.
     """
 
     bins: NDArray[np.uint8] | NDArray[np.uint16]
@@ -50,12 +53,12 @@ class TrainingRows:
         rows, outputs = silo.table.n_rows, len(terms.base_margin)
         target = silo.targets(terms.labels)
         if terms.labels is None and not rows:
-            # of no column to speak of
+            # without rows, y has no columns, and other silos' are not known here
             target = np.zeros((0, 2) if loss.open_above else (0, outputs)[: 1 + (outputs > 1)], np.float32)
         target = loss.moved(target, terms.base_margin)
         counting = silo.counting if silo.counting is not None and silo.counting.whole else None
         weight = None if counting is not None else silo.weights()
-        statistics = loss.statistics_a_bin(len(terms.labels or ()))
+        statistics = loss.statistics_per_bin(len(terms.labels or ()))
         return TrainingRows(
             bin_table(silo.table, cuts, silo.threads),
             target,
@@ -68,6 +71,7 @@ class TrainingRows:
 
 
 def _pairs(target: NDArray[np.float32], statistics: int, outputs: int, bootstrap: bool) -> NDArray[np.uint8]:
+    """Return the pair of sums that each row adds to: that of its class, two of which share a word."""
     if statistics <= 2:
         return np.zeros(len(target) if bootstrap else 0, np.uint8)
     if target.ndim == 1:
