@@ -1,4 +1,4 @@
-"""What rows carry where classes' weights, or reweighed targets, are summed. Numba only; held to twins in the tests.
+"""Row statistics where classes' weights, or reweighed targets, are summed. Numba only; held to twins in the tests.
 
 Additions, multiplications, divisions and `core.numeric.elementary` alone, so that machines agree.
 """
@@ -13,7 +13,10 @@ from fedtrees.core.numeric.elementary import exp
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def class_weights(margin, y, weight, ranges, even, odd):
-    """Put each row's weight where its class stands.
+    """Put each row's weight where the sum of its class stands.
+
+    Classes stand in pairs, one word for both: those of even places in its half for gradients, those of odd ones in its
+    half for hessians. A row has weight in one half alone.
 
     margin: float32 (rows,) IN; the logarithm of what the weight is multiplied by
     y: float32 (rows,) IN; places of classes
@@ -32,7 +35,7 @@ def class_weights(margin, y, weight, ranges, even, odd):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def weighted_squares(margin, y, weight, ranges, g, h):
-    """The gradient and hessian of squares from 0, of rows whose weights are multiplied.
+    """Compute gradients and hessians of squared errors at a margin of 0, of rows whose weights are multiplied.
 
     margin, weight, ranges: as in `class_weights`; y: float32 (rows,) IN
     g, h: float64 (rows,) OUT
@@ -45,47 +48,47 @@ def weighted_squares(margin, y, weight, ranges, g, h):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def reweigh_classes(said, y, ranges, steps, margin):
-    """Move the logarithms of weights by one step where the right class was said, and by another where it was not.
+def reweigh_classes(predicted, y, ranges, steps, margin):
+    """Move the logarithms of weights by one step where the right class is predicted, and by another where it is not.
 
-    said, y: float32 (rows,), ranges: int64 (ranges, 2), steps: float32 (2,) IN
+    predicted, y: float32 (rows,), ranges: int64 (ranges, 2), steps: float32 (2,) IN
     margin: float32 (rows,) IN OUT
     """
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
-            margin[i] += steps[0] if said[i] == y[i] else steps[1]
+            margin[i] += steps[0] if predicted[i] == y[i] else steps[1]
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def loss_of_error(said, y, largest, kind):
-    """AdaBoost.R2's loss of a row: linear (0), square (1) or exponential (2), from 0 to 1."""
-    share = min(abs(np.float64(said) - np.float64(y)) / largest, 1.0) if largest > 0.0 else 0.0
+def loss_of_error(predicted, y, largest, kind):
+    """Return AdaBoost.R2's loss of a row: linear (0), square (1) or exponential (2), from 0 to 1."""
+    share = min(abs(np.float64(predicted) - np.float64(y)) / largest, 1.0) if largest > 0.0 else 0.0
     if kind == 1:
         return share * share
     return 1.0 - exp(-share) if kind == 2 else share
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def reweigh_numbers(said, y, ranges, steps, margin):
-    """Move the logarithms of weights the less, the less a row was missed by.
+def reweigh_numbers(predicted, y, ranges, steps, margin):
+    """Move the logarithms of weights by less, the larger a row's loss.
 
-    said, y: float32 (rows,), ranges: int64 (ranges, 2) IN
-    steps: float32 (4,) IN; the largest error, the kind of loss, the step of a row without loss, and one of all rows
+    predicted, y: float32 (rows,), ranges: int64 (ranges, 2) IN
+    steps: float32 (4,) IN; the largest error, the kind of loss, the step of rows without loss, and the step of all rows
     margin: float32 (rows,) IN OUT
     """
     largest, kind = np.float64(steps[0]), np.int64(steps[1])
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
-            lost = loss_of_error(said[i], y[i], largest, kind)
+            lost = loss_of_error(predicted[i], y[i], largest, kind)
             margin[i] += np.float32(np.float64(steps[2]) * (1.0 - lost) + np.float64(steps[3]))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def weighted_losses(said, y, weight, largest, kind, out):
-    """AdaBoost.R2's losses of rows, times their weights; see `loss_of_error`.
+def weighted_losses(predicted, y, weight, largest, kind, out):
+    """Compute AdaBoost.R2's losses of rows, times their weights; see `loss_of_error`.
 
-    said, y: float32 (rows,), weight: float64 (rows,), largest: float, kind: int IN
+    predicted, y: float32 (rows,), weight: float64 (rows,), largest: float, kind: int IN
     out: float64 (rows,) OUT
     """
     for i in range(out.shape[0]):
-        out[i] = weight[i] * loss_of_error(said[i], y[i], largest, kind)
+        out[i] = weight[i] * loss_of_error(predicted[i], y[i], largest, kind)

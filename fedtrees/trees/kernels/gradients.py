@@ -14,15 +14,15 @@ from fedtrees.queries.kernels import key_of
 
 SMALLEST_HESSIAN = 1e-16
 SMALLEST_FLOAT = 1.1754943508222875e-38  # a float32's: to XGBoost, less is 0
-LEAST_LOG_MARGIN = -1.0 + 1e-6  # XGBoost's: reg:squaredlogerror takes no margin for less
+LEAST_LOG_MARGIN = -1.0 + 1e-6  # XGBoost's: to reg:squaredlogerror, a lower margin is this one
 
-# the losses of one margin a row
+# losses of one margin per row
 LOGISTIC, HINGE, SQUARED, SQUARED_LOG, PSEUDO_HUBER, POISSON, GAMMA, TWEEDIE, ABSOLUTE, QUANTILE = range(10)
 
 
 @njit(nogil=True, cache=True, inline="always")
 def pack(g, h, scale_g, scale_h):
-    """Quantise a row's gradient and hessian and put them in one word."""
+    """Quantise a row's gradient and hessian and put them in one word, the gradient in the upper half."""
     return (np.int64(np.rint(g * scale_g)) << np.int64(32)) + np.int64(np.rint(h * scale_h))
 
 
@@ -43,15 +43,15 @@ def logistic(margin, y, weight, ranges, scale_g, scale_h, words):
     """
     for r in range(ranges.shape[0]):
         rows = slice(ranges[r, 0], ranges[r, 1])
-        own, target, out = margin[0, rows], y[rows], words[0, rows]
-        if weight.shape[0] == 1:  # a loop of its own over slices from zero on: it runs in vectors
+        margins, target, out = margin[0, rows], y[rows], words[0, rows]
+        if weight.shape[0] == 1:  # a separate loop, over slices from zero on: it runs in vectors
             w = np.float64(weight[0])
             for i in range(out.shape[0]):
-                out[i] = _logistic_row(own[i], target[i], w, scale_g, scale_h)
+                out[i] = _logistic_row(margins[i], target[i], w, scale_g, scale_h)
         else:
-            each = weight[rows]
+            weights = weight[rows]
             for i in range(out.shape[0]):
-                out[i] = _logistic_row(own[i], target[i], np.float64(each[i]), scale_g, scale_h)
+                out[i] = _logistic_row(margins[i], target[i], np.float64(weights[i]), scale_g, scale_h)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -80,7 +80,7 @@ def softmax(margin, y, weight, ranges, scale_g, scale_h, words):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def softmax_statistics(margin, y, weight, ranges, g, h):
-    """`softmax`, before any rounding.
+    """Compute gradients and hessians as `softmax` does, before any rounding.
 
     g, h: float64 (classes, rows) OUT; others as in `softmax`
     """
@@ -101,7 +101,7 @@ def softmax_statistics(margin, y, weight, ranges, g, h):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _row(kind, a, p, y):
-    """The gradient and hessian of a row of weight 1, at margin p; a is the loss's parameter."""
+    """Return the gradient and hessian of a row of weight 1, at margin p; a is the loss's parameter."""
     if kind == LOGISTIC:
         q = 1.0 / (1.0 + exp(-p))
         g, h = q - y, max(q * (1.0 - q), SMALLEST_HESSIAN)
@@ -157,26 +157,27 @@ def pack_statistics(g, h, ranges, scale_g, scale_h, most, least, digits, below, 
     """Quantise gradients and hessians to one of the words that hold their digits.
 
     g, h: float64 (rows,), ranges: int64 (ranges, 2) IN
-    scale_g, scale_h: float IN; of the grid with its extra digits
-    most: float IN; what a gradient is rounded to at the most: rows of nodes that are not asked for may have larger ones
-    least: (int, int) IN; what a gradient below 0, and a hessian above, is rounded to at the least: where it is 1, no
-        row is without events, or without weight
-    digits: int IN; of the word, which are from 0 to 2**digits - 1; 0 for the highest word, which has all that are left
-        and is rounded down
+    scale_g, scale_h: float IN; of the gradient scale, with its digits beyond one word's
+    most: float IN; the largest rounded gradient: rows of nodes that are not asked for may have larger ones
+    least: (int, int) IN; the least magnitude that a gradient below 0, and a hessian above 0, is rounded to: with 1, no
+        row loses its events, or its weight
+    digits: int IN; of the word, from 0 to 2**digits - 1; 0 for the highest word, which has all that are left and is
+        rounded down
     below: int IN; the digits that go to words below this one
     words: int64 (rows,) OUT
     """
+    # digits are cut off by shifts, which round down below 0, too: the words of a number add up to it again
     half, shift = np.int64(32), np.int64(below)
     mask = (np.int64(1) << np.int64(digits)) - np.int64(1) if digits else np.int64(-1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
-            own_g = np.int64(min(max(np.rint(g[i] * scale_g), -most), most))
-            own_h = np.int64(np.rint(h[i] * scale_h))
+            whole_g = np.int64(min(max(np.rint(g[i] * scale_g), -most), most))
+            whole_h = np.int64(np.rint(h[i] * scale_h))
             if g[i] < 0.0:
-                own_g = min(own_g, -least[0])
+                whole_g = min(whole_g, -least[0])
             if h[i] > 0.0:
-                own_h = max(own_h, least[1])
-            words[i] = (((own_g >> shift) & mask) << half) + ((own_h >> shift) & mask)
+                whole_h = max(whole_h, least[1])
+            words[i] = (((whole_g >> shift) & mask) << half) + ((whole_h >> shift) & mask)
 
 
 @njit(nogil=True, cache=True)
@@ -184,13 +185,14 @@ def count_exponents(values, times, ranges, lowest, out):
     """Count values by the exponents that bound them, as `exponent_counts` does. Returns whether all have one.
 
     values: float64 (rows,), ranges: int64 (ranges, 2) IN
-    times: int64 (rows,) or (1,) IN; how often each counts
+    times: int64 (rows,) or (1,) IN; the number of times that each counts
     lowest: int IN; the first exponent
     out: int64 (exponents,) OUT, added to
     """
     fine, step = True, np.int64(times.shape[0] > 1)
     for r in range(ranges.shape[0]):
         for i in range(ranges[r, 0], ranges[r, 1]):
+            # the exponent field of IEEE 754, one up where any digit of the fraction is set
             bits = np.float64(values[i]).view(np.int64)
             whole = (bits & np.int64(0xFFFFFFFFFFFFF)) == 0  # a power of two bounds itself
             exponent = ((bits >> np.int64(52)) & np.int64(0x7FF)) - np.int64(1023) + np.int64(not whole)
@@ -204,11 +206,11 @@ def count_exponents(values, times, ranges, lowest, out):
 
 @njit(nogil=True, cache=True)
 def count_residuals(y, margin, counts, node, ranges, slot_of, low, log_keys, log_child, out):
-    """Count what rows miss their targets by, leaf by leaf, in the children of two intervals of keys a leaf.
+    """Count rows' residuals, leaf by leaf, in equal children of two intervals of keys per leaf.
 
     y, margin: float32 (rows,) IN; keys are those of ``y - margin``, see `queries.kernels.key_of`
-    counts: int64 (rows,) or (1,) IN; what each row counts
-    node: uint32 (rows,) IN; the leaf that a row stands in
+    counts: int64 (rows,) or (1,) IN; the number of times that each row counts
+    node: uint32 (rows,) IN; the leaf that a row is in
     ranges: int64 (ranges, 2) IN; the rows to do
     slot_of: int32 (nodes,) IN; the place of a leaf's intervals, -1 for none
     low: uint32 (leaves, 2) IN; where the intervals start
@@ -216,6 +218,7 @@ def count_residuals(y, margin, counts, node, ranges, slot_of, low, log_keys, log
     out: int64 (leaves, 2, children) OUT, added to
     """
     step, keys = np.int64(counts.shape[0] > 1), np.int64(1) << np.int64(log_keys)
+    # a float32 and its bits, in the same memory
     one = np.empty(1, np.float32)
     bits = one.view(np.uint32)
     for r in range(ranges.shape[0]):

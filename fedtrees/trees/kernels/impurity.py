@@ -1,4 +1,8 @@
-"""The best split of a node by impurity: numba only, held to a naive twin in the tests."""
+"""The best split of a node by impurity. Numba only; held to a naive twin in the tests.
+
+A node's sums are integers: of classes the weight of each, output after output, and of numbers minus the sum of weighted
+targets and the sum of weights, likewise. One step of a sum stands for its entry of ``units``.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +16,25 @@ GINI, ENTROPY, SQUARED, POISSON = range(4)  # of classes, and from SQUARED on, o
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _mass(kind, sums):
-    """How heavy a node of these sums is: the classes' weights together, or the second of (sum, weight)."""
+    """Return the mass of a node of these sums: the classes' weights together, or the second of (sum, weight)."""
     if kind >= SQUARED:
         return sums[1]
     total = 0.0
-    for own in sums:
-        total += own
+    for value in sums:
+        total += value
     return total
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _log_of_more(x):
-    """The logarithm of 1 + x, right to the last digits of a small x; Kahan's, see Higham (2002), section 1.14.1."""
+    """Return the logarithm of 1 + x, right to the last digits of a small x; Kahan's, see Higham (2002), 1.14.1."""
     more = 1.0 + x
     return x if more == 1.0 else log(more) * (x / (more - 1.0))
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _between(left, right, first, last, left_mass, right_mass):
-    """What children's entropies save of their parent's, in natural units: how far their shares of classes are apart."""
+    """Return the entropy that a split saves, times masses, in natural units, from the distances of classes' shares."""
     value = 0.0
     for s in range(first, last):
         both = left[s] + right[s]
@@ -46,7 +50,7 @@ def _between(left, right, first, last, left_mass, right_mass):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _never_happens(left, right):
-    """Whether a child's targets, of which the sums are given below 0, are all 0.
+    """Return whether a child's targets, whose sums are given with the other sign, are all 0.
 
     Such a child predicts that nothing ever happens, and any row that is not 0 is infinitely unlikely there: by the
     Poisson deviance it is refused, as in scikit-learn.
@@ -56,7 +60,7 @@ def _never_happens(left, right):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _deviance_saved(on_left, on_right, left_mass, right_mass):
-    """Half of what a split saves of the Poisson deviance from the means, which are above 0."""
+    """Return half of the Poisson deviance from the means, which are above 0, that a split saves."""
     apart, both = on_left * right_mass - on_right * left_mass, on_left + on_right
     saved = on_left * _log_of_more(apart / (both * left_mass)) + on_right * _log_of_more(-apart / (both * right_mass))
     return max(saved, 0.0)
@@ -64,9 +68,9 @@ def _deviance_saved(on_left, on_right, left_mass, right_mass):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _mean_saved(kind, left, right, left_mass, right_mass, noise):
-    """What a split saves each of several outputs, in the mean; sums stand output after output.
+    """Return the mean of what a split saves each of several outputs; sums stand output after output.
 
-    Of squares it is told by how far the children's means are apart. -1 where `_never_happens`.
+    Of squares it is computed from how far the children's means are apart. -1 where `_never_happens`.
     """
     saved, outputs = 0.0, len(left) // 2
     for k in range(0, len(left), 2):
@@ -85,9 +89,9 @@ def _mean_saved(kind, left, right, left_mass, right_mass, noise):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gain_of_outputs(kind, left, right, least, noise, each):
-    """`_gain_of` of classes, in the mean of several outputs; what stands behind these counts rows, and is passed over.
+    """Return the mean of `_gain_of` over outputs of classes; sums behind theirs count rows, and are passed over.
 
-    each: (int, int) IN; the outputs, and the classes that each has room for
+    each: (int, int) IN; the number of outputs, and of classes that each has room for
     """
     left_mass, right_mass, saved = 0.0, 0.0, 0.0
     for s in range(each[1]):  # every output has all rows
@@ -112,7 +116,7 @@ def _gain_of_outputs(kind, left, right, least, noise, each):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _in_order(kind, left, total, units, direction, low, high):
-    """Whether what children predict keeps to a monotone feature's direction, and to bounds from further up.
+    """Return whether children's predictions keep to a monotone feature's direction, and to bounds from further up.
 
     Of two classes it is the share of the second, and of numbers the mean, as it is in scikit-learn.
     """
@@ -128,20 +132,20 @@ def _in_order(kind, left, total, units, direction, low, high):
 
 @njit(nogil=True, cache=True, inline="always")
 def _classes(sums):
-    """How many classes have any weight."""
+    """Return the number of classes that have any weight."""
     n = 0
-    for own in sums:
-        n += own != 0
+    for value in sums:
+        n += value != 0
     return n
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _gain_of(kind, left_real, right_real, least, noise, each):
-    """What is gained where these sums go left, 0 where it is a rounding; -1 where a child is too light or refused.
+    """Return the gain where these sums go left, 0 where it is a rounding; -1 where a child is too light or refused.
 
     Gini impurity is 1 - sum of p ** 2, entropy minus the sum of p log2 p, and of squares the variance; Breiman et al.
-    (1984), chapters 4 and 8. What masses times impurities lose by a split is told by how far the children are apart: a
-    difference of impurities would be lost where one child's sums are many times the other's, or far from 0.
+    (1984), chapters 4 and 8. What masses times impurities lose by a split is computed from how far the children are
+    apart: a difference of impurities would be lost where one child's sums are many times the other's, or far from 0.
     """
     if kind < SQUARED and each[0] > 1:
         return _gain_of_outputs(kind, left_real, right_real, least, noise, each)
@@ -175,7 +179,7 @@ def _gain_of(kind, left_real, right_real, least, noise, each):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gain(kind, left, total, units, least, noise, each, left_real, right_real):
-    """`_gain_of`, of integer sums; two fit registers."""
+    """Return `_gain_of` of integer sums. Two of them are a tuple, which stays in registers."""
     if left.shape[0] == 2:
         two = left[0] * units[0], left[1] * units[1]
         return _gain_of(
@@ -188,7 +192,7 @@ def _gain(kind, left, total, units, least, noise, each, left_real, right_real):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _too_few(left, total, counted, least_rows):
-    """Whether a child has too few rows where they count for other than they weigh."""
+    """Return whether a child has too few rows, where rows count for other than they weigh."""
     on_left, on_right = 0.0, 0.0
     for s in range(left.shape[0]):
         on_left += left[s] * counted[s]
@@ -198,9 +202,9 @@ def _too_few(left, total, counted, least_rows):
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _more_left(kind, left, total, counted):
-    """Whether more rows go left than right; where none of them misses the feature, others that do go with them."""
+    """Return whether more rows go left: where none of a node's rows misses the feature, others that do go with them."""
     if kind >= SQUARED:
-        return left[1] > total[1] - left[1]  # nothing overflows
+        return left[1] > total[1] - left[1]  # so written, nothing overflows
     balance = 0.0
     for s in range(left.shape[0]):
         balance += (left[s] - (total[s] - left[s])) * counted[s]
@@ -208,21 +212,21 @@ def _more_left(kind, left, total, counted):
 
 
 @njit(nogil=True, cache=True)
-def _any_rows(own, rows):
+def _any_rows(sums, rows):
     """Find the bins that rows are in: few, deep in a tree, where all else is read in vectors.
 
-    own: int64 (statistics, bins) IN
+    sums: int64 (statistics, bins) IN
     rows: int64 (bins,) OUT; 0 where there are none
     """
-    rows[:] = own[0]
-    for s in range(1, own.shape[0]):
+    rows[:] = sums[0]
+    for s in range(1, sums.shape[0]):
         for b in range(rows.shape[0]):
-            rows[b] |= own[s, b]
+            rows[b] |= sums[s, b]
 
 
 @njit(nogil=True, cache=True)
 def _list_filled(rows, filled):
-    """List the bins that rows are in, ascending. Returns how many."""
+    """List the bins that rows are in, ascending; return their number."""
     n = np.uint64(0)
     for b in range(rows.shape[0]):
         filled[n] = b  # write first, count after: no branch to miss
@@ -232,7 +236,7 @@ def _list_filled(rows, filled):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _bin_below(middles, value, low, high):
-    """The last bin from low to high - 1 whose values go left of a threshold: those up to ``value``, low's in any case.
+    """Return the last bin, from low to high - 1, left of a threshold: of bins up to ``value``, and low in any case.
 
     Values stand in the middle of what their bin holds, the outer bins' too, which have no cut on their other side: a
     column whose sign is changed is cut where it was.
@@ -245,7 +249,7 @@ def _bin_below(middles, value, low, high):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _only(filled, chance, middles):
-    """The one threshold that may be tried, -1 for none: where a number falls that is drawn between the rows' values.
+    """Return the one threshold that may be tried, -1 for none: where a number drawn between the rows' values falls.
 
     filled: int64 (any,) IN; the feature's bins that rows are in
     middles: float64 (bins,) IN; of what the feature's bins hold
@@ -258,31 +262,32 @@ def _only(filled, chance, middles):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _by_feature(
-    kind, own, n, filled, misses, total, units, least, counted, least_rows, noise, each, chance, order, middles, best,
+    kind, sums, n, filled, misses, total, units, least, counted, least_rows, noise, each, chance, order, middles, best,
     found, scratch,
 ):  # fmt: skip
-    """The first of a feature's splits that gain most, of those that gain more than ``best``.
+    """Find the first of a feature's splits that gain most, of those that gain more than ``best``.
 
     Of the bins that part the node's rows alike, that is taken in which the middle between the rows' values falls, and
     the last where only the missing lie beyond.
 
-    own: int64 (statistics, bins) IN; the missing, where there are any, at n
+    sums: int64 (statistics, bins) IN; the missing, where there are any, at n
     filled: int64 (any,) IN; the bins that rows are in but for the missing, ascending
-    chance: float IN; below 0 where every threshold is tried, else which one
-    order: (int, float, float) IN; see `_in_order`, 0 where children may stand in any
+    chance: float IN; below 0 where every threshold is tried, else the place of the one that is, from 0 to 1
+    order: (int, float, float) IN; see `_in_order`, 0 where children may stand in any order
     middles: float64 (bins,) IN; of what the feature's bins hold
     found: int64 (2,) OUT; the bin, and whether the missing go left
     Returns the gain; ``best`` where none gains more.
     """
+    # one block of scratch memory, as integers and as floats: sums of what goes left, and both children's real numbers
     left, left_real, right_real = scratch[0], scratch[1].view(np.float64), scratch[2].view(np.float64)
     only, last = _only(filled, chance, middles) if chance >= 0.0 else -1, filled.shape[0] - 1
     best_k = -1
     for missing_left in range(2 if misses else 1):
         for s in range(left.shape[0]):
-            left[s] = own[s, n] if missing_left else 0
+            left[s] = sums[s, n] if missing_left else 0
         for k in range(last + 1 if misses and not missing_left else last):
             for s in range(left.shape[0]):
-                left[s] += own[s, filled[k]]
+                left[s] += sums[s, filled[k]]
             if chance >= 0.0 and k < last and not filled[k] <= only < filled[k + 1]:
                 continue
             if counted.shape[0] and _too_few(left, total, counted, least_rows):
@@ -310,20 +315,21 @@ def best_splits(
     Ties go to the lowest feature, then to missing right before missing left, then to the lowest bin; of bins that part
     the node's rows alike, that is taken in which the middle between them falls, as unseen rows may lie there.
 
-    kind: GINI, ENTROPY, SQUARED or POISSON, each: (int, int) IN; of classes, how many outputs have them, and how many
+    kind: GINI, ENTROPY, SQUARED or POISSON, each: (int, int) IN; as in `_gain_of_outputs`
     histograms: int64 (any,), starts: int64 (nodes,) IN; from its start on, a node's (statistics, bins of its features)
     totals: int64 (nodes, statistics) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,),
         middles: float64 (any,), ends: int64 (features + 1,)) IN; the last two are of values, see `Cuts`
-    units: float64 (statistics,) IN; what one step of each sum stands for
+    units: float64 (statistics,) IN; the value of one step of each sum
     noise: float IN; a squared distance between children is a rounding below this share of their squares
-    least: float64 (nodes,) IN; what each child must weigh
-    counted: float64 (statistics,) IN; how many rows one step of each sum is; none where ``least`` says all
-    least_rows: float64 (nodes,) IN; how many rows each child must have
+    least: float64 (nodes,) IN; the least weight of each child
+    counted: float64 (statistics,) IN; the rows that one step of each sum counts; none where ``least`` is enough
+    least_rows: float64 (nodes,) IN; the least number of rows of each child
+    columns: int64 (nodes, any) IN; the features that a node's histogram has, ascending; no nodes where it has all
     allowed: bool (nodes, features) IN; no nodes where each may ask for all
     chance: float64 (nodes, features) IN; see `split.Limits`; no nodes where every threshold is tried
     direction: int8 (features,) IN; see `split.Limits`; no features where none is monotone
-    bounds: float64 (nodes, 2) IN; what children of a monotone feature may predict
+    bounds: float64 (nodes, 2) IN; the least and the most that children of a monotone feature may predict
     gain: float64, feature, split: int32, default_left: bool (nodes,) OUT; feature is -1 where no split gains, and the
         missing go where more rows do where there are none
     left_sums: int64 (nodes, statistics) OUT
@@ -337,9 +343,9 @@ def best_splits(
         for place in range(n_columns):
             f = columns[node, place] if len(columns) else place
             width += offsets[f + 1] - offsets[f]
-        own = histograms[starts[node] : starts[node] + len(total) * width].reshape(len(total), width)
+        sums = histograms[starts[node] : starts[node] + len(total) * width].reshape(len(total), width)
         rows = any_rows[:width]
-        _any_rows(own, rows)
+        _any_rows(sums, rows)
         best_at, end, feature[node] = np.int64(0), np.int64(0), -1
         # a node of several classes, or of numbers that may differ, is split even where nothing is gained yet, as below
         # it something may be
@@ -349,7 +355,7 @@ def best_splits(
             at, end = end, end + offsets[f + 1] - offsets[f]
             if len(allowed) and not allowed[node, f]:
                 continue
-            n, bins = n_values[f], own[:, at:end]
+            n, bins = n_values[f], sums[:, at:end]
             misses = has_missing[f] and rows[at + n] != 0
             there = filled[: _list_filled(rows[at : at + n], filled)]
             which = chance[node, f] if len(chance) else -1.0
@@ -365,8 +371,8 @@ def best_splits(
         if feature[node] >= 0:
             n = n_values[feature[node]]
             for s in range(total.shape[0]):
-                left_sums[node, s] = own[s, best_at : best_at + split[node] + 1].sum()
+                left_sums[node, s] = sums[s, best_at : best_at + split[node] + 1].sum()
                 if default_left[node] and has_missing[feature[node]]:
-                    left_sums[node, s] += own[s, best_at + n]
+                    left_sums[node, s] += sums[s, best_at + n]
             if not (has_missing[feature[node]] and rows[best_at + n] != 0):
                 default_left[node] = _more_left(kind, left_sums[node], total, counted if len(counted) else units)

@@ -1,4 +1,8 @@
-"""Gradients of rankings, query by query. Numba only; held to naive twins and to XGBoost in the tests."""
+"""Gradients of rankings, group by group. Numba only; held to naive twins and to XGBoost in the tests.
+
+A group's rows are the ones that are ranked among each other: XGBoost's queries. A place is a row's among its group's, a
+rank its place by score: ``order`` holds the place of each rank.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from fedtrees.core.numeric.elementary import exp, log
 NDCG, PAIRWISE, MAP = range(3)
 LN2 = 0.6931471805599453
 SMALLEST_HESSIAN = 1e-16
-SMALLEST_BIAS = 1e-16  # nothing is divided by less
-APART = 0.01  # what a difference of scores is at the least, where pairs count by it
+SMALLEST_BIAS = 1e-16  # no number is divided by less
+APART = 0.01  # added to differences of scores where pairs are divided by them
 
 
 @njit(nogil=True, cache=True)
@@ -24,7 +28,7 @@ def _mixed(words):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _gain(relevance, exponential):
-    """Return what a relevance is worth."""
+    """Return the gain of a relevance."""
     if exponential:
         return np.float64((np.int64(1) << np.int64(relevance)) - 1)
     return np.float64(relevance)
@@ -32,7 +36,7 @@ def _gain(relevance, exponential):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _ideal(y, discount, exponential, top):
-    """Return the largest discounted cumulative gain of a query's rows, of so many ranks."""
+    """Return the largest discounted cumulative gain of a group's rows, of so many ranks."""
     total, best = 0.0, np.sort(y)[::-1]
     for rank in range(min(best.shape[0], top)):
         total += discount[rank] * _gain(best[rank], exponential)
@@ -41,7 +45,7 @@ def _ideal(y, discount, exponential, top):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _change(kind, exponential, y, order, high, low, discount, ideal, relevant, precision):
-    """Return what swapping two ranks would change of the metric; ``high`` is the smaller rank."""
+    """Return the change of the metric if two ranks were swapped; ``high`` is the smaller rank."""
     if kind == PAIRWISE:
         return 1.0
     one, other = y[order[high]], y[order[low]]
@@ -60,7 +64,7 @@ def _change(kind, exponential, y, order, high, low, discount, ideal, relevant, p
 def _compare(how, scores, y, order, one, other, discount, ideal, relevant, precision, bias, costs, g, h):
     """Add a pair of ranks to its rows' gradients and hessians; returns the size of the gradient.
 
-    With biases of positions, which are places in the query's rows, the pair's weight is divided by both, and its cost
+    With biases of positions, which are places in the group, the pair's weight is divided by both, and its cost
     is noted: equations 30 and 31 of Hu et al. (2019), "Unbiased LambdaMART", as XGBoost has them.
     """
     kind, _, _, _, by_difference, exponential = how
@@ -95,8 +99,8 @@ def _compare(how, scores, y, order, one, other, discount, ideal, relevant, preci
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, precision, bias, costs, g, h):
-    """Compare each row with some of other relevances, drawn by the query's name."""
+def _draw_pairs(how, scores, y, order, group_id, keys, discount, ideal, relevant, precision, bias, costs, g, h):
+    """Compare each row with some of other relevances, drawn by the group's id."""
     n, pairs = order.shape[0], how[2]
     by_relevance = np.argsort(-y[order], kind="mergesort")  # ranks, the most relevant first
     start = 0
@@ -109,7 +113,7 @@ def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, pr
             for pair in range(pairs):
                 # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
                 place = np.arange(pair * n + start, pair * n + stop).astype(np.uint64)
-                lots = _mixed(_mixed(place + (name ^ keys[0])) + keys[1]) % np.uint64(others)
+                lots = _mixed(_mixed(place + (group_id ^ keys[0])) + keys[1]) % np.uint64(others)
                 for k in range(stop - start):
                     chosen = np.int64(lots[k])
                     chosen += (stop - start) if chosen >= start else 0
@@ -121,43 +125,43 @@ def _draw_pairs(how, scores, y, order, name, keys, discount, ideal, relevant, pr
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def lambdas(how, margin, y, weight, starts, names, which, keys, bias, costs, g, h):
-    """Compute gradients and hessians of the rows of some queries, weights included.
+def lambdas(how, margin, y, weight, starts, ids, ranges, keys, bias, costs, g, h):
+    """Compute gradients and hessians of the rows of some groups, weights included.
 
     how: (kind, truncated, pairs, normalised, by difference, exponential) IN; see `losses.ranking.RankingLoss`
     margin, y: float32 (rows,) IN
-    weight: float32 (rows,) or (1,) IN; a query's is that of its first row
-    starts: int64 (queries + 1,) IN; where a query's rows start
-    names: uint64 (queries,) IN
-    which: int64 (ranges, 2) IN; the queries to do
-    keys: uint64 (2,) IN; of the lots
-    bias: float64 (2, positions) IN; of the better row's position and of the other's; no positions where there is none
-    costs: float64 (2, rows) OUT; what each row's position adds to these; (2, 0) where there is none
+    weight: float32 (rows,) or (1,) IN; a group's is that of its first row
+    starts: int64 (groups + 1,) IN; where a group's rows start
+    ids: uint64 (groups,) IN; see `core.data.row_ids`
+    ranges: int64 (ranges, 2) IN; the groups to do
+    keys: uint64 (2,) IN; of the draws
+    bias: float64 (2, positions) IN; of the better row's position and of the other's; no positions without a bias
+    costs: float64 (2, rows) OUT; the costs that each row adds to its position; (2, 0) without a bias
     g, h: float64 (rows,) OUT
     """
     kind, truncated, pairs, normalised, _, exponential = how
     step, longest = np.int64(weight.shape[0] > 1), 0
-    for r in range(which.shape[0]):
-        for q in range(which[r, 0], which[r, 1]):
+    for r in range(ranges.shape[0]):
+        for q in range(ranges[r, 0], ranges[r, 1]):
             longest = max(longest, starts[q + 1] - starts[q])
     discount = np.empty(longest, np.float64)
     for rank in range(longest):
         discount[rank] = LN2 / log(rank + 2.0)
-    for r in range(which.shape[0]):
-        for q in range(which[r, 0], which[r, 1]):
+    for r in range(ranges.shape[0]):
+        for q in range(ranges[r, 0], ranges[r, 1]):
             rows = slice(starts[q], starts[q + 1])
-            scores, own_y, own_g, own_h = margin[rows], y[rows], g[rows], h[rows]
+            scores, group_y, group_g, group_h = margin[rows], y[rows], g[rows], h[rows]
             n = scores.shape[0]
-            own_costs = costs[:, rows]
-            own_g[:], own_h[:], own_costs[:] = 0.0, 0.0, 0.0
+            group_costs = costs[:, rows]
+            group_g[:], group_h[:], group_costs[:] = 0.0, 0.0, 0.0
             order = np.argsort(-scores, kind="mergesort")  # a stable one: equal scores stay in the rows' order
             relevant, precision = np.zeros(n, np.float64), np.zeros(n, np.float64)
             ideal, total, found = 0.0, 0.0, 0.0
             if kind == NDCG:
-                ideal = _ideal(own_y, discount, exponential, pairs if truncated else n)
+                ideal = _ideal(group_y, discount, exponential, pairs if truncated else n)
             if kind == MAP:
                 for rank in range(n):
-                    hit = np.float64(own_y[order[rank]])
+                    hit = np.float64(group_y[order[rank]])
                     found += hit
                     total += hit / (rank + 1.0)
                     relevant[rank], precision[rank] = found, total
@@ -166,18 +170,18 @@ def lambdas(how, margin, y, weight, starts, names, which, keys, bias, costs, g, 
                 for one in range(min(n, pairs)):
                     for other in range(one + 1, n):
                         size += _compare(
-                            how, scores, own_y, order, one, other, discount, ideal, relevant, precision, bias,
-                            own_costs, own_g, own_h,
+                            how, scores, group_y, order, one, other, discount, ideal, relevant, precision, bias,
+                            group_costs, group_g, group_h,
                         )  # fmt: skip
             else:
                 _draw_pairs(
-                    how, scores, own_y, order, names[q], keys, discount, ideal, relevant, precision, bias, own_costs,
-                    own_g, own_h,
+                    how, scores, group_y, order, ids[q], keys, discount, ideal, relevant, precision, bias, group_costs,
+                    group_g, group_h,
                 )  # fmt: skip
             scale = np.float64(weight[starts[q] * step])
             if normalised and truncated and size > 0.0:
                 scale *= log(1.0 + 2.0 * size) / LN2 / (2.0 * size)
             if normalised and not truncated:
                 scale /= pairs
-            own_g *= scale
-            own_h *= scale
+            group_g *= scale
+            group_h *= scale

@@ -1,4 +1,4 @@
-"""Drawing rows by their ids, and features of nodes. Numba only; held to naive twins in the tests."""
+"""Draws of rows by their ids, and of features by nodes. Numba only; held to naive twins in the tests."""
 
 from __future__ import annotations
 
@@ -19,67 +19,69 @@ def _mixed(words):
 
 @njit(nogil=True, cache=True)
 def draw(words, ids, ranges, keys, shares, kind, out):
-    """Take the words of rows as often as they are drawn, 0 for those that are not.
+    """Multiply rows' words by the number of times that the rows are drawn, 0 for rows that are not.
 
     words: int64 (rows,), ids: uint64 (rows,) IN
     ranges: int64 (ranges, 2) IN; the rows to do
-    keys: uint64 (2,) IN; what the draw is for
-    shares: uint64 (kinds, any) IN; of 2 ** 53, falling: how many rows are drawn once or more, twice or more, and so on
-    kind: uint16 (rows,) or (0,) IN; which shares are a row's, the first where empty
+    keys: uint64 (2,) IN; of the purpose of the draw
+    shares: uint64 (kinds, any) IN; of 2 ** 53, falling: the rows that are drawn once or more, twice or more, and so on
+    kind: uint16 (rows,) or (0,) IN; the kind of a row, which has its shares; the first where empty
     out: int64 (rows,) OUT
     """
     first, second = keys[0], keys[1]
     for r in range(ranges.shape[0]):
         rows = slice(ranges[r, 0], ranges[r, 1])
-        own, to = words[rows], out[rows]
-        # of whole arrays: plain Python would warn that single words overflow, which is what they are to do
+        from_rows, to = words[rows], out[rows]
+        # of whole arrays: plain Python would warn that single words overflow, which they are meant to
         chance = _mixed(_mixed(ids[rows] ^ first) + second) >> np.uint64(11)
-        for i in range(own.shape[0]):
+        for i in range(from_rows.shape[0]):
             times, of = np.int64(0), kind[rows.start + i] if kind.shape[0] else 0
             while times < shares.shape[1] and chance[i] < shares[of, times]:
                 times += 1
-            to[i] = own[i] * times
+            to[i] = from_rows[i] * times
 
 
 @njit(nogil=True, cache=True)
 def draw_columns(chance, tried, drawn):
-    """Draw features of each node: those of the lowest chances, but those that were tried after all others.
+    """Draw features of each node: the ones of the lowest chances; tried ones come after all others.
 
     chance: float64 (nodes, features) IN; from 0 to 1
     tried: bool (nodes, features) IN OUT
     drawn: int64 (nodes, any) OUT; ascending
     """
+    # insertion into a short sorted list: a node draws few of many features
     most = drawn.shape[1]
     lowest = np.empty(most)
     for node in range(chance.shape[0]):
-        own, lowest[:] = drawn[node], np.inf
+        features, lowest[:] = drawn[node], np.inf
         for f in range(chance.shape[1]):
             value = chance[node, f] + (1.0 if tried[node, f] else 0.0)
             if value >= lowest[most - 1]:
                 continue
             place = most - 1
             while place > 0 and lowest[place - 1] > value:
-                lowest[place], own[place] = lowest[place - 1], own[place - 1]
+                lowest[place], features[place] = lowest[place - 1], features[place - 1]
                 place -= 1
-            lowest[place], own[place] = value, f
+            lowest[place], features[place] = value, f
         for j in range(most):
-            f, place = own[j], j
+            f, place = features[j], j
             tried[node, f] = True
-            while place > 0 and own[place - 1] > f:
-                own[place] = own[place - 1]
+            while place > 0 and features[place - 1] > f:
+                features[place] = features[place - 1]
                 place -= 1
-            own[place] = f
+            features[place] = f
 
 
 @njit(nogil=True, cache=True)
 def add_left_out(
     X, order, ids, kind, keys, drawn, ranges, starts, feature, threshold, missing_left, left, right, values, sums, times
 ):
-    """Add up what trees predict of the rows that they did not draw.
+    """Add up trees' predictions of the rows that they did not draw.
 
     X: float32 (rows, features), order: uint32 (rows,) or (0,) IN; where a row stands in X, itself when empty
     ids: uint64 (rows,), kind: uint16 (rows,) IN; as in `draw`
-    keys: uint64 (trees, 2), drawn: uint64 (trees, kinds) IN; of 2 ** 53, how many rows a tree draws once or more
+    keys: uint64 (trees, 2), drawn: uint64 (trees, kinds) IN; of 2 ** 53, the share of rows that a tree draws once
+        or more
     ranges: int64 (ranges, 2), starts: int64 (trees,) IN; where a tree's nodes start
     feature, threshold, missing_left, left, right: (nodes,), values: float64 (nodes, any) IN; see `out_of_bag.OutOfBag`
     sums: float64 (rows, any), times: int64 (rows,) IN OUT
@@ -87,9 +89,9 @@ def add_left_out(
     for r in range(ranges.shape[0]):
         for block in range(ranges[r, 0], ranges[r, 1], LEFT_OUT_ROWS):
             end = min(block + LEFT_OUT_ROWS, ranges[r, 1])
-            own = ids[block:end]
+            block_ids = ids[block:end]
             for tree in range(starts.shape[0]):
-                chance = _mixed(_mixed(own ^ keys[tree, 0]) + keys[tree, 1]) >> np.uint64(11)
+                chance = _mixed(_mixed(block_ids ^ keys[tree, 0]) + keys[tree, 1]) >> np.uint64(11)
                 start = starts[tree]
                 for i in range(block, end):
                     if chance[i - block] < drawn[tree, kind[i]]:

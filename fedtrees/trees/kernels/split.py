@@ -9,31 +9,31 @@ from fedtrees.core.numeric.compiled import njit
 
 @njit(nogil=True, cache=True)
 def divide(histograms, parents, built, free, first, last):
-    """Put built children in the cache, and leave of each parent what is its other child's.
+    """Put built children in the cache, and leave in each parent's place the sums of its other child.
 
-    histograms: int64 (places, statistics, bins) IN OUT
+    histograms: int64 (places, statistics, bins) IN OUT; the histogram cache
     parents, free: int64 (pairs,) IN; the places of the parents, and those for the built children, all distinct
     built: int64 (pairs, statistics, bins) IN
     first, last: pairs to do IN
     """
     for pair in range(first, last):
-        parent, child, own = histograms[parents[pair]], histograms[free[pair]], built[pair]
-        for statistic in range(own.shape[0]):
-            for b in range(own.shape[1]):
-                child[statistic, b] = own[statistic, b]
-                parent[statistic, b] -= own[statistic, b]
+        parent, child, child_sums = histograms[parents[pair]], histograms[free[pair]], built[pair]
+        for statistic in range(child_sums.shape[0]):
+            for b in range(child_sums.shape[1]):
+                child[statistic, b] = child_sums[statistic, b]
+                parent[statistic, b] -= child_sums[statistic, b]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _score(g, h, alpha, reg_lambda):
-    """Equation 6 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty."""
+    """Return equation 6 of Chen and Guestrin (2016), with the soft threshold of an L1 penalty."""
     g = max(abs(g) - alpha, 0.0)
     return g * g / (h + reg_lambda) if h > 0 else 0.0
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, parent, out):
-    """Equation 7 of Chen and Guestrin (2016), twice, of each way to part a node; -1 where a child is too light.
+    """Compute equation 7 of Chen and Guestrin (2016), twice, of each way to part a node; -1 where a child is too light.
 
     One loop without branches over plain floats: it runs in vectors.
     """
@@ -49,9 +49,9 @@ def _gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, paren
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
 def _bounded_gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_child, bounds, before, out):
-    """`_gains` where weights are bounded, as XGBoost has them: -(2 g w + (h + lambda) w ** 2) of each child.
+    """Compute gains of bounded weights w, as XGBoost has them: -(2 g w + (h + lambda) w ** 2) of each child.
 
-    bounds: (most, low, high, direction) IN; the largest |weight|, the node's own bounds, and whether the left weight
+    bounds: (most, low, high, direction) IN; the largest |weight|, the node's bounds, and whether the left weight
         must not be above the right one (1), below it (-1), or may be either (0)
     before: float IN; the same of the node itself
     """
@@ -71,10 +71,10 @@ def _bounded_gains(left_g, left_h, right_g, right_h, alpha, reg_lambda, min_chil
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _ways(sides, before, penalties, limit, out):
-    """The gains of some ways to part a node.
+    """Compute the gains of some ways to part a node.
 
     sides: (g and h of what goes left, g and h of what goes right), float64 (more than the ways,) each IN
-    before: float IN; what the node saves as a leaf
+    before: float IN; the loss that the node saves as a leaf
     limit: (whether weights are bounded, most, low, high, direction) IN; see `_bounded_gains`
     """
     left_g, left_h, right_g, right_h = sides
@@ -95,10 +95,10 @@ def _part(sides, way, g, h, total, units):
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")
-def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limit, best, sides, gains, found):
-    """The first of the splits by a threshold that gain most, of those that gain more than ``best``.
+def _by_threshold(sums_g, sums_h, n, misses, total, before, units, penalties, limit, best, sides, gains, found):
+    """Find the first of the splits by a threshold that gain most, of those that gain more than ``best``.
 
-    own_g, own_h: int64 (bins,) IN; the missing, where there are any, at n
+    sums_g, sums_h: int64 (bins,) IN; the missing, where there are any, at n
     total: int64 (2,) IN; the node's sums
     sides: see `_ways`, gains: float64 (more than n,) scratch
     found: int64 (2,) OUT; the bin, and whether the missing go left. Written to memory, so that the compiler makes a
@@ -107,9 +107,10 @@ def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limi
     """
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
-        g += own_g[b]
-        h += own_h[b]
+        g += sums_g[b]
+        h += sums_h[b]
         _part(sides, b, g, h, total, units)
+    # all ways are written down first and their gains computed in one loop, which runs in vectors
     # missing right; at the last bin, the present from the missing
     ways = gains[: n if misses else max(n - 1, 0)]
     _ways(sides, before, penalties, limit, ways)
@@ -118,10 +119,10 @@ def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limi
             best, found[0], found[1] = ways[b], b, False
     if misses:
         ways = gains[: max(n - 1, 0)]
-        g, h = own_g[n], own_h[n]
+        g, h = sums_g[n], sums_h[n]
         for b in range(ways.shape[0]):
-            g += own_g[b]
-            h += own_h[b]
+            g += sums_g[b]
+            h += sums_h[b]
             _part(sides, b, g, h, total, units)
         _ways(sides, before, penalties, limit, ways)
         for b in range(ways.shape[0] - 1, -1, -1):
@@ -129,7 +130,7 @@ def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limi
                 best, found[0], found[1] = ways[b], b, True
         if limit[4] != 0:
             # the missing from the present: the other way about, the weights may stand the wrong way
-            _part(sides, 0, own_g[n], own_h[n], total, units)
+            _part(sides, 0, sums_g[n], sums_h[n], total, units)
             _ways(sides, before, penalties, limit, gains[:1])
             if gains[0] > best:
                 best, found[0], found[1] = gains[0], -1, True
@@ -137,8 +138,8 @@ def _by_threshold(own_g, own_h, n, misses, total, before, units, penalties, limi
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_category(own_g, own_h, n, total, before, units, penalties, limit, best, sides, gains, found):
-    """The first of the splits of one category from all others that gain most, as in `_by_threshold`.
+def _by_category(sums_g, sums_h, n, total, before, units, penalties, limit, best, sides, gains, found):
+    """Find the first of the splits of one category from all others that gain most, as in `_by_threshold`.
 
     found: int64 (2,) OUT; the category, which goes right, and whether the missing go left
     Returns the gain.
@@ -146,11 +147,11 @@ def _by_category(own_g, own_h, n, total, before, units, penalties, limit, best, 
     ways = gains[: 2 * n]
     g, h = np.int64(0), np.int64(0)
     for b in range(n):
-        g += own_g[b]
-        h += own_h[b]
+        g += sums_g[b]
+        h += sums_h[b]
     for b in range(n):
-        _part(sides, 2 * b, total[0] - own_g[b], total[1] - own_h[b], total, units)
-        _part(sides, 2 * b + 1, g - own_g[b], h - own_h[b], total, units)
+        _part(sides, 2 * b, total[0] - sums_g[b], total[1] - sums_h[b], total, units)
+        _part(sides, 2 * b + 1, g - sums_g[b], h - sums_h[b], total, units)
     _ways(sides, before, penalties, limit, ways)
     for way in range(2 * n):
         if ways[way] > best:
@@ -159,12 +160,12 @@ def _by_category(own_g, own_h, n, total, before, units, penalties, limit, best, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
-    """The categories by the weights that leaves of each would have, of equals the lower first: int64 (n,)."""
+def _sorted_categories(sums_g, sums_h, n, units, penalties, most_weight):
+    """Order categories by the weights that leaves of each would have, of equals the lower first: int64 (n,)."""
     alpha, reg_lambda, min_child = penalties
     weight = np.zeros(n)
     for b in range(n):
-        g, h = own_g[b] * units[0], own_h[b] * units[1]
+        g, h = sums_g[b] * units[0], sums_h[b] * units[1]
         if h > 0.0 and h >= min_child:
             weight[b] = -(max(g - alpha, 0.0) + min(g + alpha, 0.0)) / (h + reg_lambda)
             # XGBoost's weights are of 32 bits: what is equal to them is so here
@@ -173,19 +174,19 @@ def _sorted_categories(own_g, own_h, n, units, penalties, most_weight):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _by_set(own_g, own_h, n, most_right, total, before, units, penalties, limit, best, sides, gains, found):
-    """The first of the splits of the sorted categories in two that gain most, as in `_by_threshold`.
+def _by_set(sums_g, sums_h, n, most_right, total, before, units, penalties, limit, best, sides, gains, found):
+    """Find the first of the splits of the sorted categories in two that gain most, as in `_by_threshold`.
 
     most_right: int IN; categories that are tried on one side of such a split, and one more
-    found: int64 (2,) OUT; how many of the sorted categories go right, and whether the missing go left
+    found: int64 (2,) OUT; the number of sorted categories that go right, and whether the missing go left
     Returns the gain.
     """
-    order = _sorted_categories(own_g, own_h, n, units, penalties, limit[1])
+    order = _sorted_categories(sums_g, sums_h, n, units, penalties, limit[1])
     ways = gains[: max(min(most_right, n) - 1, 0)]
     g, h = total[0], total[1]
     for b in range(ways.shape[0]):
-        g -= own_g[order[b]]
-        h -= own_h[order[b]]
+        g -= sums_g[order[b]]
+        h -= sums_h[order[b]]
         _part(sides, b, g, h, total, units)
     _ways(sides, before, penalties, limit, ways)
     for b in range(ways.shape[0]):
@@ -193,8 +194,8 @@ def _by_set(own_g, own_h, n, most_right, total, before, units, penalties, limit,
             best, found[0], found[1] = ways[b], b + 1, True
     g, h = np.int64(0), np.int64(0)
     for b in range(ways.shape[0]):
-        g += own_g[order[n - 1 - b]]
-        h += own_h[order[n - 1 - b]]
+        g += sums_g[order[n - 1 - b]]
+        h += sums_h[order[n - 1 - b]]
         _part(sides, b, g, h, total, units)
     _ways(sides, before, penalties, limit, ways)
     for b in range(ways.shape[0]):
@@ -204,22 +205,22 @@ def _by_set(own_g, own_h, n, most_right, total, before, units, penalties, limit,
 
 
 @njit(cache=True, nogil=True)
-def _send_categories(own, n, is_one, split, missing, units, penalties, most_weight, goes_right, left_sums):
+def _send_categories(sums, n, is_one, split, missing, units, penalties, most_weight, goes_right, left_sums):
     """Write down which categories go right, and the sums of what goes left.
 
-    own: int64 (2, bins of the feature), n: its categories, is_one: whether ``split`` is a category itself, missing:
+    sums: int64 (2, bins of the feature), n: its categories, is_one: whether ``split`` is a category itself, missing:
         int64 (2,), the sums of the missing where they go left IN
     goes_right: bool (any,), left_sums: int64 (2,) OUT
     """
     if is_one:
         goes_right[split] = True
     else:
-        order = _sorted_categories(own[0], own[1], n, units, penalties, most_weight)
+        order = _sorted_categories(sums[0], sums[1], n, units, penalties, most_weight)
         goes_right[order[:split]] = True
     left_sums[:] = missing
     for b in range(n):
         if not goes_right[b]:
-            left_sums += own[:, b]
+            left_sums += sums[:, b]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -234,9 +235,9 @@ def best_splits(
 
     histograms: int64 (places, 2, bins), places: int64 (nodes,), totals: int64 (nodes, 2) IN
     layout: (offsets: int64 (features + 1,), n_values: int64 (features,), has_missing: bool (features,)) IN
-    categories: (is_category: bool (features,), below which number of them one is split from the others: int,
-        how many are tried on one side: int) IN
-    units: (g, h), floats IN; what one step of g and of h stands for
+    categories: (is_category: bool (features,), the number of them below which one is split from the others: int,
+        the number that is tried on one side: int) IN
+    units: (g, h), floats IN; the value of one step of g and of h
     penalties: (alpha, lambda, least hessian of a child), floats IN
     limits: (largest |weight|: float, bounds: float64 (nodes, 2), direction: int8 (features,), before: float64 (nodes,))
         IN; see `_bounded_gains`; no nodes where weights are not bounded
@@ -253,7 +254,7 @@ def best_splits(
     most, found = 2 * n_values.max() + 1, np.zeros(2, np.int64)
     gains, sides = np.empty(most), (np.empty(most), np.empty(most), np.empty(most), np.empty(most))
     for node in range(first, last):
-        own, total = histograms[places[node]], totals[node]
+        sums, total = histograms[places[node]], totals[node]
         all_g, all_h = total[0] * units[0], total[1] * units[1]
         low, high = (bounds[node, 0], bounds[node, 1]) if is_bounded else (-np.inf, np.inf)
         leaf = before[node] if is_bounded else _score(all_g, all_h, penalties[0], penalties[1])
@@ -262,18 +263,18 @@ def best_splits(
             if len(allowed) and not allowed[node, f]:
                 continue
             start, n = offsets[f], n_values[f]
-            own_g, own_h = own[0, start : offsets[f + 1]], own[1, start : offsets[f + 1]]
+            sums_g, sums_h = sums[0, start : offsets[f + 1]], sums[1, start : offsets[f + 1]]
             limit = (is_bounded, most_weight, low, high, np.float64(direction[f]))
             if not is_category[f]:
-                misses = has_missing[f] and (own_g[n] != 0 or own_h[n] != 0)
+                misses = has_missing[f] and (sums_g[n] != 0 or sums_h[n] != 0)
                 more = _by_threshold(
-                    own_g, own_h, n, misses, total, leaf, units, penalties, limit, best, sides, gains, found
+                    sums_g, sums_h, n, misses, total, leaf, units, penalties, limit, best, sides, gains, found
                 )
             elif n < one_below:
-                more = _by_category(own_g, own_h, n, total, leaf, units, penalties, limit, best, sides, gains, found)
+                more = _by_category(sums_g, sums_h, n, total, leaf, units, penalties, limit, best, sides, gains, found)
             else:
                 more = _by_set(
-                    own_g, own_h, n, most_right, total, leaf, units, penalties, limit, best, sides, gains, found
+                    sums_g, sums_h, n, most_right, total, leaf, units, penalties, limit, best, sides, gains, found
                 )
             if more > best:
                 best, feature[node] = more, f
@@ -281,7 +282,7 @@ def best_splits(
         gain[node] = best
         if feature[node] >= 0:
             f = feature[node]
-            its = own[:, offsets[f] : offsets[f + 1]]
+            its = sums[:, offsets[f] : offsets[f + 1]]
             missing = its[:, n_values[f]] if default_left[node] and has_missing[f] else np.zeros(2, np.int64)
             if is_category[f]:
                 _send_categories(

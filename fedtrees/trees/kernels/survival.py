@@ -12,14 +12,14 @@ from fedtrees.queries.metric_kernels import MOST_MARGIN
 # XGBoost's limits
 MOST = 15.0  # of a gradient and a hessian
 LEAST_HESSIAN = 1e-16
-MOST_QUOTIENT = 1e300  # beyond it is nothing over nothing, or nearly so
+MOST_QUOTIENT = 1e300  # beyond it, a quotient is of zero by zero, or nearly so
 
 KNOWN, RIGHT, LEFT, BETWEEN = range(4)  # what is known of a time: itself, a lower bound, an upper bound, or both
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _far_gradient(kind, known, above, scale):
-    """Return what a gradient tends to where the margin is far from the time; ``above`` is where the time is larger."""
+    """Return the limit of a gradient where the margin is far from the time; ``above`` is where the time is larger."""
     if (known == RIGHT and not above) or (known == LEFT and above):
         return 0.0
     if above:
@@ -29,7 +29,7 @@ def _far_gradient(kind, known, above, scale):
 
 @njit(nogil=True, cache=True, inline="always")
 def _far_hessian(kind, known, above, scale):
-    """Return what a hessian tends to where the margin is far from the time."""
+    """Return the limit of a hessian where the margin is far from the time."""
     if (known == RIGHT and not above) or (known == LEFT and above) or kind == LOGISTIC:
         return LEAST_HESSIAN
     if kind == NORMAL:
@@ -71,9 +71,9 @@ def cox_statistics(margin, y, weight, bins, rates, squares, ranges, g, h):
     """Compute gradients and hessians of the partial likelihood; Cox (1972), ties as Breslow (1974) has them.
 
     margin, y: float32 (rows,) IN; a y above 0 is an event's time, any other one until which none was
-    weight, ranges, g, h: as in `loss_kernels.statistics`
+    weight, ranges, g, h: as in `kernels.gradients.statistics`
     bins: int64 (rows,) IN; the bin of each time
-    rates, squares: float64 (bins,) IN; see `risk.Risks`
+    rates, squares: float64 (bins,) IN; see `messages.risk_sets.Risks`
     """
     step = np.int64(weight.shape[0] > 1)
     for r in range(ranges.shape[0]):
@@ -92,7 +92,7 @@ def aft_statistics(kind, scale, margin, lower, upper, weight, ranges, g, h):
     kind: int IN; see `core.numeric.distributions`
     scale: float IN
     margin, lower, upper: float32 (rows,) IN; upper is infinite where there is no bound
-    weight, ranges, g, h: as in `loss_kernels.statistics`
+    weight, ranges, g, h: as in `kernels.gradients.statistics`
     """
     step = np.int64(weight.shape[0] > 1)
     for r in range(ranges.shape[0]):

@@ -1,8 +1,6 @@
-"""Trees over values, not bins: of a model that others trained, whose cut points are not ours."""
+"""Trees over values, not bins: of an earlier model, whose cut points are others."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,10 +15,6 @@ from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN
 from fedtrees.trees.model.flat_trees import cuts_up
 
-if TYPE_CHECKING:
-    pass
-
-
 MOST_CODES = NO_BIN  # of a feature: training numbers categories by bins
 
 
@@ -31,22 +25,22 @@ class ValueTrees(Record, frozen=True, eq=False):
     ----------
     features : int
     base_margin : float32 (outputs,)
-        What that model's margins start from.
+        The initial margins of that model.
     ends : int64 (trees,)
         Where each tree's nodes end.
     output : int32 (trees,)
-        Whose margin a tree adds to.
+        The output whose margin a tree adds to.
     feature : int32 (nodes,)
         The feature a node asks for, -1 at a leaf.
     value : float32 (nodes,)
-        Rows below it go left; at a leaf, what that adds to the margin.
+        Rows below it go left; at a leaf, the number that it adds to the margin.
     default_left : bool (nodes,)
     left, right : int32 (nodes,)
         Children, numbered within their tree.
     by_category : int64 (any,)
         The nodes of all trees that ask for categories, ascending, numbered throughout.
     categories : int32 (any,)
-        Those that go right, by their codes, node after node.
+        The categories that go right, by their codes, node after node.
     category_ends : int64 (any,)
         Where each such node's end.
     """
@@ -92,11 +86,11 @@ class ValueTrees(Record, frozen=True, eq=False):
 
     @property
     def outputs(self) -> int:
-        """Margins of a row."""
+        """The number of a row's margins."""
         return len(self.base_margin)
 
     def _sets(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The arguments of the kernel: of each node the row of its set or -1, and each set's categories as a table."""
+        """Return the kernel's arguments: each node's row of ``goes_right``, or -1, and each row's categories."""
         n_sets, width = len(self.by_category), int(self.categories.max(initial=-1)) + 1
         set_of = np.full(len(self.feature) if n_sets else 0, -1, np.int64)
         set_of[self.by_category] = np.arange(n_sets)
@@ -111,7 +105,7 @@ class ValueTrees(Record, frozen=True, eq=False):
         set_of, goes_right = self._sets()
 
         def add(piece: NDArray[np.int64]) -> None:
-            histogram_kernels.add_inherited(
+            histogram_kernels.add_value_trees(
                 table.X, order, piece, starts, self.output, self.feature, self.value, self.default_left,
                 self.left, self.right, set_of, goes_right, margin,
             )  # fmt: skip
