@@ -1,4 +1,4 @@
-"""Cut points: where every feature's bins end."""
+"""Cut points: the ends of every feature's bins."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NO_BIN = 0xFFFF  # above every bin
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
-    """Where every feature's bins end: one flat array, ragged by feature.
+    """The ends of every feature's bins: one flat array, ragged by feature.
 
-    Feature ``f`` owns ``values[offsets[f]:offsets[f + 1]]``, ascending. A value ``x`` falls in the first bin
+    Feature ``f`` has ``values[offsets[f]:offsets[f + 1]]``, ascending. A value ``x`` falls in the first bin
     whose cut lies above it, so ``bin <= b`` means the same as ``x < cuts[b]``, XGBoost's rule. The last cut lies
     above everything seen: only a split of the present from the missing uses it. A feature that is missing
     somewhere has one more bin, its last, for the missing. A feature that is missing everywhere has no cuts.
@@ -42,7 +42,7 @@ class Cuts:
     middles: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     missing_high: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     any_categorical: bool = field(init=False)
-    n_values: NDArray[np.int64] = field(init=False)  # value bins a feature
+    n_values: NDArray[np.int64] = field(init=False)  # value bins of each feature
     n_bins: NDArray[np.int64] = field(init=False)  # value bins plus the missing bin
     bin_offsets: NDArray[np.int64] = field(init=False)  # where a feature's bins start in a histogram
 
@@ -75,7 +75,7 @@ class Cuts:
         return int(self.bin_offsets[-1])
 
     def bins_of(self, features: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Where the bins of some features stand in a histogram of all, int64 (bins,)."""
+        """The positions of some features' bins in a histogram of all, int64 (bins,)."""
         starts, n_bins = self.bin_offsets[features], self.n_bins[features]
         within = np.arange(n_bins.sum()) - np.repeat(np.cumsum(n_bins) - n_bins, n_bins)
         bins: NDArray[np.int64] = np.repeat(starts, n_bins) + within

@@ -93,6 +93,7 @@ class FlatTrees(Record, frozen=True, eq=False):
         return shapes
 
     def _shape(self, nodes: slice, cuts: Cuts, categories: Categories) -> Shape:
+        """Return one tree, once it is checked: kernels walk it without looking at bounds."""
         feature, bin, left = self.feature[nodes], self.bin[nodes], self.left[nodes]
         leaf = feature < 0
         asked = np.where(leaf, 0, feature)
@@ -121,21 +122,21 @@ class FlatTrees(Record, frozen=True, eq=False):
         if not cuts_up(ends, len(nodes), len(categories)):
             raise ProtocolError("trees with other sets of categories than nodes that ask for them")
         sets = dict(zip(nodes.tolist(), np.split(categories, ends[:-1]), strict=True)) if len(nodes) else {}
-        for node, own in sets.items():
-            if (own < 0).any() or (own >= cuts.n_values[feature[node]]).any():
+        for node, codes in sets.items():
+            if (codes < 0).any() or (codes >= cuts.n_values[feature[node]]).any():
                 raise ProtocolError("a tree that asks for a category that there is not")
         return sets
 
 
 def cuts_up(ends: NDArray[np.integer], parts: int, length: int) -> bool:
-    """Return whether an array of this length, cut where ``ends`` says, has so many parts and nothing left."""
+    """Return whether an array of this length, cut at ``ends``, has so many parts and nothing left."""
     last = int(ends[-1]) if len(ends) else 0
     return len(ends) == parts and last == length and not (np.diff(ends, prepend=0) < 0).any()
 
 
 def _flat_categories(trees: Iterable[Categories]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The sets of trees end to end, node after node, and where each ends: int32 (any,) each."""
-    sets = [own[node] for own in trees for node in sorted(own)]
+    sets = [of_tree[node] for of_tree in trees for node in sorted(of_tree)]
     if not sets:
         return _none(), _none()
-    return np.concatenate([_none(), *sets]), np.cumsum([len(own) for own in sets], dtype=np.int32)
+    return np.concatenate([_none(), *sets]), np.cumsum([len(codes) for codes in sets], dtype=np.int32)

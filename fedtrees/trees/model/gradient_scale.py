@@ -1,4 +1,4 @@
-"""The grid that rows' gradients and hessians are rounded to."""
+"""The gradient scale: the powers of two that rows' gradients and hessians are whole numbers of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_EXTRA = 2 * STATISTIC_BITS_G  # three words together hold more than a float
 
 
 def further_digits(extra: int) -> tuple[int, ...]:
-    """The digits that go to each word after the first.
+    """Return the digits that go to each word after the first.
 
     Examples
     --------
@@ -24,12 +24,12 @@ def further_digits(extra: int) -> tuple[int, ...]:
 
 
 def room_of(rows: int) -> int:
-    """The digits beyond one word's that the sums of so many rows have room for."""
+    """Return the digits beyond one word's that the sums of so many rows have room for."""
     return max(0, min(MOST_EXTRA, WORD_BITS - STATISTIC_BITS_H - max(rows, 1).bit_length()))
 
 
 class GradientScale(NamedTuple):
-    """Powers of two that bound a row's gradient and hessian, and how finely they are told.
+    """Powers of two that bound a row's gradient and hessian, and the number of their digits.
 
     Attributes
     ----------
@@ -50,14 +50,14 @@ class GradientScale(NamedTuple):
     extra: int = 0
 
     def scales(self) -> tuple[float, float]:
-        """What gradients and hessians are multiplied by before they are rounded."""
+        """Factors of gradients and of hessians before they are rounded."""
         return (
             math.ldexp(1.0, STATISTIC_BITS_G + self.extra - self.g),
             math.ldexp(1.0, STATISTIC_BITS_H + self.extra - self.h),
         )
 
     def bits(self) -> int:
-        """A quantised gradient or hessian is at most ``2 ** bits``."""
+        """The number of bits: a quantised gradient or hessian is at most ``2 ** bits``."""
         return STATISTIC_BITS_H + self.extra
 
     @property

@@ -1,4 +1,4 @@
-"""A tree's questions without what its leaves predict: what rows need to find their nodes."""
+"""A tree's shape: the questions by which rows find their nodes, without what leaves predict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedtrees.trees.model.tree import LEAF, Categories
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """How a tree asks its questions, without what its leaves say: what rows need to find their nodes.
+    """A tree's questions, by which rows find their nodes, without what its leaves predict.
 
     ``missing`` is the bin that stands for the missing of the node's feature, `NO_BIN` where it has none.
     """
@@ -25,29 +25,32 @@ class Shape:
     default_left: NDArray[np.bool_]
     left: NDArray[np.int32]
     categories: Categories
-    most_bins: int  # of any feature that the tree asks categories of, the missing and the unknown included
+    most_bins: int  # of any feature whose categories the tree asks for, the missing and the unknown included
 
     def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[Any], ...]:
-        """What the kernels take to walk rows of such bins: (column, question, of, goes_right).
+        """Return the arrays by which kernels walk rows of such bins: (column, question, of, goes_right).
 
         ``column`` is where the feature's bin of row 0 stands in the flat bins. ``question`` is one word: the left child
         from bit 33 on, whether the missing go right at bit 32, the bin for the missing at 16, the lowest to go right
         at 0. A leaf asks a question that every bin answers with the leaf itself, so that rows may ask it without harm.
-        Both are uint64 (nodes,). ``of`` is int64 (nodes,), -1 or the row of ``goes_right``, bool (any, bins), that says
-        which bins go right; both are empty where no node asks for categories.
+        Both are uint64 (nodes,). ``of`` is int64 (nodes,), -1 or the row of ``goes_right``, bool (any, bins), that has
+        the bins that go right; both are empty where no node asks for categories.
         """
-        _, rows, a_group = bins.shape
+        _, rows, per_group = bins.shape
         leaf = self.feature < 0
         most = int(self.feature.max(initial=0)) + 1
-        group, place = np.divmod(np.arange(most), a_group)  # by feature: nodes are many
+        group, place = np.divmod(np.arange(most), per_group)  # by feature: nodes are many
         left = np.where(leaf, np.arange(len(leaf)), self.left).astype(np.int64)
         right, missing = np.where(leaf, NO_BIN, self.split + 1), np.where(leaf, NO_BIN, self.missing)
-        lost = np.where(leaf, 0, 1 - self.default_left.astype(np.int64))  # whether they go right; a leaf has none
+        lost = np.where(
+            leaf, 0, 1 - self.default_left.astype(np.int64)
+        )  # the missing go right; at a leaf there are none
         question = (left << 33) | (lost << 32) | (missing.astype(np.int64) << 16) | right
-        column = (group * rows * a_group + place).astype(np.uint64)[np.where(leaf, 0, self.feature)]
+        column = (group * rows * per_group + place).astype(np.uint64)[np.where(leaf, 0, self.feature)]
         return column, question.astype(np.uint64), *self._tables()
 
     def _tables(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return ``of`` and ``goes_right`` of `walk`."""
         goes_right = np.zeros((len(self.categories), self.most_bins), bool)
         of = np.full(len(self.feature) if len(self.categories) else 0, -1, np.int64)
         for row, (node, categories) in enumerate(self.categories.items()):
@@ -63,7 +66,7 @@ class Shape:
         return np.where(is_leaf, np.cumsum(is_leaf) - 1, -1).astype(np.int32)
 
     def levels_below(self, walked: Shape | None) -> int:
-        """Levels that rows may have to go down from the leaves of ``walked``, a younger state of this tree."""
+        """Return the levels that rows may have to go down from the leaves of ``walked``, an earlier state of it."""
         leaves = np.zeros(1, np.int32) if walked is None else np.flatnonzero(walked.feature < 0)
         levels, at = 0, leaves[self.feature[leaves] >= 0]
         while len(at):
@@ -81,5 +84,5 @@ class Shape:
                 ((getattr(self, name)[:n] == getattr(walked, name)) | leaf).all()
                 for name in ("feature", "split", "default_left", "left")
             )
-            and all(np.array_equal(self.categories[node], own) for node, own in walked.categories.items())
+            and all(np.array_equal(self.categories[node], codes) for node, codes in walked.categories.items())
         )

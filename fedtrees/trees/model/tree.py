@@ -1,4 +1,4 @@
-"""A tree as arrays, and the cut points its bins stand for."""
+"""A grown tree as arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedtrees.trees.model.moments import Moments
 LEAF = -1  # the feature, and the left child, of a node that is not split
 
 
-Categories = dict[int, NDArray[np.int32]]  # by node, those that go right
+Categories = dict[int, NDArray[np.int32]]  # by node, the categories that go right
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Tree:
     left : int32 (nodes,)
         The left child, ``LEAF`` at a leaf.
     value : float32 (nodes,)
-        What a leaf adds to the margin, learning rate included; at an inner node, what it would add as a leaf.
+        The number that a leaf adds to the margin, learning rate included; at an inner node, that of it as a leaf.
     gain : float32 (nodes,)
         Loss reduction of the split, 0 at a leaf; float64 where impurities are compared.
     cover : float32 (nodes,)
@@ -40,7 +40,7 @@ class Tree:
     sums : float64 (nodes, statistics)
         Of a tree that is not boosted, the weight of each class; see `trees.server.impurity`.
     bounds : float64 (nodes, 2) or (0, 2)
-        Where constraints are monotone, what each node may predict; see `split.Rule.predicted`.
+        Where constraints are monotone, the least and the most that each node may predict; see `split.Rule.predicted`.
     moments : Moments, optional
         Of a tree of numbers that is not boosted: means and impurities.
     """
