@@ -16,7 +16,7 @@ from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, expo
 from fedtrees.errors import ParameterError
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
-from fedtrees.trees.losses import LOSSES, Bounds, Loss, Moves, gradients, grid_of, loss_named
+from fedtrees.trees.losses import LOSSES, Bounds, Loss, Moves, gradient_scale_of, gradients, loss_named
 from fedtrees.trees.model.gradient_scale import GradientScale
 
 Doubles = NDArray[np.float64]
@@ -191,7 +191,7 @@ def test_words_hold_what_the_gradients_are_on_the_grid(
     all_g, all_h = plain_g * weight, plain_h * weight
     exponents = exponent_of(np.abs(all_g).max()), exponent_of(all_h.max())
     bound = loss.bound()
-    grid = (grid_of(bound, weight_exponent) if bound else GradientScale(*exponents))._replace(extra=extra)
+    grid = (gradient_scale_of(bound, weight_exponent) if bound else GradientScale(*exponents))._replace(extra=extra)
     scale_g, scale_h = grid.scales()
     digits, whole_g, whole_h, least = (0, *grid.further), 0, 0, seed % 2
     assert sum(digits) == extra
@@ -288,7 +288,7 @@ def test_grids_hold_every_statistic_and_are_no_coarser_than_they_must(
     bound: tuple[float, float], weight: float
 ) -> None:
     exponent = exponent_of(weight)
-    grid, bits_of = grid_of(bound, exponent), (STATISTIC_BITS_G, STATISTIC_BITS_H)
+    grid, bits_of = gradient_scale_of(bound, exponent), (STATISTIC_BITS_G, STATISTIC_BITS_H)
     for e, scale, limit, bits in zip(grid[:2], grid.scales(), bound, bits_of, strict=True):
         assert limit * weight * scale <= 2**bits
         assert 2 ** (bits - 1) < limit * 2.0**exponent * scale

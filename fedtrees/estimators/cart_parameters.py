@@ -284,7 +284,7 @@ def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **oth
     }
     rule = Impurity(
         given.get("criterion", "gini" if estimator._classifies else "squared_error"),
-        loss.statistics_a_bin(len(labels or ())),
+        loss.statistics_per_bin(len(labels or ())),
         class_weight=None if several else _weights_of_classes(given, labels or ()),
         **least,
     )

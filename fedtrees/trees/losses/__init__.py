@@ -36,9 +36,9 @@ _KINDS: tuple[type[Loss], ...] = (
     RankMap, ProportionalHazards,
 )  # fmt: skip
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
-# of objectives of two classes, what they are where y has several columns
+# losses of two classes where y has several columns, by their objectives
 BY_COLUMN: dict[str, type[Loss]] = {kind.name: kind for kind in (Labels, RawLabels, HingeLabels)}
-# what rows carry where trees grow by impurity; no objective of XGBoost's
+# row statistics of trees that grow by impurity; no objectives of XGBoost's
 _TABLES: tuple[type[Target], ...] = (
     ClassWeights, OutputClasses, WeighedOutputs, Squares, Totals, Samme, AdaBoostR2,
 )  # fmt: skip
@@ -48,22 +48,22 @@ TABLES: dict[str, type[Target]] = {kind.name: kind for kind in _TABLES}
 def loss_named(
     name: str, params: Mapping[str, Any] | None = None, classification: bool = False, by_column: bool = False
 ) -> Loss:
-    """The loss of an XGBoost objective's name.
+    """Return the loss of an XGBoost objective's name.
 
     Parameters
     ----------
     name : str
     params : dict of str to float, list of float or str, optional
-        The objective's own parameters; XGBoost's defaults stand for others.
+        The objective's parameters; XGBoost's defaults stand for others.
     classification : bool, default False
-        Which of the functions registered under this name is meant, if any is; see `register_objective`.
+        Whether a function registered under this name for classes is meant, or for numbers; see `register_objective`.
     by_column : bool, default False
         Whether an objective of two classes is meant for each of several columns of y.
 
     Raises
     ------
     ParameterError
-        If there is no such objective (it names the nearest), or a parameter is none of its own or out of range.
+        If there is no such objective (it names the nearest), or a parameter is none of its parameters or out of range.
     """
     if name not in LOSSES:
         custom = custom_named(name, classification)
@@ -71,20 +71,20 @@ def loss_named(
             return custom
         raise unknown_value("objective", name, LOSSES)
     kind, given = (BY_COLUMN if by_column else LOSSES).get(name, LOSSES[name]), dict(params or {})
-    own = [field.name for field in fields(kind)]
+    parameters = [field.name for field in fields(kind)]
     for parameter in given:
-        if parameter not in own:
+        if parameter not in parameters:
             raise ParameterError(f"{parameter} is no parameter of {name}.")
     return kind(**given)
 
 
 def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None) -> RowStatistics:
-    """The loss that a message names.
+    """Return the loss that a message names.
 
     Raises
     ------
     ProtocolError
-        If this silo does not know it.
+        If there is no such loss in this process.
     """
     if objective in TABLES and {field.name for field in fields(TABLES[objective])} == set(params):
         return TABLES[objective](**params)
@@ -94,8 +94,8 @@ def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None)
         raise ProtocolError(f"boosting was to begin with a loss that is not known here: {error}") from error
 
 
-def grid_of(bound: tuple[float, float], weight_exponent: int) -> GradientScale:
-    """The grid of gradients and hessians that are bounded, for rows of weight up to ``2 ** weight_exponent``."""
+def gradient_scale_of(bound: tuple[float, float], weight_exponent: int) -> GradientScale:
+    """Return the gradient scale of bounded gradients and hessians, of rows of weight up to ``2 ** weight_exponent``."""
     return GradientScale(exponent_of(bound[0]) + weight_exponent, exponent_of(bound[1]) + weight_exponent)
 
 
@@ -113,8 +113,8 @@ __all__ = [
     "RowStatistics",
     "Target",
     "column_of",
+    "gradient_scale_of",
     "gradients",
-    "grid_of",
     "loss_named",
     "loss_of",
     "register_objective",

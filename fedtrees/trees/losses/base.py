@@ -1,4 +1,4 @@
-"""What a loss is: a row's gradient and hessian, what bounds them, and where margins start."""
+"""Base classes of losses: a row's gradient and hessian, their bounds, and the initial margin."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Ranges = NDArray[np.int64]
 
 Params = dict[str, float | bool | list[float] | str]  # by XGBoost's names
 
-SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32 after a bound was computed without
+SAFE = 1 + 2.0**-10  # margins and leaves are rounded to float32, and bounds are computed without that
 ULP = 2.0**-23
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What no row exceeds, sample weight included.
+    """Bounds that no row exceeds, sample weight included.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Moves:
-    """How a round moves margins: by what each leaf says, and the sum of the hessians of the rows it says it to.
+    """Moves of margins in a round: each leaf's value, and the sum of the hessians of its rows.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Moves:
 
 @dataclass(frozen=True)
 class RowStatistics:
-    """What rows add to the bins of histograms: two numbers each, called gradient and hessian whatever they are.
+    """Numbers that rows add to the bins of histograms: two each, called gradient and hessian whatever they are.
 
     Every method is a function of its arguments alone.
     """
@@ -67,10 +67,12 @@ class RowStatistics:
     name: ClassVar[str]
     classification: ClassVar[bool] = False
     code: ClassVar[int] = -1  # of its row in `kernels.gradients`
-    kernel: ClassVar[Kernel | None] = None  # that fills packed words at once, where there is one
+    kernel: ClassVar[Kernel | None] = None  # fills packed words at once, where there is such a kernel
     open_above: ClassVar[bool] = False  # whether y is a lower and an upper bound, the latter perhaps infinite
     spans_orders: ClassVar[bool] = False  # whether gradients that `bound` bounds are mostly far below it
-    keeps_hessians: ClassVar[bool] = False  # whether a hessian, which has a floor, stays above 0 where a grid is fine
+    keeps_hessians: ClassVar[bool] = (
+        False  # whether a hessian, which has a floor, stays above 0 where the gradient scale is fine
+    )
     keeps_gradients: ClassVar[bool] = False  # whether a gradient stays below 0 however small it is
     checks_sets: ClassVar[bool] = False  # whether evaluation sets hold labels, too, that `check` refuses others than
 
@@ -79,7 +81,7 @@ class RowStatistics:
         return asdict(self)
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """Trees a round: one for each column of y that is a number.
+        """The number of trees per round: one for each column of y that is a number.
 
         Raises
         ------
@@ -88,7 +90,7 @@ class RowStatistics:
         """
         return targets
 
-    def statistics_a_bin(self, n_labels: int) -> int:
+    def statistics_per_bin(self, n_labels: int) -> int:
         """Sums of a bin: of gradients and of hessians."""
         return 2
 
@@ -102,15 +104,15 @@ class RowStatistics:
         """
 
     def weighted(self, weight: Floats, y: Floats) -> Floats:
-        """The rows' weights, scaled by what the loss itself says of their targets: (rows,), or (1,) for one of all."""
+        """The rows' weights, scaled as the loss has it for their targets: (rows,), or (1,) for one of all."""
         return weight
 
     def moved(self, y: Floats, base: Floats) -> Floats:
-        """The targets as rows carry them, given where margins are told to start: (rows,) or (rows, targets)."""
+        """The targets as rows carry them, given the initial margin: (rows,) or (rows, targets)."""
         return y
 
     def intercept(self, sums: Doubles) -> Doubles:
-        """Where margins start, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
+        """The initial margin, float64 (outputs,), from the sums that `queries.counts.LabelSums` reads."""
         raise NotImplementedError
 
     def weight_span(self) -> int:
@@ -120,14 +122,14 @@ class RowStatistics:
     def least_share(self, sums: Doubles) -> float:
         """The mean gradient of the rows that are most alike, as a part of the largest: of classes, the rarest's share.
 
-        sums: what `queries.counts.LabelSums` reads
+        sums: the ones that `queries.counts.LabelSums` reads
         """
         return 1.0
 
     def largest_hessians(self, sums: Doubles) -> float:
         """The sum of hessians of rows that are not fitted at all, of all outputs; 0 where fitted rows' do not vanish.
 
-        sums: what `queries.counts.LabelSums` reads
+        sums: the ones that `queries.counts.LabelSums` reads
         """
         return 0.0
 
@@ -138,12 +140,12 @@ class RowStatistics:
     def step(self, now: Bounds, moves: Moves) -> tuple[float, float] | None:
         """The largest |gradient| and hessian after a round, given those before it, where `bound` is None.
 
-        None where nothing useful can be said: the next round's are then asked for.
+        None where no useful bound follows: the next round's are then asked for.
         """
         return None
 
     def leaf_quantiles(self, outputs: int) -> tuple[float, ...]:
-        """Of each output, which quantile of what its rows miss their targets by a leaf says; none for Newton steps."""
+        """The quantile of their rows' residuals that leaves predict, of each output; none for Newton steps."""
         return ()
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:
@@ -152,34 +154,34 @@ class RowStatistics:
         margin: (outputs, rows); y: (rows,) or (rows, targets); weight: (rows,) or (1,) IN; g, h: (outputs, rows) OUT
         """
         for k in range(len(margin)):
-            own = column_of(y, k)
-            gradients_kernels.statistics(self.code, self.parameter(k), margin[k], own, weight, ranges, g[k], h[k])
+            target = column_of(y, k)
+            gradients_kernels.statistics(self.code, self.parameter(k), margin[k], target, weight, ranges, g[k], h[k])
 
     def parameter(self, output: int) -> float:
-        """The number that the row in `loss_kernels` depends on."""
+        """The number that the kernel in `kernels.gradients` depends on."""
         return 0.0
 
 
 @dataclass(frozen=True)
 class Loss(RowStatistics):
-    """What boosting minimises; fields are XGBoost's parameters."""
+    """A loss that boosting minimises; fields are XGBoost's parameters."""
 
-    starts_by_newton: ClassVar[bool] = False  # whether margins start with a step from 0, and not from label sums
+    starts_by_newton: ClassVar[bool] = False  # whether the initial margin is a step from 0, and not from label sums
 
     def metric(self) -> str:
-        """What XGBoost reports for the loss where no metric is asked for."""
+        """The metric that XGBoost reports for the loss where none is asked for."""
         return metric_of(self.name)
 
     def exported_as(self, outputs: int) -> str:
-        """The objective that an exported model names: what predictions are made of margins."""
+        """The objective that an exported model names, by which predictions are made of margins."""
         return self.name
 
     def newton(self, g: Doubles, h: Doubles) -> Doubles:
-        """Where margins start, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
+        """The initial margin, from the sums of gradients and hessians at margins of 0: a Newton step, as XGBoost's."""
         return -g / np.maximum(h, 1e-6)
 
     def newton_exponent(self, weight: int, target: int) -> int:
-        """An exponent that bounds gradients at margins of 0, weights included, of a loss that starts by a Newton step.
+        """An exponent that bounds gradients at margins of 0, weights included: of losses that start by a Newton step.
 
         weight, target: the exponents that bound weights, and weights times targets
         """

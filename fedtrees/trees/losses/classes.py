@@ -29,12 +29,12 @@ def log_odds(share: float) -> float:
 
 @dataclass(frozen=True)
 class Logistic(Loss):
-    """``binary:logistic``: margins start from the log-odds of the second class.
+    """``binary:logistic``: the initial margin is the log-odds of the second class.
 
     Parameters
     ----------
     scale_pos_weight : float, default 1.0
-        What rows of the second class weigh more.
+        Factor of the weights of the second class's rows.
     """
 
     name = "binary:logistic"
@@ -59,7 +59,7 @@ class Logistic(Loss):
         return math.ceil(abs(math.log2(self.scale_pos_weight)))
 
     def sides(self, sums: Doubles) -> tuple[Doubles, Doubles]:
-        """The weights of the first class and of the second, float64 (outputs,) each, from what `LabelSums` reads."""
+        """The weights of the first class and of the second, float64 (outputs,) each, from `LabelSums`."""
         return sums[:1], self.scale_pos_weight * sums[1:]
 
     def least_share(self, sums: Doubles) -> float:
@@ -101,7 +101,7 @@ class Logistic(Loss):
 
 @dataclass(frozen=True)
 class LogitRaw(Logistic):
-    """``binary:logitraw``: predictions are margins, and as in XGBoost they start from the share of the second class."""
+    """``binary:logitraw``: predictions are margins; the initial one is the second class's share, as in XGBoost."""
 
     name = "binary:logitraw"
 
@@ -152,7 +152,7 @@ class Share(Loss):
 
 @dataclass(frozen=True)
 class Hinge(Loss):
-    """``binary:hinge``: predictions are 0 or 1; margins start from the larger class, as XGBoost's do."""
+    """``binary:hinge``: predictions are 0 or 1; the initial margin is the larger class, as in XGBoost."""
 
     name = "binary:hinge"
     classification = True
@@ -173,7 +173,7 @@ class Hinge(Loss):
 
 @dataclass(frozen=True)
 class Softprob(Loss):
-    """``multi:softprob``: margins start from the logarithm of each class's share, less their mean."""
+    """``multi:softprob``: initial margins are the logarithms of the classes' shares, less their mean."""
 
     name = "multi:softprob"
     classification = True

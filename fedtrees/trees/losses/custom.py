@@ -1,4 +1,4 @@
-"""Losses that are a function of the user's. A function does not travel: what travels is the name it is known by."""
+"""Losses that are functions of the user's. A function does not travel: its registered name does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CustomLoss(Loss):
 
 
 def register_objective(function: Function, name: str | None = None, classification: bool = False) -> str:
-    """Make a function known as an objective in this process.
+    """Register a function as an objective in this process.
 
     A federation's other processes train for it when they have registered theirs under the same name, and refuse
     otherwise. It is called with some rows at a time and has to treat each row by itself, or partitions would matter.
@@ -81,16 +81,18 @@ def register_objective(function: Function, name: str | None = None, classificati
     'my squared error'
     """
     called = name or f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
-    own, number = called, 1
-    while name is None and (own, classification) in _KNOWN and _KNOWN[own, classification].function is not function:
+    unique, number = called, 1
+    while (
+        name is None and (unique, classification) in _KNOWN and _KNOWN[unique, classification].function is not function
+    ):
         number += 1
-        own = f"{called} {number}"
-    members = {"name": own, "classification": classification, "function": staticmethod(function)}
-    _KNOWN[own, classification] = type("CustomLoss", (CustomLoss,), members)
-    return own
+        unique = f"{called} {number}"
+    members = {"name": unique, "classification": classification, "function": staticmethod(function)}
+    _KNOWN[unique, classification] = type("CustomLoss", (CustomLoss,), members)
+    return unique
 
 
 def custom_named(name: str, classification: bool) -> CustomLoss | None:
-    """The registered loss of a name; None where there is none."""
+    """Return the registered loss of a name; None where there is none."""
     kind = _KNOWN.get((name, classification))
     return None if kind is None else kind()

@@ -1,4 +1,4 @@
-"""Losses of several labels a row: each a column of 0 and 1, with an output and a tree a round."""
+"""Losses of several labels per row: each is a column of 0 and 1, with an output and a tree per round."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 class _ByColumn(_Base):
-    """The loss of two classes where each column of y holds its own two."""
+    """The loss of two classes where each column of y holds two."""
 
     classification = False  # y is read as numbers
     checks_sets = True

@@ -16,7 +16,7 @@ from fedtrees.trees.losses.base import SAFE, ULP, Bounds, Doubles, Floats, Loss,
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
-    """``reg:squarederror``: margins start from the mean."""
+    """``reg:squarederror``: the initial margin is the mean."""
 
     name = "reg:squarederror"
     code = gradients_kernels.SQUARED

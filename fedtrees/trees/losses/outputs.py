@@ -1,4 +1,4 @@
-"""Weights of the classes of several outputs: each output's are summed by themselves."""
+"""Weights of the classes of several outputs: each output's are summed alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.losses.base import Doubles, Floats, Ranges, check_rows, column_of
 from fedtrees.trees.losses.tables import MOST_CLASSES, Target
 
-FINE = 10  # digits more than whole weights need: those of classes are mostly fractions
+FINE = 10  # binary digits more than whole weights need: classes' weights are mostly fractions
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class OutputClasses(Target):
     classes: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(int(own) for own in self.classes))  # messages make floats of them
+        object.__setattr__(self, "classes", tuple(int(n) for n in self.classes))  # messages make floats of them
 
     name = "tree:outputs"
     counts = True
@@ -41,19 +41,19 @@ class OutputClasses(Target):
             check_rows(table, (y < 0) | (y >= np.array(self.classes)) | (y != np.floor(y)), "no place of a class")
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """A tree each, which all are split alike.
+        """The number of outputs, each with a tree; all are split alike.
 
         Raises
         ------
         DataError
-            If there are more classes than rows can tell.
+            If there are more classes than fit a row's byte.
         """
         if max(self.classes) > MOST_CLASSES:
             most = f"trees by impurity are for {MOST_CLASSES} at the most"
             raise DataError(f"column {int(np.argmax(self.classes))} of y holds {max(self.classes)} classes; {most}.")
         return len(self.classes)
 
-    def statistics_a_bin(self, n_labels: int) -> int:
+    def statistics_per_bin(self, n_labels: int) -> int:
         """See `RowStatistics`."""
         return max(2, *self.classes)
 
@@ -117,8 +117,8 @@ class WeighedOutputs(OutputClasses):
     def products(self, y: Floats, factors: Doubles) -> Doubles:
         """The products of classes' factors, (outputs, classes): float64 (rows,)."""
         product = np.ones(len(y))
-        for k, own in enumerate(factors if len(y) else ()):
-            product *= own[y[:, k].astype(np.int64)]
+        for k, of_classes in enumerate(factors if len(y) else ()):
+            product *= of_classes[y[:, k].astype(np.int64)]
         return product
 
     def statistics(self, margin: Floats, y: Floats, weight: Floats, ranges: Ranges, g: Doubles, h: Doubles) -> None:

@@ -14,7 +14,7 @@ from fedtrees.trees.losses.base import SAFE, Bounds, Doubles, Floats, Loss, Move
 
 
 def _grown(moves: Moves, rate: float, hessian: float) -> float:
-    """The largest of hessians that grow by ``exp(rate * move)``: none is larger than its leaf's sum of them."""
+    """Return the largest of hessians that grow by ``exp(rate * move)``: none is larger than its leaf's sum of them."""
     with np.errstate(over="ignore"):
         grown = np.minimum(moves.hessian, hessian) * np.exp(rate * moves.by)
     return float(grown.max()) * SAFE
@@ -22,7 +22,7 @@ def _grown(moves: Moves, rate: float, hessian: float) -> float:
 
 @dataclass(frozen=True)
 class _LogLink(Loss):
-    """Predictions are e to the margin, and start from the mean."""
+    """A loss whose predictions are e to the margin; the initial one is the mean."""
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""

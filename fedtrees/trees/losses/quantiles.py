@@ -1,4 +1,4 @@
-"""Losses whose leaves are quantiles of what their rows miss the target by."""
+"""Losses whose leaves are quantiles of their rows' residuals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedtrees.trees.losses.base import Doubles, Loss, Params
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """``reg:absoluteerror``: margins start from the median, and leaves say medians."""
+    """``reg:absoluteerror``: the initial margin is the median, and leaves predict medians of residuals."""
 
     name = "reg:absoluteerror"
     code = gradients_kernels.ABSOLUTE
@@ -30,12 +30,12 @@ class AbsoluteError(Loss):
 
 @dataclass(frozen=True)
 class QuantileError(Loss):
-    """``reg:quantileerror``: the pinball loss; margins start from the quantile, and leaves say quantiles.
+    """``reg:quantileerror``: the pinball loss; the initial margin is the quantile, and leaves predict residuals'.
 
     Parameters
     ----------
     quantile_alpha : float or sequence of float
-        Above 0 and below 1; of several, each has an output and a tree a round.
+        Above 0 and below 1; of several, each has an output and a tree per round.
     """
 
     name = "reg:quantileerror"
@@ -49,9 +49,9 @@ class QuantileError(Loss):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """One an output."""
-        own = self.quantile_alpha
-        return tuple(own) if isinstance(own, Sequence) else (own,)
+        """The quantile of each output, or one of all."""
+        given = self.quantile_alpha
+        return tuple(given) if isinstance(given, Sequence) else (given,)
 
     def params(self) -> Params:
         """See `Loss`."""

@@ -1,4 +1,4 @@
-"""Losses of rankings: rows are compared with the others of their query, which lives inside one silo."""
+"""Losses of rankings: rows are compared with the others of their group, which is inside one silo."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ PAIR_METHODS = ("topk", "mean")
 LARGEST_GAIN = 31  # XGBoost's: 2 to more is beyond 32 bits
 MOST_POSITIONS = 4096  # that biases are estimated of
 TRACKED_POSITIONS = 32  # where pairs are drawn: XGBoost's
-MOST_PAIRS = 32  # of each row, where nothing is said: XGBoost's ``topk``
+MOST_PAIRS = 32  # of each row, by default: XGBoost's ``topk``
 
-# A query's lambdas add up to 100 a pair at the most, as scores are told apart by 0.01 at the least. They are scaled by
-# log2(1 + sum) / sum: of fewer than 2**40 pairs, to less than 48. A row has half of it, and a hessian of twice that.
+# A group's lambdas add up to 100 per pair at the most, as differences of scores count as 0.01 at the least. They are
+# scaled by log2(1 + sum) / sum: of fewer than 2**40 pairs, to less than 48. A row has half of it, and a hessian of
+# twice that.
 MOST_GRADIENT, MOST_HESSIAN = 32.0, 64.0
 
 
@@ -34,18 +35,18 @@ class RankingLoss(Loss):
     lambdarank_num_pair_per_sample : int, optional
         How many rows from the top, or draws a row; None is 32, or 1.
     lambdarank_normalization : bool, default True
-        Whether queries of many pairs count no more for it.
+        Whether groups of many pairs count no more for it.
     lambdarank_score_normalization : bool, default True
         Whether pairs count less that are far apart already.
     ndcg_exp_gain : bool, default True
         Whether a relevance of r is worth ``2**r - 1``, or r.
     lambdarank_unbiased : bool, default False
         Whether relevances are clicks, which come oftener to rows that are shown higher up: pairs are then weighed by
-        what positions are estimated to add; Hu et al. (2019). Rows stand in the order in which they were shown.
+        the estimated biases of positions; Hu et al. (2019). Rows stand in the order in which they were shown.
     lambdarank_bias_norm : float, default 1.0
-        How much these estimates are smoothed.
+        The smoothing of these estimates.
     weight_norm : float, default 1.0
-        What weights are multiplied by: queries over the sum of their weights.
+        Factor of weights: the number of groups over the sum of their weights.
     """
 
     keeps_hessians = True
@@ -73,7 +74,7 @@ class RankingLoss(Loss):
 
     @property
     def positions(self) -> int:
-        """Of how many positions biases are estimated, as in XGBoost."""
+        """The number of positions that biases are estimated of, as in XGBoost."""
         if not self.lambdarank_unbiased:
             return 0
         return self.pairs if self.is_truncated else TRACKED_POSITIONS
@@ -85,7 +86,7 @@ class RankingLoss(Loss):
 
     @property
     def pairs(self) -> int:
-        """How many rows from the top, or draws a row."""
+        """The number of rows from the top, or of draws per row."""
         return int(self.lambdarank_num_pair_per_sample or (MOST_PAIRS if self.is_truncated else 1))
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
@@ -96,7 +97,7 @@ class RankingLoss(Loss):
 
     def params(self) -> Params:
         """See `Loss`."""
-        return {name: own for name, own in super().params().items() if own is not None}
+        return {name: value for name, value in super().params().items() if value is not None}
 
     def metric(self) -> str:
         """See `Loss`."""
@@ -132,15 +133,15 @@ class RankingLoss(Loss):
         return MOST_GRADIENT * norm, MOST_HESSIAN * norm
 
     def lambdas(
-        self, margin: Floats, y: Floats, weight: Floats, starts: Ranges, names: RowIds, which: Ranges, keys: RowIds,
+        self, margin: Floats, y: Floats, weight: Floats, starts: Ranges, ids: RowIds, groups: Ranges, keys: RowIds,
         bias: Doubles, costs: Doubles, g: Doubles, h: Doubles,
     ) -> None:  # fmt: skip
-        """Gradients and hessians of the rows of some queries; see `ranking_kernels.lambdas`."""
+        """Gradients and hessians of the rows of some groups; see `kernels.ranking.lambdas`."""
         how = (
             self.code, self.is_truncated, self.pairs, bool(self.lambdarank_normalization),
             bool(self.lambdarank_score_normalization), bool(self.ndcg_exp_gain),
         )  # fmt: skip
-        ranking_kernels.lambdas(how, margin, y, weight, starts, names, which, keys, bias, costs, g, h)
+        ranking_kernels.lambdas(how, margin, y, weight, starts, ids, groups, keys, bias, costs, g, h)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class AcceleratedFailureTime(Loss):
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
         if y.ndim != 2:
-            return  # of other columns: `outputs` says so
+            return  # `outputs` refuses other numbers of columns
         lower, upper = y.T
         check_rows(table, lower < 0, "a lower bound below 0; times are 0 or more")
         check_rows(table, lower > upper, "a lower bound above the upper one")

@@ -1,4 +1,4 @@
-"""What rows carry where classes' weights are summed: Gini tables, and the weights of AdaBoost."""
+"""Row statistics of trees that grow by impurity: classes' weights, sums of numbers, and AdaBoost's weights."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.losses.base import Bounds, Doubles, Floats, Moves, Ranges, RowStatistics, check_rows
 from fedtrees.trees.losses.numbers import SquaredError
 
-MOST_CLASSES = 510  # a row's pair of classes is told by a byte
+MOST_CLASSES = 510  # a row's pair of classes is a byte
 
 
 @dataclass(frozen=True)
 class Target(RowStatistics):
-    """What rows carry where trees grow by impurity: no objective of XGBoost's, and rows start from no margins."""
+    """Row statistics of trees that grow by impurity: no objective of XGBoost's, and without initial margins."""
 
-    counts: ClassVar[bool] = False  # whether what is summed are the rows' weights themselves
+    counts: ClassVar[bool] = False  # whether the rows' weights themselves are summed
     shares_splits: ClassVar[bool] = False  # whether the trees of all outputs are split, and draw rows, alike
 
 
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """Numbers, whose leaves are exact means. Rows carry them less a start among most, however far out any lies."""
+    """Numbers, whose leaves are exact means. Rows carry them less an initial margin that lies among most of them."""
 
     deviance: ClassVar[bool] = False  # whether nodes' Poisson deviances are asked for, too
 
@@ -38,9 +38,9 @@ class NumberTarget(Target):
 
 @dataclass(frozen=True)
 class Reweighed(Target):
-    """A target whose weights a round of AdaBoost multiplies: margins are the logarithms of what by."""
+    """A target whose weights a round of AdaBoost multiplies: margins are the logarithms of the factors."""
 
-    n_steps: ClassVar[int]  # numbers that say how a round moves them
+    n_steps: ClassVar[int]  # numbers that a round moves them by
 
     def reweigh(self, predicted: Floats, y: Floats, ranges: Ranges, steps: Floats, margin: Floats) -> None:
         """Move rows' margins by a tree's predictions.
@@ -76,7 +76,7 @@ class Totals(Squares):
         check_rows(table, y < 0, "a number below 0; criterion='poisson' is for counts and rates")
 
     def intercept(self, sums: Doubles) -> Doubles:
-        """See `RowStatistics`; a bin whose targets are all 0 must be told from others."""
+        """See `RowStatistics`; a bin whose targets are all 0 must differ from others."""
         return np.zeros(len(sums) - 1)
 
 
@@ -92,18 +92,18 @@ class ClassWeights(Target):
     counts = True
 
     def outputs(self, n_labels: int, targets: int = 1) -> int:
-        """One tree for all classes.
+        """The number of outputs: one tree for all classes.
 
         Raises
         ------
         DataError
-            If there are more classes than rows can tell.
+            If there are more classes than fit a row's byte.
         """
         if n_labels > MOST_CLASSES:
             raise DataError(f"y holds {n_labels} classes; trees by impurity are for {MOST_CLASSES} at the most.")
         return 1
 
-    def statistics_a_bin(self, n_labels: int) -> int:
+    def statistics_per_bin(self, n_labels: int) -> int:
         """See `RowStatistics`."""
         return n_labels
 
@@ -122,14 +122,14 @@ class ClassWeights(Target):
 
 @dataclass(frozen=True)
 class Samme(Reweighed, ClassWeights):
-    """``tree:samme``: weights are multiplied by what AdaBoost says; margins are the logarithms of that.
+    """``tree:samme``: AdaBoost multiplies weights; margins are the logarithms of the factors.
 
     Zhu, Zou, Rosset and Hastie (2009), "Multi-class AdaBoost", algorithm 2.
     """
 
     name = "tree:samme"
     counts = False
-    n_steps = 2  # of who is told the right class, and of who is not
+    n_steps = 2  # of rows whose class is predicted, and of rows whose class is not
 
     def bound(self) -> tuple[float, float] | None:
         """See `RowStatistics`."""
@@ -142,15 +142,15 @@ class Samme(Reweighed, ClassWeights):
 
 @dataclass(frozen=True)
 class AdaBoostR2(Reweighed, NumberTarget):
-    """``tree:r2``: squares, their weights multiplied by what AdaBoost.R2 says; margins are the logarithms of that.
+    """``tree:r2``: squares, whose weights AdaBoost.R2 multiplies; margins are the logarithms of the factors.
 
-    Targets are told less their mean, as what lies far from 0 has few digits left for its differences.
+    Rows carry targets less their mean: numbers far from 0 have few digits left for their differences.
 
     Drucker (1997), "Improving regressors using boosting techniques".
     """
 
     name = "tree:r2"
-    n_steps = 4  # the largest error, the power of it that is the loss, the step of who errs by nothing, and of all
+    n_steps = 4  # the largest error, the kind of loss, the step of rows without error, and that of all
 
     def moved(self, y: Floats, base: Floats) -> Floats:
         """See `RowStatistics`."""

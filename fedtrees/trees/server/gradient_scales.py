@@ -1,4 +1,4 @@
-"""The grids that gradients are rounded to: fine enough for the smallest, wide enough for the largest."""
+"""Gradient scales: fine enough for the smallest gradients of a round, wide enough for the largest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT,
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.queries.row_weights import Weights
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
-from fedtrees.trees.losses import Bounds, Moves, Reweighed, RowStatistics, Target, grid_of
+from fedtrees.trees.losses import Bounds, Moves, Reweighed, RowStatistics, Target, gradient_scale_of
 from fedtrees.trees.messages.histograms import GradientExponents
 from fedtrees.trees.model.gradient_scale import MOST_EXTRA, GradientScale, room_of
 from fedtrees.trees.model.tree import LEAF, Tree
@@ -25,27 +25,28 @@ if TYPE_CHECKING:
 
 DIGITS = 10  # binary digits that a gradient should keep; fewer, for
 SHARE = 1 / 16  # this part of them at the most, and half as many for each digit fewer, before all get more
-LONE = 3  # as many of any size say nothing of the others, nor does what lies within as many standard deviations
-MOST_LOST = 24  # digits that a bound may lie above the truth before it is asked for instead
-LEAST_DIGITS = 5  # that the lightest row keeps of its weight, or training is refused
+LONE = 3  # so many gradients of any size do not count, nor do as many standard deviations of that part
+MOST_LOST = 24  # binary digits that a bound may lie above the truth before gradients' sizes are asked for instead
+LEAST_DIGITS = 5  # of its weight that the lightest row keeps, or training is refused
 CHOICES = (0, STATISTIC_BITS_G, MOST_EXTRA)  # digits beyond one word's
 
 
 def check_weights(loss: RowStatistics, weights: Weights, rows: int) -> None:
     """Refuse weights of which the lightest would be lost: see `Weights.check_span`.
 
-    rows: int; what the sums of histograms hold
+    rows: int; the rows that the sums of histograms have room for
     """
     weights.check_span(STATISTIC_BITS_H + room_of(rows) - LEAST_DIGITS, loss.weight_span())
 
 
 class GradientScales:
-    """The grids that gradients are rounded to, shared by the whole cohort.
+    """Gradient scales of a training, round after round, shared by the whole cohort.
 
-    Where the loss bounds its gradients, a grid is fixed. Elsewhere the sizes of a round's gradients ride on its first
-    histograms, and with what the leaves say they bound the next round's; a cohort that was drawn anew is asked first.
+    Where the loss bounds its gradients, the scale is fixed. Elsewhere the sizes of a round's gradients ride on its
+    first histograms, and with the leaves' values they bound the next round's; a cohort that was drawn anew is asked
+    first.
 
-    A grid has 19 binary digits, and where those are too few 19 or 38 more, as far as sums have room for them. They are
+    A scale has 19 binary digits, and where these are too few 19 or 38 more, as far as sums have room for them. They are
     too few where
 
     - the lightest row would keep fewer than 10 digits of its weight,
@@ -62,16 +63,16 @@ class GradientScales:
     gradients : int
         Gradients in the federation: rows times outputs.
     rows : int
-        What histograms have to have room for: rows, as often as they count or may be drawn.
+        The rows that histograms have room for, as often as they count or may be drawn.
     hazards : Hazards, optional
-        What bounds gradients where rows are compared with all that are at risk.
+        The bounds of gradients where rows are compared with all that are at risk.
     sums : float64 (any,), optional
-        What `LabelSums` read.
+        The sums that `LabelSums` reads.
     drawn : float
         The share of the rows that a tree draws.
     earlier : GradientScale, optional
-        Of a training that goes on, the grid that the earlier one would have gone on with: it is taken where it has room
-        for the gradients that there are, so that some rounds and then others are all of them.
+        Of a training that goes on, the scale that the earlier one would have gone on with: it is taken where it has
+        room for the gradients that there are, so that some rounds and then others give the model of all of them.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class GradientScales:
         if bound:
             counted = isinstance(loss, Target) and loss.counts and weights.whole
             extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
-            self._fixed = grid_of(bound, self._weight)._replace(extra=extra)
+            self._fixed = gradient_scale_of(bound, self._weight)._replace(extra=extra)
         self._next: GradientScale | None = None
         self._earlier = earlier
         if self._fixed and earlier is not None and earlier in self._finer(self._fixed):
@@ -99,11 +100,11 @@ class GradientScales:
 
     @property
     def next(self) -> GradientScale | None:
-        """The coming round's grid, where that depends on the rounds before; None where it is asked for."""
+        """The coming round's scale, where it depends on the rounds before; None where it is asked for."""
         return self._next
 
     def exponents(self, channel: Channel, cohort: Cohort) -> GradientScale:
-        """The grid for the coming tree."""
+        """Return the scale of the coming round, asking for gradients' sizes where nothing bounds them."""
         if self._fixed:
             return self._fixed if self._next is None else self._next
         if self._hazards is not None:
@@ -117,13 +118,13 @@ class GradientScales:
         return self._next
 
     def riders(self) -> list[Query]:
-        """What to ask along with the tree's first histograms."""
+        """Return the queries to ask along with the round's first histograms."""
         return [] if self._fixed or self._hazards else [self._query]
 
     def learn(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> None:
-        """Bound the next round's gradients; not possible where a cohort left somebody out.
+        """Bound the next round's gradients; not possible where a cohort left silos out.
 
-        asked: float; the share of the silos that were
+        asked: float; the share of the silos that were asked
         """
         self._next = None
         if self._fixed:
@@ -139,22 +140,22 @@ class GradientScales:
                 if max(next_g - g, next_h - h) <= MOST_LOST:
                     self._next = self._fine_enough(next_g, next_h, counts)
 
-    def _finer(self, grid: GradientScale) -> list[GradientScale]:
-        """A grid, and those of as large gradients that have more digits."""
+    def _finer(self, scale: GradientScale) -> list[GradientScale]:
+        """Return a scale, and those of as large gradients that have more digits."""
         choices = sorted({min(choice, self._room) for choice in CHOICES})
-        return [grid, *(grid._replace(extra=own) for own in choices if own > grid.extra >= 0)]
+        return [scale, *(scale._replace(extra=more) for more in choices if more > scale.extra >= 0)]
 
-    def _has_room(self, grid: GradientScale | None, g: int, h: int) -> bool:
-        """Return whether a grid that came with a model is right for gradients and hessians up to these exponents."""
-        if grid is None or grid not in self._finer(grid._replace(extra=self._extra_for(0))):
+    def _has_room(self, scale: GradientScale | None, g: int, h: int) -> bool:
+        """Return whether a scale that came with a model is right for gradients and hessians up to these exponents."""
+        if scale is None or scale not in self._finer(scale._replace(extra=self._extra_for(0))):
             return False
-        loose = MOST_LOST if grid.extra else STATISTIC_BITS_G - DIGITS
-        return 0 <= grid.g - g <= loose and 0 <= grid.h - h <= loose
+        loose = MOST_LOST if scale.extra else STATISTIC_BITS_G - DIGITS
+        return 0 <= scale.g - g <= loose and 0 <= scale.h - h <= loose
 
     def _for_fit(self, fit: float, unfitted: float) -> GradientScale | None:
-        """The finer grid, where the hessians of the last trees' rows have few digits left in the mean.
+        """Return the finer scale, where the hessians of the last trees' rows have few digits left in the mean.
 
-        fit, unfitted: float; the sum of hessians, and what it would be of rows that are not fitted at all
+        fit, unfitted: float; the sum of hessians, and that of rows that are not fitted at all
         """
         if self._fixed is None or not 0 < fit < unfitted:
             return None
@@ -162,14 +163,14 @@ class GradientScales:
         return self._fixed._replace(extra=self._extra_for(spread))
 
     def _extra_for(self, spread: int) -> int:
-        """The extra digits for gradients that span so many digits more than weights do."""
+        """Return the digits beyond one word's for gradients that span so many digits more than weights do."""
         span = self._span + spread
         lost = STATISTIC_BITS_G - DIGITS
         place = 0 if span <= lost else 1 if span <= lost + STATISTIC_BITS_G - 4 else 2
         return min(CHOICES[min(place, len(CHOICES) - 1)], self._room)
 
     def _fine_enough(self, g: int, h: int, counts: Vector) -> GradientScale:
-        """The grid up to these exponents, of gradients and hessians of these sizes."""
+        """Return the scale up to these exponents, of gradients and hessians of these sizes."""
         least, lone = self._extra_for(0), 0 if isinstance(self._loss, Reweighed) else LONE
         extra = least
         for extra in sorted({min(choice, self._room) for choice in CHOICES if choice >= least}):
@@ -180,7 +181,7 @@ class GradientScales:
 
 
 def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool:
-    """Return whether too many of these numbers keep too few digits on a grid up to ``exponent``."""
+    """Return whether too many of these numbers keep too few digits on a scale up to ``exponent``."""
     upto, total = np.cumsum(counts[1:]), counts[1:].sum()
     kept = digits - exponent + np.arange(LOWEST_EXPONENT, HIGHEST_EXPONENT)  # a number has half of its bound or more
     few = kept < DIGITS
@@ -189,15 +190,15 @@ def _loses_digits(counts: Vector, exponent: int, digits: int, lone: int) -> bool
 
 
 def moves_of(trees: list[Tree], outputs: int, unit_h: float) -> Moves:
-    """How a round's trees move margins; ``unit_h`` is more than rounding can take from a leaf's sum of hessians."""
+    """Return how a round's trees move margins; rounding takes less than ``unit_h`` from a leaf's sum of hessians."""
     leaves = [tree.feature == LEAF for tree in trees]
     values = [tree.value[leaf].astype(np.float64) for tree, leaf in zip(trees, leaves, strict=True)]
     if len(trees) == outputs:
         cover = [tree.cover[leaf].astype(np.float64) for tree, leaf in zip(trees, leaves, strict=True)]
         return Moves(np.concatenate(values), np.concatenate(cover) * (1 + 2.0**-20) + unit_h)
-    # a row is in a leaf of each of its output's trees: between the sums of the least and of the most they say
+    # a row is in a leaf of each of its output's trees: its move is between the sums of their least and largest values
     each = len(trees) // outputs
     of_output = [values[first : first + each] for first in range(0, len(trees), each)]
-    low = min(sum(min(own.min(), 0.0) for own in group) for group in of_output)
-    high = max(sum(max(own.max(), 0.0) for own in group) for group in of_output)
+    low = min(sum(min(leaf_values.min(), 0.0) for leaf_values in group) for group in of_output)
+    high = max(sum(max(leaf_values.max(), 0.0) for leaf_values in group) for group in of_output)
     return Moves(np.array([low, high]), np.full(2, np.inf))

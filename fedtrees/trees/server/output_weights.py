@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def balanced(sums: Factors) -> Factors:
-    """The factors that make all classes of an output weigh the same, and all rows as much as before.
+    """Return the factors by which all classes of an output weigh the same, and all rows as much as before.
 
     As scikit-learn's: the weight of all rows, by the number of classes that there are, by that of the class.
 
@@ -37,34 +37,34 @@ def balanced(sums: Factors) -> Factors:
 
 
 def weigh_outputs(
-    channel: Channel, everyone: Cohort, loss: OutputClasses, rule: Impurity,
+    channel: Channel, all_silos: Cohort, loss: OutputClasses, rule: Impurity,
     given: list[tuple[float, ...]] | str | None, rows: int,
 ) -> tuple[OutputClasses, Impurity, Factors]:  # fmt: skip
-    """The loss and the rule of classes that weigh so, and the weights of each output's: float64 (outputs, classes)."""
-    outputs, classes = len(loss.classes), loss.statistics_a_bin(0)
-    sums = channel.total(OutputClassSums(rows, outputs, classes), everyone)[0]
+    """Return the loss and the rule of classes that weigh so, and their weights: float64 (outputs, classes)."""
+    outputs, classes = len(loss.classes), loss.statistics_per_bin(0)
+    sums = channel.total(OutputClassSums(rows, outputs, classes), all_silos)[0]
     if given is None:
         return loss, rule, sums
     factors = np.ones_like(sums)
     if given == "balanced":
         factors = balanced(sums)
     elif not isinstance(given, str):
-        for own, weights in zip(factors, given, strict=True):
-            own[: len(weights)] = weights
-    alone = np.eye(1, classes)  # of what counts rows, all are in one class
+        for row, weights in zip(factors, given, strict=True):
+            row[: len(weights)] = weights
+    alone = np.eye(1, classes)  # of the output that counts rows: all are in one class
     return _spanned(loss, factors), replace(rule, counts_apart=True), np.concatenate([sums * factors, alone])
 
 
 def weigh_trees(channel: Channel, cohort: Cohort, loss: WeighedOutputs, plan: GrowthPlan) -> WeighedOutputs:
-    """Let the classes of each tree that grows next weigh the same, by the rows that it draws, and tell the silos."""
-    outputs, classes = len(loss.classes), loss.statistics_a_bin(0)
+    """Let the classes of each coming tree weigh the same, by the rows that it draws, and send silos the factors."""
+    outputs, classes = len(loss.classes), loss.statistics_per_bin(0)
     factors = balanced(channel.total(OutputClassSums(plan.rows, outputs, classes, plan.parallel), cohort))
     channel.tell(TreeFactors(factors))
     return _spanned(loss, factors)
 
 
 def _spanned(loss: OutputClasses, factors: Factors) -> WeighedOutputs:
-    """The loss of rows that weigh these factors, (.., outputs, classes), or as much at the most and at the least."""
+    """Return the loss of rows with these factors, (.., outputs, classes), or with the least and the most of them."""
     least, most = factors.min(axis=-1).prod(axis=-1).min(), factors.max(axis=-1).prod(axis=-1).max()
     each = tuple(factors.ravel().tolist()) if factors.ndim == 2 else getattr(loss, "factors", ())
     return WeighedOutputs(loss.classes, each, float(least), float(most))

@@ -79,8 +79,8 @@ def _lookup(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint8]]:
     """Return each feature's cuts as keys, how many lie below each slot of upper bits, and the halvings within one.
 
-    The upper bits of a key are its slot. A value is looked for among the cuts of its slot alone, by as many halvings for
-    every slot of a feature, so that no branch of the kernel depends on the data.
+    The upper bits of a key are its slot. A value is looked for among the cuts of its slot alone, by as many halvings
+    for every slot of a feature, so that no branch of the kernel depends on the data.
     """
     used = slice(None, -1 if trained else None)  # the last cut lies above all that was seen in training
     inner = [keys_of(cuts.of(f)[used]) for f in range(cuts.n_features)]
