@@ -183,7 +183,7 @@ def test_a_message_asks_for_no_more_than_fits(most: int, sizes: list[int]) -> No
     nodes = np.arange(5, dtype=np.int32)
     pairs = Pairs(Frontier(nodes, nodes, nodes), 2 * nodes + 1, 2 * nodes + 1)
     plan = SimpleNamespace(
-        cuts=SimpleNamespace(n_bins=np.array([3, 5, 2, 4])), features_a_node=2, rule=SimpleNamespace(statistics=3)
+        cuts=SimpleNamespace(n_bins=np.array([3, 5, 2, 4])), n_features_per_node=2, rule=SimpleNamespace(statistics=3)
     )
     growth: Any = SimpleNamespace(plan=plan, again=None, again_tried=np.zeros((0, 4), bool))
     with patch.object(node_grower, "MOST_INTEGERS", most):

@@ -136,7 +136,7 @@ def test_forests_do_not_depend_on_parts_or_threads(monkeypatch: pytest.MonkeyPat
     X, y, silos = table()
     expected = FedForestClassifier(5, n_jobs=2, random_state=0).fit(X, y, silos=silos)
     monkeypatch.setattr(node_sums, "MOST_INTEGERS", most)
-    monkeypatch.setattr(node_grower, "NODES_A_DRAW", 1 + most % 699)
+    monkeypatch.setattr(node_grower, "NODES_PER_DRAW", 1 + most % 699)
     model = FedForestClassifier(5, n_jobs=n_jobs, random_state=0).fit(X, y, silos=silos)
     assert model.predict_proba(X).tobytes() == expected.predict_proba(X).tobytes()
     assert model.ledger_.bytes_up == expected.ledger_.bytes_up

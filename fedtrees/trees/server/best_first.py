@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Order:
-    """How best-first growth goes on from what is known.
+    """The next splits of best-first growth, as far as gains are known.
 
     Attributes
     ----------
     split : list of int
         The nodes it splits, in order, as far as is known.
     open : dict of int to int
-        Those of them that are not split yet, and the leaves that there are once each is. What their children gain is
+        The nodes of them that are not split yet, and the number of leaves once each is. What their children gain is
         not known: they may put off, or take the place of, whatever follows.
     """
 
@@ -32,7 +32,7 @@ def best_first(
 ) -> Order:
     """Order the splits of a tree as XGBoost's ``grow_policy="lossguide"`` does: of equal gains the older node first.
 
-    Law: what is not in the order now will never be, whatever more is learnt.
+    Law: a node that is not in the order now will never be, whatever gains are found later.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def best_first(
     gain : float32 or float64 (nodes,)
         As the rule compares them.
     candidates : dict of int to float
-        What nodes that are not split would gain.
+        The gains of nodes that are not split.
     max_leaves : int
         0 is no limit.
 

@@ -1,4 +1,4 @@
-"""What trees must keep to: monotone features, and features that may meet on a path."""
+"""Constraints of trees: monotone features, and features that may meet on a path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Interactions = str | Sequence[Sequence[str | int]] | None
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """Which features are monotone and which may meet on a path from the root; meanings are XGBoost's.
+    """Features that are monotone, and features that may meet on a path from the root; meanings are XGBoost's.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Constraints:
         Parameters
         ----------
         monotone : sequence of int, str or dict of str to int, optional
-            A direction a feature, such as ``(1, -1)`` or ``"(1,-1)"``; features that are left out have none.
+            A direction for each feature, such as ``(1, -1)`` or ``"(1,-1)"``; features that are left out have none.
         interactions : list of lists of feature names or places, or their JSON, optional
         names : sequence of str
             The features.
@@ -59,10 +59,10 @@ class Constraints:
         return Constraints(directions(monotone, names), _groups(interactions, names))
 
     def params(self) -> dict[str, str]:
-        """By XGBoost's names and places, for its own training."""
+        """Return the parameters by XGBoost's names and features' places, for XGBoost's training."""
         given = {"monotone_constraints": f"({','.join(map(str, self.direction.tolist()))})"}
         if self.groups is not None:
-            given["interaction_constraints"] = json.dumps([sorted(own) for own in self.groups])
+            given["interaction_constraints"] = json.dumps([sorted(group) for group in self.groups])
         return given
 
     @cached_property
@@ -71,7 +71,7 @@ class Constraints:
         return bool(self.direction.any())
 
     def allowed(self, used: frozenset[int]) -> NDArray[np.bool_]:
-        """The features that a node may ask for below these: those used, and those of a group that holds all of them."""
+        """The features that a node may ask for below these: the used ones, and those of groups with all of them."""
         if not used:
             return np.ones(len(self.direction), bool)
         may = np.zeros(len(self.direction), bool)
@@ -96,14 +96,15 @@ def directions(monotone: Monotone, names: Sequence[str]) -> NDArray[np.int8]:
     if given is not None and (not hasattr(given, "__len__") or len(given) > len(names)):
         raise ParameterError(f"monotone_constraints={monotone!r}: give a direction for each of {len(names)} features.")
     direction = np.zeros(len(names), np.int8)
-    for place, own in enumerate(() if given is None else given):
-        if not isinstance(own, Integral) or own not in (-1, 0, 1):
-            raise ParameterError(f"monotone_constraints: a direction is 1, 0 or -1, not {own!r}.")
-        direction[place] = own
+    for place, sign in enumerate(() if given is None else given):
+        if not isinstance(sign, Integral) or sign not in (-1, 0, 1):
+            raise ParameterError(f"monotone_constraints: a direction is 1, 0 or -1, not {sign!r}.")
+        direction[place] = sign
     return direction
 
 
 def _groups(interactions: Interactions, names: Sequence[str]) -> tuple[frozenset[int], ...] | None:
+    """Read XGBoost's ``interaction_constraints``; see `Constraints.of`."""
     given: Any = interactions
     if isinstance(given, str):
         try:
@@ -116,11 +117,11 @@ def _groups(interactions: Interactions, names: Sequence[str]) -> tuple[frozenset
         raise ParameterError("interaction_constraints: give a list of lists of features.")
     known = {name: place for place, name in enumerate(names)}
     groups = []
-    for own in given:
-        if isinstance(own, str) or not hasattr(own, "__len__"):
+    for features in given:
+        if isinstance(features, str) or not hasattr(features, "__len__"):
             raise ParameterError("interaction_constraints: give a list of lists of features.")
-        places = [known.get(each, -1) if isinstance(each, str) else each for each in own]
-        for each, place in zip(own, places, strict=True):
+        places = [known.get(each, -1) if isinstance(each, str) else each for each in features]
+        for each, place in zip(features, places, strict=True):
             if not isinstance(place, Integral) or not 0 <= int(place) < len(names):
                 raise ParameterError(f"interaction_constraints: {each!r} is none of the features.")
         groups.append(frozenset(int(place) for place in places))

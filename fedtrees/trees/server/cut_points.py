@@ -1,4 +1,4 @@
-"""Bins: cut points from exact federated ranks, and a silo's values as the numbers of their bins."""
+"""Cut points from exact ranks over all silos, and bins of categories."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def global_cuts(
 
     Parameters
     ----------
-    channel, cohort
-        Whom to ask.
+    channel : Channel
+    cohort : Cohort
+        The silos to ask.
     summary : Summary
         The cohort's rows and missing values.
     max_bin : int
@@ -51,8 +52,8 @@ def global_cuts(
     least : int, default 1
         Rows that a bin holds at the least. The missing of a feature that are fewer go with its highest values.
     whole : bool, default True
-        Whether rows of weight k count as k rows. Of others a bucket of one row is told from one of several by counting
-        rows, too: the size of its weight does not tell.
+        Whether rows of weight k count as k rows. Of others, rows are counted, too: a weight does not show whether a
+        bucket has one row or several.
     """
     present = summary.rows - summary.missing
     few = (summary.missing < least) | (present < least)  # on either side: all share the bins of values
@@ -70,14 +71,15 @@ def global_cuts(
 def category_cuts(
     channel: Channel, cohort: Cohort, cuts: Cuts, summary: Summary, categories: NDArray[np.int64], least: int = 1
 ) -> tuple[Cuts, RareCategories | None]:
-    """Give each category a bin, up to the last that any row has: as XGBoost has them, whatever ``max_bin`` says.
+    """Give each category a bin, up to the last that any row has: as XGBoost has them, whatever ``max_bin`` is.
 
-    Those of fewer rows than ``least`` share one, which the silos are told of.
+    Categories of fewer rows than ``least`` share one; silos receive them as a fact.
 
     Parameters
     ----------
-    channel, cohort
-        Whom to ask.
+    channel : Channel
+    cohort : Cohort
+        The silos to ask.
     cuts : Cuts
         Of the features that are numbers.
     summary : Summary
@@ -98,15 +100,15 @@ def category_cuts(
 
 
 def _counts(channel: Channel, cohort: Cohort, query: Ranks, by_rows: bool) -> list[Vector]:
-    """The counts of each interval's values; where rows count by weight, also of how many rows they are."""
+    """Ask for the counts of each interval's values; where rows count by weight, also for the numbers of rows."""
     queries = [query, msgspec.structs.replace(query, weighted=False)] if by_rows else [query]
     return channel.totals(queries, cohort)
 
 
 def with_categories(cuts: Cuts, counts: Sequence[NDArray[np.int64]]) -> Cuts:
-    """The cuts, and one above each category of the features whose categories are counted."""
+    """Return the cuts, and one above each category of the features whose categories are counted."""
     values = [cuts.of(f) for f in range(cuts.n_features)]
-    categorical = np.array([len(own) > 0 for own in counts])
+    categorical = np.array([len(rows) > 0 for rows in counts])
     for f in np.flatnonzero(categorical).tolist():
         used = np.flatnonzero(counts[f])
         values[f] = np.arange(used[-1] + 1 if len(used) else 0, dtype=np.float32) + np.float32(0.5)
@@ -115,7 +117,7 @@ def with_categories(cuts: Cuts, counts: Sequence[NDArray[np.int64]]) -> Cuts:
 
 
 def cuts_of(buckets: Buckets, missing: NDArray[np.bool_]) -> Cuts:
-    """Write a decimal between two neighbouring bins, and one above the last (above the largest float, infinity)."""
+    """Write a decimal between neighbouring bins, and one above the last (above the largest float, infinity)."""
     feature, last, following = buckets.bins()
     low = float_of(last)
     beyond = np.minimum(low.astype(np.float64) + np.maximum(np.abs(low), 1.0), np.finfo(np.float32).max)

@@ -1,4 +1,4 @@
-"""What a training of trees returns."""
+"""The result of a training of trees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedtrees.trees.silo.row_sampling import RowDraws
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """The trees, round after round and output after output, and where margins start.
+    """The trees, round after round and output after output, and the initial margins.
 
     Attributes
     ----------
@@ -25,17 +25,18 @@ class Ensemble:
     cuts : Cuts
     base_margin : float32 (outputs,)
     parallel : int
-        Trees a round of each output, side by side.
+        Trees per round of each output, side by side.
     rare : RareCategories, optional
         Categories that counted as one while the trees grew.
     grid : GradientScale, optional
-        What a training that goes on needs to be the same as one that did not end; see `grids.GradientScales`.
+        The next round's gradient scale, by which a training that goes on equals one that did not end; see
+        `gradient_scales.GradientScales`.
     draws : RowDraws, optional
-        How the first round's trees drew rows, where they drew any several times.
+        The draws of rows by the first round's trees, where they drew any several times.
     bias : float32 (2, positions), optional
-        Of positions, of a ranking without it; see `position_bias`.
+        Of an unbiased ranking, the biases of positions; see `messages.position_bias`.
     counts_apart : bool
-        Whether the last output says how many rows there are; see `losses.outputs.WeighedOutputs`.
+        Whether the last output counts rows; see `losses.outputs.WeighedOutputs`.
     """
 
     trees: list[Tree]
@@ -49,23 +50,23 @@ class Ensemble:
     counts_apart: bool = False
 
     def apart(self) -> list[Tree]:
-        """The trees for rows whose categories are all told apart."""
+        """Return the trees for rows that keep their rare categories."""
         return self.trees if self.rare is None else [self.rare.expanded(tree) for tree in self.trees]
 
     def of_all_outputs(self) -> list[Tree]:
-        """The trees of outputs that are split alike, the outputs' moments of each side by side."""
+        """Return one tree for all outputs that are split alike, with the outputs' moments, or sums, side by side."""
         if len(self.base_margin) == 1:
             return self.trees
         each = [self.trees[place :: self.parallel] for place in range(self.parallel)]
-        moments = [[tree.moments for tree in own if tree.moments is not None] for own in each]
+        moments = [[tree.moments for tree in alike if tree.moments is not None] for alike in each]
         if any(moments):
             return [
-                replace(own[0], moments=Moments.of_outputs(parts)) for own, parts in zip(each, moments, strict=True)
+                replace(alike[0], moments=Moments.of_outputs(parts)) for alike, parts in zip(each, moments, strict=True)
             ]
         kept = -1 if self.counts_apart else None
-        return [replace(own[-1], sums=np.concatenate([tree.sums for tree in own[:kept]], axis=1)) for own in each]
+        return [replace(alike[-1], sums=np.concatenate([tree.sums for tree in alike[:kept]], axis=1)) for alike in each]
 
     @property
     def rounds(self) -> int:
-        """Rounds of boosting."""
+        """The number of rounds of boosting."""
         return len(self.trees) // (len(self.base_margin) * self.parallel)

@@ -1,4 +1,4 @@
-"""Which features a tree, a level and a node may ask for, drawn by keyed streams."""
+"""Draws of the features that trees, levels and nodes may ask for, by keyed streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Features = NDArray[np.int64]  # places of features, ascending
 
 @dataclass(frozen=True)
 class NodeDraws:
-    """Numbers from 0 to 1 that nodes of trees draw, one a feature.
+    """Numbers from 0 to 1 that nodes of trees draw, one per feature.
 
     Law: a draw depends on the seed, the purpose, the round, and on the numbers of its tree and node alone: of trees
     that grow side by side, none changes what another draws.
@@ -37,12 +37,13 @@ class NodeDraws:
         """Draw for nodes, each of its tree: float64 (nodes, features)."""
         of_tree, place = np.unique(trees, return_inverse=True)
         keys = np.array([self._key(round, tree) for tree in of_tree.tolist()], np.uint64).reshape(-1, 2)
-        own = mixed(nodes.astype(np.uint64) ^ keys[place, 0]) + keys[place, 1]
+        bits = mixed(nodes.astype(np.uint64) ^ keys[place, 0]) + keys[place, 1]
         steps = np.arange(self.n_features, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64
-        whole = mixed(own[:, None] + steps) >> np.uint64(11)
+        whole = mixed(bits[:, None] + steps) >> np.uint64(11)
         return np.asarray(whole * 2.0**-53, np.float64)
 
     def _key(self, round: int, tree: int) -> NDArray[np.uint64]:
+        """Return the key of a tree's draws, made once: a stream takes longer than all draws of a node."""
         if (round, tree) not in self._keys:
             drawn = stream(self.seed, f"{self.purpose} of tree {tree}", round)
             self._keys[round, tree] = drawn.integers(2**64, size=2, dtype=np.uint64)
@@ -56,14 +57,14 @@ class DrawnInTurn:
     Attributes
     ----------
     rank : int64 (nodes, features)
-        How many features a node draws before this one.
+        The number of features that a node draws before this one.
     """
 
     rank: NDArray[np.int64]
 
     @staticmethod
     def of(chance: NDArray[np.float64]) -> DrawnInTurn:
-        """The order of these chances, the lowest first; see `NodeDraws`."""
+        """Order features by these chances, the lowest first; see `NodeDraws`."""
         return DrawnInTurn(np.argsort(np.argsort(chance, axis=1, kind="stable"), axis=1))
 
     def turn(self, nodes: slice | NDArray[np.int64], first: int, n: int) -> NDArray[np.bool_]:
@@ -89,7 +90,7 @@ class FeatureSampling:
     bytree, bylevel, bynode : float
         XGBoost's ``colsample_*``, above 0 and up to 1; at least one feature is always drawn.
     weights : tuple of float, optional
-        One a feature, above 0: each draw takes a feature with a chance in proportion; None takes all alike.
+        One per feature, above 0: each draw takes a feature with a chance in proportion; None takes all alike.
 
     Examples
     --------
@@ -111,12 +112,13 @@ class FeatureSampling:
         return self.bytree == self.bylevel == self.bynode == 1
 
     @property
-    def n_a_node(self) -> int:
+    def n_per_node(self) -> int:
         """The number of features that a node draws, where levels and trees draw none."""
         return self._share_of(self.bynode, self.n_features)
 
     @staticmethod
     def _share_of(share: float, features: int) -> int:
+        """Return the number of features in a share of them."""
         return max(1, int(np.float32(share) * np.float32(features)))  # XGBoost's arithmetic
 
     def of_tree(self, round: int, tree: int) -> TreeColumns:
@@ -138,7 +140,7 @@ class FeatureSampling:
 
 @dataclass(frozen=True, eq=False)
 class TreeColumns:
-    """What one tree draws; see `FeatureSampling`.
+    """Features that one tree draws; see `FeatureSampling`.
 
     Attributes
     ----------
@@ -170,7 +172,7 @@ class TreeColumns:
         return self.columns.draw(self.level(depth), self.columns.bynode, self.round, purpose)
 
     def below(self, depth: int, max_depth: int) -> Features:
-        """What the nodes at a depth, and all that may come below them, may ask for; a depth of 0 is no limit."""
+        """The features of nodes at a depth and of all that may come below; a ``max_depth`` of 0 is no limit."""
         if self.columns.bylevel == 1 or not max_depth:
             return self.tree
-        return np.unique(np.concatenate([self.level(own) for own in range(depth, max_depth)]))
+        return np.unique(np.concatenate([self.level(lower) for lower in range(depth, max_depth)]))

@@ -1,4 +1,4 @@
-"""Growing the trees of a round, all together, the children of many nodes a message: the server's side."""
+"""Growth of a round's trees, all together, the children of many nodes per message: the server's side."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def grow(
 ) -> tuple[list[Tree], list[object]]:
     """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
 
-    ``cache`` is memory that one round leaves to the next: fresh memory costs time.
+    ``exponents`` is the gradient scale. ``cache`` is memory that one round leaves to the next: fresh memory takes time.
 
     Returns
     -------
@@ -39,33 +39,33 @@ def grow(
     kind: type[LevelGrower] = LevelGrower
     if plan.shares_splits:
         kind = SharedGrower
-    elif plan.features_a_node:
+    elif plan.n_features_per_node:
         kind = NodeGrower
     cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics) if cache is None else cache
-    growth = kind(plan, cache, exponents, round)
-    question = growth.ask_for_roots()
+    grower = kind(plan, cache, exponents, round)
+    question = grower.ask_for_roots()
     histograms, *answers = source.totals([question, *riders])
-    candidates: Candidates | None = growth.begin(question, histograms)
+    candidates: Candidates | None = grower.begin(question, histograms)
     while candidates is not None:
-        _split_on(growth, candidates, source)
-        candidates = growth.settle(source)
-    return growth.finished(), answers
+        _split_on(grower, candidates, source)
+        candidates = grower.settle(source)
+    return grower.finished(), answers
 
 
-def _split_on(growth: LevelGrower, candidates: Candidates, source: HistogramSource) -> None:
+def _split_on(grower: LevelGrower, candidates: Candidates, source: HistogramSource) -> None:
     """Split nodes and look at their children, until there is nothing more to split."""
-    while len(candidates) or growth.unsettled:
-        choice = growth.choose(candidates)
-        if not len(choice.split) and not growth.unsettled:
+    while len(candidates) or grower.unsettled:
+        choice = grower.choose(candidates)
+        if not len(choice.split) and not grower.unsettled:
             break
         parents, rest = candidates.take(choice.split), candidates.take(choice.keep)
-        left = growth.split(parents)
-        worth = choice.go_on & growth.can_be_split(parents.at.tree, left)
-        if worth.any() or growth.unsettled:
+        left = grower.split(parents)
+        worth = choice.go_on & grower.can_be_split(parents.at.tree, left)
+        if worth.any() or grower.unsettled:
             (which,) = np.nonzero(worth)
-            pairs, candidates = growth.pairs(parents.at.take(which), left[which]), rest
-            for some in growth.batches(pairs):
-                fresh = growth.look_at(some, source, rest.at.places)
+            pairs, candidates = grower.pairs(parents.at.take(which), left[which]), rest
+            for some in grower.batches(pairs):
+                fresh = grower.look_at(some, source, rest.at.places)
                 candidates = Candidates.joined([candidates, fresh])
         else:
             candidates = rest

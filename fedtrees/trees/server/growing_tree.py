@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def within(values: NDArray[np.float64], kind: type[np.floating]) -> NDArray[np.floating]:
-    """Numbers as another type: a gain squares the unit of y, and may be larger than what a model can say."""
+    """Return numbers as another type, within its range: a gain squares the unit of y, and may be beyond."""
     return np.minimum(values, np.finfo(kind).max).astype(kind)
 
 
@@ -31,7 +31,7 @@ class GrowingTree:
     depth : int32 (nodes,)
         0 at the root.
     bounds : float32 or float64 (nodes, 2)
-        What a node's children must predict, where constraints are monotone.
+        The least and the most that a node's children may predict, where constraints are monotone.
     parent : int32 (nodes,)
         The root's is itself.
     used : list of frozenset of int
@@ -71,7 +71,7 @@ class GrowingTree:
         self.feature[nodes], self.bin[nodes] = splits.feature, splits.bin
         self.default_left[nodes], self.gain[nodes] = splits.default_left, splits.gain
         self.left[nodes] = left
-        self.categories |= {int(nodes[place]): own for place, own in splits.categories.items()}
+        self.categories |= {int(nodes[place]): codes for place, codes in splits.categories.items()}
         more = 2 * len(nodes)
         self.feature = np.append(self.feature, np.full(more, LEAF, np.int32))
         self.bin = np.append(self.bin, np.zeros(more, np.int32))
@@ -86,18 +86,18 @@ class GrowingTree:
         return left
 
     def constrain(self, nodes: NDArray[np.int32], constraints: Constraints, rule: Rule, units: Units) -> None:
-        """Hand on to the children of split nodes what they must keep to, as XGBoost does."""
+        """Hand bounds and used features on to the children of split nodes, as XGBoost does."""
         if constraints.is_monotone:
-            own, left = self.bounds[nodes], self.left[nodes]
-            predicted = [rule.predicted(self.sums[child], self.sums[0], units, own) for child in (left, left + 1)]
-            bounds = _of_children(own, predicted, constraints.direction[self.feature[nodes]])
+            limits, left = self.bounds[nodes], self.left[nodes]
+            predicted = [rule.predicted(self.sums[child], self.sums[0], units, limits) for child in (left, left + 1)]
+            bounds = _of_children(limits, predicted, constraints.direction[self.feature[nodes]])
             self.bounds = np.concatenate([self.bounds, bounds.reshape(-1, 2)])
         if constraints.groups is not None:
             for node in nodes.tolist():
                 self.used += [self.used[node] | {int(self.feature[node])}] * 2
 
     def constrain_again(self, direction: NDArray[np.int8], predicted: NDArray[np.float64]) -> None:
-        """Hand on what nodes must keep to, once it is known exactly what each predicts: float64 (nodes,)."""
+        """Hand bounds on again, once each node's prediction is known exactly: float64 (nodes,)."""
         for depth in range(int(self.depth.max())):
             (nodes,) = np.nonzero((self.depth == depth) & (self.feature != LEAF))
             left = self.left[nodes]
@@ -112,7 +112,7 @@ class GrowingTree:
             self.path += [2 * self.path[node], 2 * self.path[node] + 1]
 
     def kept(self, splits: list[int]) -> GrowingTree:
-        """The tree of these splits alone, its nodes in their order; each after its parent's."""
+        """Return the tree of these splits alone, its nodes in their order; each split comes after its parent's."""
         new = GrowingTree()
         old = [0]
         for node in splits:
@@ -129,12 +129,12 @@ class GrowingTree:
         new.gain = np.where(inner, self.gain[old], 0.0)
         left = [place[int(self.left[node])] if split else LEAF for node, split in zip(old, inner, strict=True)]
         new.left = np.array(left, np.int32)
-        new.categories = {place[node]: own for node, own in self.categories.items() if node in splits}
+        new.categories = {place[node]: codes for node, codes in self.categories.items() if node in splits}
         new.moments = None if self.moments is None else self.moments.take(np.array(old))
         return new
 
     def finished(self, rule: Rule, units: Units, base: float = 0.0) -> Tree:
-        """The tree with the values of its leaves; where it has moments, means less a ``base``."""
+        """Return the tree with the values of its leaves; where it has moments, means less a ``base``."""
         bounds = None
         if (
             len(self.bounds) == len(self.feature) and np.isfinite(self.bounds).any()
@@ -150,7 +150,7 @@ class GrowingTree:
         )  # fmt: skip
 
     def _of_moments(self, moments: Moments, bounds: NDArray[np.floating] | None, base: float) -> Tree:
-        """The tree of numbers, exact means at its nodes."""
+        """Return the tree of numbers, with exact means at its nodes."""
         value, limits = moments.mean[:, 0] - base, np.zeros((0, 2))
         if bounds is not None:
             limits = bounds.astype(np.float64)
@@ -163,11 +163,11 @@ class GrowingTree:
 
 
 def _of_children(
-    own: NDArray[np.floating], predicted: list[NDArray[Any]], direction: NDArray[np.int8]
+    bounds: NDArray[np.floating], predicted: list[NDArray[Any]], direction: NDArray[np.int8]
 ) -> NDArray[np.floating]:
-    """What children must keep to, given what their parents must and what they predict: (nodes, 2, 2)."""
+    """Return children's bounds, given their parents' and what children predict: (nodes, 2, 2)."""
     middle = (predicted[0] + predicted[1]) / np.float32(2)
-    low, high = own[:, 0], own[:, 1]
+    low, high = bounds[:, 0], bounds[:, 1]
     rises, falls = direction > 0, direction < 0
     below = np.stack([np.where(falls, middle, low), np.where(rises, middle, high)], axis=1)
     above = np.stack([np.where(rises, middle, low), np.where(falls, middle, high)], axis=1)

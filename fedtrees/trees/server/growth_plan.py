@@ -1,4 +1,4 @@
-"""What growing needs to know, and what it holds between two messages."""
+"""The plan of growing trees, and the nodes it has between two messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GrowthPlan:
-    """What growing needs to know besides whom to ask.
+    """The plan of growing trees: everything but the silos to ask.
 
     Attributes
     ----------
@@ -31,12 +31,12 @@ class GrowthPlan:
     max_depth : int
         Levels of splits; 0 is no limit.
     outputs : int
-        Margins a row has.
+        The number of a row's margins.
     rows : int
         Rows of the federation.
     threads : Threads
     parallel : int
-        Trees a round of each output.
+        Trees per round of each output.
     max_leaves : int
         Leaves of a tree at the most; 0 is no limit.
     best_first : bool
@@ -44,16 +44,17 @@ class GrowthPlan:
     constraints : Constraints, optional
     columns : FeatureSampling, optional
         None where every node may ask for every feature.
-    features_a_node : int
-        Where it is not 0, each node asks for so many features of its own, drawn anew, and silos send no others.
+    n_features_per_node : int
+        Where it is not 0, each node asks for so many features, drawn for it alone, and silos send no others.
     thresholds : NodeDraws, optional
-        Which one threshold of each feature a node may try, as in extremely randomised trees; None where each is tried.
+        Draws of the one threshold of each feature that a node may try, as in extremely randomised trees; None where
+        each is tried.
     trees_before : int
         Trees of the forest that grew before: draws are named by a tree's number among all.
     moments : MomentPlan, optional
-        How leaves' moments are asked for, where trees of numbers are grown by impurity.
+        The units of leaves' moments, where trees of numbers are grown by impurity.
     row_counts : int
-        How often a row counts at the most: as its weight says, where weights are whole, times how often it is drawn.
+        The number of times that a row counts at the most: its weight, where weights are whole, times its draws.
     """
 
     cuts: Cuts
@@ -68,14 +69,14 @@ class GrowthPlan:
     constraints: Constraints | None = None
     columns: FeatureSampling | None = None
     thresholds: NodeDraws | None = None
-    features_a_node: int = 0
+    n_features_per_node: int = 0
     trees_before: int = 0
     moments: MomentPlan | None = None
     row_counts: int = 1
 
     @property
     def trees(self) -> int:
-        """Trees a round."""
+        """The number of trees per round."""
         return self.outputs * self.parallel
 
     @property
@@ -85,7 +86,7 @@ class GrowthPlan:
 
     @property
     def is_bounded(self) -> bool:
-        """Return whether weights are."""
+        """Return whether leaves' weights are bounded."""
         steps = isinstance(self.rule, SplitRule) and self.rule.max_delta_step > 0
         return steps or (self.constraints is not None and self.constraints.is_monotone)
 
@@ -112,13 +113,13 @@ class Frontier:
     places: Places
 
     def take(self, which: NDArray[np.int64]) -> Frontier:
-        """Some of the nodes."""
+        """Return some of the nodes."""
         return Frontier(self.tree[which], self.node[which], self.places[which])
 
     @staticmethod
     def joined(parts: Sequence[Frontier]) -> Frontier:
-        """All of them, in order."""
-        return Frontier(*(np.concatenate([getattr(own, n) for own in parts]) for n in ("tree", "node", "places")))
+        """Join them, in order."""
+        return Frontier(*(np.concatenate([getattr(part, n) for part in parts]) for n in ("tree", "node", "places")))
 
     def __len__(self) -> int:
         return len(self.node)
@@ -132,12 +133,12 @@ class Candidates:
     splits: Splits
 
     def take(self, which: NDArray[np.int64]) -> Candidates:
-        """Some of them."""
+        """Return some of them."""
         return Candidates(self.at.take(which), self.splits.take(which))
 
     @staticmethod
     def joined(parts: Sequence[Candidates]) -> Candidates:
-        """All of them, in order."""
+        """Join them, in order."""
         at = Frontier.joined([part.at for part in parts])
         return Candidates(at, Splits.joined([part.splits for part in parts]))
 
@@ -147,7 +148,7 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Candidates, by their places: those to split, those whose children are to be looked at, and those to keep."""
+    """Candidates, by their places: to split (with whether to look at their children), and to keep for later."""
 
     split: NDArray[np.int64]
     go_on: NDArray[np.bool_]  # of those to split
@@ -156,14 +157,14 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Siblings to be looked at: where their parents are, the left ones, and those that are asked for."""
+    """Siblings to look at: their parents, the left ones, and the ones that are asked for."""
 
     parents: Frontier
     left: NDArray[np.int32]
     built: NDArray[np.int32]
 
     def take(self, which: NDArray[np.int64]) -> Pairs:
-        """Some of them."""
+        """Return some of them."""
         return Pairs(self.parents.take(which), self.left[which], self.built[which])
 
     def __len__(self) -> int:

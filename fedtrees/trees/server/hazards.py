@@ -1,4 +1,4 @@
-"""Hazards over all silos: bins of time, and what follows from the sums over risk sets."""
+"""Hazards over all silos: bins of time, and rates from the sums over risk sets."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Hazards:
     silos: int
 
     @staticmethod
-    def prepare(channel: Channel, everyone: Cohort, rows: int, counted: int, weight: float) -> Hazards:
-        """Find bins of time, and tell the silos; three rounds or four."""
-        starts = time_bins(channel, everyone, rows)
+    def prepare(channel: Channel, all_silos: Cohort, rows: int, counted: int, weight: float) -> Hazards:
+        """Find bins of time, and send them to the silos; three rounds or four."""
+        starts = time_bins(channel, all_silos, rows)
         channel.tell(TimeBins(starts))
-        return Hazards(counted, len(starts), weight, len(everyone))
+        return Hazards(counted, len(starts), weight, len(all_silos))
 
     def learn(self, channel: Channel, cohort: Cohort) -> tuple[float, float]:
-        """Ask for the sums, tell what follows from them, and bound gradients and hessians; one round."""
+        """Ask for the sums, send the rates that follow, and bound gradients and hessians; one round."""
         hazards, events = channel.total(RiskSums(self.rows, self.bins), cohort)
         if not any(events) and len(cohort) == self.silos:
             raise DataError("y: nothing ever happens; survival:cox needs a time above 0 that is not censored.")
@@ -66,17 +66,17 @@ class Hazards:
         return max(self.weight, largest) * 1.001, max(largest, 2.0**LOWEST) * 1.001
 
 
-def time_bins(channel: Channel, everyone: Cohort, rows: int) -> NDArray[np.uint32]:
-    """Where bins of time start: at each time that there is, or so that they hold about as many rows."""
+def time_bins(channel: Channel, all_silos: Cohort, rows: int) -> NDArray[np.uint32]:
+    """Find the starts of bins of time: each time that there is, or such that bins have about as many rows."""
     low, counts, width = np.zeros(1, np.uint32), np.array([rows]), KEY_BITS
     while width and len(low) <= MOST_BINS:
         step = min(width, max(1, (MOST_COUNTS // len(low)).bit_length() - 1))
-        parts = channel.total(TimeCounts(rows, low, width, width - step), everyone)
+        parts = channel.total(TimeCounts(rows, low, width, width - step), all_silos)
         width -= step
         interval, part = np.nonzero(parts)
         low = (low.astype(np.int64)[interval] + (part << width)).astype(np.uint32)
         counts = parts[interval, part]
     if len(low) <= MOST_BINS:
         return low
-    share = (np.cumsum(counts) - counts) * MOST_BINS // counts.sum()  # which bin a part's first row belongs to
+    share = (np.cumsum(counts) - counts) * MOST_BINS // counts.sum()  # the bin of a part's first row
     return low[np.unique(share, return_index=True)[1]]

@@ -1,4 +1,4 @@
-"""Where the server keeps the histograms of the nodes that may be split."""
+"""The histogram cache: the server's histograms of the nodes that may be split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Places = NDArray[np.int64]
 class HistogramCache:
     """Histograms in places that are used again, level after level and tree after tree.
 
-    Fresh memory costs the system more time than the sums that go there: a training keeps one shelf.
+    Fresh memory costs the system more time than the sums that go there: a training keeps one histogram cache.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class HistogramCache:
         self.histograms = np.empty((0, statistics, bins), np.int64)
 
     def put(self, roots: Vector) -> Places:
-        """Begin anew with these, int64 (nodes, statistics, bins); returns their places."""
+        """Begin anew with histograms of roots, int64 (nodes, statistics, bins); return their places."""
         places = np.arange(len(roots))
         self._make_room(len(roots))
         self.histograms[places] = roots
@@ -53,7 +53,7 @@ class HistogramCache:
         built : int64 (pairs, statistics, bins)
         threads : Threads
         taken : int64 (any,), optional
-            Places of what is still needed besides; nothing else is.
+            Places of all other histograms that are still needed.
 
         Returns
         -------
@@ -71,22 +71,23 @@ class HistogramCache:
         return free
 
     def add(self, histograms: Vector, taken: Places) -> Places:
-        """Put these, int64 (nodes, statistics, bins), beside those whose places are taken; returns their places."""
+        """Put histograms, int64 (nodes, statistics, bins), in places that are not taken; return their places."""
         places = self._free(len(histograms), taken)
         self.histograms[places] = histograms
         return places
 
     def _free(self, n: int, taken: Places) -> Places:
-        """So many places that are not taken."""
+        """Return so many places that are not taken."""
         self._make_room(n + len(taken))
         is_free = np.ones(len(self.histograms), bool)
         is_free[taken] = False
         return np.flatnonzero(is_free)[:n]
 
     def _make_room(self, places: int) -> None:
+        """Have so many places at the least."""
         missing = places - len(self.histograms)
         if missing > 0:
-            # by a half at least: a deep tree would copy all that there is on every level
+            # by a half at least: a deep tree would otherwise copy all histograms on every level
             missing = max(missing, len(self.histograms) // 2)
             more = np.empty((missing, *self.histograms.shape[1:]), np.int64)
             self.histograms = np.concatenate([self.histograms, more])

@@ -1,4 +1,4 @@
-"""Where the sums come from that trees grow by."""
+"""Sources of the sums that trees grow by."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from fedtrees.core.sampling.samplers import Cohort
 
 
 class HistogramSource(Protocol):
-    """What answers the questions of growing trees.
+    """A source of answers to the questions of growing trees.
 
-    Law: the trees are a function of the totals, whoever they come from.
+    Law: the trees are a function of the totals alone, not of their source.
     """
 
     @property
     def exact(self) -> bool:
-        """Whether totals are sums, so that one child's is its parent's less its sibling's."""
+        """Return whether totals are sums, so that one child's is its parent's less its sibling's."""
         ...
 
     def totals(self, queries: Sequence[Query]) -> list[Any]:
-        """Return what each of several queries reads, asked in one round."""
+        """Return the answers of several queries, as each reads its total; asked in one round."""
         ...
 
     def parts(self, query: Query) -> Generator[Vector]:
-        """Yield the total of one query, part after part; close it."""
+        """Yield the total of one query, part after part; callers close the generator."""
         ...
 
 
 @dataclass(frozen=True)
 class CohortHistograms:
-    """The totals of a round's cohort of silos."""
+    """Totals of a round's cohort of silos."""
 
     channel: Channel
     cohort: Cohort

@@ -22,9 +22,9 @@ ROUNDING = np.finfo(np.float64).eps  # that a split may save less than it must, 
 
 @dataclass(frozen=True)
 class Impurity:
-    """What a split must reach; names and meanings are scikit-learn's, and rows count as often as they weigh.
+    """The conditions of splits by impurity; names and meanings are scikit-learn's, and rows count by their weights.
 
-    Classes' weights are the server's own: silos tell the weight of each class apart, whatever it counts for.
+    Classes' weights are the server's alone: silos send the weight of each class, whatever it counts for.
 
     Sums are the classes' weights, or of a regression minus the sum of weighted targets and the sum of weights, which
     are the gradients and hessians of squares from a margin of 0.
@@ -40,13 +40,14 @@ class Impurity:
         A share of the tree's weight.
     min_impurity_decrease : float
     class_weight : tuple of float, "balanced", "balanced_subsample" or None
-        What each class's rows count for where impurities are told, but not where rows are counted. "balanced" are
-        weights that make all classes as heavy, once the rule is `knowing` how heavy they are; "balanced_subsample"
-        make them so in each tree, by the sums of its root; None is 1 of each.
+        Factors of each class's weight where impurities are computed, but not where rows are counted. "balanced" gives
+        all classes the same weight, once the rule is `knowing` their weights; "balanced_subsample" does in each tree,
+        by the sums of its root; None is 1 of each.
     prior : tuple of float, optional
-        Each class's share of all weight: what a tree says that has no rows. Of several outputs, one after the other.
+        Each class's share of all weight: the prediction of a tree that has no rows. Of several outputs, one after
+        the other.
     outputs : int
-        Whose sums stand side by side.
+        The number of outputs, whose sums stand side by side.
     counts_apart : bool
         Whether the last of them has all rows in its first class, where they weigh as they count and as in no other.
     """
@@ -67,7 +68,7 @@ class Impurity:
     gains: ClassVar[type[np.floating]] = np.float64  # of numbers they are squares, which 32 bits may not hold
 
     def shared(self, trees: int) -> Self:
-        """The same rule: trees side by side are averaged where they are read."""
+        """Return the same rule: trees side by side are averaged where they are read."""
         return self
 
     def of_outputs(self, outputs: int) -> Self:
@@ -88,17 +89,17 @@ class Impurity:
         return replace(rule, prior=tuple((heavy / heavy.sum()).tolist()))
 
     def _balanced(self, sums: NDArray[np.float64]) -> Self:
-        """The rule whose weights make classes of these sums as heavy."""
+        """Return the rule whose weights make classes of these sums as heavy as each other."""
         there = sums > 0
         weights = np.where(there, sums.sum() / (max(1, there.sum()) * np.where(there, sums, 1.0)), 1.0)
         return replace(self, class_weight=tuple(weights.tolist()))
 
     def _of_tree(self, root: Vector, units: Units) -> Self:
-        """The rule of one tree whose weights are its own, given the sums of its root."""
+        """Return the rule of one tree that has weights for it alone, given the sums of its root."""
         return self._balanced(root * self._units(units))
 
     def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
-        """See `Rule`: heavy classes' rows are drawn oftener, up to `MOST_DRAWS` times in the mean; the rest weighs."""
+        """See `Rule`: rows of heavy classes are drawn oftener, up to `MOST_DRAWS` times; weights do the rest."""
         if self.class_weight in (None, "balanced_subsample"):
             return self, np.zeros(0)
         weights = self._class_weights()
@@ -108,32 +109,34 @@ class Impurity:
         return replace(self, class_weight=tuple(rest.tolist()) if (rest != 1).any() else None), draws
 
     def _units(self, units: Units) -> NDArray[np.float64]:
-        """What one step of each sum stands for: two stand in a word."""
+        """Return the value of one step of each sum: two sums share a word."""
         return np.where(np.arange(self.statistics) % self._classes % 2 == 0, units.g, units.h)
 
     @property
     def _classes(self) -> int:
-        """The sums of each output."""
+        """The number of sums of each output."""
         return self.statistics // self.outputs
 
     def _class_weights(self) -> NDArray[np.float64]:
-        if self.class_weight is None or isinstance(self.class_weight, str):  # which only nodes make weights of
+        """Return the factor of each sum."""
+        if self.class_weight is None or isinstance(self.class_weight, str):  # weights that only the sums of nodes give
             return np.ones(self.statistics)
         return np.array(self.class_weight)
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """The number of rows of the nodes, each as often as it weighs, float64 (nodes,)."""
         real = sums * self._units(units)
-        if self.counts_apart:  # of an output by itself, its own
+        if self.counts_apart:  # by the last output; of one output alone, by it
             return np.asarray(real[:, -self._classes :].sum(axis=1), np.float64)
         return self._together(real)
 
     def of_output(self, output: int) -> Self:
         """The rule of the trees of one of several outputs."""
-        own = slice(output * self.statistics, (output + 1) * self.statistics)
-        return self if self.prior is None else replace(self, prior=self.prior[own])
+        classes = slice(output * self.statistics, (output + 1) * self.statistics)
+        return self if self.prior is None else replace(self, prior=self.prior[classes])
 
     def _together(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mass of nodes, given their sums in real numbers."""
         mass: NDArray[np.float64] = real[:, 1] if self.criterion in OF_NUMBERS else real[:, : self._classes].sum(axis=1)
         return mass
 
@@ -153,7 +156,7 @@ class Impurity:
         rows, weight = self.mass(roots, plain.units), self._together(self.kept(roots, plain.units))
         units, least = self._units(plain.units) * self._class_weights(), self.min_weight_fraction_leaf * weight
         least_rows = _least(self.min_samples_leaf, 1, rows)
-        if self.class_weight is None and not self.counts_apart:  # rows weigh what they count: one check is both
+        if self.class_weight is None and not self.counts_apart:  # rows weigh as they count: one check does for both
             least, counted = np.maximum(least, least_rows), np.zeros(0)
         else:
             counted = self._units(plain.units)
@@ -180,7 +183,7 @@ class Impurity:
             )  # fmt: skip
 
         plain.threads.map(search, range(0, nodes, step))
-        default_left &= ~cuts.missing_high[feature]  # no matter where no feature is asked
+        default_left &= ~cuts.missing_high[feature]  # where no feature is asked, this does not matter
         small = self.mass(totals, plain.units) < _least(self.min_samples_split, 2, rows)
         feature[small | (gain < (self.min_impurity_decrease - ROUNDING) * weight)] = -1
         return Splits(feature, split, default_left, gain, left, totals - left, {})
@@ -188,17 +191,17 @@ class Impurity:
     def _splits_by_tree(
         self, histograms: Vector, places: NDArray[np.int64], totals: Vector, plain: Grounds, roots: Vector
     ) -> Splits:
-        """The best splits of nodes whose trees have weights of their own: nodes of one stand side by side."""
+        """Find the best splits of nodes, tree by tree, as trees have other weights: nodes of one stand side by side."""
         borders = np.flatnonzero((roots[1:] != roots[:-1]).any(axis=1)) + 1
         parts = []
         for first, last in zip([0, *borders], [*borders, len(totals)], strict=True):
-            own = slice(int(first), int(last))
-            rule, grounds = self._of_tree(roots[first], plain.units), replace(plain, limits=plain.limits.of(own))
-            parts.append(rule.splits(histograms, places[own], totals[own], grounds))
+            nodes = slice(int(first), int(last))
+            rule, grounds = self._of_tree(roots[first], plain.units), replace(plain, limits=plain.limits.of(nodes))
+            parts.append(rule.splits(histograms, places[nodes], totals[nodes], grounds))
         return Splits.joined(parts)
 
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
-        """What nodes say: the place of the heaviest class, the first of equals; of numbers, see `Moments`."""
+        """The values of nodes: the place of the heaviest class, the first of equals; of numbers, see `Moments`."""
         heaviest: NDArray[np.float32] = self.kept(sums, units).argmax(axis=1).astype(np.float32)
         return heaviest
 
@@ -207,6 +210,7 @@ class Impurity:
         return self._predicted(self.kept(np.concatenate([root[None], sums]), units))[1:]
 
     def _predicted(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return predictions of nodes, given their sums in real numbers."""
         mass = self._together(real)
         of = -real[:, 0] if self.criterion in OF_NUMBERS else real[:, 1]
         predicted: NDArray[np.float64] = of / np.where(mass > 0, mass, 1.0)
@@ -215,7 +219,7 @@ class Impurity:
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
         """The sums as real numbers, classes by their weights, float64 (nodes, statistics); of no rows, the prior.
 
-        The nodes are those of one tree, the root in front, where weights are each tree's own.
+        The nodes are of one tree, the root in front, where each tree has other weights.
         """
         rule = self._of_tree(sums[0], units) if self.class_weight == "balanced_subsample" else self
         real: NDArray[np.float64] = sums * (self._units(units) * rule._class_weights())
@@ -223,18 +227,19 @@ class Impurity:
 
 
 def _is_share(samples: float) -> bool:
+    """Return whether a number of samples is a share, as scikit-learn has it: 1.0 is all of them, and 1 is one."""
     return isinstance(samples, float) and samples <= 1.0
 
 
 def _rows(samples: float, anything: int) -> float:
-    """The rows that a parameter asks for, 0 for a share, and for ``anything``, which asks for none."""
+    """Return the rows that a parameter asks for: 0 for a share, and for ``anything``, which asks for none."""
     return 0.0 if _is_share(samples) or samples == anything else float(samples)
 
 
 def _least(samples: float, anything: int, whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least weight of each node that a parameter asks for.
+    """Return the least weight of each node that a parameter asks for.
 
-    A node that weighs anything has a row, so that ``anything`` asks for none, however little rows weigh.
+    A node of any weight has a row, so that ``anything`` asks for no weight, however little rows weigh.
     """
     if _is_share(samples):
         return samples * whole

@@ -18,7 +18,7 @@ def in_order(
     weight: NDArray[np.floating],
     direction: NDArray[np.int8],
 ) -> NDArray[np.float32]:
-    """Leaf values that keep to the directions of a tree's splits, each moved as little as that takes.
+    """Return leaf values that keep to the directions of a tree's splits, each moved as little as that takes.
 
     Law: at a split by a feature that must not fall, no leaf on the left is above any on the right, as with XGBoost's
     own bounds; values that keep to this already come back as they are.
@@ -32,7 +32,7 @@ def in_order(
         The feature is negative at a leaf. Children stand behind their parents.
     value : float32 (nodes,)
     weight : float (nodes,)
-        What moving a leaf costs.
+        The cost of moving a leaf.
     direction : int8 (features,)
         See `constraints.Constraints`.
 
@@ -65,7 +65,7 @@ def in_order(
 def _leaves_below(
     inner: NDArray[np.bool_], left: NDArray[np.integer], right: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The leaves from left to right, and of each node where those of its left and of its right child stand.
+    """Return the leaves from left to right, and of each node where its left and its right child's stand.
 
     Returns (leaves, first, middle, last), int64: a node's are ``leaves[first:last]``, its right child's from ``middle``
     on.
@@ -92,7 +92,7 @@ def _part(value: NDArray[np.float32], weight: NDArray[np.float64], low: slice, h
     """Clip values that are to be low to a threshold from above, and those that are to be high from below."""
     if value[low].max() <= value[high].min():
         return
-    values, weights = (np.concatenate([own[low], own[high]]) for own in (value, weight))
+    values, weights = (np.concatenate([array[low], array[high]]) for array in (value, weight))
     order = np.argsort(values, kind="stable")
     # the cost is convex in the threshold, and least where as much weight lies up to it as is to be low
     place = np.searchsorted(np.cumsum(weights[order]), weight[low].sum())

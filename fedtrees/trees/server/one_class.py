@@ -1,4 +1,4 @@
-"""Rows of one class only, as where a fold lacks the others: what is then predicted, and the warning of it."""
+"""Rows of one class only, as where a fold lacks the others: the sums that losses take then, and the warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_NAMED = 5  # columns of labels
 
 
 def with_second_class(sums: NDArray[np.float64], loss: RowStatistics) -> NDArray[np.float64]:
-    """Classes' weights as a loss of two takes them: of one class only, nothing is of the second."""
+    """Return classes' weights as a loss of two takes them: of one class only, the second's is 0."""
     return np.append(sums, 0.0) if isinstance(loss, Loss) and len(sums) == 1 else sums
 
 
@@ -26,7 +26,7 @@ def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: 
     Parameters
     ----------
     sums : float64 (any,)
-        What `queries.counts.LabelSums` reads.
+        The sums that `queries.counts.LabelSums` reads.
     labels : list, optional
         The class labels; None where y is numbers, or columns of labels.
     loss : RowStatistics
@@ -44,15 +44,18 @@ def warn_of_constant_columns(sums: NDArray[np.float64], labels: Sequence[Sequenc
     Parameters
     ----------
     sums : float64 (columns, classes)
-        What the rows of each class weigh.
+        The weight of each class's rows.
     labels : sequence of sequence
         The labels of each column.
     """
-    there = [(int(np.count_nonzero(own)), known[int(np.argmax(own))]) for own, known in zip(sums, labels, strict=False)]
+    there = [
+        (int(np.count_nonzero(mass)), known[int(np.argmax(mass))]) for mass, known in zip(sums, labels, strict=False)
+    ]
     _warn_of({column: label for column, (n, label) in enumerate(there) if n == 1})
 
 
 def _warn_of_columns(sums: NDArray[np.float64]) -> None:
+    """Warn of columns of labels whose sum is 0 or that of all weights."""
     constant = np.flatnonzero((sums[1:] == 0) | (sums[1:] == sums[0]))
     _warn_of({column: int(sums[1 + column] > 0) for column in constant.tolist()})
 

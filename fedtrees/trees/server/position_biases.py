@@ -1,4 +1,4 @@
-"""Estimates of how much positions add to clicks, from costs summed over all silos."""
+"""Estimates of positions' biases towards clicks, from costs summed over all silos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class PositionBiases:
-    """The server's side: the estimates, float32 (2, positions), which an exported model keeps as such."""
+    """The server's estimates, float32 (2, positions), which an exported model keeps as such."""
 
     loss: RankingLoss
     rows: int
@@ -34,14 +34,14 @@ class PositionBiases:
         return PositionBiases(loss, rows, bias)
 
     def question(self) -> PositionCosts:
-        """Queries to ask along with a tree's first histograms."""
+        """Return the query to ask along with a tree's first histograms."""
         return PositionCosts(self.loss.positions, self.rows)
 
     def learn(self, channel: Channel, costs: Any) -> None:
-        """Estimate biases from the costs of a round, the first being 1, and tell the silos; equations 30 and 31."""
+        """Estimate biases from a round's costs, the first being 1, and send them to silos; equations 30 and 31."""
         new = self.bias.copy()
-        for own, sums in zip(new, costs, strict=True):
+        for biases, sums in zip(new, costs, strict=True):
             if sums[0] >= SMALLEST_BIAS:
-                own[:] = (sums / sums[0]) ** (1 / (1 + self.loss.lambdarank_bias_norm))
+                biases[:] = (sums / sums[0]) ** (1 / (1 + self.loss.lambdarank_bias_norm))
         self.bias = new
         channel.tell(PositionBias(new))

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
 
 
-Counter = Callable[[NDArray[np.uint32], int, int], Vector]  # of where intervals start, and the logs of their lengths
+Counter = Callable[
+    [NDArray[np.uint32], int, int], Vector
+]  # from the starts of intervals, and the logs of their and their parts' lengths
 
 
 MOST_COUNTS = 1 << 18  # in an answer, about
@@ -49,7 +51,7 @@ class Quantile:
     weighted: bool
 
     def ranks(self, n: int, output: int = 0) -> tuple[int, int, float]:
-        """Of n rows or units of weight, two ranks from 0 on, and where between their values the quantile lies."""
+        """Return two ranks from 0 on, of n rows or units of weight, and the quantile's place between their values."""
         alpha = self.alphas[output]
         if self.weighted:
             rank = max(math.ceil(alpha * n), 1) - 1
@@ -65,7 +67,7 @@ class Quantile:
     def search(self, output_of: NDArray[np.integer], count: Counter) -> NDArray[np.float64]:
         """Find the quantile of each leaf, float64 (leaves,), by asking for counts; 0 where a leaf has no rows.
 
-        output_of: int (leaves,); the output that a leaf speaks of
+        output_of: int (leaves,); the output that a leaf is of
         """
         leaves = len(output_of)
         low, before = np.zeros((leaves, 2), np.int64), np.zeros((leaves, 2), np.int64)
@@ -88,21 +90,21 @@ class Quantile:
         return np.where(total > 0, found, 0.0)
 
 
-def quantile_of_targets(channel: Channel, everyone: Cohort, quantile: Quantile, most: int) -> NDArray[np.float64]:
-    """The quantile of all rows' targets that each output speaks of, float64 (outputs,); three rounds."""
+def quantile_of_targets(channel: Channel, all_silos: Cohort, quantile: Quantile, most: int) -> NDArray[np.float64]:
+    """Find each output's quantile of all rows' targets, float64 (outputs,); three rounds."""
 
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
-        counts: Vector = channel.total(TargetRanks(most, low, log_keys, log_child), everyone)
+        counts: Vector = channel.total(TargetRanks(most, low, log_keys, log_child), all_silos)
         return counts
 
     return quantile.search(np.arange(len(quantile.alphas)), count)
 
 
 def with_quantiles(
-    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, grid: GradientScale, most: int,
+    channel: Channel, cohort: Cohort, trees: list[Tree], quantile: Quantile, gradient_scale: GradientScale, most: int,
     rule: SplitRule, direction: NDArray[np.int8] | None = None,
 ) -> list[Tree]:  # fmt: skip
-    """The trees with leaves that are quantiles of their rows' residuals.
+    """Return the trees with leaves that are quantiles of their rows' residuals.
 
     As XGBoost's adaptive trees, after they were grown by gradients; three or four rounds. Unlike XGBoost's they keep to
     monotone constraints, the ``direction`` of each feature; see `monotone.in_order`.
@@ -111,7 +113,7 @@ def with_quantiles(
     ends, is_leaf, value = grown.ends, grown.feature == LEAF, np.concatenate([tree.value for tree in trees])
 
     def count(low: NDArray[np.uint32], log_keys: int, log_child: int) -> Vector:
-        question = ResidualRanks(most, grid, grown, low, log_keys, log_child)
+        question = ResidualRanks(most, gradient_scale, grown, low, log_keys, log_child)
         counts: Vector = channel.total(question, cohort)
         return counts
 
@@ -120,10 +122,11 @@ def with_quantiles(
     found = quantile.search(output_of[is_leaf], count)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
         value[is_leaf] = found.astype(np.float32) * np.float32(rule.learning_rate)
-    trees = [replace(tree, value=own) for tree, own in zip(trees, np.split(value, ends[:-1]), strict=True)]
+    trees = [replace(tree, value=values) for tree, values in zip(trees, np.split(value, ends[:-1]), strict=True)]
     return trees if direction is None else [_in_order(tree, direction) for tree in trees]
 
 
 def _in_order(tree: Tree, direction: NDArray[np.int8]) -> Tree:
+    """Return a tree whose leaves keep to monotone constraints."""
     values = in_order(tree.feature, tree.left, tree.left + 1, tree.value, tree.cover, direction)
     return replace(tree, value=values)

@@ -1,7 +1,7 @@
-"""Growing trees of several outputs that share their splits: each output's tree is the same but for what it predicts.
+"""Growth of trees of several outputs that share splits: each output's tree is the same but for its predictions.
 
-An output's histograms are asked for like those of a tree of its own. Only where splits are looked for are they put side
-by side: what a split saves is the mean of what it saves each output, as in scikit-learn's trees of several outputs.
+An output's histograms are asked for as if its tree grew alone. Only where splits are looked for are they put side by
+side: a split saves the mean of what it saves each output, as in scikit-learn's trees of several outputs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ MOST_INTEGERS = 1 << 24  # of histograms that are copied side by side at a time
 
 
 class SharedGrower(LevelGrower):
-    """See `LevelGrower`; trees stand output after output, those side by side of each in one order.
+    """The trees of one round, and the steps that grow them; see `LevelGrower`.
+
+    Trees stand output after output, the parallel ones of each in the same order.
 
     Law: the trees of one place have the same nodes, in the same order, in every output.
     """
 
     def find(self, frontier: Frontier) -> Candidates:
-        """The best splits of nodes for all outputs together."""
+        """Find the best splits of nodes for all outputs together."""
         plan, outputs = self.plan, self.plan.outputs
         # node after node, its outputs side by side
         order = np.lexsort((frontier.tree, frontier.node, frontier.tree % plan.parallel)).reshape(-1, outputs)
@@ -46,25 +48,29 @@ class SharedGrower(LevelGrower):
         for first in range(0, len(places), step):
             some = slice(first, min(first + step, len(places)))
             side_by_side = histograms[places[some].reshape(-1)].reshape(-1, rule.statistics, bins)
-            own = replace(grounds, limits=grounds.limits.of(some))
-            found.append(rule.splits(side_by_side, np.arange(len(side_by_side)), totals[some], own))
+            part = replace(grounds, limits=grounds.limits.of(some))
+            found.append(rule.splits(side_by_side, np.arange(len(side_by_side)), totals[some], part))
         return Splits.joined(found)
 
     def _constants(self, places: Places) -> NDArray[np.bool_]:
         return super()._constants(places[:, -1])  # every output has all rows
 
     def _mass(self, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[np.float64]:
-        last = self.plan.trees - self.plan.parallel  # where rows weigh as they count; elsewhere all outputs are alike
+        last = (
+            self.plan.trees - self.plan.parallel
+        )  # the output where rows weigh as they count, if any; elsewhere all are alike
         return super()._mass(last + of_tree % self.plan.parallel, node)
 
     def _rule_of(self, tree: int) -> Rule:
         return self.plan.rule.of_output(tree // self.plan.parallel)
 
     def _of_each(self, frontier: Frontier, order: NDArray[np.int64], splits: Splits) -> Candidates:
-        """Each output's part of the splits, for those nodes that have one, in the frontier's order."""
+        """Return each output's part of the splits, for nodes that have one, in the frontier's order."""
         node, output = np.empty((2, order.size), np.int64)
         node[order], output[order] = np.arange(len(order))[:, None], np.arange(order.shape[1])
         each = splits.take(node)
-        left, right = (own.reshape(len(order), order.shape[1], -1)[node, output] for own in (splits.left, splits.right))
+        left, right = (
+            side.reshape(len(order), order.shape[1], -1)[node, output] for side in (splits.left, splits.right)
+        )
         good = self._to_split(frontier, each)
         return Candidates(frontier.take(good), replace(each, left=left, right=right).take(good))

@@ -18,24 +18,24 @@ from fedtrees.trees.model.gradient_scale import GradientScale
 if TYPE_CHECKING:
     from fedtrees.core.numeric.threads import Threads
 
-SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: what gains less is noise
+SMALLEST_GAIN = 1e-6  # XGBoost's kRtEps: a smaller gain is noise
 LEAST_NOISE = 2.0**-96  # of numbers of 53 bits, squared, with some to spare
 
 
 class Rule(Protocol):
-    """What the grower asks a criterion: gains of gradients are one, impurities are others."""
+    """A criterion of splits, as growers ask it: gains of gradients are one, impurities are others."""
 
-    gains: ClassVar[type[np.floating]]  # what gains, and monotone children, are compared and kept as
+    gains: ClassVar[type[np.floating]]  # of gains, and of monotone children's values, as they are compared and kept
     bounded_as_parents: ClassVar[bool]  # whether leaves keep to their parents' bounds only
 
     @property
     def statistics(self) -> int:
-        """Sums of a bin."""
+        """The number of sums of a bin."""
         ...
 
     @property
     def learning_rate(self) -> float:
-        """What leaves are multiplied by."""
+        """The factor of leaves' values."""
         ...
 
     def shared(self, trees: int) -> Self:
@@ -58,11 +58,11 @@ class Rule(Protocol):
         ...
 
     def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
-        """The rule where trees draw a share of the rows, and how much oftener those of each class: float64 (any,)."""
+        """The rule where trees draw a share of the rows, and the factor of each class's draws: float64 (any,)."""
         ...
 
     def mass(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """How heavy nodes of these sums are, float64 (nodes,)."""
+        """The mass of nodes of these sums, float64 (nodes,)."""
         ...
 
     def divisible(self, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -74,7 +74,7 @@ class Rule(Protocol):
         ...
 
     def values(self, sums: Vector, units: Units, bounds: NDArray[np.floating] | None) -> NDArray[np.float32]:
-        """What nodes of these sums say as leaves."""
+        """The values of nodes of these sums as leaves."""
         ...
 
     def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -82,13 +82,13 @@ class Rule(Protocol):
         ...
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """What a finished tree keeps of its nodes' sums, in real numbers: float64 (nodes, any)."""
+        """The nodes' sums that a finished tree keeps, in real numbers: float64 (nodes, any)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Grounds:
-    """What splits are found over, besides the sums.
+    """Everything that splits are found over besides the sums.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Grounds:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """What a split must reach, and how a leaf is valued; names and meanings are XGBoost's."""
+    """The conditions of splits and the values of leaves by gradients; names and meanings are XGBoost's."""
 
     reg_lambda: float = 1.0
     reg_alpha: float = 0.0
@@ -122,7 +122,7 @@ class SplitRule:
     statistics: ClassVar[int] = 2
 
     def shared(self, trees: int) -> Self:
-        """As in XGBoost, the trees of a forest share the learning rate."""
+        """The rule for parallel trees: as in XGBoost, they share the learning rate."""
         return replace(self, learning_rate=self.learning_rate / trees)
 
     def of_outputs(self, outputs: int) -> Self:
@@ -134,7 +134,7 @@ class SplitRule:
         return self
 
     def knowing(self, sums: NDArray[np.float64]) -> Self:
-        """The same rule: margins start where targets are."""
+        """The same rule: the initial margin takes care of targets' sums."""
         return self
 
     def drawing(self, share: float, sums: NDArray[np.float64]) -> tuple[Self, NDArray[np.float64]]:
@@ -162,11 +162,11 @@ class SplitRule:
         return self.leaf(sums[:, 0] * units.g, sums[:, 1] * units.h, bounds)
 
     def predicted(self, sums: Vector, root: Vector, units: Units, bounds: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Their weights within bounds."""
+        """Nodes' weights within bounds."""
         return self.weight(sums[:, 0] * units.g, sums[:, 1] * units.h, bounds).astype(np.float32)
 
     def kept(self, sums: Vector, units: Units) -> NDArray[np.float64]:
-        """Nothing: values and covers say it all."""
+        """No sums: trees have values and covers."""
         return np.zeros((0, 2))
 
     @property
@@ -192,14 +192,14 @@ class SplitRule:
     def leaf(
         self, g: NDArray[np.floating], h: NDArray[np.floating], bounds: NDArray[np.floating] | None = None
     ) -> NDArray[np.float32]:
-        """What leaves of these sums add to the margin: `weight` times the learning rate, within a float32."""
+        """The numbers that leaves of these sums add to margins: `weight` times the learning rate, within float32."""
         largest = np.finfo(np.float32).max
         return np.clip(self.weight(g, h, bounds) * self.learning_rate, -largest, largest).astype(np.float32)
 
     def objective(
         self, g: NDArray[np.floating], h: NDArray[np.floating], bounds: NDArray[np.floating]
     ) -> NDArray[np.float64]:
-        """What leaves of bounded weights save, twice: -(2 g w + (h + lambda) w ** 2), without the L1 penalty.
+        """The loss that leaves of bounded weights save, twice: -(2 g w + (h + lambda) w ** 2), without the L1 penalty.
 
         XGBoost leaves that out where weights are bounded; so do we, to choose the same splits.
         """
@@ -209,14 +209,14 @@ class SplitRule:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """What nodes may do beyond what the rule says.
+    """Limits of nodes' splits beyond the rule's conditions.
 
     Attributes
     ----------
     bounds : float64 (nodes, 2), optional
-        What their children's weights must lie within; None where they may be any.
+        The least and the most of their children's weights; None where these may be any.
     before : float64 (nodes,), optional
-        What the nodes save as leaves, see `SplitRule.objective`; there where bounds are.
+        The loss that nodes save as leaves, see `SplitRule.objective`; there where bounds are.
     direction : int8 (features,), optional
         1 where weights must not fall with a feature, -1 where they must not rise.
     allowed : bool (nodes, features), optional
@@ -224,10 +224,10 @@ class Limits:
     roots : int64 (nodes, statistics), optional
         The sums of the root of each node's tree, for rules that ask for them.
     chance : float64 (nodes, features), optional
-        From 0 to 1: which of its thresholds a node may try of each feature, where it may try one only.
+        From 0 to 1: the place of the one threshold of each feature that a node may try, where it may try one only.
     columns : int64 (nodes, any), optional
         The features whose bins a node's histogram has, ascending, for rules that draw them by node: histograms are flat
-        then, and a node's place is where its own starts. None is all.
+        then, and a node's place is where its histogram starts. None is all.
     """
 
     bounds: NDArray[np.float64] | None = None
@@ -239,10 +239,10 @@ class Limits:
     columns: NDArray[np.int64] | None = None
 
     def of(self, nodes: slice | NDArray[np.int64]) -> Limits:
-        """Those of some of the nodes."""
+        """Return the limits of some of the nodes."""
         by_node = ("bounds", "before", "allowed", "roots", "chance", "columns")
         whole = {name: getattr(self, name) for name in by_node}
-        return replace(self, **{name: own[nodes] for name, own in whole.items() if own is not None})
+        return replace(self, **{name: array[nodes] for name, array in whole.items() if array is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +262,7 @@ class Splits:
     categories: dict[int, NDArray[np.int32]]
 
     def take(self, which: NDArray[np.int64]) -> Splits:
-        """Those of some nodes."""
+        """Return the splits of some nodes."""
         categories = {}
         if self.categories:
             categories = {new: self.categories[old] for new, old in enumerate(which.tolist()) if old in self.categories}
@@ -272,19 +272,19 @@ class Splits:
         )  # fmt: skip
 
     def put(self, which: NDArray[np.int64], others: Splits) -> None:
-        """Put others, of no categories, in place of some."""
+        """Replace the splits of some nodes by others, which have no categories."""
         for name in ("feature", "bin", "default_left", "gain", "left", "right"):
             getattr(self, name)[which] = getattr(others, name)
 
     @staticmethod
     def joined(parts: Sequence[Splits]) -> Splits:
-        """The splits of all, in order."""
+        """Join splits, in order."""
         names = ("feature", "bin", "default_left", "gain", "left", "right")
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         categories: dict[int, NDArray[np.int32]] = {}
         first = 0
         for part in parts:
-            categories |= {first + place: own for place, own in part.categories.items()}
+            categories |= {first + place: codes for place, codes in part.categories.items()}
             first += len(part.feature)
         return Splits(**arrays, categories=categories)
 
@@ -297,7 +297,7 @@ class Units:
     ----------
     g, h : float
     noise : float
-        What two means or shares that are equal may lie apart by roundings, as a part of them, squared.
+        The distance by which roundings part two equal means or shares, as a part of them, squared.
     """
 
     g: float
@@ -305,11 +305,11 @@ class Units:
     noise: float = LEAST_NOISE
 
     @staticmethod
-    def of(grid: GradientScale) -> Units:
-        """The units of a grid."""
-        scale_g, scale_h = grid.scales()
-        noise = LEAST_NOISE if grid.extra < 0 else max(math.ldexp(1.0, -2 * grid.bits()), LEAST_NOISE)
-        return Units(1 / scale_g, 1 / scale_h, noise)  # powers of two
+    def of(scale: GradientScale) -> Units:
+        """Return the units of a gradient scale."""
+        per_g, per_h = scale.scales()
+        noise = LEAST_NOISE if scale.extra < 0 else max(math.ldexp(1.0, -2 * scale.bits()), LEAST_NOISE)
+        return Units(1 / per_g, 1 / per_h, noise)  # powers of two
 
 
 def best_splits(
@@ -333,7 +333,7 @@ def best_splits(
     places : int64 (nodes,)
         Where among them each node's histogram stands.
     totals : int64 (nodes, 2)
-        The nodes' own sums.
+        The nodes' sums.
     limits : Limits, optional
     """
     limits = limits or Limits()

@@ -1,9 +1,9 @@
-"""Leaves that no split gains anything in, though their targets differ: they are split all the same.
+"""Leaves in which no split has a gain though targets differ: they are split all the same.
 
-Below a split that gains nothing, something may be gained: of exclusive-or, nothing is until the second. Histograms do
-not show whether targets differ that share a mean; leaves' moments do, exactly, and are asked for when nothing gains any
-more. Where targets differ by less than the grid's steps, as beside one that lies far out, the leaf is looked at again
-on a finer grid: rows that are further away are in other leaves, and do not matter there.
+Below a split without gain there may be splits with some: exclusive-or has no gain until the second. Histograms do not
+show whether targets differ that share a mean; leaves' moments do, exactly, and are asked for when no split has a gain
+any more. Where targets differ by less than the gradient scale's steps, as beside one that lies far out, the leaf is
+looked at again on a finer scale: rows that are further away are in other leaves, and do not matter there.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from fedtrees.trees.server.growing_tree import GrowingTree, within
 from fedtrees.trees.server.growth_plan import GrowthPlan
 from fedtrees.trees.server.histogram_source import HistogramSource
 
-MOST_INTEGERS = 1 << 24  # in an answer, but where one tree has more
-STEPS = 64.0  # of a grid that targets have to be apart, in the mean, to be told apart
+MOST_INTEGERS = 1 << 24  # of an answer, but where one tree has more
+STEPS = 64.0  # of a gradient scale: targets are taken to differ that are as far apart in the mean
 
 
 @dataclass(frozen=True, eq=False)
 class Stalled:
-    """Leaves to look at again, and on which grid.
+    """Leaves to look at again, and the gradient scale for that.
 
     Attributes
     ----------
     tree, node : int32 (nodes,)
         Tree after tree.
-    grid : GradientScale
+    scale : GradientScale
     """
 
     tree: NDArray[np.int32]
     node: NDArray[np.int32]
-    grid: GradientScale
+    scale: GradientScale
 
 
 def ask_leaves(
-    plan: GrowthPlan, trees: Mapping[int, GrowingTree], grid: GradientScale, weights: GradientScale,
+    plan: GrowthPlan, trees: Mapping[int, GrowingTree], gradient_scale: GradientScale, weights: GradientScale,
     source: HistogramSource,
 ) -> dict[int, Vector]:  # fmt: skip
-    """The digits of the moments of the leaves of some trees of a round, int64 (leaves, digits) each.
+    """Ask for the digits of the moments of some trees' leaves, int64 (leaves, digits) each.
 
-    weights: the grid of weights that change from round to round
+    weights: the gradient scale of weights that change from round to round
     """
     assert plan.moments is not None
     scale, places = plan.moments.scale(weights), list(trees)
@@ -62,7 +62,7 @@ def ask_leaves(
         asked = [trees[place] for place in places[first:last]]
         question = LeafMoments(
             rows=plan.rows,
-            exponents=grid,
+            exponents=gradient_scale,
             weights=weights,
             scale=scale,
             centre=plan.moments.centre,
@@ -75,7 +75,7 @@ def ask_leaves(
 
 
 def _batches(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Trees by the messages that ask for them: so many leaves each at the most, but where one tree has more."""
+    """Return trees by the messages that ask for them: up to ``most`` leaves each, but where one tree has more."""
     batches, first, total = [], 0, 0
     for place, size in enumerate(sizes):
         if total and total + size > most:
@@ -86,15 +86,15 @@ def _batches(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
 
 
 def stalled_leaves(
-    plan: GrowthPlan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], grids: dict[int, GradientScale],
+    plan: GrowthPlan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], scales: dict[int, GradientScale],
     weights: GradientScale,
 ) -> Stalled | None:  # fmt: skip
-    """The leaves that are to be looked at again; None where there are none.
+    """Return the leaves to look at again; None where there are none.
 
-    Law: of a tree, they and their grid depend on that tree alone, whichever others grow beside it.
+    Law: of a tree, they and their gradient scale depend on that tree alone, whichever others grow beside it.
 
-    grids: the grid that each tree was last looked at on, which is replaced
-    weights: the grid that all trees were looked at on first
+    scales: the gradient scale that each tree was last looked at on, which is replaced
+    weights: the gradient scale that all trees were looked at on first
     """
     assert plan.moments is not None
     found: list[Stalled] = []
@@ -104,55 +104,56 @@ def stalled_leaves(
             continue
         same = _split_alike(plan, place)
         places = (np.cumsum(trees[place].feature == LEAF) - 1)[nodes]
-        own = Moments.of_outputs([_read(plan, tree, digits[tree][places], weights) for tree in same])
-        if not own.differ.any():
+        moments = Moments.of_outputs([_read(plan, tree, digits[tree][places], weights) for tree in same])
+        if not moments.differ.any():
             continue
         heaviest = 2.0 ** plan.moments.weight_of(weights)[1]
-        apart = np.sqrt(own.variance[own.differ].max(axis=1)) * heaviest
-        far = _farthest(plan, own, weights, same)[own.differ] * heaviest
-        grid, told = _grid_for(apart, far, grids[place], weights, room_of(plan.rows))
-        chosen = nodes[own.differ][told].astype(np.int32)
+        apart = np.sqrt(moments.variance[moments.differ].max(axis=1)) * heaviest
+        far = _farthest(plan, moments, weights, same)[moments.differ] * heaviest
+        scale, distinct = _scale_for(apart, far, scales[place], weights, room_of(plan.rows))
+        chosen = nodes[moments.differ][distinct].astype(np.int32)
         tree = np.repeat(np.array(same, np.int32), len(chosen))
-        found.append(Stalled(tree, np.tile(chosen, len(same)), grid))
+        found.append(Stalled(tree, np.tile(chosen, len(same)), scale))
     if not found:
         return None
-    together = [own for own in found if own.grid == found[0].grid]  # a message has one grid: others wait
-    tree, node = (np.concatenate([getattr(own, name) for own in together]) for name in ("tree", "node"))
+    together = [leaves for leaves in found if leaves.scale == found[0].scale]  # a message has one scale: others wait
+    tree, node = (np.concatenate([getattr(leaves, name) for leaves in together]) for name in ("tree", "node"))
     order = np.lexsort((node, tree))
-    grids |= {int(tree): found[0].grid for tree in np.unique(tree)}
-    return Stalled(tree[order], node[order], found[0].grid)
+    scales |= {int(tree): found[0].scale for tree in np.unique(tree)}
+    return Stalled(tree[order], node[order], found[0].scale)
 
 
-def _grid_for(
-    apart: NDArray[np.float64], far: NDArray[np.float64], grid: GradientScale, first: GradientScale, finest: int
+def _scale_for(
+    apart: NDArray[np.float64], far: NDArray[np.float64], scale: GradientScale, first: GradientScale, finest: int
 ) -> tuple[GradientScale, NDArray[np.bool_]]:
-    """The grid to look at leaves on, and which of them: those whose targets lie apart there; others wait.
+    """Return the gradient scale to look at leaves on, and the leaves whose targets lie apart on it; others wait.
 
-    apart, far: float64 (leaves,); how far targets lie from each other in the mean, and from where margins start at the
-        most, times the largest weight
-    grid, first: the grid that the tree was looked at on last, and that all rows fit
+    apart, far: float64 (leaves,); the distance of targets from each other in the mean, and the largest from the initial
+        margin, times the largest weight
+    scale, first: the gradient scale that the tree was looked at on last, and the one that all rows fit
     finest: int; the digits beyond one word's that sums have room for
     """
-    fit = far <= np.ldexp(1.0, grid.g) if grid.g < first.g else np.ones(len(far), bool)
-    told = fit & (apart >= STEPS * _step(grid))
-    if told.any():
-        return grid, told
+    fit = far <= np.ldexp(1.0, scale.g) if scale.g < first.g else np.ones(len(far), bool)
+    distinct = fit & (apart >= STEPS * _step(scale))
+    if distinct.any():
+        return scale, distinct
     finer = GradientScale(min(first.g, exponent_of(float(far.max()))), first.h, max(first.extra, finest))
-    told = apart >= STEPS * _step(finer)
-    return finer, told if told.any() else far == far.max()
+    distinct = apart >= STEPS * _step(finer)
+    return finer, distinct if distinct.any() else far == far.max()
 
 
-def _step(grid: GradientScale) -> float:
-    return float(np.ldexp(1.0, grid.g - STATISTIC_BITS_G - grid.extra))
+def _step(scale: GradientScale) -> float:
+    """Return the step that gradients are rounded to."""
+    return float(np.ldexp(1.0, scale.g - STATISTIC_BITS_G - scale.extra))
 
 
 def _split_alike(plan: GrowthPlan, place: int) -> list[int]:
-    """The trees that have the same nodes as the one at a place: one of each output."""
+    """Return the trees that have the same nodes as the one at a place: one of each output."""
     return list(range(place, plan.trees, plan.parallel)) if plan.shares_splits else [place]
 
 
 def _waiting(plan: GrowthPlan, tree: GrowingTree) -> NDArray[np.int64]:
-    """The leaves of a tree that might be split without gain."""
+    """Return the leaves of a tree that might be split without gain."""
     (nodes,) = np.nonzero(tree.stalled & (tree.feature == LEAF))
     if plan.best_first and plan.max_leaves and len(nodes):
         order = best_first(tree.left, within(tree.gain, plan.rule.gains), {}, plan.max_leaves)
@@ -161,27 +162,27 @@ def _waiting(plan: GrowthPlan, tree: GrowingTree) -> NDArray[np.int64]:
 
 
 def _read(plan: GrowthPlan, tree: int, digits: Vector, weights: GradientScale) -> Moments:
-    """The moments of some nodes of a tree."""
+    """Return the moments of some nodes of a tree."""
     assert plan.moments is not None
     output, centre = tree // plan.parallel, plan.moments.centre
-    of = float(centre[output]) if len(centre) else None
-    return Moments.read(digits, plan.moments.scale(weights), float(plan.moments.base[output]), of)
+    middle = float(centre[output]) if len(centre) else None
+    return Moments.read(digits, plan.moments.scale(weights), float(plan.moments.base[output]), middle)
 
 
-def _farthest(plan: GrowthPlan, own: Moments, weights: GradientScale, same: Sequence[int]) -> NDArray[np.float64]:
-    """What no target of a node is further from where margins start, float64 (nodes,)."""
+def _farthest(plan: GrowthPlan, of_nodes: Moments, weights: GradientScale, same: Sequence[int]) -> NDArray[np.float64]:
+    """Return a distance from the initial margin that no target of a node is beyond, float64 (nodes,)."""
     moments = plan.moments
     assert moments is not None
     base = moments.base[[tree // plan.parallel for tree in same]]
-    rows = own.weight / moments.lightest(weights)  # at the most
-    far: NDArray[np.float64] = (np.abs(own.mean - base) + np.sqrt(own.variance * rows[:, None])).max(axis=1)
+    rows = of_nodes.weight / moments.lightest(weights)  # at the most
+    far: NDArray[np.float64] = (np.abs(of_nodes.mean - base) + np.sqrt(of_nodes.variance * rows[:, None])).max(axis=1)
     return far
 
 
 def with_moments(
     plan: GrowthPlan, trees: Sequence[GrowingTree], digits: Mapping[int, Vector], weights: GradientScale
 ) -> list[GrowingTree]:
-    """The trees with the moments of all their nodes; what is below a node whose targets are all the same is taken back.
+    """Return the trees with the moments of all nodes; splits below a node whose targets are equal are taken back.
 
     Nodes of light rows may have seemed to gain from splits where weights were rounded.
     """
@@ -191,8 +192,8 @@ def with_moments(
     finished = list(trees)
     for place in range(plan.parallel if plan.shares_splits else plan.trees):
         same = _split_alike(plan, place)
-        moments = [own.moments for own in (trees[tree] for tree in same) if own.moments is not None]
-        differ, tree = np.any([own.differ for own in moments], axis=0), trees[place]
+        moments = [alike.moments for alike in (trees[tree] for tree in same) if alike.moments is not None]
+        differ, tree = np.any([part.differ for part in moments], axis=0), trees[place]
         inner = tree.feature != LEAF
         if differ[inner].all():
             continue
@@ -205,7 +206,7 @@ def with_moments(
 
 
 def _of_all_nodes(tree: GrowingTree, leaves: Vector) -> Vector:
-    """The digits of all nodes of a tree, given those of its leaves: int64 (nodes, digits)."""
+    """Return the digits of all nodes of a tree, given those of its leaves: int64 (nodes, digits)."""
     digits = np.zeros((len(tree.feature), leaves.shape[1]), np.int64)
     inner = tree.feature != LEAF
     digits[~inner] = leaves
