@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
@@ -15,13 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import examples
 
-from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor
+from fedtrees import FedGBTClassifier, FedGBTRegressor
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.core.numeric.rng import stream
 from fedtrees.estimators.best import Best
 from fedtrees.export.objectives import OBJECTIVES
+from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Rows
-from fedtrees.queries.metrics import metric_named
+from fedtrees.queries.metrics import METRICS, metric_named, metric_of
+from fedtrees.queries.score_histogram import ScoreHistogram
 from fedtrees.trees.losses import loss_named
 
 Floats = NDArray[np.float32]
@@ -135,6 +136,128 @@ def test_metrics_of_a_row_are_xgboost_s_where_logarithms_are_none_or_infinite(na
         assert agree(found, right), (margin, y, found, right)
 
 
+PREDICTED = [-1.5, -1.0, -0.5, 0.0, 1e-30, 9e-17, 1e-16, 1.2e-16, 1e-8, 9e-7, 1e-6, 1.2e-6, 0.25, 0.5, 0.75, 1.0, 7.0]
+ALONE = ["logloss", "error", "error@0.25", "rmse", "mae", "mape", "rmsle", "mphe", "poisson-nloglik", "gamma-nloglik"]
+ALONE += ["gamma-deviance", "tweedie-nloglik@1.3", "tweedie-nloglik@1.9"]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_prediction_at_the_limits_of_a_metric_is_scored_as_in_xgboost(name: str) -> None:
+    """Of 0 and 1, at a threshold, and at what a probability, a mean or a deviance is never taken for less than."""
+    params = {"eval_metric": name, "base_score": 0.5, "disable_default_eval_metric": 1, "nthread": 1}
+    booster = xgboost.train(params, xgboost.DMatrix(np.zeros((1, 1)), [1.0]), 0)
+    for y in (0.0, 1.0) if name.startswith(("logloss", "error")) else (0.0, 1.0, 2.5):
+        for margin in PREDICTED:
+            row = xgboost.DMatrix(np.zeros((1, 1)), [y], base_margin=[margin], nthread=1)
+            right = float(booster.eval(row).split(":")[-1])
+            found = ours("reg:squarederror", np.float32([margin]), [y], name)
+            assert found == pytest.approx(right, rel=1e-3, abs=5e-8, nan_ok=True), (margin, y)
+
+
+@pytest.mark.parametrize("low", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("high", [1.0, 2.0, math.inf])
+def test_a_time_at_a_bound_lies_within_it_as_in_xgboost(low: float, high: float) -> None:
+    matrix = xgboost.DMatrix(np.zeros((1, 1)), base_margin=[0.0])  # of a predicted time of 1
+    bounds = np.float32([[low, max(low, high)]])
+    matrix.set_float_info("label_lower_bound", bounds[0, :1])
+    matrix.set_float_info("label_upper_bound", bounds[0, 1:])
+    name = "interval-regression-accuracy"
+    booster = xgboost.Booster({"objective": "survival:aft", "eval_metric": name, "nthread": 1}, [matrix])
+    right = float(booster.eval(matrix).split(":")[-1])
+    assert ours("survival:aft", [0.0], bounds, name) == right == float(low <= 1 <= high)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_partial_likelihood_is_that_of_its_definition(seed: int, weighted: bool) -> None:
+    """Breslow's: of each event, by its weight, the log of the hazards at risk less its margin; by the weight of all."""
+    rng, n = stream(seed, "partial likelihood"), 25
+    margin, bins = rng.normal(size=n).astype(np.float32), rng.integers(0, 9, n)
+    y = np.where(rng.random(n) < 0.6, 1.0, -1.0) * (bins + 1)
+    weight = rng.uniform(0.1, 4, n).astype(np.float32) if weighted else None
+    metric, w = metric_named("cox-nloglik", "survival:cox"), np.ones(n) if weight is None else weight.astype(float)
+    hazard = w * np.exp(margin.astype(float))
+    events = np.flatnonzero(y > 0)
+    losses = [w[i] * (math.log(hazard[bins >= bins[i]].sum()) - margin[i]) for i in events]
+    rows = Rows("survival:cox", margin[None], y.astype(np.float32), weight, 3, bins=bins)
+    assert metric.read(metric.ask(rows)) == pytest.approx(sum(losses) / w[events].sum(), rel=1e-6)
+    assert np.isnan(metric.read(metric.ask(Rows("survival:cox", margin[None], -abs(rows.y), weight, 3, bins=bins))))
+
+
+RANKINGS = ["ndcg", "ndcg@1", "ndcg@2", "ndcg@3-", "ndcg-", "map", "map@1", "map@2", "map-", "pre", "pre@1", "pre@2"]
+RANKINGS += ["pre@9", "auc", "aucpr"]
+
+
+@pytest.mark.parametrize("name", RANKINGS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_metrics_of_odd_queries_are_xgboost_s(name: str, weighted: bool) -> None:
+    """Of one row, of two and three, without a relevant row, with nothing else, and with ties."""
+    params = {"objective": "rank:ndcg", "eval_metric": name, "disable_default_eval_metric": 1, "nthread": 1}
+    for seed in range(6):
+        rng = stream(seed, "odd queries")
+        sizes = rng.permutation([1, 1, 2, 2, 3, 3, 4, 6])
+        starts, n = np.concatenate([[0], np.cumsum(sizes)]), int(sizes.sum())
+        graded = name.startswith("ndcg") or name == "auc"
+        y = rng.integers(0, 4 if graded else 2, n) * np.repeat(rng.integers(0, 2, len(sizes)), sizes)
+        y[starts[2] : starts[3]] = 1
+        largest = starts[int(np.argmax(sizes))]
+        y[largest : largest + 2] = 1, 0  # of which there are precisions
+        if weighted and graded and not name.endswith("-"):
+            y[starts[:-1]] = 1  # of queries without a relevant row, XGBoost leaves weights out
+        margin = rng.normal(size=n).round(seed % 2).astype(np.float32)
+        weight = rng.integers(1, 5, len(sizes)).astype(np.float32) if weighted else None
+        matrix = xgboost.DMatrix(np.zeros((n, 1)), y, weight=weight, base_margin=margin, group=sizes)
+        right = float(re.findall(r":(\S+)", xgboost.train(params, matrix, 0).eval(matrix))[-1])
+        metric = metric_named(name, "rank:ndcg")
+        each = None if weight is None else np.repeat(weight, sizes)
+        rows = Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 3, queries=starts)
+        assert metric.read(metric.ask(rows)) == pytest.approx(right, rel=1e-5), seed
+
+
+# -- directions -------------------------------------------------------------------------------------------
+
+FIRST = {  # of what objective a metric is asked
+    "aft-nloglik": "survival:aft", "interval-regression-accuracy": "survival:aft", "cox-nloglik": "survival:cox",
+    "quantile": "reg:quantileerror", "mlogloss": "multi:softprob", "merror": "multi:softprob",
+    "ndcg": "rank:ndcg", "map@2": "rank:map", "pre@3": "rank:pairwise", "mape": "reg:squarederror",
+    "rank auc": "rank:ndcg", "rank aucpr": "rank:map",
+}  # fmt: skip
+DIRECTED = sorted({*FIRST, *METRICS, "error@0.3", "tweedie-nloglik@1.5"})
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_a_better_model_has_a_better_score(name: str) -> None:
+    """In the direction that early stopping takes a metric in; XGBoost's own, where it knows the metric."""
+    objective, n = FIRST.get(name, "binary:logistic"), 40
+    metric = metric_named(name.removeprefix("rank "), objective)
+    y = (np.arange(n) % 2).astype(np.float32)
+    target, margin = y, 2 * y[None] - 1
+    if objective.startswith("multi:"):
+        margin = np.stack([1 - y, y])
+    elif objective == "survival:aft":
+        target, margin = np.stack([y + 0.5, y + 2], axis=1), np.log(y[None] + 1)
+    elif objective == "survival:cox":
+        target = 2 - y  # who is at a higher hazard goes first
+    elif objective.startswith("reg:"):
+        target, margin = y + 1, y[None] + np.float32(1)
+    params = {"aft_loss_distribution": "normal", "aft_loss_distribution_scale": 1.0, "quantile_alpha": [0.5]}
+    scores = []
+    for own in (margin, -margin if objective.startswith("survival:") else margin[:, ::-1]):
+        own = np.ascontiguousarray(own, np.float32)
+        rows = Rows(objective, own, target, None, 0, params, np.arange(0, n + 1, 8), (2 - y).astype(np.int64))
+        if isinstance(metric, Area):
+            histogram = ScoreHistogram.of_rows(rows.scores()[0], y > 0)
+            scores.append(metric.read_histograms([histogram]).value)
+        else:
+            scores.append(metric.read(metric.ask(rows)))
+    assert scores[0] != scores[1] and (scores[0] > scores[1]) == metric.maximise
+    if name != "interval-regression-accuracy":  # which XGBoost's early stopping takes for a loss
+        stop = xgboost.callback.EarlyStopping(rounds=1)
+        for score in (0.0, 1.0):
+            stop._update_rounds(score=score, name="set", metric=metric.name, model=xgboost.Booster(), epoch=0)
+        assert stop.maximize == metric.maximise
+
+
 # -- defaults ---------------------------------------------------------------------------------------------
 
 
@@ -150,6 +273,7 @@ def test_the_metric_of_an_objective_is_the_one_that_xgboost_reports(objective: s
     params |= {"quantile_alpha": 0.5} if objective == "reg:quantileerror" else {}
     (reported,) = re.findall(r"eval-([^:]+):", xgboost.train(params, data, 1).eval(data))
     assert loss_named(objective, {}, objective.startswith(("binary:", "multi:"))).metric() == reported
+    assert objective.startswith("rank:") or metric_of(objective) == reported
 
 
 @pytest.mark.parametrize("power", [1.2, 1.5, 1.875])
@@ -192,92 +316,6 @@ def test_two_cuts_equally_near_a_quantile_are_decided_as_xgboost_does() -> None:
         (cut,) = fitted.booster_.trees_to_dataframe()["Split"].dropna()
         theirs = xgboost.QuantileDMatrix(X, X[:, 0], max_bin=2).get_quantile_cut()[1][1]
         np.testing.assert_array_equal(X[:, 0] < cut, X[:, 0] < theirs)
-
-
-# -- what an exported model knows of its training ---------------------------------------------------------
-
-TRAINED: dict[str, Any] = {
-    "max_depth": 3, "learning_rate": 0.17, "reg_lambda": 2.5, "reg_alpha": 0.3, "gamma": 0.1, "min_child_weight": 2,
-    "max_bin": 64, "subsample": 0.75, "colsample_bytree": 0.75, "colsample_bynode": 0.5, "grow_policy": "lossguide",
-    "max_leaves": 5, "max_delta_step": 0.5, "num_parallel_tree": 2, "random_state": 7,
-    "monotone_constraints": (1, 0, 0), "interaction_constraints": [[0, 1], [2]],
-}  # fmt: skip
-
-
-def config(booster: xgboost.Booster) -> dict[str, Any]:
-    return json.loads(booster.save_config())["learner"]
-
-
-def some_table(n: int = 60) -> tuple[Floats, NDArray[np.int64]]:
-    X = stream(0, "table").normal(size=(n, 3)).astype(np.float32)
-    return X, (X[:, 0] > 0).astype(int)
-
-
-def test_a_booster_has_the_parameters_of_its_training() -> None:
-    X, y = some_table()
-    fitted = FedGBTClassifier(2, **TRAINED, eval_metric=["auc", "error@0.3"], scale_pos_weight=2.0).fit(X, y)
-    given = TRAINED | {"interaction_constraints": "[[0, 1], [2]]"}
-    xgb = xgboost.XGBClassifier(
-        n_estimators=2, **given, eval_metric=["auc", "error@0.3"], scale_pos_weight=2.0, tree_method="hist"
-    ).fit(X, y)
-    mine, right = config(fitted.booster_), config(xgb.get_booster())
-    for part in ("tree_train_param", "gbtree_train_param", "gbtree_model_param"):
-        assert mine["gradient_booster"][part] == right["gradient_booster"][part]
-    assert mine["metrics"] == right["metrics"] and mine["objective"] == right["objective"]
-    assert mine["generic_param"]["seed"] == right["generic_param"]["seed"] == "7"
-    said = fitted.booster_.eval(xgboost.DMatrix(X, y))
-    assert re.findall(r"eval-([^:]+):", said) == ["auc", "error@0.3"]
-
-
-def test_a_booster_without_metrics_evaluates_by_the_objective_s() -> None:
-    X, y = some_table()
-    fitted = FedGBTRegressor(2, objective="reg:gamma", n_jobs=1).fit(X, y + 1.0, eval_set=[(X, y + 1.0)])
-    ((name, value),) = re.findall(r"eval-([^:]+):(\S+)", fitted.booster_.eval(xgboost.DMatrix(X, y + 1.0)))
-    assert list(fitted.evals_result_["validation_0"]) == [name]
-    assert fitted.evals_result_["validation_0"][name][-1] == pytest.approx(float(value), rel=1e-5)
-
-
-def test_a_booster_knows_the_last_learning_rate_and_no_function() -> None:
-    X, y = some_table()
-    schedule = xgboost.callback.LearningRateScheduler([0.5, 0.25])
-    fitted = FedGBTClassifier(2, callbacks=[schedule], eval_metric=lambda y, p: abs(y - p), n_jobs=1).fit(X, y)
-    mine = config(fitted.booster_)
-    assert mine["gradient_booster"]["tree_train_param"]["eta"] == "0.25" and mine["metrics"] == []
-
-
-def test_saved_models_hold_none_of_it() -> None:
-    X, y = some_table()
-    plain = FedGBTClassifier(2, n_jobs=1).fit(X, y).booster_.save_raw("json")
-    scored = FedGBTClassifier(2, n_jobs=1, eval_metric="auc", max_leaves=64).fit(X, y).booster_
-    assert scored.save_raw("json") == plain
-
-
-@pytest.mark.parametrize(
-    ("objective", "params"),
-    [
-        ("reg:pseudohubererror", {"huber_slope": 2.0, "eval_metric": "mphe"}),
-        ("reg:quantileerror", {"quantile_alpha": [0.25, 0.75], "eval_metric": "quantile"}),
-        ("count:poisson", {"eval_metric": ["poisson-nloglik", "rmse"]}),
-    ],
-)
-def test_a_booster_evaluates_as_its_training_did(objective: str, params: dict[str, Any]) -> None:
-    X, y = some_table()
-    fitted = FedGBTRegressor(3, objective=objective, **params, n_jobs=1).fit(X, y * 1.0, eval_set=[(X, y)])
-    found = dict(re.findall(r"eval-([^:]+):(\S+)", fitted.booster_.eval(xgboost.DMatrix(X, y))))
-    said = fitted.evals_result_["validation_0"]
-    assert {name: float(value) for name, value in found.items()} == {
-        name: pytest.approx(values[-1], rel=1e-5) for name, values in said.items()
-    }
-
-
-def test_a_ranker_s_booster_evaluates_as_its_training_did() -> None:
-    X, y = some_table()
-    qid = np.arange(60) // 6
-    fitted = FedGBTRanker(3, eval_metric=["ndcg@3", "map", "auc"], n_jobs=1)
-    fitted.fit(X, y, qid=qid, eval_set=[(X, y)], eval_qid=[qid])
-    found = dict(re.findall(r"eval-([^:]+):(\S+)", fitted.booster_.eval(xgboost.DMatrix(X, y, qid=qid))))
-    said = {name: values[-1] for name, values in fitted.evals_result_["validation_0"].items()}
-    assert {name: float(value) for name, value in found.items()} == {name: pytest.approx(v) for name, v in said.items()}
 
 
 # -- margins that no hazard can hold ----------------------------------------------------------------------
