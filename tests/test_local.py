@@ -11,10 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, Poisson, Silo
+from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
-from fedtrees.queries.counts import Counts, LabelExponents, LabelSums
+from fedtrees.neural.class_weights import ClassSums
+from fedtrees.neural.one_class import ClassRows
+from fedtrees.queries.categories import CategoryCounts
+from fedtrees.queries.counts import Counts, LabelExponents, LabelSums, WholeWeights
+from fedtrees.queries.moments import PowerSums
+from fedtrees.queries.query_weights import QueryWeights
+from fedtrees.queries.ranks import Buckets
+from fedtrees.queries.scores import HeldOut
+from fedtrees.queries.target_steps import TargetSteps
+from fedtrees.trees.messages.risk_sets import TimeCounts
+from fedtrees.trees.silo.time_bins import KEY_BITS
 
 SIZES = [3, 0, 7, 1, 0, 4, 5]
 N = len(SIZES)
@@ -82,6 +93,64 @@ def test_sums_and_vectors_are_the_same_in_both_modes(queries: list[Query], cohor
     for fused, faithful in zip(*replies, strict=True):
         np.testing.assert_array_equal(fused, faithful)
     assert_same_ledgers(*ledgers)
+
+
+ALIKE = [3, 8, 0, 8, 5]  # rows of silos, of which some have as many
+
+
+def ranked() -> list[Silo]:
+    """Silos of queries of several rows, of categories, weights and evaluation sets, each of another size."""
+    rng, parts = np.random.default_rng(3), []
+    for k, n in enumerate(ALIKE):
+        frame = pd.DataFrame(
+            {"age": rng.normal(size=n).round(1), "ward": pd.Categorical.from_codes(rng.integers(0, 3, n), list("abc"))}
+        )
+        qid = 100 * k + np.arange(n) // 3
+        held = [(frame[: 2 * k], rng.integers(0, 4, min(n, 2 * k)), None, None, qid[: 2 * k])]
+        y = rng.integers(0, 4, n)
+        weight = rng.uniform(0.5, 4, len(np.unique(qid)))
+        parts.append(Silo(f"silo {k}", frame, y, sample_weight=weight, qid=qid, eval_set=held, n_jobs=1))
+    return parts
+
+
+IN_ALL = sum(ALIKE)
+ASKED: dict[str, Query] = {
+    "counts": Counts(2),
+    "whole weights": WholeWeights(IN_ALL, None),
+    "exponents of labels": LabelExponents(IN_ALL, [0, 1, 2, 3]),
+    "sums of labels": LabelSums(IN_ALL, None, (3, 4), 30),
+    "ranks": Buckets.start(IN_ALL << 16, np.array([IN_ALL] * 2), np.array([8] * 2)).query(np.ones(2, bool)),
+    "moments": PowerSums(IN_ALL, 2, 1),
+    "squared distances": PowerSums(IN_ALL, 2, 0, np.array([0.5, 1.0])),
+    "weights of queries": QueryWeights(IN_ALL),
+    "steps of targets": TargetSteps(IN_ALL),
+    "categories": CategoryCounts(IN_ALL, np.array([0, 3])),
+    "rows held out": HeldOut(1, None),
+    "rows of classes": ClassRows(IN_ALL, [0, 1, 2, 3]),
+    "weights of classes": ClassSums(IN_ALL, [0, 1, 2, 3]),
+    "times": TimeCounts(IN_ALL, np.zeros(1, np.uint32), KEY_BITS, KEY_BITS - 10),
+}
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("name", ASKED)
+def test_any_silos_answer_for_their_rows_alone_and_in_as_many_bytes_as_they_would(name: str, weighed: bool) -> None:
+    """Whatever cohort is asked: the first silos, the last, or some in between."""
+    fused, faithful = (Channel(LocalFederation(ranked(), mode=mode, n_jobs=1)) for mode in ("fused", "faithful"))
+    for channel in (fused, faithful):
+        channel.tell(Weigh(SiloWeights({f"silo {k}": k + 1.0 for k in range(5)}).settled(IN_ALL, 4)))
+        if weighed:
+            channel.tell(CountWeights(5, whole=False))
+    query = ASKED[name]
+    each = faithful.gather(query, np.arange(5))
+    assert each.any(axis=1).tolist() == [name != "rows held out", True, False, True, True]
+    fused.gather(query, np.arange(5))
+    for chosen in np.ndindex(2, 2, 2, 2, 2):
+        cohort = np.flatnonzero(chosen)
+        for channel in (fused, faithful):
+            (total,) = channel._vectors([query], cohort)
+            np.testing.assert_array_equal(total, each[cohort].sum(axis=0), err_msg=str(cohort))
+    assert_same_ledgers(fused.ledger, faithful.ledger)
 
 
 class Note(Fact, frozen=True, eq=False):
