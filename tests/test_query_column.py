@@ -73,6 +73,35 @@ def test_an_evaluation_set_has_its_ids_in_a_column_too() -> None:
             FedGBTRanker(**SMALL).fit(frame, Y, eval_set=[held_out], eval_qid=ids)
 
 
+def test_a_wrong_evaluation_set_is_named_by_its_place() -> None:
+    frame = X.assign(qid=QID)
+    apart = np.where(np.arange(240) < 5, 7, QID)  # query 7 is in two silos
+    fit = FedGBTRanker(**SMALL).fit
+    given: dict[str, Any] = {"silos": SILOS, "eval_silos": [SILOS, SILOS, SILOS]}
+    fine, three = (frame, Y), [(X, Y)] * 3
+    for place in range(3):
+        sets = [fine if own != place else (X, Y) for own in range(3)]
+        with pytest.raises(ParameterError, match=f"^eval_qid: eval_set {place} needs the query of each row, as X does"):
+            fit(frame, Y, eval_set=sets, **given)
+        ids = [apart if own == place else QID for own in range(3)]
+        with pytest.raises(DataError, match=rf"^eval_set {place}: qid 7 has rows in silo '0' and in silo '1'; a"):
+            fit(X, Y, qid=QID, eval_set=three, eval_qid=ids, **given)
+        with pytest.raises(ParameterError, match=f"^eval_set {place}: qid: X has a column 'qid', too"):
+            fit(frame, Y, eval_set=[fine] * 3, eval_qid=[QID if own == place else None for own in range(3)], **given)
+        sizes = [[10] * 24 if own != place else [10] * 23 for own in range(3)]
+        with pytest.raises(DataError, match=f"^eval_group {place} is of 230 rows and X has 240"):
+            fit(X, Y, qid=QID, eval_set=three, eval_group=sizes, **given)
+    for wrong in ([QID] * 2, [QID] * 4):
+        with pytest.raises(ParameterError, match=f"^eval_qid has {len(wrong)} entries for 3"):
+            fit(X, Y, qid=QID, eval_set=three, eval_qid=wrong, **given)
+    with pytest.raises(ParameterError, match=r"^qid and group are both given"):
+        fit(X, Y, qid=QID, group=[10] * 24)
+    with pytest.raises(ParameterError, match=r"^eval_qid and eval_group are both given"):
+        fit(X, Y, qid=QID, eval_set=three, eval_qid=[QID] * 3, eval_group=[[10] * 24] * 3)
+    by_group = fit(X, Y, group=[10] * 24, eval_set=three[:2], eval_group=[[10] * 24] * 2).evals_result_
+    assert by_group == fit(X, Y, qid=QID, eval_set=three[:2], eval_qid=[QID] * 2).evals_result_
+
+
 def test_a_column_of_ids_goes_through_cross_validation() -> None:
     frame = X.assign(qid=QID)
     assert (cross_val_score(FedGBTRanker(**SMALL), frame, Y, cv=GroupKFold(3), groups=QID) > 0.5).all()

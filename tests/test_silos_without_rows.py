@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedtrees import FedAvgClassifier, FedAvgRegressor, FedGBTClassifier, FedGBTRegressor, LocalFederation, Silo
+from fedtrees import (
+    DataError,
+    FedAvgClassifier,
+    FedAvgRegressor,
+    FedGBTClassifier,
+    FedGBTRegressor,
+    LocalFederation,
+    Silo,
+)
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 COUNTS = np.abs(X[:, 0]).round(1)
@@ -47,3 +55,19 @@ def test_silos_without_rows_are_scored_and_answer_in_both_modes(name: str) -> No
     if "holds out" not in name:
         plain = estimator.fit_federation(LocalFederation(without, n_jobs=1))
         assert plain.predict(X).tobytes() == found[0][1]  # whom a model is scored on changes nothing of it
+
+
+NOTHING = {"trees": FedGBTClassifier(2), "a network": FedAvgClassifier((2,), n_rounds=2)}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_evaluation_set_that_nobody_has_rows_of_is_refused_by_name(name: str, place: int) -> None:
+    y = (COUNTS > 0.5).astype(int)
+    sets = [(X[:0], y[:0]) if own == place else (X[:1], y[:1]) for own in range(3)]
+    ids = [np.zeros(len(own[1])) for own in sets]
+    silos = [Silo("a", X, y, eval_set=sets), Silo("b", X[:9], y[:9], eval_set=[(X[:0], y[:0])] * 3)]
+    with pytest.raises(DataError, match=f"^validation_{place}: the evaluation set holds no row in any silo"):
+        NOTHING[name].fit(X, y, silos=np.arange(60) % 2, eval_set=sets, eval_silos=ids)
+    with pytest.raises(DataError, match=f"^validation_{place}: the evaluation set holds no row in any silo"):
+        NOTHING[name].fit_federation(LocalFederation(silos))

@@ -5,13 +5,30 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fedtrees import ParameterError
+from fedtrees import (
+    Channel,
+    FedAdaBoostClassifier,
+    FedAvgClassifier,
+    FedAvgRegressor,
+    FedForestClassifier,
+    FedForestRegressor,
+    FedGBTClassifier,
+    FedGBTRanker,
+    FedGBTRegressor,
+    FedTreeClassifier,
+    FedTreesError,
+    LocalFederation,
+    ParameterError,
+)
 from fedtrees.core.numeric import threads as module
 from fedtrees.core.numeric.threads import Threads, n_threads
+from fedtrees.queries.counts import Counts
 
 
 @pytest.fixture
@@ -77,3 +94,62 @@ def test_threads_go_and_come_back_and_do_not_travel() -> None:
     assert threads.map(abs, [-1, -2]) == copy.map(abs, [-1, -2]) == [1, 2]
     assert copy.n == 3
     threads.close(), copy.close()
+
+
+# -- trainings ----------------------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(80, 3)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+QID = np.arange(80) // 8
+CALLS: dict[str, Any] = {
+    "boosting": lambda: FedGBTClassifier(2, max_depth=2, n_jobs=2).fit(X, Y),
+    "bagging": lambda: FedGBTRegressor(2, max_depth=2, n_jobs=2, mode="bagging").fit(X, Y, silos=QID % 2),
+    "ranking": lambda: FedGBTRanker(2, max_depth=2, n_jobs=2).fit(X, Y, qid=QID),
+    "a tree": lambda: FedTreeClassifier(max_depth=2, n_jobs=2).fit(X, Y),
+    "pruning": lambda: FedTreeClassifier(max_depth=2, n_jobs=2).cost_complexity_pruning_path(X, Y),
+    "a forest": lambda: FedForestRegressor(2, max_depth=2, n_jobs=2).fit(X, Y),
+    "AdaBoost": lambda: FedAdaBoostClassifier(2, n_jobs=2).fit(X, Y),
+    "a network": lambda: FedAvgClassifier((2,), n_rounds=2, n_jobs=2).fit(X, Y),
+    "a network that goes on": lambda: FedAvgClassifier((2,), n_jobs=2).partial_fit(X, Y, classes=[0, 1]),
+    "a network that predicts": lambda: FedAvgRegressor((2,), n_rounds=1, n_jobs=2).fit(X, Y).predict(X.repeat(900, 0)),
+    "a closed federation": lambda: ask_and_close(),
+}  # fmt: skip
+
+
+def ask_and_close() -> None:
+    federation = LocalFederation.from_table(X, Y, n_jobs=2)
+    Channel(federation).total(Counts(3), np.arange(1))
+    federation.close()
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[ThreadPoolExecutor]:
+    """All pools that were opened, which are kept: what nobody holds lets its threads go by itself."""
+    opened: list[ThreadPoolExecutor] = []
+
+    def kept(*given: Any, **more: Any) -> ThreadPoolExecutor:
+        opened.append(ThreadPoolExecutor(*given, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", kept)
+    return opened
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_that_is_done_lets_its_threads_go(name: str, pools: list[ThreadPoolExecutor]) -> None:
+    CALLS[name]()
+    assert pools and not [thread for pool in pools for thread in pool._threads if thread.is_alive()]
+
+
+FAILING: dict[str, Any] = {
+    "boosting": lambda: FedGBTRegressor(2, n_jobs=2, objective="reg:absoluteerror", learning_rate=1e38).fit(X, 1e9 * Y),
+    "a network": lambda: FedAvgRegressor((2,), n_rounds=3, n_jobs=2, learning_rate=1e3).fit(X, Y),
+    "a forest": lambda: FedForestClassifier(2, n_jobs=2, oob_score=lambda y, p: 1 / 0 * y).fit(X, Y),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_call_that_fails_lets_its_threads_go(name: str, pools: list[ThreadPoolExecutor]) -> None:
+    with pytest.raises((FedTreesError, ZeroDivisionError)):
+        FAILING[name]()
+    assert pools and not [thread for pool in pools for thread in pool._threads if thread.is_alive()]

@@ -175,7 +175,7 @@ def split_held_out(
         stranger = str(ids[int(np.argmax(codes < 0))])
         raise DataError(f"{where}silo {stranger!r} holds no rows to train on.")
     if queries is not None and qid is not None:
-        refuse_shared(queries, qid, codes, table.names)
+        refuse_shared(queries, qid, codes, table.names, where)
     margin, order = read_margin(base_margin, n, where), rows_to_keep(None, queries, codes)
     columns = (target, weight, margin, queries, codes)
     target, weight, margin, queries, codes = (of_rows(column, order) for column in columns)

@@ -104,7 +104,9 @@ def side_by_side(queries: RowIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return order, np.concatenate(([0], borders, [len(queries)])).astype(np.int64)
 
 
-def refuse_shared(queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str]) -> None:
+def refuse_shared(
+    queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str], where: str = ""
+) -> None:
     """Refuse a query whose rows are in two silos: no silo could rank it.
 
     Raises
@@ -119,4 +121,6 @@ def refuse_shared(queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], n
         one, two = (names[int(silos[order[place]])] for place in (first, first + 1))
         query = plain_array(qid, "qid")[order[first]]
         query = query.item() if isinstance(query, np.generic) else query
-        raise DataError(f"qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo.")
+        raise DataError(
+            f"{where}qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo."
+        )
