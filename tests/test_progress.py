@@ -79,6 +79,21 @@ def test_a_bar_says_that_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -
         assert "compiling" in stream.getvalue()
 
 
+@pytest.mark.parametrize("kind", [module._Lines, module._Bar])
+@pytest.mark.parametrize("quiet", [True, False])
+def test_that_kernels_are_compiled_is_said_once_in_a_process(
+    kind: Any, quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(module, "_advised", False)
+    for training in range(2):
+        shown = kind("boosting", "trees", 3, quiet=quiet)
+        shown.compiling(1), shown.compiling(2), shown.compiled(), shown.close()
+        assert stream.getvalue().count("fedtrees compiles its kernels") == 1, training
+
+
 @pytest.mark.parametrize("widgets", [False, True])
 def test_a_notebook_gets_a_bar_if_it_has_widgets(widgets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)

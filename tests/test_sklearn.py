@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import threading
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from sklearn.base import clone
+import xgboost
+from sklearn import ensemble, neural_network, tree
+from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.inspection import permutation_importance
@@ -20,8 +23,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import fedtrees
 from fedtrees import FedGBTClassifier, FedGBTRegressor, expected_failed_checks
 
 RNG = np.random.default_rng(0)
@@ -61,6 +66,38 @@ def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
 def test_the_tags_say_what_is_read(kind: type) -> None:
     tags = kind().__sklearn_tags__().input_tags
     assert tags.allow_nan and tags.sparse and not tags.string
+
+
+PEERS: dict[str, tuple[type, dict[str, bool]]] = {  # and what is otherwise than theirs
+    "FedGBTClassifier": (xgboost.XGBClassifier, {"no_validation": False}),
+    "FedGBTRegressor": (xgboost.XGBRegressor, {"no_validation": False}),
+    "FedTreeClassifier": (tree.DecisionTreeClassifier, {}),
+    "FedTreeRegressor": (tree.DecisionTreeRegressor, {}),
+    "FedForestClassifier": (ensemble.RandomForestClassifier, {}),
+    "FedForestRegressor": (ensemble.RandomForestRegressor, {}),
+    "FedExtraTreesClassifier": (ensemble.ExtraTreesClassifier, {}),
+    "FedExtraTreesRegressor": (ensemble.ExtraTreesRegressor, {}),
+    "FedAdaBoostClassifier": (ensemble.AdaBoostClassifier, {"input_tags.allow_nan": True}),
+    "FedAdaBoostRegressor": (ensemble.AdaBoostRegressor, {"input_tags.allow_nan": True}),
+    "FedAvgClassifier": (neural_network.MLPClassifier, {"classifier_tags.multi_label": False}),
+    "FedAvgRegressor": (neural_network.MLPRegressor, {"target_tags.multi_output": True}),
+}
+
+
+def flat(tags: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Tags by name, those of tags by dotted names."""
+    found: dict[str, Any] = {}
+    for name, own in tags.items():
+        found |= flat(own, f"{above}{name}.") if isinstance(own, dict) else {above + name: own}
+    return found
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_tags_are_those_of_the_peer(name: str) -> None:
+    peer, other = PEERS[name]
+    own, theirs = (flat(dataclasses.asdict(get_tags(kind()))) for kind in (getattr(fedtrees, name), peer))
+    assert {key: value for key, value in own.items() if value != theirs[key]} == other and own.keys() == theirs.keys()
+    assert is_classifier(getattr(fedtrees, name)()) == is_classifier(peer())
 
 
 # -- metadata -----------------------------------------------------------------------------------------------

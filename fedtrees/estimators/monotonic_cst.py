@@ -55,4 +55,4 @@ def directions_of(given: Any, schema: Schema) -> Constraints | None:
     directions = np.asarray(given, np.int8)
     if len(directions) != len(schema.names):
         raise ParameterError(f"monotonic_cst has {len(directions)} directions, and X has {len(schema.names)} features.")
-    return Constraints(directions) if directions.any() else None
+    return Constraints(directions)
