@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.queries.counts import Counts, Summary
-from fedtrees.queries.ranks import Ranks
+from fedtrees.queries.ranks import Buckets, Ranks
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.cut_points import global_cuts
@@ -76,6 +77,22 @@ def rows_by_bin(X: NDArray[np.float32], cuts: Cuts) -> list[NDArray[np.int64]]:
     return [
         np.bincount(bins[f // width, :, f % width], minlength=int(cuts.n_bins[f])) for f in range(X.shape[1])
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 5])
+def test_a_bucket_is_refined_where_two_bins_would_hold_enough_rows(least: int) -> None:
+    """Its children would hold a bin's rows each, in the mean; asked of the buckets by themselves, no round follows."""
+    many = np.arange(1, 30)
+    buckets = Buckets.start(1000, many, np.full(len(many), 8), least)
+    coarse = buckets.to_refine()
+    assert coarse.tolist() == [True if least == 1 else own >= 2 * least for own in many]
+    children = np.diff(replace(buckets, width=buckets.width - 1).query(coarse).base())
+    if least > 1:
+        assert children.tolist() == [2 ** int(np.log2(own // least)) for own in many[coarse]]
+    small = Buckets(
+        1000, np.array([5]), *(np.array(own) for own in ([0] * 5, range(0, 50, 10), [0] * 5, *[[1] * 5] * 2)), least
+    )
+    assert small.bins()[1].tolist() == {1: [0, 10, 20, 30, 40], 2: [10, 40], 3: [40], 5: [40]}[least]
 
 
 @examples(60)
