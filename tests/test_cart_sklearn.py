@@ -31,6 +31,7 @@ from fedtrees import (
     ParameterError,
     expected_failed_checks,
 )
+from fedtrees.estimators.cart_parameters import features_a_node
 
 SMALL: list[Any] = small_ones(BY_IMPURITY, 5, max_depth=5)
 RNG = np.random.default_rng(0)
@@ -276,6 +277,28 @@ def test_stages_are_those_of_scikit_learns_own_object(estimator: Any) -> None:
         assert list(model.staged_score(rows, others)) == wrong
         with pytest.raises(DataError, match="label 3 was not there"):
             list(model.staged_score(rows, np.full(len(y), 3)))
+
+
+@pytest.mark.parametrize("most", [None, "sqrt", "log2", 1, 2, 7, 0.01, 0.49, 0.5, 0.99, 1.0])
+def test_a_node_asks_for_as_many_features_as_scikit_learns(most: Any) -> None:
+    """Rounded down, and never none, of any number of features."""
+    for n in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
+        theirs = DecisionTreeClassifier(max_features=most).fit(np.zeros((2, n)), [0, 1]).max_features_
+        assert features_a_node(most, n) == min(theirs, n), n
+
+
+@pytest.mark.parametrize("kind", [FedTreeClassifier, FedForestRegressor])
+@pytest.mark.parametrize("n", [5, 6])
+def test_few_features_of_a_node_save_bytes_and_many_cost_no_more_than_all(kind: Any, n: int) -> None:
+    """Of two siblings both are asked for where features are drawn, and else the smaller one alone, of all features."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, n)).astype(np.float32)
+    y = (rows.sum(axis=1) + rng.normal(size=120) > 0).astype(int)
+    given = {"max_depth": 2, "max_bin": 8, "n_jobs": 1} | ({"n_estimators": 1} if kind is FedForestRegressor else {})
+    sent = [kind(max_features=most, **given).fit(rows, y).ledger_.bytes_up for most in range(1, n + 1)]
+    half = n // 2
+    assert sent[:half] == sorted(set(sent[:half])) and sent[half - 1] <= sent[half]
+    assert set(sent[half:]) == {sent[-1]}
 
 
 def test_features_that_a_node_asks_for_and_outputs_have_scikit_learns_names() -> None:

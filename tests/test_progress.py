@@ -120,6 +120,8 @@ def test_each_family_moves_under_its_own_name(name: str, capsys: pytest.CaptureF
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(name + ": ")]
     done = [int(line.removeprefix(name + ": ").split()[0]) for line in lines]
     assert len(set(done)) >= 2 and done == sorted(done)
+    if " of " in lines[0]:  # every round once, and all of them at the end
+        assert list(dict.fromkeys(done)) == [1, 2, 3] and f"{name}: 3 of 3 " in lines[-1]
     kind(**params).fit(X, Y, silos=np.arange(60) % 2)
     assert name + ": " not in capsys.readouterr().err
 

@@ -97,6 +97,22 @@ def test_scikit_learn_knows_and_files_keep_them(tmp_path: Path) -> None:
         assert FedGBTClassifier(**SMALL, mode=mode).fit(X, Y, silos=SILO).score(X, Y) > 0.4
 
 
+@pytest.mark.parametrize("columns", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_model_of_xgboosts_is_read_for_as_many_classes_or_labels_as_it_has(
+    columns: int, classes: int, tmp_path: Path
+) -> None:
+    rows, several = X[:60], np.stack([np.arange(60) % 2, np.arange(60) // 30, np.arange(60) % 3 // 2], axis=1)
+    for y in (np.arange(60) % classes, several[:, :columns]):
+        theirs = xgboost.XGBClassifier(n_estimators=2, max_depth=2).fit(rows, y)
+        theirs.save_model(tmp_path / "theirs.json")
+        read = FedGBTClassifier().load_model(tmp_path / "theirs.json")
+        assert read.classes_.tolist() == np.unique(y).tolist()
+        np.testing.assert_array_equal(read.predict(rows), theirs.predict(rows))
+        np.testing.assert_allclose(read.predict_proba(rows), theirs.predict_proba(rows), rtol=1e-6)
+        assert read.score(rows, y) == theirs.score(rows, y)
+
+
 def test_labels_that_are_none_are_refused_by_name() -> None:
     with pytest.raises(DataError, match="silo 'all': y, row 3: 2 is neither 0 nor 1; of several labels a row"):
         FedGBTClassifier(**SMALL).fit(X, np.where(np.arange(400)[:, None] == 3, 2, Y))
