@@ -31,7 +31,6 @@ from fedtrees import (
     ParameterError,
     expected_failed_checks,
 )
-from fedtrees.estimators.cart_parameters import features_a_node
 
 SMALL: list[Any] = small_ones(BY_IMPURITY, 5, max_depth=5)
 RNG = np.random.default_rng(0)
@@ -277,14 +276,6 @@ def test_stages_are_those_of_scikit_learns_own_object(estimator: Any) -> None:
         assert list(model.staged_score(rows, others)) == wrong
         with pytest.raises(DataError, match="label 3 was not there"):
             list(model.staged_score(rows, np.full(len(y), 3)))
-
-
-@pytest.mark.parametrize("most", [None, "sqrt", "log2", 1, 2, 7, 0.01, 0.49, 0.5, 0.99, 1.0])
-def test_a_node_asks_for_as_many_features_as_scikit_learns(most: Any) -> None:
-    """Rounded down, and never none, of any number of features."""
-    for n in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17):
-        theirs = DecisionTreeClassifier(max_features=most).fit(np.zeros((2, n)), [0, 1]).max_features_
-        assert features_a_node(most, n) == min(theirs, n), n
 
 
 @pytest.mark.parametrize("kind", [FedTreeClassifier, FedForestRegressor])
