@@ -22,7 +22,7 @@ from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK, Up
 from fedtrees.neural.largest_loss import LargestLoss
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
-from fedtrees.neural.methods import AnyMethod, FedNova, QFedAvg
+from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, Job, QFedAvg
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.schedules import Cosine, Exponential, Inverse
@@ -55,6 +55,26 @@ def test_qfedavg_of_any_power_is_its_equation_from_the_first_round_on(q: float, 
     top = (F[:, None] ** q * D).sum(axis=0)
     bottom = (q * F ** (q - 1) * (D**2).sum(axis=1) / max(losses) + F**q / 0.01).sum()
     np.testing.assert_allclose(model.params_, w - top / bottom, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("q", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize(
+    ("share", "taken"), [(0.0, 1e-10), (1e-11, 1e-10), (1e-8, 1e-8), (0.5, 0.5), (1.0, 1.0), (9.0, 1.125)]
+)
+def test_a_loss_counts_by_its_share_of_the_largest_within_its_limits(q: float, share: float, taken: float) -> None:
+    """The authors' code adds 1e-10 to losses; one of a silo that was not there to be asked is cut off."""
+    model, work = Perceptron([4, 1], "reg:squarederror"), Work(learning_rate=0.25)
+    params, rows = np.zeros(5, np.float32), Rows(X[:30], np.full((30, 1), 2 if share else 0, np.float32), None)
+    unit = np.float32([2 / share if share else 8])  # half the squared error is 2
+
+    def sent(method: AnyMethod) -> Any:
+        return method.update(Job(model, params, rows, work, stream(0, "batches"), unit, Memory()))[0]
+
+    moved = sent(FedAvg()).astype(np.float64)
+    mass = taken**q
+    if share:
+        mass += q * taken ** (q - 1) * (moved @ moved) / (0.25 * float(unit[0]))
+    np.testing.assert_allclose(sent(QFedAvg(q)), np.append(moved * taken**q, mass), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["fused", "faithful"])

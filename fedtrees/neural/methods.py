@@ -299,7 +299,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
-        unit = float(job.shared[0]) or 1.0  # where nobody loses anything
+        unit = float(job.shared[0])
         # not 0, as in the authors' own code; and a silo that ``unit`` does not know of must not leave the grid
         loss = min(max(job.rows.loss(job.model, job.params) / unit, 1e-10), 1.125)
         trained = job.train()
