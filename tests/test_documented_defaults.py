@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,17 +15,22 @@ import sklearn.tree
 import xgboost
 
 import fedtrees
-from fedtrees import datasets
 from fedtrees.bagging.bag import OneAfterAnother
-from fedtrees.estimators.personal_trees import MoreTrees
-from fedtrees.export.xgboost import to_booster
-from fedtrees.queries.custom_metric import register_metric
+from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
+from fedtrees.neural.schedules import Cosine, Exponential, Inverse
 from fedtrees.runtime.transport import Postman
-from fedtrees.runtime.unreliable import UnreliableFederation
 
-EVERYTHING = {name: getattr(fedtrees, name) for name in fedtrees.__all__}
-EVERYTHING |= {name: getattr(datasets, name) for name in datasets.__all__}
-EVERYTHING |= {own.__name__: own for own in (to_booster, register_metric, UnreliableFederation, MoreTrees)}
+
+def everything() -> Iterator[tuple[str, Any]]:
+    """Every class, method and function of the package, by its module and name."""
+    for module in pkgutil.walk_packages(fedtrees.__path__, "fedtrees."):
+        if not module.name.endswith("__main__"):
+            for name, own in vars(importlib.import_module(module.name)).items():
+                if (inspect.isclass(own) or inspect.isfunction(own)) and own.__module__ == module.name:
+                    yield f"{module.name}.{name}", own
+                    for what, method in vars(own).items() if inspect.isclass(own) else ():
+                        if inspect.isfunction(method):
+                            yield f"{module.name}.{name}.{what}", method
 
 
 def documented(own: Any) -> Iterator[tuple[str, str]]:
@@ -39,7 +46,7 @@ def documented(own: Any) -> Iterator[tuple[str, str]]:
             yield from zip(names, values * len(names) if len(values) == 1 else values, strict=True)
 
 
-CALLED = {name: own for name, own in EVERYTHING.items() if callable(own) and list(documented(own))}
+CALLED = {name: own for name, own in everything() if list(documented(own))}
 
 
 @pytest.mark.parametrize("name", sorted(CALLED))
@@ -53,6 +60,42 @@ def test_a_documented_default_is_the_one_that_is_taken(name: str) -> None:
 def test_most_parameters_are_documented_so() -> None:
     counted = sum(len(list(documented(own))) for own in CALLED.values())
     assert counted > 100
+
+
+LIKE: dict[str, tuple[str, dict[str, Any]]] = {  # whose defaults an estimator has that does not document its own
+    "FedGBTRegressor": ("FedGBTClassifier", {}),
+    "FedGBTRanker": ("FedGBTClassifier", {}),
+    "FedAvgRegressor": ("FedAvgClassifier", {"loss": "squared_error"}),
+    "FedTreeRegressor": ("FedTreeClassifier", {"criterion": "squared_error"}),
+    "FedForestClassifier": ("FedTreeClassifier", {"max_bin": 128}),
+    "FedForestRegressor": ("FedForestClassifier", {"criterion": "squared_error", "max_features": 1.0}),
+    "FedExtraTreesClassifier": ("FedForestClassifier", {"bootstrap": False}),
+    "FedExtraTreesRegressor": ("FedForestRegressor", {"bootstrap": False}),
+    "FedAdaBoostClassifier": ("FedTreeClassifier", {}),
+    "FedAdaBoostRegressor": ("FedAdaBoostClassifier", {}),
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_what_is_not_documented_again_is_as_in_the_kin(name: str) -> None:
+    kin, other = LIKE[name]
+    own, theirs = (inspect.signature(getattr(fedtrees, each)).parameters for each in (name, kin))
+    written = dict(documented(getattr(fedtrees, name)))
+    for parameter in own.keys() - written.keys():
+        default = own[parameter].default
+        expected = other.get(parameter, theirs[parameter].default if parameter in theirs else None)
+        assert repr(default) == repr(expected), parameter
+
+
+def test_servers_and_schedules_start_as_in_their_papers() -> None:
+    """Reddi et al. (2021) with tau of 1e-3 and table 8's betas; Hsu et al. (2019); McMahan et al. (2016)."""
+    adaptive = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3}
+    for kind, expected in (
+        (Averaging, {"learning_rate": 1.0}), (Momentum, {"learning_rate": 1.0, "momentum": 0.9}), (FedAdam, adaptive),
+        (FedYogi, adaptive), (FedAdagrad, adaptive | {"learning_rate": 0.1, "beta_1": 0.0}),
+        (Exponential, {"decay": 0.99}), (Inverse, {"decay": 0.01}), (Cosine, {"rounds": 100}),
+    ):  # fmt: skip
+        assert vars(kind()) == expected
 
 
 OF_XGBOOST = {  # XGBoost's estimators leave them to its library
