@@ -65,6 +65,26 @@ def test_the_last_one_out_lifts_the_limit() -> None:
     torch.set_num_threads(2)  # PyTorch's number is each thread's, and the last one out was another
 
 
+def test_every_thread_may_set_the_limit_whoever_did_before() -> None:
+    """Else a network would be trained on as many threads as there are, and other bits come of it."""
+    seen: list[set[int]] = []
+
+    def compute() -> None:
+        torch.set_num_threads(2)
+        with OneBlasThread():
+            seen.append(in_use())
+        seen.append(in_use())
+
+    with OneBlasThread():
+        pass
+    for _ in range(2):
+        thread = threading.Thread(target=compute)
+        thread.start()
+        thread.join()
+    compute()
+    assert seen == [{1}, {2}] * 3
+
+
 CALLS: dict[str, Any] = {
     "training": lambda model: model.fit(X, Y),
     "scoring": lambda model: model.fit(X, Y, eval_set=[(X, Y)]),

@@ -24,6 +24,7 @@ class OneBlasThread:
     def __enter__(self) -> None:
         with self._lock:
             if OneBlasThread._inside == 0:
+                _take_control()
                 OneBlasThread._limit = _controller().limit(limits=1, user_api="blas")
                 torch = sys.modules.get("torch")  # which has threads of its own
                 if torch is not None:
@@ -37,10 +38,21 @@ class OneBlasThread:
         with self._lock:
             OneBlasThread._inside -= 1
             if OneBlasThread._inside == 0:
+                _take_control()
                 OneBlasThread._limit.restore_original_limits()
+                _take_control()  # and leave it to whoever comes next
                 if OneBlasThread._torch_threads:
                     sys.modules["torch"].set_num_threads(OneBlasThread._torch_threads)
                     OneBlasThread._torch_threads = 0
+
+
+def _take_control() -> None:
+    """Let this thread set limits: threadpoolctl from 3.8 on heeds the first that did, and silently no other."""
+    import threadpoolctl
+
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(openblas, "clear_controlling_thread"):
+        openblas.clear_controlling_thread(force=True)
 
 
 @lru_cache(maxsize=1)
