@@ -170,6 +170,11 @@ def test_questions_before_the_cut_points_are_refused() -> None:
             question.ask(a_silo_of())
 
 
+TWO_TREES: dict[str, Any] = {  # the second is a leaf alone
+    "draws": [RowDraws(2, 0, 0, 1.0)], "ends": np.array([3, 4]), "feature": np.int32([0, -1, -1, -1]),
+    "threshold": np.array([0.5, -2, -2, -2]), "missing_left": np.array([True] * 4), "values": np.ones((4, 3)),
+    "left": np.int32([1, -1, -1, -1]), "right": np.int32([2, -1, -1, -1]),
+}  # fmt: skip
 NOT_LEFT_OUT: list[dict[str, Any]] = [
     {"draws": [RowDraws(2, 0, 0, 1.0)]},
     {"draws": []},
@@ -186,13 +191,26 @@ NOT_LEFT_OUT: list[dict[str, Any]] = [
     {"values": np.eye(3)[:2]},
     {"values": np.ones((3, 2))},
     {"threshold": np.zeros(2)},
+    {"missing_left": np.ones(4, bool)},
+    {"values": np.ones((3, 4))},
+    {"labels": None, "classes": [2, 2], "values": np.ones((3, 3))},
+    TWO_TREES | {"right": np.int32([3, -1, -1, -1])},  # the other tree's
+    TWO_TREES | {"left": np.int32([3, -1, -1, -1])},
+    TWO_TREES | {"feature": np.int32([-1, -1, -1, 0]), "right": np.int32([-1, -1, -1, 1])},
+    TWO_TREES | {"ends": np.array([3, 3])},
+    TWO_TREES | {"ends": np.array([4, 4])},
+    TWO_TREES | {"ends": np.array([5, 4])},
+    TWO_TREES | {"ends": np.array([0, 4])},
 ]
 
 
 @pytest.mark.parametrize("wrong", NOT_LEFT_OUT, ids=lambda wrong: "+".join(wrong))
 def test_rows_left_out_need_whole_trees_and_draws(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError):
-        left_out_question(**wrong).ask(a_silo_of(classes()))
+    nothing = Silo("b", np.zeros((0, FEATURES)), np.array([], str), n_jobs=1)  # no row that could leave the memory
+    left_out_question(**{} if len(wrong) == 1 else TWO_TREES).predictions(nothing)
+    for silo in (nothing, a_silo_of(classes())):
+        with pytest.raises(ProtocolError):
+            left_out_question(**wrong).ask(silo)
 
 
 def test_rows_left_out_are_counted() -> None:

@@ -93,6 +93,25 @@ def test_many_leaves_take_few_rounds() -> None:
     assert asked < 25  # one leaf at a time would take 63
 
 
+@pytest.mark.parametrize("leaves", [1, 2, 3, 4, 5, 8, 9, 16, 17])
+def test_no_histogram_is_asked_for_that_no_split_can_come_of(leaves: int) -> None:
+    """Level by level: of the root, and of each level below it that may yet be split."""
+    X, y, _ = few_values(600)
+    given: dict[str, Any] = {"n_jobs": 1, "max_leaves": leaves, "min_child_weight": 0.0, "reg_lambda": 0.0}
+    model = FedGBTRegressor(1, max_depth=9, **given).fit(X, y)
+    assert len(tables_of(model.booster_)) == 2 * leaves - 1
+
+    def asked(model: FedGBTRegressor) -> int:
+        return int(model.ledger_.per_round()["kind"].str.contains("Histograms").sum())
+
+    assert asked(model) == max(1, int(np.ceil(np.log2(leaves))))
+    for depth in range(1, 4):
+        to_the_end = FedGBTRegressor(1, max_depth=depth, **given | {"max_leaves": 0}).fit(X, y)
+        assert len(tables_of(to_the_end.booster_)) == 2 ** (depth + 1) - 1 and asked(to_the_end) == depth
+    if leaves < 3:
+        assert asked(FedGBTRegressor(1, max_depth=0, grow_policy="lossguide", **given).fit(X, y)) == 1
+
+
 # -- documented examples ------------------------------------------------------------------------------------
 
 
@@ -165,7 +184,12 @@ NAMES = ["age", "sex", "dose"]
 def test_directions_and_groups_are_read_in_all_their_forms() -> None:
     for monotone in ((1, 0, -1), "(1,0,-1)", " ( 1, 0, -1 ) ", {"dose": -1, "age": 1}, np.array([1, 0, -1])):
         assert Constraints.of(monotone, None, NAMES).direction.tolist() == [1, 0, -1]
-    assert Constraints.of((1,), None, NAMES).direction.tolist() == [1, 0, 0]
+    for monotone in ((1,), [1], "(1)", "(1,)", "1", "1,", {"age": 1}):  # Python writes a tuple of one so
+        assert Constraints.of(monotone, None, NAMES).direction.tolist() == [1, 0, 0]
+    for monotone in ("(1,0,-1,)", "1,0,-1", "(1,0,-1"):
+        assert Constraints.of(monotone, None, NAMES).direction.tolist() == [1, 0, -1]
+    for monotone in ((), "()", "", {}, None):
+        assert Constraints.of(monotone, None, NAMES).direction.tolist() == [0, 0, 0]
     for interactions in ([["age", "dose"], ["sex"]], [[0, 2], [1]], "[[0, 2], [1]]", '[["age", "dose"], ["sex"]]'):
         assert Constraints.of(None, interactions, NAMES).groups == (frozenset({0, 2}), frozenset({1}))
     assert Constraints.of(None, None, NAMES).groups is None and Constraints.of(None, [], NAMES).groups == ()

@@ -130,6 +130,44 @@ def test_splits_are_those_of_an_exhaustive_search(
     assert splits.left[0].tolist() == left and splits.right[0].tolist() == (total - left).tolist()
 
 
+SAME: list[
+    tuple[list[list[int]], bool, int, bool]
+] = [  # (zeros and ones of each bin, a bin for the missing, bin, left)
+    ([[4, 0], [0, 4], [0, 4], [4, 0]], False, 0, False),
+    ([[0, 4], [4, 0], [2, 2], [4, 0], [0, 4]], False, 0, False),
+    ([[4, 0], [0, 4], [2, 2]], True, 0, False),  # the missing with either side
+    ([[2, 0], [0, 4], [0, 2]], True, 0, False),
+    ([[2, 0], [0, 4], [2, 0]], True, 0, True),
+    ([[2, 0], [2, 0], [0, 4]], True, 1, False),  # by themselves
+    ([[4, 0], [0, 4], [0, 0]], True, 0, False),  # where none is missing, the others go with more rows, right of equals
+    ([[4, 0], [0, 3], [0, 0]], True, 0, True),
+    ([[4, 0], [0, 4]], False, 0, False),
+    ([[5, 0], [0, 4]], False, 0, True),
+]
+
+
+@pytest.mark.parametrize("criterion", ["gini", "entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize(("sums", "missing", "bin", "default_left"), SAME, ids=str)
+def test_of_splits_that_gain_alike_the_first_is_made(
+    sums: list[list[int]], missing: bool, bin: int, default_left: bool, criterion: str
+) -> None:
+    """The lowest feature's; of one feature, that which sends the missing right, then that of the lowest bin."""
+    own = np.array(sums).T
+    if criterion in OF_NUMBERS:  # zeros and ones, or ones and twos where a mean of 0 would be refused: (-sum, weight)
+        own = np.stack([-own[1] - (own.sum(axis=0) if criterion == "poisson" else 0), own.sum(axis=0)])
+    values = own.shape[1] - missing
+    for copies in (1, 2):
+        ends = np.arange(copies + 1) * values
+        cuts = Cuts(
+            np.tile(np.arange(values, dtype=np.float32), copies), ends, np.full(copies, missing),
+            middles=np.tile(np.arange(values, dtype=float), copies),
+        )  # fmt: skip
+        histograms, totals = np.tile(own, copies)[None], own.sum(axis=1)[None]
+        rule, grounds = Impurity(criterion, 2), Grounds(cuts, Units(1.0, 1.0), Threads(1), Limits())
+        split = rule.splits(histograms, np.zeros(1, np.int64), totals, grounds)
+        assert (split.feature[0], split.bin[0], split.default_left[0]) == (0, bin, default_left)
+
+
 @pytest.mark.parametrize(
     ("values", "bin"), [([0, 1, 2, 3, 4, 5], 2), ([0, 1, 2, 3, 8, 9], 3), ([0, 9, 9.5, 10, 11, 12], 0)]
 )

@@ -287,6 +287,8 @@ def test_a_table_with_silo_ids_is_those_silos(shuffle: bool, mode: str) -> None:
         (pd.Series(["x", "y", "x", "x"], dtype="category"), ["x", "y"]),
         (pd.Series(["x", "y", "x", "x"], dtype="string"), ["x", "y"]),
         (np.array([2.5, 1, 1, 1]), ["1.0", "2.5"]),
+        *((np.array([-0.0, 0, 1, 1], kind), ["0.0", "1.0"]) for kind in ("f2", "f4", "f8", np.longdouble)),
+        (np.array([0.1, 0.1, -1, 1], np.float32), ["-1.0", "0.1", "1.0"]),
         (None, ["all"]),
     ],
     ids=str,

@@ -144,3 +144,20 @@ def test_a_model_that_is_read(column: str, value: int, monkeypatch: pytest.Monke
     monkeypatch.setattr("fedtrees.export.continued._base_margin", lambda model: np.zeros(1, np.float32))
     with pytest.raises(DataError, match="xgb_model: a tree of an earlier model with a feature, child or output"):
         Continued.read(booster)
+
+
+@pytest.mark.parametrize("size", ["0", "1", "2", "3", "4", "16"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_leaves_of_more_than_one_number_are_refused(size: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before XGBoost, which would end the process, is asked anything of them."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    booster = FedGBTRegressor(2, max_depth=2, n_jobs=1).fit(X, X[:, 0]).booster_
+    model = json.loads(booster.save_raw("json"))
+    model["learner"]["gradient_booster"]["model"]["trees"][place]["tree_param"]["size_leaf_vector"] = size
+    monkeypatch.setattr(xgboost.Booster, "save_raw", lambda *_: json.dumps(model).encode())
+    monkeypatch.setattr("fedtrees.export.continued._base_margin", lambda model: np.zeros(1, np.float32))
+    if size in ("0", "1"):
+        assert Continued.read(booster).rounds == 2
+    else:
+        with pytest.raises(DataError, match="xgb_model: a model whose leaves hold vectors"):
+            Continued.read(booster)

@@ -99,7 +99,7 @@ def test_whoever_holds_a_query_the_model_is_the_same_bytes(
 
 
 @pytest.mark.parametrize("margin", [np.linspace(-2, 2, 7), np.linspace(3, -3, 7), np.zeros(7)], ids=["up", "down", "0"])
-@pytest.mark.parametrize("positions", [2, 5, 9])
+@pytest.mark.parametrize("positions", range(2, 10))
 def test_pairs_are_weighed_by_the_bias_of_both_positions(margin: Any, positions: int) -> None:
     """Equations 30 and 31 of Hu et al. (2019), pair by pair; positions beyond those tracked are left as they are."""
     rng = np.random.default_rng(0)
