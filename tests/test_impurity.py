@@ -201,6 +201,75 @@ def test_where_chance_decides_the_missing_may_still_go_by_themselves(filled: int
     assert split.bin.tolist() == [2] and split.default_left.tolist() == [False] and split.left.tolist() == [[4, 0]]
 
 
+@pytest.mark.parametrize("criterion", ["gini", "entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize(
+    ("on_left", "on_right", "low", "high", "rises", "falls"),
+    [
+        (0.25, 0.75, -np.inf, np.inf, True, False),
+        (0.75, 0.25, -np.inf, np.inf, False, True),
+        (0.25, 0.75, 0.25, 0.75, True, False),  # exactly at the bounds
+        (0.75, 0.25, 0.25, 0.75, False, True),
+        (0.25, 0.75, np.nextafter(0.25, 1), 1.0, False, False),
+        (0.25, 0.75, 0.0, np.nextafter(0.75, 0), False, False),
+        (0.75, 0.25, np.nextafter(0.25, 1), 1.0, False, False),
+        (0.75, 0.25, 0.0, np.nextafter(0.75, 0), False, False),
+        (0.5, 0.5, 0.5, 0.5, True, True),  # nothing falls, and below it something may be gained
+        (0.5, 0.5, np.nextafter(0.5, 1), 1.0, False, False),
+    ],
+    ids=str,
+)
+def test_children_keep_to_a_direction_and_to_bounds(
+    on_left: float, on_right: float, low: float, high: float, rises: bool, falls: bool, criterion: str
+) -> None:
+    """As in scikit-learn: equal children go both ways, and bounds may be reached."""
+    ones = np.array([on_left, on_right]) * 8
+    own = np.stack([-ones, [8, 8]] if criterion in OF_NUMBERS else [8 - ones, ones]).astype(np.int64)
+    cuts = Cuts(np.arange(2, dtype=np.float32), np.array([0, 2]), np.array([False]), middles=np.arange(2.0))
+    for direction, fine in ((1, rises), (-1, falls), (0, True)):
+        limits = Limits(direction=np.int8([direction]), bounds=np.array([[low, high]]))
+        grounds = Grounds(cuts, Units(1.0, 1.0), Threads(1), limits)
+        split = Impurity(criterion, 2).splits(own[None], np.zeros(1, np.int64), own.sum(axis=1)[None], grounds)
+        assert split.feature.tolist() == [0 if fine else -1]
+
+
+@pytest.mark.parametrize("criterion", ["gini", "entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize("noise", [0.0, 0.008, 0.009, 0.0165, 0.0175, 0.19, 0.21])
+def test_children_that_are_no_further_apart_than_noise_gain_nothing(criterion: str, outputs: int, noise: float) -> None:
+    """The squared distance of means, or of shares of classes, is compared with their squares, output by output."""
+    pairs = [(1, 2), (7, 8), (3, 1)][:outputs]
+    numbers = criterion in OF_NUMBERS
+    own = [[[-8 * a, -8 * b], [8, 8]] if numbers else [[9 - a, 9 - b], [a, b]] for a, b in pairs]
+    sums = np.array(own).reshape(2 * outputs, 2)
+    apart = [
+        (a - b) ** 2 / (a * a + b * b if numbers else a * a + b * b + (9 - a) ** 2 + (9 - b) ** 2) for a, b in pairs
+    ]
+    apart = [share if numbers else 2 * share for share in apart]
+    parts = [[child.tolist() for child in np.array(pair).T] for pair in own]
+    saved = [
+        impurity(criterion, np.sum(both, axis=0).tolist()) - sum(impurity(criterion, child) for child in both)
+        for both in parts
+    ]
+    cuts = Cuts(np.arange(2, dtype=np.float32), np.array([0, 2]), np.array([False]), middles=np.arange(2.0))
+    grounds = Grounds(cuts, Units(1.0, 1.0, noise), Threads(1), Limits())
+    rule = Impurity(criterion, 2) if outputs == 1 else Impurity(criterion, 2).of_outputs(outputs)
+    split = rule.splits(sums[None], np.zeros(1, np.int64), sums.sum(axis=1)[None], grounds)
+    expected = sum(gain for gain, share in zip(saved, apart, strict=True) if share > noise) / outputs
+    assert split.feature.tolist() == [0] and split.gain[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0), (10.0, 1.0), (0.1, 1.0), (1.0, 10.0)], ids=str)
+@pytest.mark.parametrize(("zeros", "ones", "left"), [(5, 3, True), (3, 5, False), (4, 4, False)])
+def test_rows_that_will_miss_a_feature_go_where_more_rows_went(zeros: int, ones: int, left: bool, weights: Any) -> None:
+    """Rows, as in scikit-learn, whatever their classes weigh."""
+    sums = np.array([[zeros, 0], [0, ones]])
+    cuts = Cuts(np.arange(2, dtype=np.float32), np.array([0, 2]), np.array([False]), middles=np.arange(2.0))
+    grounds = Grounds(cuts, Units(1.0, 1.0), Threads(1), Limits())
+    rule = Impurity("gini", 2, class_weight=weights)
+    split = rule.splits(sums[None], np.zeros(1, np.int64), sums.sum(axis=1)[None], grounds)
+    assert (split.feature[0], split.default_left[0]) == (0, left)
+
+
 # -- kernels --------------------------------------------------------------------------------------------------
 
 
