@@ -11,9 +11,10 @@ import scipy.sparse
 
 from fedtrees import DataError, FedGBTClassifier, LocalFederation, Period, SchemaError, Silo
 from fedtrees.core.data.features import read_features
-from fedtrees.core.data.labels import joined_labels
+from fedtrees.core.data.labels import columns_of_labels, joined_labels, label_array, places_among
 from fedtrees.core.data.ranking_groups import ids_of_groups, rows_to_keep
 from fedtrees.core.data.table import agree
+from fedtrees.core.data.target import numbers_of, read_margin, refuse_mixed_targets
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.query import Query
 
@@ -93,6 +94,104 @@ def test_labels_of_two_silos_that_one_type_holds(one: list[Any], two: list[Any],
         else:
             with pytest.raises(SchemaError, match=r"^silo 'a', unlike silo 'b': y holds "):
                 joined_labels(parts)
+
+
+KINDS: dict[str, list[Any]] = {  # at the ends of what each type holds, and of what floats tell apart
+    "i8": [-(2**63), -(2**53) - 1, -(2**53), -1, 0, 1, 2, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1],
+    "u8": [0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1],
+    "f8": [-(2.0**53), -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.0**53],
+    "?": [False, True],
+}
+
+
+@pytest.mark.parametrize("theirs", KINDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_are_found_among_those_of_any_other_type_by_what_they_are(kind: str, theirs: str) -> None:
+    """Python compares whole numbers and floats exactly."""
+    y, every = np.array(KINDS[kind], kind), KINDS[theirs]
+    for labels in (every, every[1:], every[:-1], every[1:-1], every[::2]):
+        found = places_among(labels, y).tolist()
+        assert found == [labels.index(own) if own in labels else -1 for own in y.tolist()]
+    assert places_among(["0", "1"], y).tolist() == [-1] * len(y)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([2**63 - 1, -(2**63)], "i8"), ([2**63 - 1, 0], "i8"), ([-(2**63), 0], "i8"), ([2**63, 0], "u8"),
+        ([2**64 - 1, 0], "u8"), ([0.5, 2**53], "f8"), ([0.5, -(2**53)], "f8"), ([True, 2], "i8"),
+        ([True, np.False_], "?"), ([True, 0.5], "f8"), (["a", "bc"], "U2"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_of_objects_have_the_type_that_holds_them(values: list[Any], dtype: str) -> None:
+    found = label_array(np.array(values, object))
+    assert found.dtype == np.dtype(dtype) and found.tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([2**63, -1], "numbers below 0, and others beyond 63 bits"), ([2**64, 0], "whole numbers beyond 64 bits"),
+        ([-(2**63) - 1, 0], "whole numbers beyond 64 bits"), ([2**64 - 1, -1], "numbers below 0, and others beyond 63"),
+        ([0.5, 2**53 + 1], "floats, and whole numbers"), ([0.5, -(2**53) - 1], "floats, and whole numbers"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_that_no_type_holds_are_refused(values: list[Any], text: str) -> None:
+    with pytest.raises(DataError, match=f"y holds {text}"):
+        label_array(np.array(values, object))
+
+
+def test_labels_of_several_columns_are_of_one_type_where_one_holds_them_all() -> None:
+    for columns, dtype in (
+        ([[0, 1], [0.5]], "f8"), ([[2**53], [0.5]], "f8"), ([[-(2**53)], [0.5]], "f8"), ([[2**53 + 1], [0.5]], "O"),
+        ([[-(2**53) - 1], [0.5]], "O"), ([[2**63], [1]], "O"), ([[2**63], [2**64 - 1]], "u8"), ([[True], [1]], "O"),
+        ([[True], [False]], "?"), ([["a"], [1]], "O"), ([["a"], ["bc"]], "U2"), ([[0.5], [0.25]], "f8"),
+        ([[1], []], "i8"),
+    ):  # fmt: skip
+        for given in (columns, columns[::-1]):
+            found = columns_of_labels(given)
+            assert [own.tolist() for own in found] == given
+            assert {own.dtype.kind for own in found} == {np.dtype(dtype).kind}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_silos_of_texts_and_of_numbers_do_not_go_together(order: int) -> None:
+    texts, numbers, nothing = ("a", np.array(["x"])), ("b", np.array([1.0])), ("c", np.array([], object))
+    refuse_mixed_targets([texts, nothing, texts][::order])
+    refuse_mixed_targets([nothing, numbers, numbers][::order])
+    one, other = [texts, numbers][::order]
+    what = {"a": "texts", "b": "numbers"}
+    with pytest.raises(SchemaError, match=f"silo '{other[0]}', unlike silo '{one[0]}': y holds {what[other[0]]}, not"):
+        refuse_mixed_targets([nothing, one, other])
+    pairs = [(name, np.array([[1, own[0]]], object)) for name, own in (one, other)]
+    with pytest.raises(SchemaError, match=f"silo '{other[0]}', unlike silo '{one[0]}': column 1 of y holds"):
+        refuse_mixed_targets(pairs)
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("column", [0, 1])
+def test_the_row_of_a_wrong_number_is_named_whatever_its_column(row: int, column: int) -> None:
+    values = np.ones((3, 2))
+    values[row, column] = np.nan
+    values[2] = np.nan
+    with pytest.raises(DataError, match=f"base_margin is NaN or infinite in row {row};"):
+        read_margin(values, 3)
+    with pytest.raises(DataError, match=f"silo 'a': y, row {row}: NaN, infinity or None"):
+        Silo("a", np.zeros((3, 1)), values).targets(None)
+
+
+@pytest.mark.parametrize(("column", "value"), [(0, np.inf), (1, -np.inf), (0, np.nan), (1, np.nan)])
+def test_bounds_of_times_are_open_in_one_direction_each(column: int, value: float) -> None:
+    fine = np.array([[-np.inf, 1], [0, np.inf], [2, 3]])
+    table = Silo("a", np.zeros((3, 1)), fine).table
+    assert numbers_of(table, open_above=True).tolist() == [[0, 1], [0, np.inf], [2, 3]]
+    with pytest.raises(DataError, match="row 0: NaN, infinity or None"):
+        numbers_of(table)
+    fine[1, column] = value
+    with pytest.raises(DataError, match="row 1: NaN, infinity or None"):
+        numbers_of(Silo("a", np.zeros((3, 1)), fine).table, open_above=True)
 
 
 @pytest.mark.parametrize("most", [2**53, 2**53 + 1, 2**54, -(2**53), -(2**53) - 1, 2**63 - 1, 2**63, 2**64 - 1])
