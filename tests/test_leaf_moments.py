@@ -189,6 +189,23 @@ def test_the_root_holds_all_rows(silo: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "fine",
+    [
+        {"scale": MomentScale(38, 0, 0, 0, (1, 1, 1))},
+        {"scale": MomentScale(7, 0, 0, 0, (1, 1, 1))},
+        {"scale": MomentScale(7, 0, 0, 0, (1, 1, 62))},
+        {"scale": MomentScale(30, 0, 0, 1023, (1, 1, 1))},
+        {"scale": MomentScale(30, 0, 0, -1023, (1, 1, 1))},
+        {"centre": np.ones(1), "scale": MomentScale(30, 0, 0, -20, (1, 1, 1, 1))},
+    ],
+    ids=str,
+)
+def test_a_silo_answers_questions_at_the_ends_of_what_digits_hold(silo: Any, fine: dict[str, Any]) -> None:
+    query = asked(**fine)
+    assert len(query.ask(silo)) == query.size()
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"places": np.int32([1])},

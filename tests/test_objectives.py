@@ -248,10 +248,18 @@ def test_questions_for_leaves_that_there_are_not_are_refused() -> None:
     silo.learn(b"run", 0, [Begin("reg:absoluteerror", None, np.zeros(1, np.float32), **cuts)])
     fine = {"low": low, "log_keys": 32, "log_child": 21}
     assert ResidualRanks(most=50, exponents=grid, **fine, trees=trees).ask(silo).sum() == 100
-    for wrong in ({"low": np.zeros((2, 2), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
+    parts: list[dict[str, Any]] = [  # of keys of 32 bits, and of 2 ** 11 parts at the most
+        {"log_keys": 33, "log_child": 22}, {"log_child": 33}, {"log_child": 0}, {"log_child": 20},
+        {"log_keys": 5, "log_child": 6}, {"log_keys": 5, "log_child": -1},
+    ]  # fmt: skip
+    for log_keys, log_child in ((32, 21), (32, 32), (11, 0), (0, 0)):
+        for kind, question in ((ResidualRanks, {"exponents": grid, "trees": trees}), (TargetRanks, {})):
+            asked = kind(most=50, **question, low=low, log_keys=log_keys, log_child=log_child)
+            assert len(asked.ask(silo)) == asked.size() == 2 << (log_keys - log_child)
+    for wrong in (*parts, {"low": np.zeros((2, 2), np.uint32)}, {"low": np.zeros((0, 2), np.uint32)}):
         with pytest.raises(ProtocolError, match="leaves were asked for"):
             ResidualRanks(most=50, exponents=grid, **{**fine, **wrong}, trees=trees).ask(silo)
-    for wrong in ({"low": np.zeros((1, 3), np.uint32)}, {"log_keys": 33}, {"log_child": 33}, {"log_child": 0}):
+    for wrong in (*parts, {"low": np.zeros((1, 3), np.uint32)}, {"low": np.zeros((1, 1), np.uint32)}):
         with pytest.raises(ProtocolError, match="ranks of targets"):
             TargetRanks(most=50, **{**fine, **wrong}).ask(silo)
     two = Silo("two", np.zeros((5, 1)), np.arange(10.0).reshape(5, 2))

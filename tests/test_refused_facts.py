@@ -11,9 +11,11 @@ from test_boosting import BEGIN, BINS, FEATURES, ROWS, STUMP, told
 
 from fedtrees import DataError, ProtocolError, Silo
 from fedtrees.core.protocol.holdout import HoldOut
+from fedtrees.queries.hazards import MOST_BINS
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G
 from fedtrees.trees.messages.histograms import Histograms
+from fedtrees.trees.messages.risk_sets import Risks, RiskSums, TimeBins, TimeCounts
 from fedtrees.trees.messages.training import Aim, Begin
 from fedtrees.trees.messages.tree_errors import TreeErrors
 from fedtrees.trees.model.flat_trees import cuts_up
@@ -118,6 +120,79 @@ def test_questions_that_contradict_themselves(wrong: dict[str, Any], text: str) 
         assert len(question(exponents=GradientScale(0, -2, extra)).ask(told(BEGIN))) == 18
     with pytest.raises(ProtocolError, match=text):
         question(**wrong).ask(told(BEGIN))
+
+
+TIMES = np.uint32([10, 20])
+
+
+def a_silo_of_times(*facts: Any) -> Silo:
+    silo = Silo("a", told(BEGIN).table.X, np.arange(1.0, ROWS + 1), n_jobs=1)
+    for fact in (changed(BEGIN, objective="survival:cox", labels=None), *facts):
+        fact.apply(silo)
+    return silo
+
+
+def test_bins_of_time_rise_and_are_as_many_as_there_may_be() -> None:
+    for fine in ([0], [3, 4], range(MOST_BINS)):
+        assert len(a_silo_of_times(TimeBins(np.uint32(fine))).state_of(TreeState, "").gradients.times) == len(fine)
+    for wrong in ([], [4, 4], [4, 3], [1, 2, 2], [1, 3, 2], range(MOST_BINS + 1)):
+        with pytest.raises(ProtocolError, match="bins of time that are none"):
+            a_silo_of_times(TimeBins(np.uint32(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "fine"),
+    [
+        ((TIMES, 31, 31), True),
+        ((TIMES, 31, 16), True),
+        ((TIMES, 0, 0), True),
+        ((TIMES[:1], 18, 0), True),  # as many counts as an answer may have
+        ((TIMES[:1], 19, 0), False),
+        ((TIMES, 18, 0), False),
+        ((TIMES, 32, 32), False),
+        ((TIMES, 32, 31), False),
+        ((TIMES, 4, 5), False),
+        ((TIMES, 4, -1), False),
+        ((TIMES[:0], 4, 4), False),
+    ],
+    ids=str,
+)
+def test_times_are_counted_in_parts_that_there_are(asked: tuple[Any, int, int], fine: bool) -> None:
+    silo, question = a_silo_of_times(), TimeCounts(ROWS, *asked)
+    if fine:
+        assert len(question.ask(silo)) == question.size() == len(asked[0]) << (asked[1] - asked[2])
+    else:
+        with pytest.raises(ProtocolError, match="times were asked for in parts that are none"):
+            question.ask(silo)
+
+
+def test_times_are_counted_where_they_fall() -> None:
+    """The keys of float32 numbers from 1 on: of each interval's parts, the first key in and the last out."""
+    keys = np.arange(1, ROWS + 1, dtype=np.float32).view(np.uint32).astype(np.int64)
+    silo = a_silo_of_times()
+    for low in (keys[[0, 20]], keys[[0, 20]] + 1, keys[[3]], keys[[3]] - 1, keys[[39]] + 1):
+        for log_keys, log_child in ((23, 20), (4, 2), (0, 0), (31, 25)):
+            counts = np.zeros((len(low), 1 << (log_keys - log_child)), int)
+            for key in keys:
+                at = np.flatnonzero(low <= key)[-1:]
+                if len(at) and key - low[at[0]] < 1 << log_keys:
+                    counts[at[0], (key - low[at[0]]) >> log_child] += 1
+            question = TimeCounts(ROWS, low.astype(np.uint32), log_keys, log_child)
+            assert question.read(question.ask(silo)).tolist() == counts.tolist()
+
+
+def test_risks_are_those_of_the_bins_of_time() -> None:
+    silo = a_silo_of_times(TimeBins(TIMES))
+    assert len(RiskSums(ROWS, 2).ask(silo)) == RiskSums(ROWS, 2).size()
+    Risks(np.ones(2), np.ones(2)).apply(silo)
+    for bins in (0, 1, 3):
+        with pytest.raises(ProtocolError, match="risks were asked for before their bins of time, or in others"):
+            RiskSums(ROWS, bins).ask(silo)
+    for rates, squares in ((1, 1), (3, 3), (2, 1), (1, 2), (2, 3), (3, 2)):
+        with pytest.raises(ProtocolError, match="risks before their bins of time, or of others"):
+            Risks(np.ones(rates), np.ones(squares)).apply(silo)
+    with pytest.raises(ProtocolError, match="risks were asked for before"):
+        RiskSums(ROWS, 2).ask(a_silo_of_times())
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, float("nan")])
