@@ -19,9 +19,10 @@ from xgboost_twin import few_values, same_trees, tables_of, trained
 from fedtrees import FedGBTRegressor
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import ParameterError
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.constraints import Constraints
-from fedtrees.trees.server.split import SMALLEST_GAIN, Limits, SplitRule, best_splits
+from fedtrees.trees.server.split import SMALLEST_GAIN, Limits, SplitRule, Units, best_splits
 
 # -- as XGBoost ---------------------------------------------------------------------------------------------
 
@@ -239,14 +240,18 @@ rules = st.builds(
     reg_alpha=st.sampled_from([0.0, 0.3]),
     min_child_weight=st.sampled_from([0.0, 0.5, 4.0]),
     max_delta_step=st.sampled_from([0.0, 0.05, 0.7]),
+    max_cat_to_onehot=st.sampled_from([1, 4]),
+    max_cat_threshold=st.sampled_from([2, 64]),
 )
 
 
 @examples(150)
-@given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 4))
-def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, rule: SplitRule, n_nodes: int) -> None:
+@given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 4), categories=st.booleans())
+def test_bounded_splits_are_those_of_an_exhaustive_search(
+    seed: int, few: bool, rule: SplitRule, n_nodes: int, categories: bool
+) -> None:
     rng = np.random.default_rng(seed)
-    cuts = random_layout(rng, few)
+    cuts = random_layout(rng, few, categories)
     nodes = [random_node(rng, cuts.n_bins, int(rng.integers(0, 40)), few) for _ in range(n_nodes)]
     histograms, totals = np.stack([sums for sums, _ in nodes]), np.array([total for _, total in nodes])
     ends = [-np.inf, -0.5, -0.1], [-0.1, 0.0, 0.2, np.inf]
@@ -258,7 +263,7 @@ def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, 
     splits = best_splits(histograms, np.arange(n_nodes), totals, cuts, rule, UNITS, Threads(1), limits)
     for node, (sums, total) in enumerate(nodes):
         best, found = 0.0, None
-        for own in [*twins.candidates(sums.tolist(), cuts), *missing_apart(sums, cuts)]:
+        for own in [*twins.candidates(sums.tolist(), cuts, rule, UNITS), *missing_apart(sums, cuts)]:
             saved = twins.bounded_gain(own, total, rule, UNITS, bounds[node], int(direction[own.feature]))
             if saved is not None and allowed[node, own.feature] and saved - before[node] > best + 1e-9:
                 best, found = saved - before[node], own
@@ -272,10 +277,53 @@ def test_bounded_splits_are_those_of_an_exhaustive_search(seed: int, few: bool, 
             assert saved is not None and saved - before[node] == pytest.approx(best, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "most", "low", "high", "rises", "falls"),
+    [
+        (1.0, 2.0, 0.0, -np.inf, np.inf, True, False),
+        (2.0, 1.0, 0.0, -np.inf, np.inf, False, True),
+        (1.0, 1.0, 0.0, -np.inf, np.inf, True, True),
+        (1 + 2.0**-29, 1.0, 0.0, -np.inf, np.inf, True, True),  # equal as float32, as XGBoost compares them
+        (1 + 2.0**-20, 1.0, 0.0, -np.inf, np.inf, False, True),
+        (1.0, 1 + 2.0**-29, 0.0, -np.inf, np.inf, True, True),
+        (1.0, 1 + 2.0**-20, 0.0, -np.inf, np.inf, True, False),
+        (2.0, 1.0, 0.0, -np.inf, 1.0, True, True),  # equal within bounds
+        (2.0, 1.0, 0.0, 2.0, np.inf, True, True),
+        (2.0, 1.0, 0.0, 1.25, 1.75, False, True),
+        (-2.0, -1.0, 1.0, -np.inf, np.inf, True, True),  # or as steps that are bounded
+        (3.0, 2.0, 1.0, -np.inf, np.inf, True, True),
+        (2.0, 0.5, 1.0, -np.inf, np.inf, False, True),
+        (-2.0, -0.5, 1.0, -np.inf, np.inf, True, False),
+    ],
+    ids=str,
+)
+def test_weights_keep_to_a_direction_as_they_are_kept(
+    left: float, right: float, most: float, low: float, high: float, rises: bool, falls: bool
+) -> None:
+    h = 2**30
+    sums = np.array([[[int(-left * h), int(-right * h)], [h, h]]])
+    cuts = Cuts(np.arange(2, dtype=np.float32), np.array([0, 2]), np.array([False]))
+    rule = SplitRule(reg_lambda=0.0, min_child_weight=0.0, max_delta_step=most)
+    bounds, before = np.array([[low, high]]), np.array([-(2.0**40)])  # whatever the children save, it is a gain
+    for direction, fine in ((1, rises), (-1, falls), (0, True)):
+        limits = Limits(bounds, before, np.int8([direction]))
+        splits = best_splits(
+            sums, np.zeros(1, np.int64), sums.sum(axis=2), cuts, rule, Units(1.0, 1.0), Threads(1), limits
+        )
+        assert splits.feature.tolist() == [0 if fine else -1]
+        if not fine:
+            continue
+        saved = 0.0
+        for weight in (left, right):
+            kept = float(np.float32(np.clip(np.clip(weight, -(most or np.inf), most or np.inf), low, high)))
+            saved -= h * (kept * kept - 2 * int(weight * h) / h * kept)
+        assert splits.gain[0] == pytest.approx(saved + 2.0**40, rel=1e-12)
+
+
 def missing_apart(sums: NDArray[np.int64], cuts: Any) -> list[twins.Candidate]:
     """The missing go left, all others right: told apart from its mirror image by a direction only."""
     found = []
-    for f in np.flatnonzero(cuts.missing):
+    for f in np.flatnonzero(cuts.missing & ~cuts.categorical):
         at = cuts.bin_offsets[f + 1] - 1
         if sums[:, at].any():
             found.append(twins.Candidate(int(f), -1, True, int(sums[0, at]), int(sums[1, at])))
