@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import examples
 from test_split import UNITS, random_layout, random_node, seeds
-from xgboost_twin import few_values, same_trees, tables_of, trained
+from xgboost_twin import few_values, same_trees, tables_of, trained, trees_of
 
 from fedtrees import FedGBTRegressor
 from fedtrees.core.numeric.threads import Threads
@@ -318,6 +318,27 @@ def test_weights_keep_to_a_direction_as_they_are_kept(
             kept = float(np.float32(np.clip(np.clip(weight, -(most or np.inf), most or np.inf), low, high)))
             saved -= h * (kept * kept - 2 * int(weight * h) / h * kept)
         assert splits.gain[0] == pytest.approx(saved + 2.0**40, rel=1e-12)
+
+
+@pytest.mark.parametrize(("most", "right"), [(0.0, [0, 1, 3]), (0.5, [0]), (1.0, [0]), (2.0, [1]), (4.0, [0, 1, 3])])
+def test_categories_are_sorted_by_weights_as_bounded_as_leaves(most: float, right: list[int]) -> None:
+    """Of those that steps make equal the first is the lowest, as in XGBoost; one is tried on either side."""
+    weight, h = np.array([-1, -4, 6, 2]), np.full(4, 8)
+    cuts = Cuts(np.arange(4, dtype=np.float32), np.array([0, 4]), np.array([False]), np.array([True]))
+    given: dict[str, Any] = {"max_cat_to_onehot": 1, "max_cat_threshold": 2, "reg_lambda": 0.0, "max_delta_step": most}
+    rule, sums, bounds = SplitRule(**given), np.array([[-weight * h, h]]), np.array([[-np.inf, np.inf]])
+    limits = Limits(bounds, rule.objective(sums[:, 0].sum(axis=1), sums[:, 1].sum(axis=1), bounds), np.int8([0]))
+    units = Units(1.0, 1.0)
+    splits = best_splits(sums, np.zeros(1, np.int64), sums.sum(axis=2), cuts, rule, units, Threads(1), limits)
+    assert splits.categories[0].tolist() == right
+    assert splits.right.tolist() == [[int((-weight * h)[right].sum()), 8 * len(right)]]
+    frame = pd.DataFrame({"c": pd.Categorical(np.repeat(np.arange(4), 8))})
+    theirs = xgboost.XGBRegressor(
+        n_estimators=1, max_depth=1, learning_rate=1.0, base_score=0.0, enable_categorical=True, tree_method="hist",
+        min_child_weight=1.0, **given,
+    ).fit(frame, np.repeat(weight, 8))  # fmt: skip
+    tree = trees_of(theirs.get_booster())[0]
+    assert tree["categories"] == right and tree["loss_changes"][0] == pytest.approx(splits.gain[0])
 
 
 def missing_apart(sums: NDArray[np.int64], cuts: Any) -> list[twins.Candidate]:
