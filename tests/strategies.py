@@ -46,9 +46,9 @@ CLASSES = {
 }
 
 
-def examples(n: int) -> settings:
-    """So many examples, or a few where plain Python walks through the kernels."""
-    return settings(max_examples=n if JIT else min(n, 15))
+def examples(n: int, plain: int = 15) -> settings:
+    """So many examples, or a few where plain Python walks through the kernels: as many as take a second or two."""
+    return settings(max_examples=n if JIT else min(n, plain))
 
 
 # -- columns ----------------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ rules = st.builds(
 )
 
 
-@examples(150)
+@examples(150, plain=150)
 @given(seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 4), categories=st.booleans())
 def test_bounded_splits_are_those_of_an_exhaustive_search(
     seed: int, few: bool, rule: SplitRule, n_nodes: int, categories: bool

@@ -71,7 +71,7 @@ def all_splits(sums: NDArray[np.int64], cuts: Cuts) -> list[tuple[int, int, bool
 
 
 # law: Impurity.splits
-@examples(200)
+@examples(200, plain=200)
 @given(
     seed=seeds, criterion=st.sampled_from(["gini", "entropy", *OF_NUMBERS]), leaf=st.sampled_from([1, 3, 0.2]),
     n_jobs=st.integers(1, 2), classes=st.integers(2, 5), weighted=st.booleans(), fraction=st.sampled_from([0.0, 0.15]),
@@ -273,7 +273,7 @@ def test_rows_that_will_miss_a_feature_go_where_more_rows_went(zeros: int, ones:
 # -- kernels --------------------------------------------------------------------------------------------------
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(seed=seeds, rows=st.integers(1, 100), n_features=st.sampled_from([1, 5, 9]), classes=st.integers(2, 7))
 def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: int, classes: int) -> None:
     rng = np.random.default_rng(seed)

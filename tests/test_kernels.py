@@ -92,7 +92,7 @@ def random_intervals(rng: np.random.Generator, values: NDArray[np.float32]) -> l
     return sorted(intervals)
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(X=tables(), seed=seeds, n_silos=st.integers(1, 5), n_jobs=st.integers(1, 3))
 def test_ranks_are_counted_as_the_twin_does(X: NDArray[np.float32], seed: int, n_silos: int, n_jobs: int) -> None:
     rng = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def test_ranks_are_counted_as_the_twin_does(X: NDArray[np.float32], seed: int, n
     assert query.ask(silo).tolist() == twins.count_ranks(X[often], intervals)
 
 
-@examples(50)
+@examples(50, plain=50)
 @given(X=tables(), seed=seeds, n_silos=st.integers(1, 5), n_jobs=st.integers(1, 3))
 def test_missing_values_are_counted_as_the_twin_does(
     X: NDArray[np.float32], seed: int, n_silos: int, n_jobs: int
@@ -140,7 +140,7 @@ def random_cuts(rng: np.random.Generator, X: NDArray[np.float32], most: int) -> 
     return Cuts(np.concatenate(each), offsets, np.isnan(X).any(axis=0) | (rng.random(X.shape[1]) < 0.3))
 
 
-@examples(80)
+@examples(80, plain=80)
 @given(X=tables(), seed=seeds, most=st.sampled_from([1, 5, 300]), n_jobs=st.integers(1, 3))
 def test_values_find_their_bins_as_the_twin_does(X: NDArray[np.float32], seed: int, most: int, n_jobs: int) -> None:
     rng = np.random.default_rng(seed)
@@ -235,7 +235,7 @@ def random_ranges(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
     return np.sort(rng.integers(0, rows + 1, 2 * rng.integers(0, 5))).reshape(-1, 2)
 
 
-@examples(80)
+@examples(80, plain=80)
 @given(
     seed=seeds,
     rows=st.integers(1, 200),
@@ -276,7 +276,7 @@ def test_histograms_are_those_of_the_twin(
         assert wide[slot].tolist() == twins.histogram(codes, g, h, own, offsets).tolist()
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(
     seed=seeds, word_rows=st.integers(2, 9), rows=st.integers(60, 120), n_splits=st.sampled_from([2, 1, 0]),
     share=st.sampled_from([1.0, 0.5]), sign=st.sampled_from([-1, 1]),
@@ -392,7 +392,7 @@ def test_the_largest_statistics_of_as_many_rows_as_a_word_holds_fit_its_halves()
 # -- leaves and siblings ------------------------------------------------------------------------------------
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(seed=seeds, rows=st.integers(1, 60), n_splits=st.sampled_from([0, 1, 5, 40]), chain=st.booleans())
 def test_leaves_are_added_as_the_twin_does(seed: int, rows: int, n_splits: int, chain: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ def targets(rng: np.random.Generator, n: int, span: int) -> NDArray[np.float32]:
     return y
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(seed=seeds, span=st.sampled_from([0, 3, 60, 100]), weighted=st.booleans(), poisson=st.booleans())
 def test_digits_of_rows_are_their_moments_exactly(seed: int, span: int, weighted: bool, poisson: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -101,7 +101,7 @@ def test_what_no_digit_stands_for_is_no_answer(y: float, weight: float) -> None:
     assert not moments_kernels.row_digits(target, heavy, once, ranges, scale.lows, 20, scale.ends, 1.0, out)
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(seed=seeds, span=st.sampled_from([0, 20, 120]), weighted=st.booleans(), same=st.booleans())
 def test_moments_are_read_as_definitions_say(seed: int, span: int, weighted: bool, same: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def test_a_node_without_rows_predicts_what_margins_start_from() -> None:
     assert own.impurity.tolist() == [0.0]
 
 
-@examples(30)
+@examples(30, plain=30)
 @given(seed=seeds)
 def test_steps_of_targets_are_those_of_the_finest(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def test_steps_of_targets_are_those_of_the_finest(seed: int) -> None:
     assert query.read(np.zeros(query.size(), np.int64)) is None
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(sizes=st.lists(st.integers(1, 9), max_size=12), most=st.integers(1, 20))
 def test_trees_share_messages_as_far_as_they_fit(sizes: list[int], most: int) -> None:
     batches = zero_gain_leaves._batches(sizes, most)

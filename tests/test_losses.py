@@ -162,7 +162,7 @@ def test_a_base_score_is_in_the_units_of_a_prediction(share: float) -> None:
 # -- kernels ------------------------------------------------------------------------------------------------
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(
     loss=losses,
     seed=seeds,
@@ -250,7 +250,7 @@ def test_gradients_stay_within_their_bound_at_any_margin(name: str, margin: floa
     assert (np.abs(g) <= bound[0]).all() and (h <= bound[1]).all() and (h > 0).all()
 
 
-@examples(300)
+@examples(300, plain=300)
 @given(
     loss=losses.filter(lambda loss: loss.bound() is None),
     seed=seeds,

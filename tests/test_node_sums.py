@@ -29,7 +29,7 @@ from fedtrees.trees.silo.node_sums import Layout
 seeds = st.integers(0, 2**32 - 1)
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(
     seed=seeds, rows=st.integers(1, 100), n_features=st.sampled_from([1, 5, 9]), classes=st.integers(2, 7),
     draws=st.booleans(), shift=st.sampled_from([0, 3]),
@@ -86,7 +86,7 @@ def leaves(nodes: int) -> tuple[NDArray[Any], ...]:
     return np.zeros(nodes, np.uint64), question, np.zeros(0, np.int64), np.zeros((0, 0), bool)
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(seed=seeds, features=st.integers(1, 12))
 def test_the_features_of_the_lowest_chances_are_drawn_and_those_tried_last(seed: int, features: int) -> None:
     rng = np.random.default_rng(seed)
@@ -100,7 +100,7 @@ def test_the_features_of_the_lowest_chances_are_drawn_and_those_tried_last(seed:
     assert drawn.tolist() == expected.tolist() and tried.tolist() == after.tolist()
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=20), most=st.integers(1, 30), n=st.integers(1, 5))
 def test_parts_and_shares_have_every_node_once(sizes: list[int], most: int, n: int) -> None:
     nothing = np.zeros((0, 0), np.int64)

@@ -84,7 +84,7 @@ def twin(loss: RankingLoss, margin: list[float], y: list[float]) -> tuple[list[f
     return [own * scale for own in g], [own * scale for own in h]
 
 
-@examples(60)
+@examples(60, plain=60)
 @given(
     seed=seeds,
     name=st.sampled_from(OBJECTIVES),
@@ -144,7 +144,7 @@ def test_queries_of_the_same_rows_draw_pairs_of_their_own(mode: str) -> None:
     np.testing.assert_array_equal(gradients[1], gradients[0][3:5])
 
 
-@examples(20)
+@examples(20, plain=20)
 @given(seed=seeds, pairs=st.integers(1, 4), normalised=st.booleans(), weight=st.sampled_from([1.0, 3.0]))
 def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(
     seed: int, pairs: int, normalised: bool, weight: float

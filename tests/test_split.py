@@ -59,7 +59,7 @@ def random_layout(rng: np.random.Generator, few: bool, categories: bool = False)
 
 
 # law: best_splits
-@examples(300)
+@examples(300, plain=300)
 @given(
     seed=seeds, few=st.booleans(), rule=rules, n_nodes=st.integers(1, 5), n_jobs=st.integers(1, 3),
     categories=st.booleans(),
@@ -88,7 +88,7 @@ def test_splits_are_those_of_an_exhaustive_search(
         assert splits.right[node].tolist() == [total[0] - best.g, total[1] - best.h]
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(seed=seeds, few=st.booleans(), rule=rules)
 def test_no_split_gains_more_in_exact_arithmetic(seed: int, few: bool, rule: SplitRule) -> None:
     rng = np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def test_huge_sums_do_not_overflow() -> None:
     assert splits.left.tolist() == [[g[0], h[0]]]
 
 
-@examples(100)
+@examples(100, plain=100)
 @given(g=st.integers(-(10**6), 10**6), h=st.integers(0, 10**6), rule=rules)
 def test_leaves_are_those_of_the_twin(g: int, h: int, rule: SplitRule) -> None:
     own = rule.leaf(np.array([g * UNITS.g]), np.array([h * UNITS.h]))
