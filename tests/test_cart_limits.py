@@ -99,7 +99,7 @@ def test_weights_of_rows_are_part_of_the_fraction(given: dict[str, Any]) -> None
 # -- rows out of the bag ----------------------------------------------------------------------------------------
 
 
-def predicted(question: OutOfBag, rows: Any, ids: Any) -> tuple[list[Any], list[int]]:
+def predicted(question: OutOfBag, rows: Any, ids: Any, kinds: Any) -> tuple[list[Any], list[int]]:
     """By a walk of each row through each tree that did not draw it, in whole numbers of any size."""
     mask = 2**64 - 1
 
@@ -110,12 +110,12 @@ def predicted(question: OutOfBag, rows: Any, ids: Any) -> tuple[list[Any], list[
 
     starts = [0, *question.ends.tolist()[:-1]]
     keys = [own.keys(tree) for own in question.draws for tree in range(own.trees)]
-    shares = [int(own.shares()[0, 0]) for own in question.draws for _ in range(own.trees)]
+    shares = [own.shares()[:, 0].tolist() for own in question.draws for _ in range(own.trees)]
     means, times = [], []
-    for row, name in zip(rows, ids, strict=True):
+    for row, name, kind in zip(rows, ids, kinds, strict=True):
         said = []
         for start, (first, second), share in zip(starts, keys, shares, strict=True):
-            if mixed((mixed(int(name) ^ int(first)) + int(second)) & mask) >> 11 < share:
+            if mixed((mixed(int(name) ^ int(first)) + int(second)) & mask) >> 11 < share[kind % len(share)]:
                 continue
             at = start
             while question.feature[at] >= 0:
@@ -129,21 +129,25 @@ def predicted(question: OutOfBag, rows: Any, ids: Any) -> tuple[list[Any], list[
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_rows_out_of_the_bag_walk_their_trees(share: float) -> None:
+@pytest.mark.parametrize("factors", [None, [1.0, 0.25, 2.0]], ids=str)
+def test_rows_out_of_the_bag_walk_their_trees(factors: list[float] | None, share: float) -> None:
     """Among them rows exactly at a threshold, and rows that miss the feature, of nodes that send these either way."""
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 4, (70, 2)).astype(np.float32)
     rows[rng.random(rows.shape) < 0.2] = np.nan
-    silo = Silo("a", rows, rng.normal(size=70), n_jobs=1)
+    kinds = np.zeros(70, int) if factors is None else rng.integers(0, 3, 70)
+    silo = Silo("a", rows, rng.normal(size=70) if factors is None else kinds, n_jobs=1)
+    by_class = np.array(factors or [])
     question = OutOfBag(
-        rows=70, labels=None, draws=[RowDraws(2, 3, 0, share), RowDraws(1, 3, 1, share)], ends=np.array([3, 8, 9]),
+        rows=70, labels=None if factors is None else [0, 1, 2], ends=np.array([3, 8, 9]),
+        draws=[RowDraws(2, 3, 0, share, by_class), RowDraws(1, 3, 1, share, by_class)],
         feature=np.int32([0, -1, -1, 1, 0, -1, -1, -1, -1]), threshold=np.array([1.0, 0, 0, 2, 1, 0, 0, 0, 0]),
         missing_left=np.array([True, False, False, False, True, False, False, False, False]),
         left=np.int32([1, -1, -1, 1, 3, -1, -1, -1, -1]), right=np.int32([2, -1, -1, 2, 4, -1, -1, -1, -1]),
-        values=np.arange(9.0)[:, None] ** 2, centre=np.zeros(1),
+        values=np.arange(9.0)[:, None] ** np.arange(2, 3 if factors is None else 5), centre=np.zeros(1),
     )  # fmt: skip
     found, times = question.predictions(silo)
-    means, expected = predicted(question, rows, placed_row_ids(["a"], np.array([0, 70])))
+    means, expected = predicted(question, rows, placed_row_ids(["a"], np.array([0, 70])), kinds)
     assert times.tolist() == expected and len(set(expected)) > 2
     np.testing.assert_allclose(found, means, rtol=1e-12)
 
