@@ -34,6 +34,20 @@ def test_only_times_above_0_are_events(first: float, weight: float) -> None:
     np.testing.assert_allclose(h, hazard * rates - hazard**2 * squares, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("margin", "counts_as"), [(80.0, 80), (81.0, 80), (1e30, 80), (-80.0, -80), (-1e30, -80)])
+def test_margins_count_as_80_beyond_it_and_no_hessian_is_below_0(margin: float, counts_as: float) -> None:
+    g, h = np.zeros(2), np.zeros(2)
+    rates, squares = np.array([1e-3, 1e-3]), np.array([0.0, 1e40])
+    survival_kernels.cox_statistics(
+        np.float32([margin] * 2), np.float32([-1, -1]), np.float32([2]), np.array([0, 1]), rates, squares,
+        np.array([[0, 2]]), g, h,
+    )  # fmt: skip
+    at_risk = 2 * np.exp(float(counts_as)) * 1e-3
+    curve = at_risk - (2 * np.exp(float(counts_as))) ** 2 * squares
+    np.testing.assert_allclose(g, at_risk, rtol=1e-12)
+    np.testing.assert_allclose(h, np.maximum(curve, 0), rtol=1e-12)
+
+
 def test_times_sort_by_their_size_and_stand_in_the_last_bin_that_starts_before_them() -> None:
     y = np.float32([0.0, -0.0, SMALLEST, 1, -2, 2, 3.5, -np.inf])
     keys = time_keys(y)
