@@ -1,4 +1,4 @@
-"""Runs the command line: ``python -m fedtrees``."""
+"""The command line as a module: ``python -m fedtrees``."""
 
 from __future__ import annotations
 

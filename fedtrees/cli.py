@@ -1,4 +1,4 @@
-"""The command line: ``fedtrees demo``, ``fedtrees warmup``. What is slow to import waits until a command needs it."""
+"""The command line: ``fedtrees demo``, ``fedtrees warmup``. Slow imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        From argparse, for ``--help``, ``--version`` and words that it does not know.
+        From argparse, for ``--help``, ``--version`` and unknown words.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is a --help away."""
+    """A parser whose errors are one line; the usage is a --help away."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"fedtrees: error: {message}; see {self.prog} --help\n")

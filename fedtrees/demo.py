@@ -23,7 +23,7 @@ _WIDTH = 88  # of the report: a README's code block shows it without scrolling
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train, and on which rows.
+    """Parameters of the models to train, and the choice of their rows.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Scored:
-    """A model's score on the held-out rows: what it is, rows trained on, AUC, seconds of its fit."""
+    """A model's score on the held-out rows: its name, rows trained on, AUC, seconds of its fit."""
 
     name: str
     n_rows: int
@@ -85,7 +85,7 @@ class SiloRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the report says.
+    """Contents of the report.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ def compare(example: Example, settings: Settings) -> Comparison:
 
 
 def report(example: Example, settings: Settings, result: Comparison) -> Iterator[Table | str]:
-    """Yield the report's parts for rich to print: two tables and what to make of them."""
+    """Yield the report's parts for rich to print: two tables and how to read them."""
     yield f"{example.description}\nSource: {example.source} ({example.licence})."
     yield _models_table(result)
     yield f" rounds of messages: {result.rounds:,}"
@@ -172,7 +172,7 @@ def report(example: Example, settings: Settings, result: Comparison) -> Iterator
     )
     yield (
         "\nUp is what a silo sent: integer sums over its rows, here in the plain, so that the sums of a "
-        "small silo still say much about its rows. Down is what it received: cut points and splits."
+        "small silo still disclose much about its rows. Down is what it received: cut points and splits."
     )
     if settings.silos_alone:
         yield (

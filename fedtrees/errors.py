@@ -1,4 +1,4 @@
-"""Everything that fedtrees raises.
+"""The errors of fedtrees.
 
 FedTreesError
 ├── DataError (ValueError)          a silo's table cannot be used as it is
@@ -38,19 +38,19 @@ class FedTreesError(Exception):
 
 
 class DataError(FedTreesError, ValueError):
-    """A silo's table cannot be used as it is."""
+    """A silo's table that cannot be used as it is."""
 
 
 class DataTypeError(DataError, TypeError):
-    """A cell, an array or a model is of a type that does not serve here."""
+    """A cell, an array or a model of a type that does not serve here."""
 
 
 class SchemaError(DataError):
-    """The tables of two silos do not fit together."""
+    """Tables of two silos that do not fit together."""
 
 
 class ParameterError(FedTreesError, ValueError):
-    """A parameter has a value that means nothing."""
+    """A parameter with a value that means nothing."""
 
 
 class ArgumentError(ParameterError, TypeError):
@@ -58,11 +58,11 @@ class ArgumentError(ParameterError, TypeError):
 
 
 class DivergenceError(FedTreesError, ArithmeticError):
-    """A network's loss or parameters grew out of all bounds. What was learnt before that round is kept."""
+    """A network whose loss or parameters grew out of all bounds; the model of the round before is kept."""
 
 
 class HeadroomError(FedTreesError, OverflowError):
-    """A sum could leave the integers that carry it. Raised before anything is sent."""
+    """A sum that could leave the integers that carry it. Raised before anything is sent."""
 
 
 class ProtocolError(FedTreesError):
@@ -70,11 +70,11 @@ class ProtocolError(FedTreesError):
 
 
 class SiloLostError(FedTreesError, ConnectionError):
-    """A silo did not answer."""
+    """A silo that did not answer."""
 
 
 class MissingExtraError(FedTreesError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency that is not installed."""
 
 
 MOST_SHOWN = 16  # known words beside a guess

@@ -1,4 +1,4 @@
-"""All records that travel. Whoever reads one of an unknown kind imports this module, and with it every record."""
+"""All records that travel: a reader that meets an unknown kind imports this module, and with it every record."""
 
 from __future__ import annotations
 

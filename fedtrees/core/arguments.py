@@ -15,7 +15,7 @@ _R = TypeVar("_R")
 
 
 def by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """A function with a clear error for arguments by place that go by name, and for names that it does not have.
+    """Wrap a function in a clear error for arguments by place that go by name, and for names that it does not have.
 
     Examples
     --------
@@ -31,10 +31,11 @@ def by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
     fedtrees.errors.ArgumentError: Model.fit has no 'sample_weights': did you mean 'sample_weight'?
     """
     parameters = list(signature(function).parameters.values())
-    placed = [own.name for own in parameters if own.kind is Parameter.POSITIONAL_OR_KEYWORD]
-    named = [own.name for own in parameters if own.kind is Parameter.KEYWORD_ONLY]
+    placed = [parameter.name for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    named = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
     known = frozenset(placed + named)
-    needed = [own.name for own in parameters if own.name in placed and own.default is Parameter.empty]
+    without_default = [parameter.name for parameter in parameters if parameter.default is Parameter.empty]
+    needed = [name for name in without_default if name in placed]
     bound = placed[:1] in (["self"], ["cls"])
 
     @wraps(function)
@@ -72,8 +73,8 @@ def unknown_argument(who: str, name: str, known: Iterable[str]) -> ArgumentError
     return ArgumentError(f"{who} has no {name!r}{hint}")
 
 
-def has_method(one: object, name: str) -> bool:
-    """Return whether this has a method of that name; a column that is called so is none.
+def has_method(thing: object, name: str) -> bool:
+    """Return whether an object has a method of that name; a column that is called so is none.
 
     Examples
     --------
@@ -81,18 +82,18 @@ def has_method(one: object, name: str) -> bool:
     >>> has_method([], "append"), has_method(pd.DataFrame({"ask": [1.0]}), "ask")
     (True, False)
     """
-    return callable(getattr(one, name, None))
+    return callable(getattr(thing, name, None))
 
 
-def _holds_silos(given: list[Any]) -> bool:
+def _holds_silos(given: list[object]) -> bool:
     """Return whether the first of these arguments is a federation, or silos, where a table was to be."""
     first = given[0] if given else None
-    one = first[0] if isinstance(first, list | tuple) and first else first
-    return has_method(one, "ask") or has_method(one, "answer")
+    candidate = first[0] if isinstance(first, list | tuple) and first else first
+    return has_method(candidate, "ask") or has_method(candidate, "answer")
 
 
-def _called(function: Callable[..., Any], owner: Any) -> str:
-    """A function as its caller wrote it: of an object, or a class, of a subclass where that is what they have."""
+def _called(function: Callable[..., Any], owner: object) -> str:
+    """The function's name as its caller wrote it: after the class of the object or class that it was called on."""
     if owner is None:
         return function.__name__
     kind = owner.__name__ if isinstance(owner, type) else type(owner).__name__

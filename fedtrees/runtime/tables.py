@@ -165,7 +165,7 @@ def split_held_out(
     where = f"eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(own, where)
     ids = None if silos is None else read_silos(silos)
-    values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, own_codes=True)
+    values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, frame_codes=True)
     n = len(values)
     target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
     refuse_ids_missing(queries, table.queries, n, where)

@@ -1,6 +1,6 @@
 """Entries that a sparse matrix does not hold: missing, as XGBoost reads them, or 0, as scikit-learn does.
 
-The estimator that trains decides, and a silo is read before it is known which one that is. So a table keeps absent
+The estimator that trains decides, and a silo is read before the estimator is chosen. So a table keeps absent
 entries apart from all others, in the bits of its own floats: as a NaN that no arithmetic makes while they are missing,
 and as minus zero, which is 0 in every comparison, while they are 0. Nothing is copied to go from one to the other.
 """

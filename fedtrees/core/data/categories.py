@@ -1,7 +1,7 @@
 """Vocabularies: the categories of a column, which a code counts from 0 on.
 
-The server learns the names of those that rows of a silo have, and of others how many there are. What must not be known
-there needs a neutral name in the silo, or stays there by ``Silo(min_category_rows=)``.
+The server learns the names of those that rows of a silo have, and of others how many there are. A name that must not
+reach it needs a neutral one in the silo, or stays there by ``Silo(min_category_rows=)``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedtrees.errors import SchemaError
 
 
-def translated(codes: NDArray[np.float32], own: Sequence[Any], categories: Sequence[Any]) -> NDArray[np.float32]:
+def translated(codes: NDArray[np.float32], vocabulary: Sequence[Any], categories: Sequence[Any]) -> NDArray[np.float32]:
     """Codes of one vocabulary as those of another; unknown ones are the code after its last, NaN stays NaN.
 
     Examples
@@ -25,28 +25,28 @@ def translated(codes: NDArray[np.float32], own: Sequence[Any], categories: Seque
     array([ 2.,  0.,  3., nan], dtype=float32)
     """
     place = {category: code for code, category in enumerate(categories)}
-    new = np.array([place.get(category, len(place)) for category in own] + [len(place)], np.float32)
+    new = np.array([place.get(category, len(place)) for category in vocabulary] + [len(place)], np.float32)
     missing = np.isnan(codes)
-    old = np.minimum(np.where(missing, 0, codes), len(own)).astype(np.int64)
+    old = np.minimum(np.where(missing, 0, codes), len(vocabulary)).astype(np.int64)
     return np.where(missing, np.float32(np.nan), new[old]).astype(np.float32)
 
 
-def first_unseen(codes: NDArray[Any], own: Sequence[Any], known: Sequence[Any]) -> int | None:
+def first_unseen(codes: NDArray[np.float32], vocabulary: Sequence[Any], known: Sequence[Any]) -> int | None:
     """The first row whose category is not among the known ones; None where there is none. The missing have none."""
     places = set(known)
-    unseen = [code for code, category in enumerate(own) if category not in places] if own != known else []
+    unseen = [code for code, category in enumerate(vocabulary) if category not in places] if vocabulary != known else []
     bad = np.isin(codes, unseen) if unseen else np.zeros(0, bool)
     return int(np.argmax(bad)) if bad.any() else None
 
 
 def unseen_category(where: str, column: str, category: Any) -> SchemaError:
-    """What is raised for a category that is not among the known ones."""
+    """The error for a category that is not among the known ones."""
     return SchemaError(
         f"{where}column {column!r}: category {category!r} was not there in training; make it missing, or train with it."
     )
 
 
-def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+def agreed_vocabulary(name: str, vocabularies: Sequence[tuple[str, list[Any]]]) -> list[Any]:
     """The categories of a column that any silo has.
 
     Vocabularies of one type differ in what they leave out only, and keep its codes: a category that no silo has gets a
@@ -56,7 +56,7 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
     Parameters
     ----------
     name : str
-    told : sequence of (str, list)
+    vocabularies : sequence of (str, list)
         Each silo's name and vocabulary, with None in the place of a category that the silo keeps to itself.
 
     Raises
@@ -73,25 +73,25 @@ def agreed_vocabulary(name: str, told: Sequence[tuple[str, list[Any]]]) -> list[
     >>> agreed_vocabulary("size", [("mayo", ["S", None, "L", None]), ("ucla", [None, "M", "L", None])])
     ['S', 'M', 'L', '(unused 3)']
     """
-    together = _laid_together([own for _, own in told])
+    together = _laid_together([vocabulary for _, vocabulary in vocabularies])
     if together is not None:
         return together
-    told = [(silo, [category for category in own if category is not None]) for silo, own in told]
-    longest = max((own for _, own in told), key=len)
-    if all(own == longest or _is_part(own, longest) for _, own in told):
+    vocabularies = [(silo, [name for name in vocabulary if name is not None]) for silo, vocabulary in vocabularies]
+    longest = max((vocabulary for _, vocabulary in vocabularies), key=len)
+    if all(vocabulary == longest or _is_part(vocabulary, longest) for _, vocabulary in vocabularies):
         return longest
-    texts = {isinstance(category, str): silo for silo, own in reversed(told) for category in own}
+    texts = {isinstance(category, str): silo for silo, vocabulary in reversed(vocabularies) for category in vocabulary}
     if len(texts) > 1:
         raise SchemaError(
             f"silo {texts[False]!r}, unlike silo {texts[True]!r}: column {name!r} has categories that are numbers, not "
             "texts; make them texts, or numbers, in every silo."
         )
-    return sorted({category for _, own in told for category in own})
+    return sorted({category for _, vocabulary in vocabularies for category in vocabulary})
 
 
 def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
     """The names that vocabularies of one type have in each place; None if of several types, or of no name at all."""
-    if len({len(own) for own in vocabularies}) > 1:
+    if len({len(vocabulary) for vocabulary in vocabularies}) > 1:
         return None
     places = [{category for category in place if category is not None} for place in zip(*vocabularies, strict=True)]
     names = {category for place in places for category in place}
@@ -105,7 +105,7 @@ def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
     ]  # fmt: skip
 
 
-def _is_part(own: list[Any], longest: list[Any]) -> bool:
+def _is_part(vocabulary: list[Any], longest: list[Any]) -> bool:
     """Return whether one list is in another, in its own order."""
     rest = iter(longest)
-    return all(any(category == other for other in rest) for category in own)
+    return all(any(category == other for other in rest) for category in vocabulary)

@@ -1,4 +1,4 @@
-"""Columns that hold no numbers: what stands in them, and what to make of it."""
+"""Columns that hold no numbers: the kind of their values, and advice on how to convert them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def no_numbers(column: Any) -> NoNumbers | None:
 
 
 def no_numbers_in(values: Iterable[Any]) -> NoNumbers | None:
-    """The same of a column of an array of objects, where numbers are read as such."""
+    """`no_numbers` of a column of an array of objects, where numbers are read as such."""
     present = list(islice((value for value in values if not is_missing(value)), _LOOKED_AT))
     if not present:
         return None
@@ -87,7 +87,7 @@ def no_numbers_in(values: Iterable[Any]) -> NoNumbers | None:
         return None
     try:
         float(next(value for value in present if not isinstance(value, Number | np.bool_)))
-    except TypeError as error:  # in Python's words, which scikit-learn's users look for
+    except TypeError as error:  # with Python's text, which scikit-learn's checks look for
         found = found._replace(shown=f"{found.shown} ({error})")
     except ValueError:
         pass
@@ -132,14 +132,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Number | np.bool_ | str)
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """Return whether a value of an array of objects stands for none."""
     import pandas as pd
 
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
-def all_of(wrong: Mapping[str, NoNumbers], labels: Mapping[str, Any]) -> str:
+def all_of(wrong: Mapping[str, NoNumbers], labels: Mapping[str, object]) -> str:
     """One text about all columns that hold no numbers; those that need the same are named together.
 
     Parameters

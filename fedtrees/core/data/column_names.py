@@ -1,4 +1,4 @@
-"""Names of columns: a frame's labels as texts, and what is refused where they are not those of the training."""
+"""Names of columns: a frame's labels as texts, and how they differ from those of the training."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def difference(names: Sequence[str], known: Sequence[str]) -> str | None:
     """The first difference between names and the known ones; None without any."""
     if list(names) == list(known):
         return None
-    has, knows = set(names), set(known)
-    lost = next((name for name in known if name not in has), None)
+    given, expected = set(names), set(known)
+    lost = next((name for name in known if name not in given), None)
     if lost is not None:
         return f"column {lost!r} is missing"
-    more = next((name for name in names if name not in knows), None)
+    more = next((name for name in names if name not in expected), None)
     if more is not None:
         return f"column {more!r} is one too many"
     first = next(a for a, b in zip(known, names, strict=True) if a != b)

@@ -32,7 +32,7 @@ def read_features(
     known: Schema | None = None,
     silos: NDArray[Any] | None = None,
     missing: float = math.nan,
-    own_codes: bool = False,
+    frame_codes: bool = False,
     absent: float = math.nan,
 ) -> tuple[NDArray[np.float32], Schema]:
     """Read features from a DataFrame, a sparse matrix or an array.
@@ -48,8 +48,8 @@ def read_features(
     silos : (rows,), optional
         Whose each row is, for errors to name.
     missing : float, default NaN
-        The number that stands for a missing value; NaN is missing whatever it says.
-    own_codes : bool, default False
+        The number that stands for a missing value; NaN is missing in any case.
+    frame_codes : bool, default False
         Whether codes count a frame's own categories, which are then those of the schema returned, and not ``known``'s.
     absent : float, default NaN
         What entries are that a sparse matrix does not hold: NaN, which a training may yet take as 0, see
@@ -68,7 +68,7 @@ def read_features(
     """
     sparse = has_method(X, "tocsr") and hasattr(X, "nnz")
     if is_frame(X):
-        values, schema = read_frame(as_pandas(X, where), where, known, own_codes)
+        values, schema = read_frame(as_pandas(X, where), where, known, frame_codes)
     elif sparse:
         values, schema = _read_sparse(X, where, known, zero=absent == 0)
         if missing == 0:  # so that absent entries are missing, whatever a training takes them as
@@ -104,7 +104,7 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
 
 
 def _no_other(X: Any, where: str) -> Any:
-    """X, which is no table for another place: these look like arrays of nothing."""
+    """Return X, and refuse objects for another place, which look like arrays of nothing."""
     if has_method(X, "num_row") and has_method(X, "get_label"):
         raise DataError(f"{where}X is an xgboost.{type(X).__name__}; give the table that it was made of.")
     first = X[0] if isinstance(X, list | tuple) and X else X

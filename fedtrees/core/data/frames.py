@@ -44,13 +44,13 @@ def as_pandas(X: Any, where: str) -> Any:
 def _arrow_type(pd: Any) -> Any:
     import pyarrow
 
-    def kind(own: Any) -> Any:
-        return None if pyarrow.types.is_dictionary(own) else pd.ArrowDtype(own)
+    def kind(arrow: Any) -> Any:
+        return None if pyarrow.types.is_dictionary(arrow) else pd.ArrowDtype(arrow)
 
     return kind
 
 
-def read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tuple[NDArray[np.float32], Schema]:
+def read_frame(X: Any, where: str, known: Schema | None, frame_codes: bool) -> tuple[NDArray[np.float32], Schema]:
     """Read a frame of pandas; see `read_features`."""
     names = column_names(X.columns, where)
     if known is not None:
@@ -82,26 +82,26 @@ def read_frame(X: Any, where: str, known: Schema | None, own_codes: bool) -> tup
         raise DataError(where + all_of(wrong, dict(zip(names, X.columns, strict=True))))
     if known is None:
         return values, Schema(names, kinds, categories, True, widths=widths)
-    return _against(values, Schema(names, kinds, categories, known.named, widths=widths), known, where, own_codes)
+    return _against(values, Schema(names, kinds, categories, known.named, widths=widths), known, where, frame_codes)
 
 
 def _against(
-    values: NDArray[np.float32], read: Schema, known: Schema, where: str, own_codes: bool
+    values: NDArray[np.float32], read: Schema, known: Schema, where: str, frame_codes: bool
 ) -> tuple[NDArray[np.float32], Schema]:
     """Values that were read, by the codes of a schema that is known."""
     for place, (kind, before) in enumerate(zip(read.kinds, known.kinds, strict=True)):
         name = read.names[place]
         if kind != before and MISSING not in (kind, before):
             raise SchemaError(f"{where}column {name!r} is a {kind} and was a {before} in training.")
-        if kind == "category" and not own_codes:
-            own, vocabulary = read.categories[name], known.categories[known.names[place]]
-            row = first_unseen(values[:, place], own, vocabulary)
+        if kind == "category" and not frame_codes:
+            vocabulary, agreed = read.categories[name], known.categories[known.names[place]]
+            row = first_unseen(values[:, place], vocabulary, agreed)
             if row is not None:
-                raise unseen_category(where, name, own[int(values[row, place])])
-            values[:, place] = translated(values[:, place], own, vocabulary)
-    if not own_codes:
+                raise unseen_category(where, name, vocabulary[int(values[row, place])])
+            values[:, place] = translated(values[:, place], vocabulary, agreed)
+    if not frame_codes:
         return values, known
-    categories = {known.names[read.names.index(name)]: own for name, own in read.categories.items()}
+    categories = {known.names[read.names.index(name)]: vocabulary for name, vocabulary in read.categories.items()}
     return values, msgspec.structs.replace(known, kinds=read.kinds, categories=categories)
 
 
@@ -114,7 +114,7 @@ def _numbers_of(column: Any) -> NDArray[np.float32]:
     """A column of numbers, each rounded once, or one without any value."""
     if column.dtype.kind not in "buif":
         return np.full(len(column), np.nan, np.float32)
-    with np.errstate(invalid="ignore"):  # a NaN may have any bits, some of which would be told of
+    with np.errstate(invalid="ignore"):  # a NaN may have any bits, some of which NumPy warns of
         if isinstance(column.dtype, np.dtype):
             return as_float32(column.to_numpy())
         missing = column.isna().to_numpy()

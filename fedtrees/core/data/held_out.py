@@ -15,7 +15,7 @@ from fedtrees.errors import ParameterError
 
 
 def read_held_out(
-    own: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
+    eval_set: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
 ) -> Table:
     """Read one silo's evaluation set, of the same columns as what it trains on, and with queries where that has them.
 
@@ -25,25 +25,25 @@ def read_held_out(
         Naming the silo and the set.
     """
     where = f"silo {name!r}, eval_set {place}: "
-    X, y, sample_weight, base_margin, qid = apart(own, where)
-    values, own_schema = read_features(X, where, known=schema, missing=missing, own_codes=True)
+    X, y, sample_weight, base_margin, qid = apart(eval_set, where)
+    values, schema_of_set = read_features(X, where, known=schema, missing=missing, frame_codes=True)
     target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
     refuse_ids_missing(queries, trained_on, len(values), where)
     weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
     margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
     target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
     starts = np.array([0, len(values)], np.int64)
-    return Table(own_schema, values, target, weight, [name], starts, order, margin=margin, queries=queries)
+    return Table(schema_of_set, values, target, weight, [name], starts, order, margin=margin, queries=queries)
 
 
-def apart(own: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
+def apart(eval_set: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
     """An evaluation set's X, y, sample weights, base margins and query ids; the last three may be left out.
 
     Raises
     ------
     ParameterError
     """
-    if not isinstance(own, tuple | list) or not 2 <= len(own) <= 5:
+    if not isinstance(eval_set, tuple | list) or not 2 <= len(eval_set) <= 5:
         raise ParameterError(f"{where}give (X, y) or (X, y, sample_weight); eval_set is a list of those: [(X, y)].")
-    X, y, sample_weight, base_margin, qid = [*own, None, None, None][:5]
+    X, y, sample_weight, base_margin, qid = [*eval_set, None, None, None][:5]
     return X, y, sample_weight, base_margin, qid

@@ -1,4 +1,4 @@
-"""Class labels: texts, whole numbers, numbers or booleans, compared exactly, whoever holds them in whatever type."""
+"""Class labels: texts, whole numbers, numbers or booleans, compared exactly, whatever type a silo holds them in."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def columns_of_labels(columns: Sequence[Sequence[Any]]) -> list[NDArray[Any]]:
     [array(['ill', 'well'], dtype=object), array([0, 1], dtype=object)]
     """
     arrays = [labels_array(labels) for labels in columns]
-    kinds = {own.dtype.kind for own in arrays}
-    exact = all(own.dtype.kind == "f" or not len(own) or max(map(abs, own.tolist())) <= _EXACT
-                for own in arrays if own.dtype.kind in "iuf")  # fmt: skip
+    kinds = {array.dtype.kind for array in arrays}
+    exact = all(array.dtype.kind == "f" or not len(array) or max(map(abs, array.tolist())) <= _EXACT
+                for array in arrays if array.dtype.kind in "iuf")  # fmt: skip
     if len(kinds) == 1 or (kinds <= {"i", "u", "f"} and exact):
         dtype = np.result_type(*arrays)
-        return [own.astype(dtype) for own in arrays]
-    return [own.astype(object) for own in arrays]
+        return [array.astype(dtype) for array in arrays]
+    return [array.astype(object) for array in arrays]
 
 
 def labels_array(labels: Sequence[Any] | None) -> NDArray[Any]:

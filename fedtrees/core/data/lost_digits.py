@@ -1,4 +1,4 @@
-"""Columns that lose their differences where they are read as float32: how much, and the error that says so."""
+"""Columns that lose their differences where they are read as float32: how much, and the text of an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF_A_STEP, LEAST_NORMAL = 2.0**-24, 2.0**-120  # of float32: rounding by size,
 
 @dataclass(frozen=True)
 class LostDigits:
-    """What one column of one silo loses by float32.
+    """The loss of one column of one silo by float32.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class LostDigits:
 def lost_digits(
     X: Any, values: NDArray[np.float32], names: Sequence[str], silo: str, first: int = 0
 ) -> list[LostDigits]:
-    """What the columns of a table lose that lose anything that counts.
+    """The losses of those columns of a table that lose anything that counts.
 
     Parameters
     ----------
@@ -92,17 +92,17 @@ def lost_digits(
                 continue
             spread = float((there - there[:1]).std(dtype=np.float64))
         error = scale * math.sqrt(np.mean((lost / scale) ** 2))  # whose square might be too small for float64
-        own = values[:, place]
-        held = float(own[0]) if (own == own[0]).all() else math.nan
+        kept = values[:, place]
+        held = float(kept[0]) if (kept == kept[0]).all() else math.nan
         row = int(np.flatnonzero(np.isfinite(column))[int(np.argmax(lost))])
         found.append(LostDigits(silo, names[place], first + place, error, spread, float(there.mean()), held, row))
-    return [own for own in found if math.isfinite(own.spread) and math.isfinite(own.error)]
+    return [loss for loss in found if math.isfinite(loss.spread) and math.isfinite(loss.error)]
 
 
 def _doubtful(values: NDArray[np.float32]) -> list[int]:
     """The columns whose numbers are so close together, or so small, that float32 may be too coarse for them."""
     with np.errstate(invalid="ignore"):  # of signalling NaNs
-        low, high = (own.reduce(values, axis=0).astype(np.float64) for own in (np.minimum, np.maximum))
+        low, high = (extreme.reduce(values, axis=0).astype(np.float64) for extreme in (np.minimum, np.maximum))
         for place in np.flatnonzero(np.isnan(low)):  # which takes longer
             low[place], high[place] = np.fmin.reduce(values[:, place]), np.fmax.reduce(values[:, place])
         size = np.maximum(abs(low), abs(high))
@@ -113,7 +113,7 @@ def _doubtful(values: NDArray[np.float32]) -> list[int]:
 
 
 def _columns(X: Any) -> Callable[[int], Any]:
-    """What returns a column of a table as it was given."""
+    """A function that returns a column of a table as it was given."""
     if is_frame(X):
         frame = as_pandas(X, "")
         return lambda place: frame.iloc[:, place]

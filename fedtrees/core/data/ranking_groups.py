@@ -64,7 +64,7 @@ def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: s
 
 
 def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray[np.int64]:
-    """The ids of queries whose rows stand side by side, from how many each has, as XGBoost's ``group`` has it.
+    """The ids of queries whose rows stand side by side, from the number of rows of each, XGBoost's ``group``.
 
     Raises
     ------

@@ -14,11 +14,11 @@ from fedtrees.core.data.table import Table
 
 def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:
     """The same rows by codes that count these categories; nothing is copied where they do already."""
-    schema, own = table.schema, table.schema.categories
-    if own == categories:
+    schema, vocabularies = table.schema, table.schema.categories
+    if vocabularies == categories:
         return table
     X = table.X.copy(order="K")
     for place, name in enumerate(schema.names):
-        if name in own and own[name] != categories.get(name):
-            X[:, place] = translated(X[:, place], own[name], categories.get(name, []))
+        if name in vocabularies and vocabularies[name] != categories.get(name):
+            X[:, place] = translated(X[:, place], vocabularies[name], categories.get(name, []))
     return replace(table, X=X, schema=msgspec.structs.replace(schema, categories=dict(categories)))

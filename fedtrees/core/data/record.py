@@ -1,6 +1,6 @@
 """Plain records that travel: msgpack bodies with arrays as raw little-endian bytes.
 
-A record names its kind, which is its class; reading one never runs anything but its own constructor.
+A record names its kind, which is its class; reading one never runs anything but its constructor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DTYPES = frozenset(np.dtype(code).str for code in ("?", "i1", "u1", *(f"<{k}{n}
 class Record(msgspec.Struct, frozen=True, eq=False):
     """A value that serialises to bytes and back. Subclasses are found by their names.
 
-    Law: its arrays have the dimensions that its class says, whoever made it: kernels take their lengths at their word.
+    Law: its arrays have the dimensions that its class states, wherever it comes from: kernels do not check lengths.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What names a row wherever it lies: given ids as 64 bits, or the row's place in its silo."""
+"""Names of rows wherever they lie: given ids as 64 bits, or a row's place in its silo."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def drawn(ids: RowIds, keys: NDArray[np.uint64], share: float) -> NDArray[np.boo
 
 
 def poisson_shares(mean: float = 1.0, most: int = 8) -> NDArray[np.uint64]:
-    """How likely a Poisson variable is at least 1, 2 and so on up to ``most``, of ``2**53``.
+    """The chances that a Poisson variable is at least 1, 2 and so on up to ``most``, in units of ``2**-53``.
 
     Law: the same numbers on every machine, as they are decimals that are rounded once.
 

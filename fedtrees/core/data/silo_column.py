@@ -1,4 +1,4 @@
-"""Which silo a row is of, as one more column: a category that trees may split by, where that is allowed."""
+"""The silo of each row as one more column: a category that trees may split by, where that is allowed."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def schema_with_silos(schema: Schema, silos: Sequence[str]) -> Schema:
 
 def schema_without_silos(schema: Schema) -> Schema:
     """The schema of the table itself."""
-    categories = {name: own for name, own in schema.categories.items() if name != COLUMN}
+    categories = {name: vocabulary for name, vocabulary in schema.categories.items() if name != COLUMN}
     return msgspec.structs.replace(schema, names=schema.names[:-1], kinds=schema.kinds[:-1], categories=categories)
 
 
 def codes_of_silos(given: ArrayLike | None, silos: Sequence[str], n_rows: int) -> NDArray[np.float32]:
-    """What the column holds of rows of these silos, float32 (rows,).
+    """Codes in that column for rows of these silos, float32 (rows,).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Ids of silos, one a row: which rows are one silo's, and what it is called."""
+"""Ids of silos, one a row: the silo of each row, and the silos' names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_silos(silos: ArrayLike) -> NDArray[Any]:
 
 
 def read_some_silos(silos: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read silo ids of which some may be missing: those that are there, and whether each is."""
+    """Read silo ids, some of which may be missing: the present ones, and whether each row has one, bool (rows,)."""
     import pandas as pd
 
     ids = _as_given(silos)

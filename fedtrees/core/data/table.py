@@ -25,7 +25,7 @@ Labels = bool | Literal["by column"]  # whether class labels are asked for, and 
 
 
 class Schema(Record, frozen=True, eq=False):
-    """What the columns are: no value of any row.
+    """Names and kinds of the columns: no value of any row.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Schema(Record, frozen=True, eq=False):
         The class labels that occur, sorted; asked for when training a classifier only. Where y has several columns, a
         list of each column's, or None where those are not asked for.
     targets : int
-        Columns of y; 0 where there is no row to tell.
+        Columns of y; 0 where there is no row.
     widths : dict of str to int
-        Bits of the whole numbers that are a column's categories, where these are not 64: XGBoost tells them apart.
+        Bits of the whole numbers that are a column's categories, where these are not 64: XGBoost keeps types apart.
     formats : dict of str to str
         Whether rows came as a ``"sparse"`` matrix that does not hold all entries or as a ``"dense"`` one, and the first
         silo whose did, the name of which is empty until silos are compared. Tables of both have both.
@@ -86,13 +86,13 @@ class Table:
     origins : int64 (silos,) or None
         Where each silo's rows start in X if silos were read by themselves: their owners count rows from 0 each.
     margin : float32 (rows, outputs) or None
-        What each row's margin starts from; NaN, or None for all, where that is for the training to say.
+        The base margin of each row; NaN, or None for all, where the training sets it.
     ids : uint64 (rows,) or None
-        What names a row wherever it lies; None where its place in its silo does.
+        The name of a row wherever it lies; None where its place in its silo is its name.
     queries : uint64 (rows,) or None
-        What names the query that a row is ranked in; rows of one stand side by side.
+        The id of the query that a row is ranked in; rows of one stand side by side.
     given : whole numbers (rows,) or None
-        Where each row stood in what its owner gave, for errors; None where ``order`` and ``origins`` say it.
+        The place of each row in its owner's table, for errors; None where ``order`` and ``origins`` give it.
     """
 
     schema: Schema
@@ -109,7 +109,7 @@ class Table:
     given: NDArray[np.integer] | None = None
 
     def query_starts(self) -> NDArray[np.int64]:
-        """Where each query's rows start, and where all end, int64 (queries + 1,); without queries, a silo is one."""
+        """First rows of queries, and the end of the last, int64 (queries + 1,); without queries, a silo is one."""
         borders = np.unique(self.starts)
         if self.queries is None:
             return borders
@@ -117,11 +117,11 @@ class Table:
         return np.union1d(borders, changes)
 
     def row_ids(self) -> RowIds:
-        """What names each row: its id, or its silo and its place there."""
+        """Names of all rows, uint64 (rows,): given ids, or made of the silo and the place there."""
         return placed_row_ids(self.names, self.starts) if self.ids is None else self.ids
 
     def part(self, which: NDArray[np.bool_]) -> Table:
-        """Some of the rows, of the same silos; X stays where it is."""
+        """The table of some of the rows, of the same silos; X stays where it is."""
         rows = np.flatnonzero(which)
         starts = np.concatenate(([0], np.cumsum(which)))[self.starts]
         order = rows.astype(np.uint32) if self.order is None else self.order[rows]
@@ -134,17 +134,17 @@ class Table:
 
     @property
     def n_rows(self) -> int:
-        """Rows of all its silos."""
+        """The number of rows of all its silos."""
         return int(self.starts[-1])
 
     @property
     def n_features(self) -> int:
-        """Columns."""
+        """The number of columns."""
         return int(self.X.shape[1])
 
     @property
     def n_targets(self) -> int:
-        """Columns of y; 0 where there is no row to tell."""
+        """Columns of y; 0 where there is no row."""
         return int(self.y.shape[1]) if self.y.ndim == 2 else min(1, len(self.y))
 
     def row_as_given(self, row: int) -> int:
@@ -280,14 +280,16 @@ def with_kinds_of(schema: Schema, others: Sequence[Schema]) -> Schema:
     kinds = list(schema.kinds)
     for place, kind in enumerate(kinds):
         if kind == MISSING:
-            kinds[place] = next((own.kinds[place] for own in others if own.kinds[place] != MISSING), MISSING)
+            kinds[place] = next((other.kinds[place] for other in others if other.kinds[place] != MISSING), MISSING)
     return schema if kinds == schema.kinds else msgspec.structs.replace(schema, kinds=kinds)
 
 
 def _all_widths(schemas: Sequence[Schema], split: Sequence[str]) -> dict[str, int]:
     """The widths that silos share; 64 bits, of which none is written, where they differ."""
-    told = {name: {schema.widths.get(name, 64) for schema in schemas if schema.categories.get(name)} for name in split}
-    return {name: own.pop() for name, own in told.items() if len(own) == 1 and own != {64}}
+    by_name = {
+        name: {schema.widths.get(name, 64) for schema in schemas if schema.categories.get(name)} for name in split
+    }
+    return {name: widths.pop() for name, widths in by_name.items() if len(widths) == 1 and widths != {64}}
 
 
 def _all_formats(schemas: Sequence[tuple[str, Schema]]) -> dict[str, str]:
@@ -314,25 +316,27 @@ def refuse_mixed_formats(schema: Schema, where: str = "") -> None:
 
 
 def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:
-    told = [(silo, schema.targets) for silo, schema in schemas if schema.targets] or [("", 1)]
-    for silo, targets in told:
-        if targets != told[0][1]:
-            raise SchemaError(f"silo {silo!r}, unlike silo {told[0][0]!r}: y has {targets} columns, not {told[0][1]}.")
-    return told[0][1]
+    having = [(silo, schema.targets) for silo, schema in schemas if schema.targets] or [("", 1)]
+    for silo, targets in having:
+        if targets != having[0][1]:
+            raise SchemaError(
+                f"silo {silo!r}, unlike silo {having[0][0]!r}: y has {targets} columns, not {having[0][1]}."
+            )
+    return having[0][1]
 
 
 def _all_labels_by_column(schemas: Sequence[tuple[str, Schema]], targets: int) -> list[Any] | None:
     """The labels of each of several columns, of all silos that hold rows; None where none were asked for."""
-    own = [(silo, schema.labels) for silo, schema in schemas if schema.targets > 1]
-    if any(labels is None for _, labels in own):
+    of_silos = [(silo, schema.labels) for silo, schema in schemas if schema.targets > 1]
+    if any(labels is None for _, labels in of_silos):
         return None
-    columns = [[(silo, labels[column]) for silo, labels in own if labels] for column in range(targets)]
+    columns = [[(silo, labels[column]) for silo, labels in of_silos if labels] for column in range(targets)]
     for place, column in enumerate(columns):
         refuse_mixed_targets(column, f"column {place} of y")
     return [joined_labels(column) for column in columns]
 
 
 def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:
-    own = [(silo, schema.labels) for silo, schema in schemas if schema.labels]
-    refuse_mixed_targets(own)
-    return joined_labels(own)
+    of_silos = [(silo, schema.labels) for silo, schema in schemas if schema.labels]
+    refuse_mixed_targets(of_silos)
+    return joined_labels(of_silos)

@@ -1,4 +1,4 @@
-"""What a table's rows are to predict: class labels or numbers, checked, and errors that name silo and row."""
+"""Targets of a table's rows: class labels or numbers, checked, with errors that name silo and row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     """An array of labels or ids as they were given.
 
     NumPy would write a number, NaN or None that stands in a list of texts as a text, and make floats of whole numbers
-    that float64 does not tell apart: such lists stay objects.
+    that are equal as float64: such lists stay objects.
 
     Raises
     ------
@@ -66,15 +66,16 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
 
 
 def _of_columns(frame: Any, floats: NDArray[Any]) -> NDArray[Any]:
-    """A frame of numbers as floats; as objects where some are whole numbers that floats do not tell apart."""
+    """A frame of numbers as floats; as objects where some whole numbers would be equal as floats."""
     places = range(floats.shape[1])
     columns = [np.asarray(frame.iloc[:, k] if hasattr(frame, "iloc") else frame[:, k]) for k in places]
-    large = any(own.dtype.kind in "iu" and (np.abs(floats[:, k]) > 2**53 - 1).any() for k, own in enumerate(columns))
-    return np.stack([own.astype(object) for own in columns], axis=1) if large else floats
+    whole = [k for k, column in enumerate(columns) if column.dtype.kind in "iu"]
+    large = any((np.abs(floats[:, k]) > 2**53 - 1).any() for k in whole)
+    return np.stack([column.astype(object) for column in columns], axis=1) if large else floats
 
 
 def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArray[np.float32] | None:
-    """Read what each row's margin starts from: float32 (rows, outputs); None stays None.
+    """Read the base margin of each row: float32 (rows, outputs); None stays None.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
 
 
 def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
-    """Return whether labels are texts or numbers; of mixed ones, what the first is that is there."""
+    """Return whether labels are texts or numbers; of mixed ones, the kind of the first that is not missing."""
     if isinstance(target, np.ndarray) and target.dtype.kind != "O":
         return ("texts" if target.dtype.kind == "U" else "numbers") if len(target) else None
     values = target.flat if isinstance(target, np.ndarray) else target
@@ -183,13 +184,13 @@ def places_of_columns(table: Table, labels: list[list[Any]]) -> NDArray[np.float
         For a label that is none of them.
     """
     places = np.zeros((table.n_rows, len(labels)), np.float32, order="F")
-    for column, own in enumerate(labels) if table.n_rows else ():
-        places[:, column] = _of_column(table, column, partial(places_of, labels=own))
+    for column, agreed in enumerate(labels) if table.n_rows else ():
+        places[:, column] = _of_column(table, column, partial(places_of, labels=agreed))
     return places
 
 
 def _of_column(table: Table, column: int, read: Callable[[Table], T]) -> T:
-    """Read one of several columns of y, which errors name."""
+    """Read one of several columns of y; errors name it."""
     try:
         return read(replace(table, y=table.y[:, column]))
     except (DataError, SchemaError) as error:
@@ -269,7 +270,7 @@ def _silo_by_silo(table: Table, read: Callable[[Table], T]) -> T:
 
 
 def _place(table: Table, row: int) -> str:
-    """Where a row of a table stands, for an error: counted as the owner counts."""
+    """The place of a row of a table, for an error: silo and row, counted as the owner counts."""
     return f"silo {table.silo_of(row)!r}: y, row {table.row_as_given(row)}: "
 
 

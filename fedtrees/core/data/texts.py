@@ -1,10 +1,10 @@
-"""Texts that name something, and must come through arrays, messages and models as they are."""
+"""Texts that are names, and must come through arrays, messages and models as they are."""
 
 from __future__ import annotations
 
 
 def odd_text(text: str) -> str | None:
-    r"""What in a text does not come through, None where all does: NumPy and C drop NUL, UTF-8 has no lone surrogates.
+    r"""The part of a text that does not come through, or None: NumPy and C drop NUL, UTF-8 has no lone surrogates.
 
     Examples
     --------

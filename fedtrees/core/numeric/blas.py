@@ -10,7 +10,7 @@ from typing import Any
 
 
 class OneBlasThread:
-    """Within it, the linear algebra of this process runs on the thread that calls it.
+    """A block within which the linear algebra of this process runs on the thread that calls it.
 
     A product of matrices that several threads share is added up in another order than by one, and so differs in its
     last bits. Threads may nest it and overlap: the first one in sets the limit, and the last one out lifts it.

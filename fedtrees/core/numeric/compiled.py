@@ -49,7 +49,7 @@ def is_kept() -> bool:
 
 
 class _Listener(event.Listener):
-    """Counts kernels as they are compiled; those that are parts of others do not count."""
+    """A count of kernels as they are compiled; those that are parts of others do not count."""
 
     def __init__(self, begun: Callable[[int], None], ended: Callable[[], None]):
         self._begun, self._ended = begun, ended

@@ -1,4 +1,4 @@
-"""Fixed point: numbers become integers on a power-of-two grid that the whole cohort shares.
+"""Fixed point: numbers as integers on a power-of-two grid that the whole cohort shares.
 
 Rows are quantised before any sum, never sums: an integer sum does not care how its terms are grouped, so the
 total is the same for every partition of the same rows. A scale is chosen from an exponent that bounds every
@@ -115,7 +115,7 @@ def headroom_bits(bound: int, terms: int, what: str) -> int:
 
 
 def step_bits(terms: int, most: int = 52) -> int:
-    """How fine a grid leaves room for a sum of so many rows in 64 bits, at the most ``most`` bits a row."""
+    """Bits a row of the finest grid that leaves room for a sum of so many rows in 64 bits, ``most`` at the most."""
     return min(most, WORD_BITS - max(int(terms), 1).bit_length())
 
 
@@ -151,7 +151,7 @@ def restore(total: int | np.integer, exponent: int, bits: int) -> float:
 def pack(vector: Vector, width: int) -> bytes:
     """Write integers as little-endian two's complement of ``width`` bytes each.
 
-    The width is the same for every silo of a round, whatever it holds: a message's length says nothing.
+    The width is the same for every silo of a round, whatever it holds: a message's length discloses nothing.
 
     Examples
     --------

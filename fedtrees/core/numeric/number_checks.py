@@ -1,4 +1,4 @@
-"""What counts as a number where a parameter asks for one: Python's and numpy's, and no booleans."""
+"""Checks of parameters that are numbers: Python's and numpy's count, and no booleans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keyed random streams: every draw says what it is for, so nothing depends on who drew before."""
+"""Keyed random streams: every draw has a key of its purpose, so that none depends on earlier draws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stream(seed: int, purpose: str, round: int = 0, silo: str = "") -> np.random
     seed : int
         The run's seed, of any size and sign.
     purpose : str
-        What the draw is for, for example ``"cohort"``.
+        The purpose of the draw, for example ``"cohort"``.
     round : int, default 0
     silo : str, default ""
         Empty for the server's own draws.

@@ -16,9 +16,9 @@ Result = TypeVar("Result")
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """How many threads ``n_jobs`` means here.
+    """The number of threads that ``n_jobs`` means here.
 
-    ``None`` takes every core this process may use, or fewer where ``OMP_NUM_THREADS`` says so (as joblib does in
+    ``None`` takes every core this process may use, or ``OMP_NUM_THREADS`` where that is fewer (as joblib does in
     its workers, so that nesting does not multiply). ``-1`` takes every core, ``-2`` leaves one free, and so on.
 
     Raises
@@ -37,7 +37,7 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 class Turns:
-    """A lock, for ``with`` blocks that must take turns; whoever copies or pickles its owner gets a new one."""
+    """A lock, for ``with`` blocks that must take turns; a copy or a pickle of its owner gets a new one."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -55,7 +55,7 @@ class Turns:
 
 
 class Threads:
-    """A few threads that live as long as the ``with`` block they serve; one thread means the caller's own.
+    """A few threads that live as long as the ``with`` block they serve; one thread is the caller's.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""How a cohort's vectors become one total: the only place where a silo's integers become bytes, and bytes a total.
+"""Aggregation of a cohort's vectors: the only place where a silo's integers become bytes, and bytes a total.
 
 An aggregation has two halves. In a silo, `Aggregation.protect` makes bytes of the vector that answers a query; at the
 server, a `Collector` makes the total of those bytes. Plain sums hide nothing; masks, encryption, noise and robust
-centres are other aggregations, and no training knows which one is at work.
+centres are other aggregations, and training does not depend on which one is at work.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Aggregation(Fact, frozen=True, eq=False):
 
 
 def check_aggregation(value: object) -> None:
-    """Refuse what is no ``aggregation=``.
+    """Refuse a value of ``aggregation=`` that is no aggregation.
 
     Raises
     ------
@@ -163,7 +163,7 @@ class PlainSum(Aggregation, frozen=True, eq=False):
         return alone.total()
 
     def _entries(self, query: Query, rows: NDArray[np.int64]) -> int:
-        """How many integers of the vector travel: all, unless those that the rows can touch take fewer bytes."""
+        """The number of integers that travel: all, unless those that the rows can touch take fewer bytes."""
         reach, width = int(query.reach(rows)), query.width()
         fewer = self.sparse and reach * (_PLACE.itemsize + width) < query.size() * width
         return reach if fewer else query.size()
@@ -173,7 +173,7 @@ PLAIN_SUM = PlainSum()
 
 
 class _Sum:
-    """Adds up what `PlainSum.protect` wrote, silo after silo."""
+    """The running sum of what `PlainSum.protect` wrote, silo after silo."""
 
     def __init__(self, query: Query):
         self.query, self._size, self._width = query, query.size(), query.width()
@@ -210,8 +210,8 @@ class _Sum:
 
     def _sum(self, total: Vector, more: Vector, silo: str) -> Vector:
         """Add a silo's integers, which are within the bound; so is the sum, where silos answer as they were asked."""
-        both = total + more
-        wrapped = ((total ^ both) & (more ^ both)) < 0  # both terms have the other sign
+        both = total + more  # int64 wraps silently: a sum whose sign neither term has is one that did
+        wrapped = ((total ^ both) & (more ^ both)) < 0
         if wrapped.any() or not within(self.query, both):
             raise ProtocolError(
                 f"silo {silo!r}: its answer takes the sum beyond the bound of {self.query.kind}, {self.query.bound()}"

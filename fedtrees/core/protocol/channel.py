@@ -45,7 +45,7 @@ class Channel:
 
     @property
     def exact(self) -> bool:
-        """Whether totals are sums of what the silos hold; see `Aggregation.exact`."""
+        """Return whether totals are sums of what the silos hold; see `Aggregation.exact`."""
         return self.aggregation.exact
 
     def describe(self, labels: Labels = False) -> list[tuple[str, Description]]:
@@ -56,20 +56,20 @@ class Channel:
         list of (silo, Description)
             Of silos that are rows of one table, one for all.
         """
-        everyone = np.arange(len(self.federation.names))
+        all_silos = np.arange(len(self.federation.names))
         question = Describe(labels)
         call = Call(self._log, self.ledger.rounds, (), describe=question)
         if isinstance(self.federation, Simulating) and self.federation.fused:
             simulated = self.federation.describe(call, question)
-            self._enter(call, everyone, simulated.down, simulated.up)
+            self._enter(call, all_silos, simulated.down, simulated.up)
             return list(simulated.by_silo)
         described: dict[int, tuple[str, Description]] = {}
 
         def keep(place: int, silo: str, data: bytes) -> None:
             described[place] = silo, call.description(data, silo)
 
-        self._ask(call, everyone, keep)
-        return [described[place] for place in everyone.tolist()]
+        self._ask(call, all_silos, keep)
+        return [described[place] for place in all_silos.tolist()]
 
     def tell(self, fact: Fact) -> None:
         """Add a fact to the run; it travels with the next request."""
@@ -80,7 +80,7 @@ class Channel:
         return self.totals([query], cohort)[0]
 
     def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
-        """Several queries in one round."""
+        """The answers that several queries read, all asked in one round."""
         return [query.read(vector) for query, vector in zip(queries, self._vectors(queries, cohort), strict=True)]
 
     def _vectors(self, queries: Sequence[Query], cohort: Cohort) -> list[Vector]:
@@ -92,7 +92,7 @@ class Channel:
         return np.split(reply.vector, np.cumsum([query.size() for query in queries])[:-1])
 
     def parts(self, query: Query, cohort: Cohort) -> Generator[Vector]:
-        """The total of the cohort's vectors, part after part: as many as the channel likes. Close it."""
+        """The total of the cohort's vectors in parts, of any number. Close the generator."""
         call = self._call([query])
         if self._simulated is None:
             return (vector for vector in self._collect(call, cohort))

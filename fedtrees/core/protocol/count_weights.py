@@ -33,7 +33,7 @@ def count_bits(rows: int, span: int) -> int:
 
 
 class CountWeights(Fact, frozen=True, eq=False):
-    """From now on, rows count by their weights: as whole numbers, so that the sums are those of every partition.
+    """The fact that rows count by their weights: as whole numbers, so that the sums are those of every partition.
 
     Law: where all weights are whole, a row of weight k counts and trains like k rows of weight 1.
 
@@ -58,12 +58,12 @@ class CountWeights(Fact, frozen=True, eq=False):
         silo.counting = self
 
     def counts(self, weight: NDArray[np.float32]) -> NDArray[np.int64]:
-        """What rows of these weights count, int64 (rows,): at least 1, as each has a bin.
+        """The counts of rows of these weights, int64 (rows,): at least 1, as each has a bin.
 
         Raises
         ------
         ProtocolError
-            If the weights are not what the fact says.
+            If the weights are not whole where the fact has them so.
         """
         if self.whole:
             counts = weight.astype(np.int64)
@@ -74,7 +74,7 @@ class CountWeights(Fact, frozen=True, eq=False):
         return np.clip(np.rint(units), 1, 1 << self.bits).astype(np.int64)
 
     def mass(self, weight: NDArray[np.float32]) -> int:
-        """What rows of these weights count together where no row counts by itself; 0 where none weighs anything."""
+        """The count of rows of these weights together where no row counts by itself; 0 where none weighs anything."""
         if self.whole:
             return int(weight.astype(np.int64).sum())
         return round(math.ldexp(math.fsum(weight.tolist()), self.bits - self.exponent))

@@ -1,4 +1,4 @@
-"""A federation of silos: what a training needs to ask them, wherever they are."""
+"""A federation of silos, which a training asks wherever they are."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Simulating(Protocol):
 
     @property
     def fused(self) -> bool:
-        """Whether it does."""
+        """Return whether one pass stands in for the silos' answers."""
         ...
 
     def describe(self, call: Call, question: Describe) -> Described:
@@ -95,7 +95,7 @@ class Simulating(Protocol):
         ...
 
     def parts(self, call: Call, cohort: Cohort) -> PartedReply:
-        """The same part after part, so that nobody ever holds the whole; until the last is read, others wait."""
+        """The same sum in parts, so that the whole is never in memory; others wait until the last is read."""
         ...
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HoldOut(Fact, frozen=True, eq=False):
-    """From now on, each silo trains on its rows but for a share, and holds those as its last evaluation set.
+    """The fact that each silo trains on its rows but for a share, and holds those as its last evaluation set.
 
     Law: a row is held out or not by its id and the seed alone; see `core.data.row_ids`.
 

@@ -1,4 +1,4 @@
-"""The ledger: what was asked of whom, and how many bytes and integers it took."""
+"""The ledger: the queries of each round, the silos asked, and the bytes and integers that it took."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Grouped:
     group: NDArray[np.unsignedinteger]
 
     def sum(self) -> int:
-        """Over all silos."""
+        """The sum over all silos."""
         return int(np.bincount(self.group, minlength=len(self.amounts)) @ self.amounts)
 
     def each(self) -> NDArray[np.int64]:
-        """By silo."""
+        """The amounts by silo, int64 (silos,)."""
         each: NDArray[np.int64] = self.amounts[self.group]
         return each
 
@@ -100,7 +100,7 @@ class Entry:
 
 
 class Ledger:
-    """Counts bytes and integers by silo, round and kind of query.
+    """Counts of bytes and integers by silo, round and kind of query.
 
     All that leaves a silo is in it: a training begins with the silos' schemas, which hold the names of columns, of
     categories and of classes; every later round is sums of integers. Message lengths depend on a silo's number of rows
@@ -114,14 +114,14 @@ class Ledger:
 
     def __init__(self, names: Sequence[str]):
         self.names = names
-        self._everyone = np.arange(len(names))
+        self._all_silos = np.arange(len(names))
         self.entries: list[Entry] = []
         self._watching: Callable[[int], None] | None = None
 
     def record(self, entry: Entry) -> None:
         """Add a round."""
         if len(entry.cohort) == len(self.names):  # cohorts of all are one array: a large federation has many rounds
-            entry = replace(entry, cohort=self._everyone)
+            entry = replace(entry, cohort=self._all_silos)
         self.entries.append(entry)
         if self._watching is not None:
             self._watching(len(self.entries) - 1)
@@ -137,7 +137,7 @@ class Ledger:
 
     @property
     def rounds(self) -> int:
-        """Rounds so far."""
+        """The number of rounds so far."""
         return len(self.entries)
 
     @property
@@ -236,7 +236,7 @@ class Ledger:
 
 
 def _written(text: str, path: str | Path | None) -> str | None:
-    """The text itself where there is no path to write it to."""
+    """Write a text to a path; return it where there is none."""
     if path is None:
         return text
     write_whole(path, text.encode())

@@ -18,7 +18,7 @@ from fedtrees.errors import ProtocolError
 
 
 class Log:
-    """The facts of a run, in order: all that a silo needs to know.
+    """The facts of a run, in order: all that a silo's answers depend on besides its table.
 
     ``sizes[v]`` are the bytes of the first ``v`` facts on the wire.
     """
@@ -30,7 +30,7 @@ class Log:
         self.sizes = [0]
 
     def append(self, fact: Fact) -> None:
-        """Add a fact; every silo hears of it with the next request that reaches it."""
+        """Add a fact; every silo receives it with the next request that reaches it."""
         self.facts.append(fact)
         self.frames.append(frame(encode(fact)))
         self.sizes.append(self.sizes[-1] + len(self.frames[-1]))
@@ -41,7 +41,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Call:
-    """A round's questions, before they are addressed to anybody."""
+    """A round's questions, before they are addressed to silos."""
 
     log: Log
     round: int
@@ -56,7 +56,7 @@ class Call:
         return self.log.run
 
     def request(self, since: int) -> Request:
-        """The request for a silo that knows ``since`` facts."""
+        """The request for a silo that has ``since`` facts."""
         facts = self.log.frames[since:]
         asked = self.queries if self.describe is None else [self.describe]
         return Request(self.log.run, self.round, self.attempt, since, facts, asked)
@@ -76,7 +76,7 @@ class Call:
         return sum((PLAIN_SUM.size(query, rows) for query in self.queries), heads)
 
     def bodies(self, data: bytes, silo: str) -> list[bytes]:
-        """What a silo's aggregation made of each query's vector, from the silo's reply.
+        """The bytes that a silo's aggregation made of each query's vector, from the silo's reply.
 
         Raises
         ------

@@ -1,6 +1,6 @@
-"""What crosses the line between server and silo: requests, and replies of four kinds.
+"""Messages between server and silo: requests, and replies of four kinds.
 
-A request is a fixed header, the facts the silo has not heard yet, and the queries. A reply repeats the header's
+A request is a fixed header, the facts that the silo does not have yet, and the queries. A reply repeats the header's
 (run, round, attempt), so a late or doubled one is recognised; answering twice is harmless.
 
     request   run 16s | round u32 | attempt u32 | since u32 | facts u32 | queries u32 | (length u32 | record) ...
@@ -40,10 +40,10 @@ class Request:
     Attributes
     ----------
     run : bytes (16,)
-        Which training this belongs to; a silo forgets one run when it hears of the next.
+        The training that this belongs to; a silo forgets one run when it receives a request of the next.
     round, attempt : int
     since : int
-        How many facts of the run the silo is taken to know already.
+        The number of facts of the run that the silo is taken to have already.
     facts : sequence of bytes
         The framed facts from ``since`` on.
     queries : sequence of Question
@@ -88,7 +88,7 @@ class Request:
 
 
 class Asked(Protocol):
-    """What a reply has to belong to: a request, or the call that it was made of."""
+    """The round that a reply has to belong to: of a request, or of the call that it was made of."""
 
     @property
     def run(self) -> bytes: ...  # noqa: D102
@@ -101,10 +101,10 @@ class Asked(Protocol):
 
 
 class What(IntEnum):
-    """What a reply holds."""
+    """The kind of a reply's content."""
 
     ANSWER = 1  # the vectors, packed
-    BEHIND = 2  # the number of facts this silo knows, fewer than the request took it to
+    BEHIND = 2  # the number of facts that this silo has, fewer than the request took it to have
     REFUSAL = 3  # an error's class and text
     RECORD = 4  # a record, where no sum was asked for
 
@@ -164,7 +164,7 @@ def open_reply(request: Asked, data: bytes, silo: str) -> tuple[What, bytes]:
 
 
 def read_behind(body: bytes, silo: str) -> int:
-    """How many facts a silo that is behind does know.
+    """Read the number of facts that a silo which is behind does have.
 
     Raises
     ------
@@ -176,8 +176,8 @@ def read_behind(body: bytes, silo: str) -> int:
     return int.from_bytes(body, "little")
 
 
-def _refusal(said: str, silo: str) -> FedTreesError:
-    """The error that a silo refused with: one of ours, whatever it may say."""
-    name, _, text = said.partition(":")
+def _refusal(refusal: str, silo: str) -> FedTreesError:
+    """The error that a silo refused with: of a class of `fedtrees.errors`, whatever it names."""
+    name, _, text = refusal.partition(":")
     kind: type[FedTreesError] = getattr(errors, name) if name in errors.__all__ else FedTreesError
     return kind(text if f"silo {silo!r}" in text else f"silo {silo!r}: {text}")

@@ -1,7 +1,7 @@
-"""The one primitive's question: what each silo answers with integers, and how their sum is read.
+"""The one primitive: a query that each silo answers with integers, and how their sum is read.
 
 A `Query` is a plain record and changes nothing. A `Fact` is a plain record that a silo keeps: the log of a run's
-facts is all that a silo remembers, so one that lost its memory is brought back by the log.
+facts is all that a silo remembers, so the log restores one that lost its memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Fact", "Query", "Question"]
 
 
 class Question(Record, frozen=True, eq=False):
-    """What a request may hold."""
+    """A record that a request may hold."""
 
 
 class Query(Question, frozen=True, eq=False):
@@ -31,8 +31,8 @@ class Query(Question, frozen=True, eq=False):
     Law: ``ask`` of the union of silos is the sum of ``ask`` of each, so ``read`` gets the pooled total.
     """
 
-    partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still says what it should
-    tolerates_noise: ClassVar[bool] = False  # whether a total that is a little off still does
+    partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still has its meaning
+    tolerates_noise: ClassVar[bool] = False  # whether a total that is a little off still has it
 
     def size(self) -> int:
         """The number of integers that a silo answers with; the same for every silo."""
@@ -59,15 +59,15 @@ class Query(Question, frozen=True, eq=False):
         -------
         int64 (...,)
         """
-        size, touches, own = self.size(), self.touches(), self.rows_among(rows)
-        return np.minimum(own * touches, size) if touches < size else np.full(own.shape, size)
+        size, touches, among = self.size(), self.touches(), self.rows_among(rows)
+        return np.minimum(among * touches, size) if touches < size else np.full(among.shape, size)
 
     def bound(self) -> int:
         """The largest magnitude that any coordinate of the total, and so of one silo's vector, can have."""
         raise NotImplementedError
 
     def row_bound(self) -> int:
-        """The most by which one row more or less can change any coordinate; the bound, where no less is known."""
+        """The most by which one row more or less can change any coordinate; by default the bound."""
         return self.bound()
 
     def lowest(self) -> int:
@@ -79,18 +79,18 @@ class Query(Question, frozen=True, eq=False):
         raise NotImplementedError
 
     def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
-        """What `ask` returns, part after part, of a query whose answer is more than a cache holds.
+        """The answer of `ask` in parts, for a query whose answer is more than a cache holds.
 
-        Law: the parts in a row are what `ask` returns. Whoever holds on to one keeps its memory to himself.
+        Law: the parts in a row are what `ask` returns. A part that is still referenced keeps its memory.
         """
         yield self.ask(silo)
 
     def read(self, total: Vector) -> Any:
-        """What the total says."""
+        """Read the total: a query's result from its integers."""
         raise NotImplementedError
 
     def width(self) -> int:
-        """Bytes an integer takes on the wire: enough for the total, sign included.
+        """Bytes that an integer takes in a message: enough for the total, sign included.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Query(Question, frozen=True, eq=False):
 
 
 class Fact(Record, frozen=True, eq=False):
-    """Something a silo learns and keeps, such as the cut points or a finished tree."""
+    """A message that silos keep until the run is over, such as the cut points or a finished tree."""
 
     def apply(self, silo: Silo) -> None:
         """Change the silo's state."""

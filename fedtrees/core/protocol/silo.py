@@ -39,10 +39,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Silo:
-    """A data owner: a table, what it remembers of the present run, and `answer`.
+    """A data owner: a table, the state of the present run, and `answer`.
 
     Law: an answer is a function of the table, the run's facts and the query; a silo that lost its memory gives the
-    same bits once it has heard the facts again.
+    same bits once it has received the facts again.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Silo:
         Rows to score on and not to train on. Every silo of a federation has as many sets, empty ones where need be.
         A fourth entry is the set's ``base_margin``, a fifth its ``qid``.
     base_margin : array-like (rows,) or (rows, outputs), optional
-        What each row's margin starts from, in place of the model's intercept. It never leaves the silo.
+        The margin that each row starts from, in place of the model's intercept. It never leaves the silo.
     missing : float, default NaN
         The number that stands for a missing value.
     row_id : array-like (rows,), optional
@@ -121,11 +121,11 @@ class Silo:
         margin, ids = read_margin(base_margin, len(values), where), read_row_ids(row_id, len(values), where)
         kept = rows_to_keep(weight, queries)
         columns = (target, weight, margin, ids, queries)
-        target, weight, margin, ids, queries = (of_rows(own, kept) for own in columns)
+        target, weight, margin, ids, queries = (of_rows(column, kept) for column in columns)
         starts = np.array([0, len(target)], np.int64)
         sets = enumerate(eval_set)
-        held_out = [read_held_out(own, schema, name, place, missing, queries) for place, own in sets]
-        schema = with_kinds_of(schema, [own.schema for own in held_out])
+        held_out = [read_held_out(given, schema, name, place, missing, queries) for place, given in sets]
+        schema = with_kinds_of(schema, [held.schema for held in held_out])
         table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
         if not is_whole(min_category_rows):
             raise ParameterError(f"{where}min_category_rows={min_category_rows!r}: give a whole number from 1.")
@@ -147,16 +147,16 @@ class Silo:
     def _hold(self, table: Table, threads: Threads, held_out: Sequence[Table], one_owner: bool = False) -> None:
         self._turns = Turns()
         self.read = table, list(held_out)  # as they were read: a run may recode or hold out rows
-        self.rows = np.array([own.n_rows for own in (table, *held_out)], np.int64)
+        self.rows = np.array([each.n_rows for each in (table, *held_out)], np.int64)
         self.table = table
         self.held_out = list(held_out)  # evaluation sets, of the same silos
         self.lost = []
-        self._one_owner = one_owner  # else they were one table, and whoever split it knows its categories
+        self._one_owner = one_owner  # else they were one table, whose categories were never apart
         self.threads = threads
-        self.states = States()  # what the facts of the present run have built
+        self.states = States()  # built by the facts of the present run
         self.run = b""
-        self.version = 0  # facts known
-        self.aggregation: Aggregation = PLAIN_SUM  # how what leaves is protected
+        self.version = 0  # the number of facts received
+        self.aggregation: Aggregation = PLAIN_SUM  # protects what leaves
         self.cohort: Cohort | None = None
         self.ranges = np.array([[0, table.n_rows]], np.int64)
         self._weights = table.weight
@@ -177,10 +177,10 @@ class Silo:
                 self.forget()
             return self.read
 
-    # -- what queries see -----------------------------------------------------------------------------------
+    # -- read by queries ------------------------------------------------------------------------------------
 
     def state_of(self, kind: type[S], asked: str) -> S:
-        """What facts have built of a kind, for a message that asks for it; see `States.of`."""
+        """The state of a kind, for a message that asks for it; see `States.of`."""
         return self.states.of(kind, asked)
 
     def ask_only(self, cohort: Cohort | None) -> None:
@@ -209,11 +209,11 @@ class Silo:
                 take_absent_as(table.X, zero=zero)
 
     def take_targets(self, table: Table) -> None:
-        """For the rest of the run, train on this table: the same rows, and other targets."""
+        """Train on this table for the rest of the run: the same rows, and other targets."""
         self.table, self._targets = table, None
 
     def hold_out(self, which: NDArray[np.bool_]) -> None:
-        """For the rest of the run, train on the other rows, and score on these: an evaluation set after those given."""
+        """Score on these rows for the rest of the run, as the last evaluation set, and train on the others."""
         table = self.table
         self.table, self.held_out = table.part(~which), [*self.held_out, table.part(which)]
         self._weights, self._targets = self.table.weight, None
@@ -293,33 +293,33 @@ class Silo:
         return self._weights
 
     def counts(self) -> NDArray[np.int64] | None:
-        """What each row counts, int64 (rows,), as integers; None where every row counts 1."""
+        """The count of each row, int64 (rows,); None where every row counts 1."""
         if self.counting is None:
             return None
         weight = self._weights
         return self.counting.counts(np.ones(self.table.n_rows, np.float32) if weight is None else weight)
 
     def mass(self, place: int) -> int:
-        """What the rows of one of the table's silos count together."""
-        start, stop = (int(own) for own in self.table.starts[place : place + 2])
+        """The count of the rows of one of the table's silos together."""
+        start, stop = (int(border) for border in self.table.starts[place : place + 2])
         if self.counting is None or start == stop:
             return stop - start
         weight = np.ones(stop - start, np.float32) if self._weights is None else self._weights[start:stop]
         return self.counting.mass(weight)
 
     def schema(self, labels: Labels) -> Schema:
-        """What this silo says of its columns, and of its class labels where they are asked for."""
-        own = self.read[0].schema  # rows that a run held out are this silo's, too
-        if self._one_owner and own.categories:
-            own = disclosed(own, [self.read[0], *self.read[1]])
-        if labels and own.labels is not None:
-            return own
-        present = own.labels
+        """The schema that this silo sends: of its columns, and of its class labels where they are asked for."""
+        schema = self.read[0].schema  # rows that a run held out are this silo's, too
+        if self._one_owner and schema.categories:
+            schema = disclosed(schema, [self.read[0], *self.read[1]])
+        if labels and schema.labels is not None:
+            return schema
+        present = schema.labels
         if labels and self.read[0].y.ndim == 1:
             present = labels_of(self.read[0])
         elif labels == "by column":  # else several columns are labels of 0 and 1, which are numbers
             present = labels_of_columns(self.read[0])
-        return msgspec.structs.replace(own, labels=present, targets=self.read[0].n_targets)
+        return msgspec.structs.replace(schema, labels=present, targets=self.read[0].n_targets)
 
     def description(self, question: Describe) -> Description:
         """The answer to `Describe`."""
@@ -329,7 +329,7 @@ class Silo:
     # -- the protocol ---------------------------------------------------------------------------------------
 
     def learn(self, run: bytes, since: int, facts: Sequence[Fact | bytes]) -> None:
-        """Take in the facts of a run from number ``since`` on; those already known are passed over."""
+        """Take in the facts of a run from number ``since`` on; those that it has already are passed over."""
         if run != self.run:
             self.forget()
             self.run = run
@@ -376,9 +376,9 @@ class Silo:
             vectors = [query.ask(self) for query in queries]
             sender = Sender(self.name, self.rows, request.run, request.round, request.attempt)
             return reply(request, What.ANSWER, answers(protected(self.aggregation, queries, vectors, sender)))
-        except Exception as error:  # whatever it is: the server would take a silo that says nothing for lost
+        except Exception as error:  # whatever it is: the server would take a silo without a reply for lost
             if not isinstance(error, FedTreesError):
-                self.forget()  # who knows how far it got: the facts will be heard again
+                self.forget()  # it may have stopped half way: the facts will be sent again
             return self._refuse(request, error)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The first facts of a run: how a silo is to read its own rows, as all silos agreed."""
+"""The first facts of a run: how a silo is to read its rows, as all silos agreed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class AbsentIsZero(Fact, frozen=True, eq=False):
-    """For the rest of the run, entries that sparse rows do not hold are 0; without this they are missing."""
+    """The fact that entries that sparse rows do not hold are 0; without it they are missing."""
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
@@ -66,26 +66,26 @@ class Vocabulary(Fact, frozen=True, eq=False):
         """See `Fact`."""
         table, held_out = silo.read
         self._refuse_unseen(table, "")
-        for place, own in enumerate(held_out):
-            self._refuse_unseen(own, f", eval_set {place}")
-        silo.table, *silo.held_out = (self._told(own) for own in (table, *held_out))
+        for place, held in enumerate(held_out):
+            self._refuse_unseen(held, f", eval_set {place}")
+        silo.table, *silo.held_out = (self._by_agreed_codes(each) for each in (table, *held_out))
 
-    def _told(self, table: Table) -> Table:
+    def _by_agreed_codes(self, table: Table) -> Table:
         table = recoded(table, self.categories)
         return with_silo_column(table, self.silos) if self.silos else table
 
     def _refuse_unseen(self, table: Table, which: str) -> None:
         for place, name in enumerate(table.schema.names):
-            own, known = table.schema.categories.get(name, []), self.categories.get(name, [])
-            if own != known:
+            used, agreed = table.schema.categories.get(name, []), self.categories.get(name, [])
+            if used != agreed:
                 codes = table.X[:, place] if table.order is None else table.X[table.order, place]
-                row = first_unseen(codes, own, known)
+                row = first_unseen(codes, used, agreed)
                 if row is not None:
-                    raise unseen_category(f"silo {table.silo_of(row)!r}{which}: ", name, own[int(codes[row])])
+                    raise unseen_category(f"silo {table.silo_of(row)!r}{which}: ", name, used[int(codes[row])])
 
 
 class Weigh(Fact, frozen=True, eq=False):
-    """From now on, rows weigh their sample weight times their silo's factor."""
+    """The fact that rows weigh their sample weight times their silo's factor."""
 
     weighting: Weighting
 

@@ -1,4 +1,4 @@
-"""What the facts of a run have built in a silo, by its kind."""
+"""State that the facts of a run have built in a silo, by its kind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ S = TypeVar("S", bound="State")
 
 
 class State:
-    """What facts build and messages ask: a function of the silo's table and of the facts."""
+    """State that facts build and messages ask: a function of the silo's table and of the facts."""
 
-    begins: ClassVar[str]  # which fact builds it, for whoever asks before
+    begins: ClassVar[str]  # the fact that builds it, for the error of a message that comes before
 
 
 class States:
-    """What a silo has at present, no more than one of each kind."""
+    """The states that a silo has at present, no more than one of each kind."""
 
     def __init__(self) -> None:
         self._by_kind: dict[type, Any] = {}
@@ -37,7 +37,7 @@ class States:
         ----------
         kind : type
         asked : str
-            What the message asked for, to be named where it is refused.
+            What the message asks for, which the error names.
 
         Raises
         ------

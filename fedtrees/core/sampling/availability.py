@@ -66,8 +66,8 @@ class Period:
 class Availability:
     """Of the silos that are there in a round, a fixed number or fraction.
 
-    Whether a silo is there is drawn for each by itself, anew in every round, by a stream of its own: who is there does
-    not depend on how many are then drawn. Nobody may be there; the round then draws nobody.
+    Whether a silo is there is drawn for each by itself, anew in every round, by a stream of its own: which silos are
+    there does not depend on how many are then drawn. None may be there; the round then draws none.
 
     Law: the draw depends on (seed, round, the chances in the order of the silos) alone.
 
@@ -78,8 +78,8 @@ class Availability:
         which for ``fit(X, y, silos=...)`` is that of the sorted ids; or a function of (round, number of silos) that
         returns one for all, or one (or True and False) for each, such as a `Period`.
     sampling : float, int or sampler, default 1.0
-        How many of those that are there are drawn, and how: a fraction, a number, or a sampler that does not tell silos
-        apart.
+        How many of those that are there are drawn, and how: a fraction, a number, or a sampler that treats all silos
+        alike.
 
     Raises
     ------
@@ -124,16 +124,16 @@ class Availability:
             return self.present.array(n_silos)
         if not callable(self.present):
             return self.present
-        told = np.asarray(self.present(round, n_silos))
-        if told.dtype.kind not in "buif" or told.shape not in ((), (n_silos,)):
+        given = np.asarray(self.present(round, n_silos))
+        if given.dtype.kind not in "buif" or given.shape not in ((), (n_silos,)):
             raise ParameterError(
-                f"sampling: in round {round}, present returned {told.dtype} of shape {told.shape}; give a chance for "
+                f"sampling: in round {round}, present returned {given.dtype} of shape {given.shape}; give a chance for "
                 f"all silos, or {n_silos}."
             )
-        chances = told.astype(np.float64)
+        chances = given.astype(np.float64)
         wrong = ~((chances >= 0) & (chances <= 1))
         if wrong.any():
-            which = "all silos" if told.ndim == 0 else f"silo {int(np.argmax(wrong))}"
+            which = "all silos" if given.ndim == 0 else f"silo {int(np.argmax(wrong))}"
             raise ParameterError(
                 f"sampling: in round {round}, present returned {chances[wrong][0]:g} for {which}; give chances from 0 "
                 "to 1."

@@ -27,7 +27,7 @@ class BySilo:
     numbers : tuple of float
         In the order of the federation's silos, or of ``names``.
     names : tuple of str, optional
-        Whose each is; None where they were given by place.
+        The silo of each; None where they were given by place.
     what : str
         Named in errors.
     """

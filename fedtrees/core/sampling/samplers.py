@@ -1,4 +1,4 @@
-"""Who takes part in a round: samplers draw a cohort from all silos by a keyed stream."""
+"""Samplers: each draws a round's cohort from all silos by a keyed stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Cohort = NDArray[np.int64]  # the places of the drawn silos in the federation's 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Draws the cohort of a round.
+    """The draw of a round's cohort.
 
     Law: the draw depends on (seed, round, number of silos) alone.
     """
@@ -34,7 +34,7 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class NamingSampler(Sampler, Protocol):
-    """A sampler that knows silos apart, which its user may have named."""
+    """A sampler that treats silos differently, by names that its user may have given."""
 
     def in_order(self, names: Sequence[str]) -> Sampler:
         """Return the sampler for a federation whose silos stand in this order; refuse names that do not fit it."""
@@ -74,7 +74,7 @@ class FixedFraction:
         _refuse_share("fraction", self.fraction)
 
     def count(self, n_silos: int) -> int:
-        """How many of so many silos it draws."""
+        """Return the number of silos to draw of so many."""
         return max(1, math.floor(self.fraction * n_silos + 0.5))
 
     def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
@@ -99,7 +99,7 @@ class FixedNumber:
             raise ParameterError(f"sampling: a round needs at least 1 silo, not {self.number!r}.")
 
     def count(self, n_silos: int) -> int:
-        """How many of so many silos it draws."""
+        """Return the number of silos to draw of so many."""
         return min(self.number, n_silos)
 
     def draw(self, n_silos: int, seed: int, round: int) -> Cohort:
@@ -109,7 +109,7 @@ class FixedNumber:
 
 @dataclass(frozen=True)
 class Poisson:
-    """Each silo by itself with probability ``rate``, as privacy accounting assumes; a round may draw nobody.
+    """Each silo by itself with probability ``rate``, as privacy accounting assumes; a round may draw none.
 
     Examples
     --------

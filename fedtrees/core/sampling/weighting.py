@@ -1,4 +1,4 @@
-"""How much a silo counts: by its rows, the same as any other, or as somebody decided."""
+"""Weighting of silos: each counts by its rows, the same as any other, or by a given weight."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["RowWeights", "SiloWeights", "Weighting", "as_weighting"]
 
 
 class RowWeights(msgspec.Struct, frozen=True, tag="rows"):
-    """Every row counts the same, so a silo counts by its rows; this is what equals the pooled model.
+    """Weights by which every row counts the same, so a silo counts by its rows; with them, the model is the pooled one.
 
     Law: the factors are 1 under every partition.
     """
 
     def check(self, names: Sequence[str]) -> None:
-        """Nothing to check: no silo is named."""
+        """Check nothing: no silo is named."""
 
     def settled(self, rows: int, silos: int) -> RowWeights:
-        """Nothing to settle: no factor depends on the federation's size."""
+        """Return the weighting as it is: no factor depends on the federation's size."""
         return self
 
     def row_factors(self, names: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What every row of each of these silos is multiplied by: 1."""
+        """The factors of the rows of each of these silos, float32 (silos,): 1."""
         return np.ones(len(rows), np.float32)
 
 
 class SiloWeights(msgspec.Struct, frozen=True, tag="silos"):
-    """A silo counts by a weight of its own, whatever its rows; by default all silos count the same.
+    """Weights of silos, whatever their rows; by default all silos count the same.
 
     A row of silo ``k`` is multiplied by ``(w_k / sum of w) * (rows of all / rows of k)``, so that the weights of all
     rows still add up to their number. Each silo computes its own factor: its row count stays with it.
@@ -65,11 +65,11 @@ class SiloWeights(msgspec.Struct, frozen=True, tag="silos"):
             raise ParameterError(f"weighting: there is no silo {unknown[0]!r}{hint}")
 
     def settled(self, rows: int, silos: int) -> SiloWeights:
-        """The same weighting, told how many rows the federation has and how many silos hold any."""
+        """The same weighting with the federation's number of rows, and of silos that hold any."""
         return SiloWeights(self.weights, rows, silos)
 
     def row_factors(self, names: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What every row of each of these silos is multiplied by, float32 (silos,).
+        """The factors of the rows of each of these silos, float32 (silos,).
 
         Raises
         ------
