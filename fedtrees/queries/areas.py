@@ -1,4 +1,4 @@
-"""Areas under curves of ranked scores, and by how much buckets leave them open."""
+"""Areas under curves of ranked scores, and bounds of what buckets leave open."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AreaRead:
-    """An area, and by how much it may be off.
+    """An area, and bounds of its error.
 
     Attributes
     ----------
     value : float
     doubts : sequence of float64 (buckets,)
-        By how much each bucket's unknown order can move it, of each histogram.
+        The most by which each bucket's unknown order can move it, of each histogram.
     """
 
     value: float
@@ -31,7 +31,7 @@ class AreaRead:
 
     @property
     def uncertainty(self) -> float:
-        """By how much the area may be off at the most."""
+        """The most by which the area may be off."""
         return math.fsum(float(doubt.sum()) for doubt in self.doubts)
 
 

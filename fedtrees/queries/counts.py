@@ -1,4 +1,4 @@
-"""What must be known before anything else: how many rows, silos and labels there are, and what is missing."""
+"""Counts that come before anything else: of rows, silos and labels, and of missing values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Bits:
 
     @staticmethod
     def of(table: Table, ordered: bool = True) -> Bits:
-        """No copy where X is contiguous either way. Unordered, rows stand as in X: enough for sums over all of it."""
+        """View a table, without a copy if X is contiguous; unordered, rows stand as in X: enough for sums over all."""
         X = table.X
         if not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)
@@ -77,7 +77,7 @@ def pieces(ranges: NDArray[np.int64], n: int) -> list[NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class Summary:
-    """How large a federation is."""
+    """Rows and silos of a federation, and the missing values of each feature."""
 
     rows: int
     silos: int
@@ -85,7 +85,7 @@ class Summary:
 
 
 class Counts(Query, frozen=True, eq=False):
-    """Rows, silos that hold any, and the missing of every feature.
+    """The numbers of rows, of silos that hold any, and of missing values of every feature.
 
     Parameters
     ----------
@@ -152,14 +152,14 @@ def _times(weight: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[
 
 @dataclass(frozen=True)
 class Repeats:
-    """What weights say of how often rows count.
+    """The number of times that rows count, by their weights.
 
     Attributes
     ----------
     whole : bool
         Whether all weights are whole, 1 to `MOST_REPEATS`.
     rows : int
-        Rows, each as often as its weight says, where they are whole.
+        Rows, each counted as often as it weighs, where weights are whole.
     target_exponent : int
         The exponent that bounds a target.
     middle_exponents : tuple of int
@@ -189,7 +189,7 @@ class Sizes:
 
 
 class WholeWeights(Query, frozen=True, eq=False):
-    """How many weights are not whole, 1 to `MOST_REPEATS`, the sum of those that are, and targets by exponent.
+    """The number of weights that are not whole, 1 to `MOST_REPEATS`, the sum of the others, and targets by exponent.
 
     Where all weights are whole, a target counts as often as its row.
 
@@ -228,16 +228,16 @@ class WholeWeights(Query, frozen=True, eq=False):
         weight, target = _weights_and_targets(silo, self.labels)
         columns = target.reshape(len(target), self.targets).T
         if weight is None:
-            return np.concatenate([[0, len(target)], *(exponent_counts(own) for own in columns)]).astype(np.int64)
+            return np.concatenate([[0, len(target)], *(exponent_counts(column) for column in columns)]).astype(np.int64)
         whole = (weight == np.floor(weight)) & (weight >= 1) & (weight <= MOST_REPEATS)
         times = np.where(whole, weight, 1).astype(np.int64)
         sums = [len(weight) - np.count_nonzero(whole), times[whole].sum()]
-        return np.concatenate([sums, *(exponent_counts(own, times) for own in columns)]).astype(np.int64)
+        return np.concatenate([sums, *(exponent_counts(column, times) for column in columns)]).astype(np.int64)
 
     def read(self, total: Vector) -> Repeats:
         """See `Query`."""
         counts = total[2:].reshape(self.targets, N_EXPONENTS)
-        middles = tuple(middle_exponent(own) for own in counts)
+        middles = tuple(middle_exponent(counts_of_column) for counts_of_column in counts)
         return Repeats(bool(total[0] == 0), int(total[1]), largest_exponent(counts.sum(axis=0)), middles)
 
 
@@ -293,7 +293,7 @@ class LabelSums(Query, frozen=True, eq=False):
     Parameters
     ----------
     rows : int
-        Rows of the federation, each as often as its weight says where weights are whole.
+        Rows of the federation, each counted as often as it weighs where weights are whole.
     labels : list, optional
     exponents : tuple of int
         Of `Sizes`.
@@ -332,7 +332,7 @@ class LabelSums(Query, frozen=True, eq=False):
         return np.append(all_mass, product.reshape(len(target), self.targets).sum(axis=0)).astype(np.int64)
 
     def _ask_repeated(self, counts: NDArray[np.int64], target: NDArray[np.float32]) -> Vector:
-        """What rows answer that count so often: exactly what as many equal rows would."""
+        """The sums of rows that count so often: exactly those of as many equal rows."""
         one = quantise(ONE, self.exponents[0], self.bits)[0]
         if self.labels is not None:
             return np.array([counts[target == k].sum() * one for k in range(len(self.labels))])

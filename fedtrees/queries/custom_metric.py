@@ -1,4 +1,4 @@
-"""Metrics that are a function of the user's. A function does not travel: what travels is the name it is known by."""
+"""Metrics that are a function of the user's. A function does not travel: its registered name does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Function = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class CustomMetric(Metric):
-    """The weighted mean of what a function says of each row; see `register_metric`."""
+    """The weighted mean of a function's values for rows; see `register_metric`."""
 
     name: str
     function: Function
@@ -87,7 +87,7 @@ def _predictions(rows: Rows) -> NDArray[np.float32]:
 
 
 def register_metric(function: Function, name: str | None = None) -> str:
-    """Make a function known as a metric in this process.
+    """Register a function as a metric in this process.
 
     A federation's other processes score by it when they have registered theirs under the same name, and refuse
     otherwise.
@@ -99,7 +99,7 @@ def register_metric(function: Function, name: str | None = None) -> str:
         mean; less is better. ``y_true`` is float32 (rows,): numbers, or the places of labels among the sorted ones.
         ``y_pred`` is what XGBoost's callables get: predictions, float32 (rows,), or probabilities, (rows, classes).
     name : str, optional
-        By default the function's own.
+        By default the function's `__name__`.
 
     Returns
     -------
@@ -112,17 +112,17 @@ def register_metric(function: Function, name: str | None = None) -> str:
     'far off'
     """
     called: str = name or str(getattr(function, "__name__", type(function).__name__))
-    own, number = called, 1
-    while name is None and (own in METRICS or not _is_of(function, own)):
+    unique, number = called, 1
+    while name is None and (unique in METRICS or not _is_of(function, unique)):
         number += 1
-        own = f"{called} {number}"
-    if own in METRICS:
-        raise ParameterError(f"{own!r} is a metric of XGBoost's; give the function another name.")
-    CUSTOM[own] = CustomMetric(own, function)
-    return own
+        unique = f"{called} {number}"
+    if unique in METRICS:
+        raise ParameterError(f"{unique!r} is a metric of XGBoost's; give the function another name.")
+    CUSTOM[unique] = CustomMetric(unique, function)
+    return unique
 
 
 def _is_of(function: Function, name: str) -> bool:
-    """Return whether a name is this function's, or nobody's."""
+    """Return whether a name is this function's, or free."""
     known = CUSTOM.get(name)
     return known is None or (isinstance(known, CustomMetric) and known.function is function)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
     from fedtrees.core.sampling.samplers import Cohort
 
-Steps = Sequence[Sequence[Frequencies]]  # of each output, by what its margins moved: in one step after the other
+Steps = Sequence[
+    Sequence[Frequencies]
+]  # of each output, the numbers that its margins moved by: in one step after the other
 
 MOST_UNCERTAIN = 1e-4  # that an area may be
 EXACT_ROWS = 4096  # of sets so large, areas are exact
@@ -28,7 +30,7 @@ ROOM = 1 << 14  # new edges of a question that refines, or four times as many of
 
 
 class Score(NamedTuple):
-    """A metric, and by how much it may be off: only areas of large sets are."""
+    """A metric, and a bound of its error: 0 but for areas of large sets."""
 
     value: float
     uncertainty: float = 0.0
@@ -39,7 +41,7 @@ Scored = dict[str, dict[str, Score]]  # metric by name, of each evaluation set b
 
 @dataclass(eq=False)
 class Evaluation:
-    """The sets to score after each round, and the metrics; it remembers where the last round's scores lay.
+    """The sets to score after each round, and the metrics; it keeps the last round's histograms of scores.
 
     Attributes
     ----------
@@ -69,7 +71,7 @@ class Evaluation:
     @staticmethod
     def prepare(
         channel: Channel,
-        everyone: Cohort,
+        all_silos: Cohort,
         names: Sequence[str],
         metrics: Sequence[str],
         labels: list[Any] | None,
@@ -77,8 +79,8 @@ class Evaluation:
         kind: type[Scores] = Scores,
         objective: str = "",
     ) -> Evaluation:
-        """Learn how large the sets are, in one round, and whether their targets are what is trained for."""
-        sizes = channel.total(HeldOut(len(names), labels), everyone) if names else []
+        """Ask for the sizes of the sets, in one round; silos refuse sets of other targets than those trained for."""
+        sizes = channel.total(HeldOut(len(names), labels), all_silos) if names else []
         for name, size in zip(names, sizes, strict=True):
             if not size.rows:
                 raise DataError(f"{name}: the evaluation set holds no row in any silo; there is nothing to score on.")
@@ -97,7 +99,7 @@ class Evaluation:
     def score(
         self,
         channel: Channel,
-        everyone: Cohort,
+        all_silos: Cohort,
         of: Callable[[Scores], Scores] = lambda question: question,
         steps: Steps | None = None,
     ) -> Scored:
@@ -106,18 +108,18 @@ class Evaluation:
         Parameters
         ----------
         channel : Channel
-        everyone : cohort
+        all_silos : cohort
         of : callable, optional
             May write the model into a question.
         steps : sequence of sequences of Frequencies, optional
-            By what the last round moved margins, of each output; None where it may be anything.
+            The numbers that the last round moved margins by, of each output; None where they are not known.
         """
         if not self.questions:
             return {}
         asked = [of(question.over(edges)) for question, edges in zip(self.questions, self._edges(steps), strict=True)]
-        answers = channel.totals(asked, everyone)
+        answers = channel.totals(asked, all_silos)
         self.known = [histograms or None for _, histograms in answers]
-        areas = self._certain_areas(channel, everyone, of) if self.curves else [{} for _ in answers]
+        areas = self._certain_areas(channel, all_silos, of) if self.curves else [{} for _ in answers]
         scored: Scored = {}
         for name, (values, _), read in zip(self.names, answers, areas, strict=True):
             scores = {metric: Score(value) for metric, value in values.items()}
@@ -139,11 +141,11 @@ class Evaluation:
                 edges.append([first_edges(foreseen)] * self.curves)
                 continue
             most, top_heavy = min(buckets, 16 * question.rows), "aucpr" in self.metrics
-            edges.append([edges_like(own, most, foreseen, top_heavy) for own in known])
+            edges.append([edges_like(histogram, most, foreseen, top_heavy) for histogram in known])
         return edges
 
     def _certain_areas(
-        self, channel: Channel, everyone: Cohort, of: Callable[[Scores], Scores]
+        self, channel: Channel, all_silos: Cohort, of: Callable[[Scores], Scores]
     ) -> list[dict[str, AreaRead]]:
         """The areas of each set, after as many rounds as make them certain enough."""
         while True:
@@ -156,11 +158,11 @@ class Evaluation:
                 of(msgspec.structs.replace(self.questions[place], metrics=list(read[place])).over(edges))
                 for place, (_, edges) in zip(doubtful, cuts, strict=True)
             ]
-            answers = channel.totals(questions, everyone)
+            answers = channel.totals(questions, all_silos)
             for place, (which, _), (_, finer) in zip(doubtful, cuts, answers, strict=True):
                 known = self.known[place]
                 assert known is not None
-                self.known[place] = [own.refined(*how) for own, *how in zip(known, which, finer, strict=True)]
+                self.known[place] = [old.refined(*how) for old, *how in zip(known, which, finer, strict=True)]
 
     def _read(self, place: int) -> dict[str, AreaRead]:
         known = self.known[place]

@@ -64,7 +64,7 @@ def _heavy(counts: Integers, most: int) -> NDArray[np.bool_]:
 
 
 def _bins_of_runs(masses: Integers, bins: int) -> Integers:
-    """How many bins each run of light buckets has, by its mass: one at least, or none where there are too few."""
+    """The number of bins of each run of light buckets, by its mass: one at least, or none where there are too few."""
     if len(masses) > bins:
         chosen = np.zeros(len(masses), np.int64)
         chosen[np.argsort(-masses, kind="stable")[:bins]] = 1

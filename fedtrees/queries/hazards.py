@@ -42,7 +42,7 @@ def hazard_limbs(
 def restore_limbs(limbs: Vector) -> list[Fraction]:
     """The numbers that digits stand for, exactly: (bins, LIMBS) IN."""
     unit = Fraction(2) ** LOWEST
-    return [sum(int(digit) << (32 * place) for place, digit in enumerate(own)) * unit for own in limbs]
+    return [sum(int(digit) << (32 * place) for place, digit in enumerate(digits)) * unit for digits in limbs]
 
 
 def bound_of_limbs(rows: int) -> int:

@@ -24,13 +24,13 @@ def key_of(bits):
 
 @njit(nogil=True, cache=True, inline="always")
 def is_missing(bits):
-    """Whether these are the bits of a NaN."""
+    """Return whether these are the bits of a NaN."""
     return (bits & MAGNITUDE) > INFINITY
 
 
 @njit(nogil=True, cache=True)
 def count_missing(bits, row_stride, column_stride, order, start, stop, out):
-    """Count the missing of every feature.
+    """Count the missing values of every feature.
 
     bits: uint32 flat IN; a value stands at row * row_stride + feature * column_stride
     order: uint32 (rows,) or (0,) IN; where a row stands in bits, itself when empty

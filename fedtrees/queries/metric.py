@@ -1,4 +1,4 @@
-"""What a metric is: integers that silos add up, and the number that the total says."""
+"""The interface of metrics: integers that silos add up, and the number that is read from the total."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:aft", "su
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows a metric is of, as a silo sees them.
+    """Rows to score, as a silo holds them.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Rows:
     weight_exponent : int
         With every weight at most ``2 ** weight_exponent``.
     params : dict of str to float, or to list of float
-        The objective's own.
+        The objective's parameters.
     queries : int64 (queries + 1,), optional
         Where each query's rows start.
     bins : int64 (rows,), optional
@@ -50,7 +50,7 @@ class Rows:
     bins: NDArray[np.int64] | None = None
 
     def prediction(self) -> Floats:
-        """What XGBoost predicts from the margins of one output, float32 (rows,)."""
+        """The predictions of XGBoost from the margins of one output, float32 (rows,)."""
         if self.objective == "binary:hinge":
             decided: Floats = (self.margin[0] > 0).astype(np.float32)
             return decided
@@ -64,7 +64,7 @@ class Rows:
     def scores(self) -> Floats:
         """The scores that areas rank rows by: of several classes, of each; else of the second, float32 (.., rows).
 
-        Margins rank as probabilities do, and tell those apart that float32 does not.
+        Margins rank as probabilities do, and differ where float32 probabilities are equal.
         """
         if self.objective == "binary:hinge":
             return self.prediction()[None]
@@ -76,13 +76,13 @@ class Rows:
 
 
 class Metric:
-    """A number that says how good predictions are."""
+    """A measure of how good predictions are."""
 
     name: str
     maximise = False
 
     def fits(self, objective: str) -> bool:
-        """Return whether it says anything of the predictions of this objective."""
+        """Return whether it is defined for the predictions of this objective."""
         raise NotImplementedError
 
     def refused(self, y: Floats) -> tuple[NDArray[np.bool_], str] | None:
@@ -90,11 +90,11 @@ class Metric:
         return None
 
     def size(self) -> int:
-        """Integers a silo answers with."""
+        """The number of integers that a silo answers with."""
         return 2 * N_PLACES
 
     def touches(self) -> int:
-        """How many of them one row can make other than zero."""
+        """The number of them that one row can make other than zero."""
         return 2
 
     def bound(self, rows: int) -> int:
@@ -102,11 +102,11 @@ class Metric:
         return bound_of_sums(rows)
 
     def ask(self, rows: Rows) -> Vector:
-        """One silo's integers."""
+        """One silo's integers, int64 (size,)."""
         raise NotImplementedError
 
     def read(self, total: Vector) -> float:
-        """The metric."""
+        """The metric of a total."""
         raise NotImplementedError
 
 

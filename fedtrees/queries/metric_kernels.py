@@ -1,4 +1,4 @@
-"""What each row adds to a metric. Numba only; held to naive twins in the tests, and to XGBoost's own metrics."""
+"""Terms of metrics, row by row. Numba only; held to naive twins in the tests, and to XGBoost's metrics."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def probabilities(margin, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_classes(margin, y, loss, wrong):
-    """Compute each row's cross-entropy, and whether another class is likelier than its own.
+    """Compute each row's cross-entropy, and whether another class than its label's is the likeliest.
 
     Of classes that are equally likely in float32, the first counts as the likeliest, as in XGBoost.
 
@@ -167,7 +167,7 @@ def add_scores(bits, positive, weight, edges, first, shift, start, stop, out):
 def odds_of_classes(margin, out):
     """Compute a score of each class that ranks rows as its probability does, also where that is nearly 1.
 
-    It is the probability p up to a half, and 1 / (4 (1 - p)) above: float32 tells probabilities near 0 apart, not
+    It is the probability p up to a half, and 1 / (4 (1 - p)) above: float32 resolves probabilities near 0, not
     those near 1.
 
     margin: float32 (classes, rows) IN
@@ -215,8 +215,8 @@ def _discounted_gain(relevances, top, exponential):
     """Return the discounted cumulative gain of relevances as they are ranked."""
     total = 0.0
     for rank in range(min(relevances.shape[0], top)):
-        own = np.float64(relevances[rank])
-        gain = np.float64((np.int64(1) << np.int64(own)) - 1) if exponential else own
+        relevance = np.float64(relevances[rank])
+        gain = np.float64((np.int64(1) << np.int64(relevance)) - 1) if exponential else relevance
         total += gain * LN2 / log(rank + 2.0)
     return total
 
@@ -230,15 +230,15 @@ def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
     starts: int64 (queries + 1,) IN
     top: int IN; ranks that count
     exponential: bool IN; whether a relevance of r is worth 2**r - 1, or r
-    nothing: float IN; what a query is worth that has no relevant row
+    nothing: float IN; the value of a query without relevant rows
     out: float32 (queries,) OUT
     """
     for q in range(out.shape[0]):
-        own = y[starts[q] : starts[q + 1]]
-        ranked = own[np.argsort(-margin[starts[q] : starts[q + 1]], kind="mergesort")]
+        relevances = y[starts[q] : starts[q + 1]]
+        ranked = relevances[np.argsort(-margin[starts[q] : starts[q + 1]], kind="mergesort")]
         n = ranked.shape[0]
         if kind == NDCG:
-            ideal = _discounted_gain(np.sort(own)[::-1], top, exponential)
+            ideal = _discounted_gain(np.sort(relevances)[::-1], top, exponential)
             out[q] = _discounted_gain(ranked, top, exponential) / ideal if ideal > 0.0 else nothing
             continue
         hits, total, at_top = 0.0, 0.0, 0.0

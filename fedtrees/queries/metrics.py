@@ -1,4 +1,4 @@
-"""Metrics by sums: what each silo adds, as integers, and what the total says.
+"""Metrics by sums: integers of each silo, and the number that is read from the total.
 
 Row losses are rounded to float32 and added up exactly (see `queries.sums`), so a metric is the same number for every
 partition of the rows. For areas under curves see `queries.areas`.
@@ -23,7 +23,7 @@ from fedtrees.queries.survival_metrics import FailureTimeLoss, IntervalAccuracy,
 
 @dataclass(frozen=True)
 class MeanOfRows(Metric):
-    """A mean of what each row adds, weighted, and perhaps its root."""
+    """A weighted mean over rows, and perhaps its root."""
 
     name: str
     code: int

@@ -1,4 +1,4 @@
-"""Means and variances of features and targets, by exact sums: nothing depends on who holds which row."""
+"""Means and variances of features and targets, by exact sums: nothing depends on the partition of the rows."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Moments:
     constant: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
 
-def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, targets: int) -> Moments:
+def learn_moments(channel: Channel, all_silos: Cohort, rows: int, features: int, targets: int) -> Moments:
     """Weighted means and standard deviations of features, and behind them of targets, in two rounds.
 
     They are right for columns of any size, and for spreads that are small beside their mean: sums are exact, and a
@@ -117,9 +117,9 @@ def learn_moments(channel: Channel, everyone: Cohort, rows: int, features: int, 
     """
 
     def means(centre: NDArray[np.float64] | None) -> list[float]:
-        *sums, mass = channel.total(PowerSums(rows, features, targets, centre), everyone)
-        return [float(own / mass) for own in sums]
+        *sums, mass = channel.total(PowerSums(rows, features, targets, centre), all_silos)
+        return [float(total / mass) for total in sums]
 
     mean = np.array(means(None), np.float64)
-    deviation = np.array([math.sqrt(own) for own in means(mean)])
+    deviation = np.array([math.sqrt(variance) for variance in means(mean)])
     return Moments(mean, np.where(deviation == 0, 1.0, deviation), deviation == 0)

@@ -1,4 +1,4 @@
-"""How many queries rows are ranked in, and what these weigh together."""
+"""The number of queries that rows are ranked in, and their total weight."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class QueryWeights(Query, frozen=True, eq=False):
         asked = np.zeros(len(starts), bool)
         for start, stop in silo.ranges:
             asked |= (starts >= start) & (starts < stop)
-        own = np.ones(np.count_nonzero(asked), np.float32) if weight is None else weight[starts[asked]]
-        return np.concatenate([[len(own)], sums_by_power(own)]).astype(np.int64)
+        weights = np.ones(np.count_nonzero(asked), np.float32) if weight is None else weight[starts[asked]]
+        return np.concatenate([[len(weights)], sums_by_power(weights)]).astype(np.int64)
 
     def read(self, total: Vector) -> float:
-        """What weights are multiplied by, so that they are 1 in the mean; XGBoost's normalisation."""
+        """The factor of all weights that makes their mean 1; XGBoost's normalisation."""
         return int(total[0]) / restore_sum(total[1:])

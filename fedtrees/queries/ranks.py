@@ -1,4 +1,4 @@
-"""Exact ranks by counting: how many values fall in each bucket of an order-preserving key, refined in rounds.
+"""Exact ranks by counting: the number of values in each bucket of an order-preserving key, refined in rounds.
 
 Counts are integers, so the buckets, their counts and the cut points made of them are the same for every partition of
 the rows. No value is sent; a cut is a decimal between buckets.
@@ -53,7 +53,7 @@ class Ranks(Query, frozen=True, eq=False):
     weighted: bool = True
 
     def base(self) -> Vector:
-        """Where each interval's children start in the answer; one more entry for the end."""
+        """The place in the answer at which each interval's children start; one more entry for the end."""
         children = np.int64(1) << (self.log_keys.astype(np.int64) - self.log_child)
         return np.concatenate(([0], np.cumsum(children))).astype(np.int64)
 
@@ -95,7 +95,7 @@ class Ranks(Query, frozen=True, eq=False):
         return sum((part.astype(np.int64) for part in counts), np.zeros(base[-1], np.int64))
 
     def _check(self, n_features: int) -> None:
-        """The kernel trusts the intervals: a question that would lead it elsewhere is not answered."""
+        """Refuse intervals that would lead the kernel, which does not check them, out of its arrays."""
         whole = len(self.first) == n_features + 1 and self.first[0] == 0 and self.first[-1] == len(self.low)
         if not (
             whole and (np.diff(self.first) >= 0).all() and len(self.low) == len(self.log_keys) == len(self.log_child)
@@ -134,11 +134,11 @@ class Buckets:
     most : int64 (features,)
         Bins wanted of each feature.
     feature, low, width, count, n_rows : int64 (buckets,)
-        A bucket's feature, first key, logarithm of its number of keys, what its values count, and how many rows have
-        them: the same, unless rows count by weight.
+        A bucket's feature, first key, logarithm of its number of keys, the count of its values, and the number of
+        rows that have them: the same, unless rows count by weight.
     least : int, default 1
         Rows that a bin holds at the least, if its feature has as many. A bucket of fewer than two bins' rows is not
-        refined: nobody learns where in it a row lies.
+        refined: no count shows where in it a row lies.
     """
 
     rows: int
@@ -158,7 +158,7 @@ class Buckets:
         return Buckets(rows, most, feature, zero, zero + KEY_BITS, present[feature], present[feature], least)
 
     def to_refine(self) -> NDArray[np.bool_]:
-        """Which buckets are too coarse.
+        """Return which buckets are too coarse, bool (buckets,).
 
         Where a feature has fewer buckets than it may have bins, every bucket that could hold two values; else the
         ones with more than a sixteenth of a bin's share. Of these not those of one row, and with ``least``, only
@@ -239,13 +239,13 @@ class Buckets:
         features, lasts, nexts = [], [], []
         bounds = np.searchsorted(self.feature, np.arange(len(self.most) + 1))
         for f in np.unique(self.feature):
-            own = slice(bounds[f], bounds[f + 1])
-            low, width, count = self.low[own], self.width[own], self.count[own]
+            buckets = slice(bounds[f], bounds[f + 1])
+            low, width, count = self.low[buckets], self.width[buckets], self.count[buckets]
             ends = np.arange(len(low))
             if len(low) > self.most[f]:
                 ends = divide_evenly(count, int(self.most[f]))
             if self.least > 1:
-                ends = with_least(ends, self.n_rows[own], self.least)
+                ends = with_least(ends, self.n_rows[buckets], self.least)
             features.append(np.full(len(ends), f))
             lasts.append(np.minimum(low[ends] + (np.int64(1) << width[ends]) - 1, LARGEST_KEY))
             nexts.append(np.append(low[ends[:-1] + 1], -1))
@@ -288,7 +288,7 @@ def with_least(ends: NDArray[np.int64], n_rows: NDArray[np.int64], least: int) -
 
 
 def shift_of(rows: int) -> np.uint32:
-    """By how much to shift keys for a lookup table of their upper bits: a small table does not pay for a large one."""
+    """The shift of keys for a lookup table of their upper bits: a small table does not pay for a large one."""
     return np.uint32(16 if rows > 2**17 else 20)
 
 

@@ -1,4 +1,4 @@
-"""The number of rows and how each weighs, learnt in two rounds before any training, and told to the silos."""
+"""The number of rows and their weights, asked for in two rounds before any training, and sent to the silos."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Weights:
     rows : int
         Rows, each as often as it counts.
     exponents : tuple of int
-        What bounds a row's weight, and its product with its target.
+        Bounds of a row's weight, and of its product with its target.
     most : int
-        The most that a row counts.
+        The largest count of a row.
     whole : bool
         Whether rows of weight k count as k rows.
     span : int
         Binary digits between the lightest and the heaviest weight; 0 where rows count several times instead.
     target : int
-        What bounds a target.
+        The exponent that bounds a target.
     middles : tuple of int
         Of each column of y, the exponent that bounds half of its targets.
     """
@@ -55,12 +55,12 @@ class Weights:
 
     @property
     def largest(self) -> float:
-        """What bounds the weight of a row; 1 where rows count several times instead."""
+        """The bound of a row's weight; 1 where rows count several times instead."""
         return math.ldexp(1.0, self.exponents[0])
 
     @property
     def most_counted(self) -> int:
-        """What all rows count together, at the most."""
+        """The bound of the count of all rows together."""
         return self.rows * (1 if self.whole else self.most)
 
     def check_span(self, digits: int, more: int = 0) -> None:
@@ -79,7 +79,7 @@ class Weights:
         """
         if self.span + more > digits:
             spread = f" (and scale_pos_weight by a factor of 2**{more} more)" if more else ""
-            ratio, most = (math.ldexp(1.0, own) for own in (self.span, max(digits, 0)))
+            ratio, most = (math.ldexp(1.0, exponent) for exponent in (self.span, max(digits, 0)))
             raise DataError(
                 f"sample_weight: the heaviest row weighs about {ratio:.0e} times the lightest, its silo's weight "
                 f"included{spread}, and sums over {self.rows} rows hold ratios of up to {most:.0e}. Lower the largest "
@@ -87,15 +87,15 @@ class Weights:
             )
 
 
-def summarise(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
-    """The number of rows and silos, and what is missing, in one round.
+def summarise(channel: Channel, all_silos: Cohort, n_features: int) -> Summary:
+    """Ask for the numbers of rows, silos and missing values, in one round.
 
     Raises
     ------
     DataError
         If no silo holds a row that counts.
     """
-    summary: Summary = channel.total(Counts(n_features), everyone)
+    summary: Summary = channel.total(Counts(n_features), all_silos)
     if summary.rows == 0:
         raise DataError(
             "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row, or sample_weight is "
@@ -105,13 +105,13 @@ def summarise(channel: Channel, everyone: Cohort, n_features: int) -> Summary:
 
 
 def learn_weights(
-    channel: Channel, everyone: Cohort, summary: Summary, labels: list[Any] | None, targets: int, weighting: Weighting
+    channel: Channel, all_silos: Cohort, summary: Summary, labels: list[Any] | None, targets: int, weighting: Weighting
 ) -> Weights:
-    """Tell the silos how they are weighed, learn what that means for rows, in one round, and tell it to them."""
+    """Send the silos their weighting, ask for the resulting weights of rows, in one round, and send their counts."""
     channel.tell(Weigh(weighting.settled(summary.rows, summary.silos)))
     most = summary.rows * targets
     questions = [LabelExponents(most, labels), WholeWeights(most, labels, targets if labels is None else 1)]
-    sizes, repeats = channel.totals(questions, everyone)
+    sizes, repeats = channel.totals(questions, all_silos)
     heaviest, middles, largest = sizes.exponents[0], repeats.middle_exponents, repeats.target_exponent
     if not repeats.whole:
         counting = CountWeights(heaviest, whole=False, bits=count_bits(summary.rows, sizes.span))

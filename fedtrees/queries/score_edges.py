@@ -1,4 +1,4 @@
-"""Where buckets of scores start: edges that follow the last round's scores, and finer ones where these do not do."""
+"""Edges of buckets of scores: some that follow the last round's scores, and finer ones where these do not do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Edges = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """Numbers, and which share of rows has each.
+    """Numbers, and the share of rows that has each.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Frequencies:
         return moved
 
     def most_frequent(self, most: int) -> Frequencies:
-        """So many of the values."""
+        """The most frequent of the values, so many of them."""
         first = np.argsort(-self.shares, kind="stable")[:most]
         return Frequencies(self.values[first], self.shares[first])
 
@@ -84,7 +84,7 @@ def edges_like(histogram: ScoreHistogram, buckets: int, foreseen: Frequencies | 
     histogram : ScoreHistogram
     buckets : int
     foreseen : Frequencies, optional
-        What rows that shared a score are likely to have now; None where that is unknown.
+        Scores that rows which shared one are likely to have now; None where those are unknown.
     top_heavy : bool
         Whether buckets hold less towards the highest scores, where precision changes fastest.
     """

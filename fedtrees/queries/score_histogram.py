@@ -18,7 +18,7 @@ KEYS = 1 << KEY_BITS
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistogram:
-    """How much the rows of both classes weigh in each bucket of scores.
+    """The weights of the rows of both classes in each bucket of scores.
 
     A bucket holds the keys from its edge up to the next edge; see `queries.kernels`.
 

@@ -1,4 +1,4 @@
-"""Questions about evaluation sets: how large they are, and how good a model's predictions of them."""
+"""Queries about evaluation sets: their sizes, and metrics of a model's predictions of them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 class SetSize(NamedTuple):
-    """How many rows an evaluation set has, what bounds their weights, and whether these are whole numbers."""
+    """The rows of an evaluation set, the exponent that bounds their weights, and whether these are whole numbers."""
 
     rows: int
     weight_exponent: int
     whole: bool
 
     def weight_bits(self, rows: int) -> int:
-        """On how fine a grid weights are added up, of so many terms; whole numbers stay as they are where they can."""
+        """The bits of the grid on which so many weights are added up; whole numbers stay as they are where they can."""
         if self.whole and 0 <= self.weight_exponent <= WORD_BITS - rows.bit_length():
             return self.weight_exponent
         return step_bits(rows)
@@ -99,24 +99,24 @@ class HeldOut(Query, frozen=True, eq=False):
 
 
 class Scores(Query, frozen=True, eq=False):
-    """Metrics of the model so far on one evaluation set; a kind of model says what its rows are.
+    """Metrics of the model so far on one evaluation set; each kind of model has a subclass, see `rows_of`.
 
-    What is summed of most metrics comes first, then the histograms of scores that areas are read from.
+    The sums of most metrics come first, then the histograms of scores that areas are read from.
 
     Parameters
     ----------
     place : int
-        Which set.
+        The set's place.
     sets : int
-        How many there are.
+        The number of sets.
     metrics : list of str
     rows : int
         Of the set, in all silos.
     weight_exponent : int
     weight_bits : int
-        On how fine a grid the weights in histograms are added up; see `core.numeric.fixed_point.quantise`.
+        Of the grid on which the weights in histograms are added up; see `core.numeric.fixed_point.quantise`.
     objective : str
-        What the model was trained for.
+        That the model was trained for.
     numbers : int
         That a row is scored by: of several targets or quantiles, each adds to the sums.
     edges : uint32 (buckets of all histograms,)
@@ -184,12 +184,12 @@ class Scores(Query, frozen=True, eq=False):
         Raises
         ------
         ProtocolError
-            If there is no model yet, or the metrics say nothing of it.
+            If there is no model yet, or a metric is not defined for it.
         """
         raise NotImplementedError
 
     def check_metrics(self, objective: str) -> None:
-        """Raise a `ProtocolError` where a metric says nothing of what the objective predicts."""
+        """Raise a `ProtocolError` where a metric is not defined for the objective's predictions."""
         if self.objective not in ("", objective):
             raise ProtocolError(f"scores were asked for of {self.objective}, and the model is of {objective}")
         known = [metric_named(name, objective) for name in self.metrics]
@@ -197,7 +197,7 @@ class Scores(Query, frozen=True, eq=False):
             raise ProtocolError(f"{self.metrics} are not all metrics of {objective}")
 
     def _check_edges(self, histograms: int) -> None:
-        """The kernel trusts the edges: a question that would lead it elsewhere is not answered."""
+        """Refuse edges that would lead the kernel, which does not check them, out of its arrays."""
         first, edges = self.first, self.edges.astype(np.int64)
         rising = (
             len(first) == histograms + 1 and first[0] == 0 and first[-1] == len(edges) and (np.diff(first) > 0).all()

@@ -16,7 +16,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 MANTISSA_BITS = 24
 LOWEST = -149  # every float32 is a whole multiple of 2 ** -149
 N_POWERS = 278 - MANTISSA_BITS + 1
-N_PLACES = N_POWERS + 3  # behind the powers: how many are infinite, minus infinite, and NaN
+N_PLACES = N_POWERS + 3  # behind the powers: counts of infinity, minus infinity, and NaN
 
 
 def sums_by_power(values: NDArray[np.float32]) -> Vector:
@@ -44,7 +44,7 @@ def sums_by_power(values: NDArray[np.float32]) -> Vector:
     whole = np.ldexp(mantissa, exponent - LOWEST - power)
     # float64 adds whole numbers below 2**53 without rounding: that is half a billion rows
     sums = np.bincount(power, weights=whole, minlength=N_POWERS).astype(np.int64)
-    counts = [np.count_nonzero(own) for own in (strange == np.inf, strange == -np.inf, np.isnan(strange))]
+    counts = [np.count_nonzero(kind) for kind in (strange == np.inf, strange == -np.inf, np.isnan(strange))]
     return np.concatenate([sums, counts]).astype(np.int64)
 
 

@@ -78,7 +78,7 @@ class PartialLikelihood(Metric):
 
     def read(self, total: Vector) -> float:
         """See `Metric`; NaN where nothing happened."""
-        hazards, events = (restore_limbs(own) for own in total[:-N_PLACES].reshape(2, MOST_BINS, LIMBS))
+        hazards, events = (restore_limbs(limbs) for limbs in total[:-N_PLACES].reshape(2, MOST_BINS, LIMBS))
         at_risk, likelihood = Fraction(0), restore_sum(total[-N_PLACES:])
         for hazard, happened in zip(reversed(hazards), reversed(events), strict=True):
             at_risk += hazard

@@ -1,4 +1,4 @@
-"""How finely targets are told: the power of two that all of them are whole numbers of."""
+"""The resolution of targets: the power of two that all of them are whole multiples of."""
 
 from __future__ import annotations
 
