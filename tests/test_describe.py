@@ -75,6 +75,6 @@ def test_silos_of_unlike_numbers_of_sets_are_named() -> None:
     federation.names = ["a", "b"]
     federation._postman.names = federation.names
     federation._postman.transport._answer["b"] = parts[1].answer  # type: ignore[attr-defined]
-    federation._postman._heard = np.zeros(2, np.int64)
+    federation._postman._received = np.zeros(2, np.int64)
     with pytest.raises(ParameterError, match=r"silos have different numbers of evaluation sets: {'a': 1, 'b': 0}"):
         FedTreeClassifier().fit_federation(federation)

@@ -32,7 +32,7 @@ from fedtrees.runtime.transport import InProcess, Postman
 class LocalFederation:
     """Silos in one process.
 
-    Integer sums do not care about partition, so the default mode keeps the silos' rows side by side and runs one
+    Integer sums do not depend on the partition, so the default mode keeps the silos' rows side by side and runs one
     kernel over the cohort's rows: a hundred thousand silos cost what one does. The faithful mode builds, sends and
     reads every message of every silo as bytes.
 
@@ -41,7 +41,7 @@ class LocalFederation:
     Parameters
     ----------
     silos : sequence of Silo
-        With names of their own and columns that agree.
+        With different names, and columns that agree.
     mode : {"fused", "faithful"}, default "fused"
     n_jobs : int, optional
         Threads; None takes every core.
@@ -68,12 +68,14 @@ class LocalFederation:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ParameterError(f"two silos are named {twice!r}; give each its own name.")
-        read = {silo.name: silo.read for silo in silos}  # whatever a training that goes on has made of them
+        read = {silo.name: silo.read for silo in silos}  # not as a training that goes on has changed them
         eval_sets = agreed_eval_sets({name: len(held_out) for name, (_, held_out) in read.items()})
-        held_out = [join_tables([own[place] for _, own in read.values()]) for place in range(eval_sets)]
-        for place, own in enumerate(held_out):
-            refuse_mixed_formats(own.schema, f"eval_set {place}: ")
-        table = join_tables([own for own, _ in read.values()], [silo.schema(labels=False) for silo in silos])
+        held_out = [join_tables([sets[place] for _, sets in read.values()]) for place in range(eval_sets)]
+        for place, joined in enumerate(held_out):
+            refuse_mixed_formats(joined.schema, f"eval_set {place}: ")
+        table = join_tables(
+            [trained_on for trained_on, _ in read.values()], [silo.schema(labels=False) for silo in silos]
+        )
         self._open(table, held_out, mode, n_jobs, silos)
 
     @classmethod
@@ -106,8 +108,8 @@ class LocalFederation:
         if len(ids) != len(eval_set):
             raise ParameterError(f"eval_silos has {len(ids)} entries for {len(eval_set)} evaluation sets.")
         pairs = enumerate(zip(eval_set, ids, strict=True))
-        held_out = [split_held_out(table, own, whose, place, missing) for place, (own, whose) in pairs]
-        table = replace(table, schema=with_kinds_of(table.schema, [own.schema for own in held_out]))
+        held_out = [split_held_out(table, given, whose, place, missing) for place, (given, whose) in pairs]
+        table = replace(table, schema=with_kinds_of(table.schema, [held.schema for held in held_out]))
         federation._open(table, held_out, mode, n_jobs, None)
         return federation
 
@@ -122,7 +124,7 @@ class LocalFederation:
         self.names: Sequence[str] = table.names
         self.table = table
         self._run = b""
-        self._heard: NDArray[np.int64] | int = 0
+        self._received: NDArray[np.int64] | int = 0
         self._sizes, self._size_of = rows_by_kind([table, *held_out])
         self._owners = silos  # None where one table was split
         if mode == "fused":
@@ -130,8 +132,8 @@ class LocalFederation:
             self._fused.lost = [lost for silo in silos or () for lost in silo.lost]
             return
         if silos is None:
-            apart = zip(part_table(table), *(part_table(own) for own in held_out), strict=True)
-            silos = [Silo.of_table(own, self.threads, list(sets)) for own, *sets in apart]
+            apart = zip(part_table(table), *(part_table(held) for held in held_out), strict=True)
+            silos = [Silo.of_table(part, self.threads, list(sets)) for part, *sets in apart]
         self.silos = {silo.name: silo for silo in silos}
         self._postman = Postman(InProcess({silo.name: silo.answer for silo in silos}), self.names)
 
@@ -145,7 +147,7 @@ class LocalFederation:
             else:
                 sizes = sizes_of([silo.schema(question.labels) for silo in self._owners])
             more = REPLY_HEAD + len(encode(description)) - len(encode(description.schema))  # whatever the schema
-            first = self.names[int(np.argmax(np.diff(self.table.starts) > 0))]  # that holds rows, if any does
+            first = self.names[int(np.argmax(np.diff(self.table.starts) > 0))]  # that holds rows, if there is one
             return Described([(first, description)], down, plus(sizes, more))
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
@@ -185,18 +187,18 @@ class LocalFederation:
 
     def _ask_in_parts(self, call: Call, cohort: Cohort) -> Generator[Vector]:
         with self._turns:
-            self._tell(call, cohort)
+            self._bring_up_to_date(call, cohort)
             for query in call.queries:
                 yield from query.ask_in_parts(self._fused)
 
-    def _tell(self, call: Call, cohort: Cohort) -> None:
-        """Let the silos know whom the call asks, and the facts that they have not heard."""
+    def _bring_up_to_date(self, call: Call, cohort: Cohort) -> None:
+        """Set the silos that the call asks, and hand over the facts that they do not have yet."""
         self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
 
     def _ask_each(self, call: Call, cohort: Cohort) -> list[Vector]:
-        self._tell(call, cohort)
+        self._bring_up_to_date(call, cohort)
         return [query.ask(self._fused) for query in call.queries]
 
     def _ask(self, call: Call, cohort: Cohort) -> Vector:
@@ -204,25 +206,25 @@ class LocalFederation:
         return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 
     def _bill(self, call: Call, cohort: Cohort) -> NDArray[np.int64] | int:
-        """Bytes that the messages to the cohort would take; notes what it has heard. No message is built twice."""
+        """Count the bytes of the messages to the cohort, and note that it has all facts. No message is built twice."""
         if call.log.run != self._run:
-            self._run, self._heard = call.log.run, 0
+            self._run, self._received = call.log.run, 0
         sizes, now = call.log.sizes, len(call.log)
         bare = len(call.request(now).encode())
-        if isinstance(self._heard, int):
-            down = bare + sizes[now] - sizes[self._heard]
+        if isinstance(self._received, int):
+            down = bare + sizes[now] - sizes[self._received]
             if len(cohort) == len(self.names):
-                self._heard = now
+                self._received = now
                 return down
-            self._heard = np.full(len(self.names), self._heard, np.int64)
-        each = bare + sizes[now] - np.array(sizes, np.int64)[self._heard[cohort]]
-        self._heard[cohort] = now
+            self._received = np.full(len(self.names), self._received, np.int64)
+        each = bare + sizes[now] - np.array(sizes, np.int64)[self._received[cohort]]
+        self._received[cohort] = now
         if len(cohort) == len(self.names):
-            self._heard = now
+            self._received = now
         return int(each[0]) if len(each) and (each == each[0]).all() else each
 
     def _bytes_up(self, call: Call, cohort: Cohort) -> Amount:
-        """Bytes that the cohort's answers would take: silos whose tables have as many rows take as many."""
+        """Bytes that the cohort's answers would take: equal for silos whose tables have as many rows."""
         group = self._size_of if len(cohort) == len(self.names) else self._size_of[cohort]
         return grouped(call.answer_size(self._sizes), group)
 

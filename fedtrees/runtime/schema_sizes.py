@@ -16,7 +16,7 @@ from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
 
 
 def sizes_of(schemas: Sequence[Schema]) -> Amount:
-    """Bytes of each of these schemas."""
+    """Bytes of each schema."""
     return grouped(*groups_of(np.array([len(encode(schema)) for schema in schemas], np.int64)))
 
 
@@ -59,5 +59,5 @@ def _sizes_of_labels(labels: list[Any], places: NDArray[np.float32], rows: NDArr
 
 
 def _head_sizes(n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes that msgpack takes to say how many entries a list has."""
+    """Bytes of the head of a list in msgpack, which holds the number of its entries."""
     return np.where(n < 16, 1, np.where(n < 2**16, 3, 5))

@@ -38,7 +38,7 @@ from fedtrees.errors import DataError, SchemaError
 def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None) -> Table:
     """Put the tables of several silos one after the other, by the codes of the categories that they agree on.
 
-    ``schemas`` are what the silos disclose of them, if that is less than the tables' own.
+    ``schemas`` are those that the silos disclose, if they hold less than the tables'.
 
     Raises
     ------
@@ -46,13 +46,13 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
         If columns or targets are of different kinds.
     """
     names = [table.names[0] for table in tables]
-    schema = agree(list(zip(names, schemas or map(told, tables), strict=True)))
+    schema = agree(list(zip(names, schemas or map(schema_with_targets, tables), strict=True)))
     refuse_mixed_targets([(table.names[0], table.y) for table in tables])
     weight = None
     if any(table.weight is not None for table in tables):
         weight = np.concatenate([np.ones(t.n_rows, np.float32) if t.weight is None else t.weight for t in tables])
     starts = np.concatenate(([0], np.cumsum([table.n_rows for table in tables])))
-    # an empty silo's y has no type to speak of: it must not turn the others' labels into floats
+    # the type of an empty silo's y has no meaning: it must not turn the others' labels into floats
     targets = [table.y for table in tables if table.n_rows] or [tables[0].y]
     y = _join_targets(targets)
     aligned = [recoded(table, schema.categories) for table in tables]
@@ -81,21 +81,21 @@ def _keep_absent_apart(X: NDArray[np.float32], tables: Sequence[Table], starts: 
                 rows[:] = apart_from_absent(rows)
 
 
-def told(table: Table) -> Schema:
+def schema_with_targets(table: Table) -> Schema:
     """A table's schema with the number of its targets."""
     return msgspec.structs.replace(table.schema, targets=table.n_targets)
 
 
 def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:
-    """What margins start from, NaN in silos that leave that to the training."""
+    """Base margins of all rows, NaN in silos that leave them to the training; None if all do."""
     given = [table for table in tables if table.margin is not None and table.n_rows]
     if not given:
         return None
     outputs = {table.names[0]: table.margin.shape[1] for table in given if table.margin is not None}
     width = next(iter(outputs.values()))
-    for silo, own in outputs.items():
-        if own != width:
-            raise SchemaError(f"silo {silo!r}, unlike silo {next(iter(outputs))!r}: base_margin has {own} columns.")
+    for silo, columns in outputs.items():
+        if columns != width:
+            raise SchemaError(f"silo {silo!r}, unlike silo {next(iter(outputs))!r}: base_margin has {columns} columns.")
     empty = [np.full((table.n_rows, width), np.nan, np.float32) for table in tables]
     return np.concatenate(
         [
@@ -106,7 +106,7 @@ def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:
 
 
 def _join_queries(tables: Sequence[Table]) -> RowIds | None:
-    """What names queries, of all silos or of none."""
+    """Ids of the queries of all rows; None where no silo has any."""
     having = [table.queries is not None for table in tables if table.n_rows]
     if not any(having):
         return None
@@ -145,7 +145,7 @@ def split_table(
     if kept is not None and not len(kept) and n:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
     columns = (target, weight, margin, row_ids, queries, codes)
-    target, weight, margin, row_ids, queries, codes = (of_rows(own, kept) for own in columns)
+    target, weight, margin, row_ids, queries, codes = (of_rows(column, kept) for column in columns)
     if codes is None:
         starts = np.array([0, len(target)], np.int64)
         return Table(schema, values, target, weight, names, starts, kept, margin=margin, ids=row_ids, queries=queries)
@@ -153,7 +153,7 @@ def split_table(
 
 
 def split_held_out(
-    table: Table, own: tuple[Any, ...], silos: ArrayLike | None, place: int, missing: float = math.nan
+    table: Table, eval_set: tuple[Any, ...], silos: ArrayLike | None, place: int, missing: float = math.nan
 ) -> Table:
     """Sort an evaluation set, (X, y) or (X, y, sample_weight), by the silos of a table; None is the first of them.
 
@@ -163,7 +163,7 @@ def split_held_out(
         For other columns, and for silos that the table does not have.
     """
     where = f"eval_set {place}: "
-    X, y, sample_weight, base_margin, qid = apart(own, where)
+    X, y, sample_weight, base_margin, qid = apart(eval_set, where)
     ids = None if silos is None else read_silos(silos)
     values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, frame_codes=True)
     n = len(values)
@@ -172,8 +172,8 @@ def split_held_out(
     weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else places_of_ids(ids, table.names)
     if ids is not None and (codes < 0).any():
-        stranger = str(ids[int(np.argmax(codes < 0))])
-        raise DataError(f"{where}silo {stranger!r} holds no rows to train on.")
+        unknown = str(ids[int(np.argmax(codes < 0))])
+        raise DataError(f"{where}silo {unknown!r} holds no rows to train on.")
     if queries is not None and qid is not None:
         refuse_shared(queries, qid, codes, table.names, where)
     margin, order = read_margin(base_margin, n, where), rows_to_keep(None, queries, codes)
@@ -228,11 +228,11 @@ def _narrow(y: NDArray[Any]) -> NDArray[Any]:
     least, most = int(y.min()), int(y.max())
     kind = "u" if least >= 0 else "i"  # of one sign: of int64 and uint64 NumPy makes floats
     fits = (np.dtype(f"{kind}{width}") for width in (1, 2, 4, 8))
-    return y.astype(next(own for own in fits if np.iinfo(own).min <= least and most <= np.iinfo(own).max))
+    return y.astype(next(dtype for dtype in fits if np.iinfo(dtype).min <= least and most <= np.iinfo(dtype).max))
 
 
 def part_table(table: Table) -> list[Table]:
-    """Each silo's own table."""
+    """The tables of the silos, one by one."""
     parts = []
     for place, name in enumerate(table.names):
         rows = slice(int(table.starts[place]), int(table.starts[place + 1]))
@@ -240,7 +240,7 @@ def part_table(table: Table) -> list[Table]:
         weight = None if table.weight is None else table.weight[rows]
         margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
-        ids, queries = (None if own is None else own[rows] for own in (table.ids, table.queries))
+        ids, queries = (None if column is None else column[rows] for column in (table.ids, table.queries))
         given = table.rows_as_given(place)
         parts.append(
             Table(table.schema, X, table.y[rows], weight, [name], starts, None, None, margin, ids, queries, given)

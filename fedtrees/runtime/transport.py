@@ -1,4 +1,4 @@
-"""Below this line there are bytes and silo names only."""
+"""Transport of messages: bytes and names of silos, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedtrees.errors import ProtocolError
 
 
 class Transport(Protocol):
-    """Carries a request to each of some silos and brings their replies."""
+    """A way to carry a request to each of some silos and to bring their replies."""
 
     def exchange(self, messages: Mapping[str, bytes], timeout: float) -> dict[str, bytes]:
         """Return the replies that came within ``timeout`` seconds; a name that is missing is a silo that is lost."""
@@ -24,7 +24,7 @@ class Transport(Protocol):
 
 
 class Postman:
-    """Asks silos over a transport: addresses each the facts it has not heard, and brings the forgetful up to date.
+    """The sender of requests over a transport: each holds the facts that its silo lacks, after a restart all of them.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Postman:
     timeout : float
         Seconds a round may take.
     attempts : int
-        How often a silent silo is asked before it counts as lost.
+        The number of times that a silent silo is asked before it counts as lost.
     batch : int
         Silos asked at a time: bounds the memory that their replies take.
     """
@@ -49,7 +49,7 @@ class Postman:
         self.transport, self.names = transport, names
         self.timeout, self.attempts, self.batch = timeout, attempts, batch
         self._run = b""
-        self._heard = np.zeros(len(names), np.int64)
+        self._received = np.zeros(len(names), np.int64)
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         """See `Federation`: each silo's answer, or that it is lost for a round that can do without it.
@@ -61,7 +61,7 @@ class Postman:
         """
         if call.log.run != self._run:
             self._run = call.log.run
-            self._heard[:] = 0
+            self._received[:] = 0
         for start in range(0, len(cohort), self.batch):
             batch = cohort[start : start + self.batch].tolist()
             waiting = {self.names[silo]: _Errand(silo, self.attempts) for silo in batch}
@@ -69,13 +69,13 @@ class Postman:
                 yield from self._ask(call, waiting)
 
     def _ask(self, call: Call, waiting: dict[str, _Errand]) -> Iterator[Answer]:
-        """Ask those who have not answered once more; who answers is taken off the list, and who is lost for good."""
+        """Ask the silos that have not answered once more; those that answer leave the list, and those lost for good."""
         lost = sorted(name for name in waiting if not waiting[name].attempts)
         if lost and not call.partial:
             raise silo_lost(call, lost, self.attempts)
         for name in lost:
             yield waiting.pop(name).answer(None)
-        requests = {name: call.request(int(self._heard[errand.silo])) for name, errand in waiting.items()}
+        requests = {name: call.request(int(self._received[errand.silo])) for name, errand in waiting.items()}
         messages = {name: request.encode() for name, request in requests.items()}
         for name, errand in waiting.items():
             errand.down += len(messages[name])
@@ -87,11 +87,11 @@ class Postman:
             errand.up += len(data)
             what, body = open_reply(call, data, name)
             if what == What.BEHIND:
-                self._heard[errand.silo] = min(read_behind(body, name), self._heard[errand.silo])
-                errand.attempts += not errand.behind  # to have restarted once is no failed attempt
+                self._received[errand.silo] = min(read_behind(body, name), self._received[errand.silo])
+                errand.attempts += not errand.behind  # one restart is no failed attempt
                 errand.behind = True
             else:
-                self._heard[errand.silo] = len(call.log)
+                self._received[errand.silo] = len(call.log)
                 yield waiting.pop(name).answer(data)
 
 
@@ -106,7 +106,7 @@ class _Errand:
     behind: bool = False
 
     def answer(self, data: bytes | None) -> Answer:
-        """The answer that it comes to."""
+        """The silo's answer, with the bytes that it took."""
         return Answer(self.silo, data, self.down, self.up)
 
 

@@ -1,4 +1,4 @@
-"""A federation whose silos vanish: to try out, in one process, what that does to a training."""
+"""A federation whose silos vanish, for trials in one process of its effect on a training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fedtrees.errors import ParameterError
 
 
 class UnreliableFederation:
-    """Loses each silo of a round by lot, wherever a mean over the others will do; see `Query.partial`.
+    """A federation that loses silos by lot, wherever a mean over the others will do; see `Query.partial`.
 
-    A silo that vanishes neither hears nor answers. Questions that everyone has to answer, as those before training,
-    are asked until everyone has. A round that loses its whole cohort changes nothing.
+    A silo that vanishes receives nothing and sends nothing. Queries that need all silos, as those before training,
+    are asked until all have answered. A round that loses its whole cohort changes nothing.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class UnreliableFederation:
 
 
 def _where(there: NDArray[np.bool_], amount: Amount) -> Amount:
-    """Amounts of those who are there, as amounts of all."""
+    """Amounts of the silos that are there as amounts of all: 0 of the others."""
     if there.all():
         return amount
     each = np.zeros(len(there), np.int64)
