@@ -13,7 +13,7 @@
 `shift_features`
     Other values than a table's, as if every silo measured with instruments of its own.
 `describe_partition`
-    How unlike silos are in size, labels and features: a table, a summary and a plot.
+    Differences of silos in size, labels and features: a table, a summary and a plot.
 """
 
 from __future__ import annotations

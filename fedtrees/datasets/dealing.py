@@ -1,4 +1,4 @@
-"""Dealing rows to silos: what the silos are called, how many rows each gets, and which."""
+"""Dealing rows to silos: names of the silos, numbers of rows, and the rows themselves."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def dealt(classes: Codes, counts: NDArray[np.int64], rng: np.random.Generator) -
     codes = np.empty(len(classes), np.int64)
     order = np.argsort(classes, kind="stable")
     silos = np.arange(len(counts))
-    for rows, own in zip(np.split(order, np.cumsum(counts.sum(axis=0))[:-1]), counts.T, strict=True):
-        codes[rows] = rng.permutation(np.repeat(silos, own))
+    for rows, counts_of_class in zip(np.split(order, np.cumsum(counts.sum(axis=0))[:-1]), counts.T, strict=True):
+        codes[rows] = rng.permutation(np.repeat(silos, counts_of_class))
     return codes
 
 

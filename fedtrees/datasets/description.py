@@ -1,4 +1,4 @@
-"""What a partition looks like: the sizes, labels and features of its silos, in figures and as a plot."""
+"""Description of a partition: the sizes, labels and features of its silos, in figures and as a plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_ROWS = 20  # of the table that are printed
 
 @dataclass(frozen=True, eq=False)
 class PartitionDescription:
-    """How a partition's silos differ; see `describe_partition`.
+    """Differences of a partition's silos; see `describe_partition`.
 
     Attributes
     ----------
@@ -73,18 +73,18 @@ class PartitionDescription:
     def sentences(self) -> list[str]:
         """The summary, a sentence a measure."""
         s = self.summary
-        said = [
+        lines = [
             f"{s.silos:.0f} silos, {s.rows:.0f} rows: {s.smallest:.0f} to {s.largest:.0f} a silo, the median "
             f"{s['median']:g}; Gini {s.gini:.3f}, as even as {s.effective_silos:.1f} equal silos.",
             f"Label divergence {s.label_divergence:.3f}, and {s.label_divergence_by_chance:.3f} by chance "
             "(Jensen-Shannon distance from all rows, 0 to 1).",
         ]
         if "feature_drift" in s:
-            said.append(
+            lines.append(
                 f"Feature drift {s.feature_drift:.3f}, and {s.feature_drift_by_chance:.3f} by chance "
                 "(mean Kolmogorov distance from all rows, 0 to 1)."
             )
-        return said
+        return lines
 
     def __str__(self) -> str:
         table = self.table.to_string(max_rows=_MOST_ROWS, float_format="{:.3f}".format)
@@ -118,7 +118,7 @@ def describe_partition(y: ArrayLike, *, silos: ArrayLike, X: Any = None) -> Part
     y : array-like (rows,)
         Classes, or numbers: those with a fraction somewhere.
     silos : array-like (rows,)
-        Whose each row is.
+        The silo of each row.
     X : DataFrame or array-like (rows, features), optional
 
     Returns

@@ -1,4 +1,4 @@
-"""A table whose rows belong to silos, with what a reader should know about it."""
+"""A table whose rows belong to silos, with its description and source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Example:
     y : ndarray of shape (rows,)
         The class, 0 or 1.
     silos : ndarray of str, shape (rows,)
-        Whose row it is. The silo is never a feature.
+        The silo of each row. It is never a feature.
     description : str
         What a row is, what is predicted, and how the silos came about.
     source : str

@@ -42,8 +42,8 @@ def shift_features(
     3. ``z = z + e``, with e normal of variance ``noise ** 2 * i / N`` in the i-th of N silos by name, drawn for every
        cell (Li et al. 2022, "noise-based feature imbalance").
 
-    Labels stay as they are, so what a feature says of them differs by silo. Missing values stay missing, and neither
-    categories nor features of one value change; a row that lacks one feature of a pair is not turned there.
+    Labels stay as they are, so features and labels relate otherwise in each silo. Missing values stay missing, and
+    neither categories nor features of one value change; a row that lacks one feature of a pair is not turned there.
 
     Law: a silo's map depends on (seed, the silo's id) alone, save for the units, and the i and N of its noise.
 
@@ -51,7 +51,7 @@ def shift_features(
     ----------
     X : DataFrame or array-like (rows, features)
     silos : array-like (rows,)
-        Whose each row is.
+        The silo of each row.
     rotation : float, default 0.0
         Degrees, 0 or above.
     scale : float, default 0.0
@@ -110,7 +110,7 @@ def shift_features(
 
 @dataclass(frozen=True)
 class _Sizes:
-    """How far features are shifted."""
+    """Sizes of the shifts of features."""
 
     rotation: float
     scale: float

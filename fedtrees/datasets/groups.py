@@ -1,4 +1,4 @@
-"""Groups of about equal size that numbers fall into, and what they are called."""
+"""Groups of about equal size that numbers fall into, and their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def quantile_groups(values: NDArray[Any], groups: int) -> tuple[NDArray[np.int64
     ----------
     values : int or float (rows,)
     groups : int
-        How many there shall be. There are fewer where so many rows share a value that one would be empty.
+        Groups wanted. There are fewer where so many rows share a value that one would be empty.
 
     Returns
     -------
@@ -37,13 +37,13 @@ def quantile_groups(values: NDArray[Any], groups: int) -> tuple[NDArray[np.int64
     return np.searchsorted(ranked[cuts], values, side="right"), [a if a == b else f"{a} to {b}" for a, b in spans]
 
 
-def plain(value: Any) -> str:
+def plain(value: np.number) -> str:
     """A number of an array as a reader would write it."""
     return str(value.item()) if value.dtype.kind in "iu" else f"{value:.6g}"
 
 
 def _nearest(places: NDArray[np.int64], wished: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Which of the ascending places is nearest to each wished one; of two, the lower."""
+    """Return which of the ascending places is nearest to each wished one; of two, the lower."""
     upper = np.searchsorted(places, wished).clip(max=len(places) - 1)
     lower = (upper - 1).clip(min=0)
     return np.where(wished - places[lower] <= places[upper] - wished, lower, upper)

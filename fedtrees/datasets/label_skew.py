@@ -80,7 +80,7 @@ def partition_shards(y: ArrayLike, silos: int, shards: int = 2, seed: int = 0) -
     """Pathological label skew: sort the rows by label, cut them into shards, give each silo some at random.
 
     McMahan et al. (2016), section 3, for MNIST: 200 shards of 300 rows, two for each of 100 silos, so that most silos
-    know two digits. Rows of one label are shuffled before the cut, so their order in the table plays no part.
+    hold two digits. Rows of one label are shuffled before the cut, so their order in the table plays no part.
 
     Law: the partition depends on (y, the parameters, seed) alone; sizes of shards differ by a row at the most.
 
@@ -239,7 +239,7 @@ def _filled_up(counts: NDArray[np.int64], min_rows: int, rng: np.random.Generato
 
 
 def _dealt_classes(n_classes: int, silos: int, each: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Which silo holds which class, 0 or 1 (silos, classes): each silo takes those that the fewest hold so far."""
+    """The classes of silos, 0 or 1 (silos, classes): each silo takes those that the fewest hold so far."""
     holds, holders = np.zeros((silos, n_classes), np.int64), np.zeros(n_classes, np.int64)
     for silo in range(silos):
         # of those that equally many hold, some at random

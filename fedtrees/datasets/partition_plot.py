@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def plot_labels(description: PartitionDescription, ax: Axes | None, shares: bool
     return ax
 
 
-def _coloured(description: PartitionDescription, plt: Any) -> tuple[NDArray[np.int64], list[str], list[Any]]:
+def _coloured(description: PartitionDescription, plt: ModuleType) -> tuple[NDArray[np.int64], list[str], list[Any]]:
     """Rows by silo and label, of the most frequent labels and all others together; their names and colours."""
     counts, labels = description.counts.to_numpy(), list(description.counts.columns)
     if description.numeric:

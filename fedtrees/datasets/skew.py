@@ -1,4 +1,4 @@
-"""How unlike silos are: in size, in labels, in features."""
+"""Measures of skew: differences of silos in size, in labels, in features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Measure = NDArray[np.float64]  # (silos,)
 
 
 def effective_silos(rows: NDArray[np.int64]) -> float:
-    """How many silos of one size would weigh as evenly: ``(sum n)^2 / sum n^2`` (Kish 1965).
+    """The number of silos of one size that would weigh as evenly: ``(sum n)^2 / sum n^2`` (Kish 1965).
 
     Examples
     --------
@@ -59,7 +59,7 @@ def label_divergence(counts: NDArray[np.int64]) -> Measure:
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> Measure:
-    """Kullback and Leibler's, in bits; what p has not counts nothing."""
+    """Kullback and Leibler's, in bits; what p lacks counts nothing."""
     ratio = np.divide(p, q, out=np.ones_like(q), where=p > 0)
     total: Measure = (p * np.log2(ratio, out=np.zeros_like(q), where=p > 0)).sum(axis=1)
     return total
@@ -68,12 +68,12 @@ def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> Measure
 def feature_drift(
     X: NDArray[np.float32], categorical: NDArray[np.bool_], partitions: Sequence[NDArray[np.int64]]
 ) -> list[Measure]:
-    """How far each silo's features are from those of all rows, the mean over features: 0 alike, 1 apart.
+    """The distance of each silo's features from those of all rows, the mean over features: 0 alike, 1 apart.
 
     Of a number, Kolmogorov's distance: the largest difference of the two distribution functions. It sees differences
     of place, spread and shape, and no change of units matters. Of a category, the total variation distance: half the
-    sum of the differences of shares. Both say how much likelier some range, or set, of values can be in the silo. A
-    missing value is one beyond the largest, or a category of its own.
+    sum of the differences of shares. Both are the most by which the share of a range, or set,
+    of values differs in the silo. A missing value is one beyond the largest, or one more category.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which rows are kept for scoring."""
+"""Splitting off rows to score on."""
 
 from __future__ import annotations
 
