@@ -48,7 +48,7 @@ def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Cont
         raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
     about = _about(given).get("schema", {})
     categories = _aligned(schema, _vocabularies_of(given, schema, about))
-    return replace(earlier, grid=_grid_of(given)), msgspec.structs.replace(schema, categories=categories)
+    return replace(earlier, gradient_scale=_grid_of(given)), msgspec.structs.replace(schema, categories=categories)
 
 
 def earlier_booster(given: Any) -> xgboost.Booster:

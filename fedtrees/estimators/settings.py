@@ -92,7 +92,7 @@ def settings_of(
         validation_share=float(estimator.validation_fraction or 0.0),
         inherited=None if earlier is None else earlier.trees,
         rounds_before=0 if earlier is None else earlier.rounds,
-        grid_before=None if earlier is None else earlier.grid,
+        grid_before=None if earlier is None else earlier.gradient_scale,
         bias_before=None if earlier is None else earlier.position_bias,
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,

@@ -1,4 +1,4 @@
-"""Models in other people's formats."""
+"""Models in the formats of XGBoost and scikit-learn."""
 
 from fedtrees.export.xgboost import accumulate, storable_base_margin, to_booster
 

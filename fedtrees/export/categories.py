@@ -28,24 +28,24 @@ def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
         Naming the column: for categories that are neither texts nor whole numbers, or some the one and some the other,
         or too many.
     """
-    for name, own in categories.items():
-        odd = [each for each in own if not isinstance(each, str) and (type(each) is not int or abs(each) > _LARGEST)]
+    for name, names in categories.items():
+        odd = [each for each in names if not isinstance(each, str) and (type(each) is not int or abs(each) > _LARGEST)]
         if odd:
             raise DataError(
                 f"column {name!r} has the category {odd[0]!r}, which an XGBoost model cannot keep; make its categories "
                 "texts or whole numbers."
             )
-        if len({type(each) for each in own}) > 1:
+        if len({type(each) for each in names}) > 1:
             raise DataError(f"column {name!r} has texts and numbers for categories; make them all texts, or numbers.")
-        written = _written(own)
+        written = _written(names)
         if len(set(written)) < len(written):
             warn_caller(
                 f"column {name!r}: of its categories beyond ASCII, XGBoost's frames tell some not apart; this package "
                 "predicts them right, and plain XGBoost their codes."
             )
-        if len(own) > MOST_CATEGORIES:
+        if len(names) > MOST_CATEGORIES:
             raise DataError(
-                f"column {name!r} has {len(own)} categories; {MOST_CATEGORIES} are the most. Join rare ones, or make "
+                f"column {name!r} has {len(names)} categories; {MOST_CATEGORIES} are the most. Join rare ones, or make "
                 "it a number."
             )
 
@@ -61,36 +61,36 @@ def encoded(vocabularies: Sequence[Sequence[Any] | None], widths: Sequence[int] 
     """
     if not any(vocabularies):
         return {"enc": [], "feature_segments": [], "sorted_idx": []}
-    each = [_written(own or ()) for own in vocabularies]
+    each = [_written(vocabulary or ()) for vocabulary in vocabularies]
     return {
-        "enc": [_column(own, bits) for own, bits in zip(each, widths or [64] * len(each), strict=True)],
+        "enc": [_column(names, bits) for names, bits in zip(each, widths or [64] * len(each), strict=True)],
         "feature_segments": np.cumsum([0, *map(len, each)]).astype(">i4"),
-        "sorted_idx": np.concatenate([_order(own) for own in each]).astype(">i4"),
+        "sorted_idx": np.concatenate([_order(names) for names in each]).astype(">i4"),
     }
 
 
-def _written(own: Sequence[Any]) -> list[Any]:
+def _written(vocabulary: Sequence[Any]) -> list[Any]:
     """Numbers, or the bytes of texts as XGBoost cuts them out of a pandas frame: it counts characters, not bytes.
 
     For texts beyond ASCII the pieces are not the names, but a frame is cut in the same way when it predicts.
     """
-    if not own or not isinstance(own[0], str):
-        return list(own)
-    data, ends = "".join(own).encode(), np.cumsum([0, *map(len, own)]).tolist()
+    if not vocabulary or not isinstance(vocabulary[0], str):
+        return list(vocabulary)
+    data, ends = "".join(vocabulary).encode(), np.cumsum([0, *map(len, vocabulary)]).tolist()
     return [data[start:end] for start, end in pairwise(ends)]
 
 
-def _column(own: list[Any], bits: int) -> dict[str, object]:
-    if own and not isinstance(own[0], bytes):
-        return {"type": _KIND_OF_ARRAY[bits], "values": np.array(own, f">i{bits // 8}")}
-    offsets = np.cumsum([0, *map(len, own)]) if own else np.zeros(0)
-    return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(own), "i1")}
+def _column(names: list[Any], bits: int) -> dict[str, object]:
+    if names and not isinstance(names[0], bytes):
+        return {"type": _KIND_OF_ARRAY[bits], "values": np.array(names, f">i{bits // 8}")}
+    offsets = np.cumsum([0, *map(len, names)]) if names else np.zeros(0)
+    return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(names), "i1")}
 
 
-def _order(own: list[Any]) -> list[int]:
+def _order(names: list[Any]) -> list[int]:
     """The codes in the order of their categories; to XGBoost, bytes are signed."""
-    keys = [np.frombuffer(each, np.int8).tolist() if isinstance(each, bytes) else each for each in own]
-    return sorted(range(len(own)), key=keys.__getitem__)
+    keys = [np.frombuffer(each, np.int8).tolist() if isinstance(each, bytes) else each for each in names]
+    return sorted(range(len(names)), key=keys.__getitem__)
 
 
 def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
@@ -103,7 +103,7 @@ def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
     """
     model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
     written = model.get("model", {}).get("cats", {}).get("enc", [])
-    return [_names(own) for own in written] or [[] for _ in range(booster.num_features())]
+    return [_names(column) for column in written] or [[] for _ in range(booster.num_features())]
 
 
 def _names(column: dict[str, Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.messages.earlier_model import EarlierModel
@@ -17,7 +17,7 @@ from fedtrees.trees.model.gradient_scale import GradientScale
 
 @dataclass(frozen=True, eq=False)
 class Continued:
-    """An earlier model: as XGBoost writes it, and as silos hear of it.
+    """An earlier model: in XGBoost's JSON, and as the message that silos receive.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Continued:
     objective : str
     trees : EarlierModel
     rounds : int
-    grid : GradientScale, optional
+    gradient_scale : GradientScale, optional
         That its next round would have had; see `trees.server.gradient_scales.GradientScales`.
     position_bias : float32 (2, positions), optional
         Of a ranking without the bias of positions, its estimate.
@@ -36,7 +36,7 @@ class Continued:
     objective: str
     trees: EarlierModel
     rounds: int
-    grid: GradientScale | None = None
+    gradient_scale: GradientScale | None = None
     position_bias: NDArray[np.float32] | None = None
 
     @staticmethod
@@ -63,7 +63,7 @@ class Continued:
         rounds = len(forest["iteration_indptr"]) - 1
         biases = [learner["objective"][name] for name in ("ti+", "tj-") if name in learner["objective"]]
         position_bias = np.array(biases, np.float32) if len(biases) == 2 else None
-        trees = _inherited(forest, features, base_margin)
+        trees = _earlier_model(forest, features, base_margin)
         try:
             trees.check(features)  # silos would refuse them, too
         except ProtocolError as error:
@@ -96,7 +96,7 @@ def _loaded(model: dict[str, Any]) -> xgboost.Booster:
 
 
 def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
-    """What XGBoost itself starts a model's margins from: those of the model with an empty leaf for each output."""
+    """The margins that XGBoost starts from: those of the model with an empty leaf for each output."""
     learner = model["learner"]
     forest = learner["gradient_booster"]["model"]
     params = learner["learner_model_param"]
@@ -117,7 +117,7 @@ def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
 
 
 def _stump(tree: dict[str, Any]) -> dict[str, Any]:
-    """A tree of one leaf that says 0, in the form of another."""
+    """A tree of one leaf of value 0, in the form of another."""
     nodes = int(tree["tree_param"]["num_nodes"])
     blank: dict[str, Any] = {"left_children": [-1], "right_children": [-1], "parents": [2**31 - 1]}
     blank |= {name: [] for name in tree if name.startswith("categories")}
@@ -127,10 +127,10 @@ def _stump(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, **blank, "tree_param": {**tree["tree_param"], "num_nodes": "1"}}
 
 
-def _inherited(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> EarlierModel:
+def _earlier_model(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> EarlierModel:
     trees = forest["trees"]
 
-    def column(name: str, dtype: Any) -> NDArray[Any]:
+    def column(name: str, dtype: DTypeLike) -> NDArray[Any]:
         return np.concatenate([np.array(tree[name], dtype) for tree in trees])
 
     left = column("left_children", np.int32)
@@ -157,5 +157,5 @@ def _sets(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
         for start, size in zip(tree["categories_segments"], tree["categories_sizes"], strict=True):
             sets.append(np.array(tree["categories"][start : start + size], np.int32))
         first += len(tree["left_children"])
-    ends = np.cumsum([len(own) for own in sets[1:]], dtype=np.int64)
+    ends = np.cumsum([len(codes) for codes in sets[1:]], dtype=np.int64)
     return {"by_category": np.concatenate(nodes), "categories": np.concatenate(sets), "category_ends": ends}

@@ -40,28 +40,30 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     """
     if isinstance(model, AdaBoostRegressor):
         raise ParameterError("AdaBoost's numbers are a weighted median of its trees, which no XGBoost model is.")
-    trees = [own.tree_ for own in getattr(model, "estimators_", [model])]
+    trees = [fitted.tree_ for fitted in getattr(model, "estimators_", [model])]
     classes = getattr(model, "classes_", ())
     several = isinstance(classes, list)
     n_classes = 0 if several else len(classes)
     votes = isinstance(model, AdaBoostClassifier) and n_classes > 1  # of one class there is nothing to vote on
-    says = _votes(model, trees) if votes else [own.value.reshape(own.node_count, -1) / len(trees) for own in trees]
+    values = _votes(model, trees) if votes else [tree.value.reshape(tree.node_count, -1) / len(trees) for tree in trees]
     if several:
         most = max(map(len, classes))
-        columns = [k * most + place for k, own in enumerate(classes) for place in range(len(own) == 2, len(own))]
-        says = [own[:, columns] for own in says]
+        columns = [
+            k * most + place for k, labels in enumerate(classes) for place in range(len(labels) == 2, len(labels))
+        ]
+        values = [part[:, columns] for part in values]
     if n_classes == 2:
-        says = [own[:, 1:] for own in says]
+        values = [part[:, 1:] for part in values]
     cuts = _cuts(trees)
-    bins = [_bins(own, cuts) for own in trees]
-    outputs = range(says[0].shape[1])
+    bins = [_bins(tree, cuts) for tree in trees]
+    outputs = range(values[0].shape[1])
     # rounds of a tree a class, or one round whose trees of a class stand side by side
     order = [(t, k) for t in range(len(trees)) for k in outputs] if votes else [
         (t, k) for k in outputs for t in range(len(trees))
     ]  # fmt: skip
     objective = "reg:squarederror" if not votes else "binary:logistic" if n_classes == 2 else "multi:softprob"
     return to_booster(
-        [_tree(trees[t], says[t][:, k], bins[t]) for t, k in order],
+        [_tree(trees[t], values[t][:, k], bins[t]) for t, k in order],
         cuts,
         objective=objective,
         base_margin=storable_base_margin(objective, np.zeros(len(outputs), np.float32)),
@@ -73,23 +75,23 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
 
 
 def _votes(model: AdaBoostClassifier, trees: Sequence[Any]) -> list[Values]:
-    """What leaves add to the margin of each class, so that the model's softmax is that of the votes."""
+    """Values of leaves by class, float64 (nodes, classes), whose sum's softmax is that of the votes."""
     weights, n_classes = model.estimator_weights_[: len(trees)], len(model.classes_)
     # of two classes, the margin is the difference of the two
     scale = (2.0 if n_classes == 2 else 1.0 / (n_classes - 1)) / weights.sum()
     votes = []
-    for own, weight in zip(trees, weights * scale, strict=True):
-        chosen = own.value[:, 0, :].argmax(axis=1)[:, None] == np.arange(n_classes)
+    for tree, weight in zip(trees, weights * scale, strict=True):
+        chosen = tree.value[:, 0, :].argmax(axis=1)[:, None] == np.arange(n_classes)
         votes.append(np.where(chosen, weight, -weight / (n_classes - 1)))
     return votes
 
 
 def _cuts(trees: Sequence[Any]) -> Cuts:
     """The thresholds that trees use, each once: bins of features all of which may be missing."""
-    feature = np.concatenate([own.feature for own in trees])
-    above = np.concatenate([_above(own) for own in trees])
+    feature = np.concatenate([tree.feature for tree in trees])
+    above = np.concatenate([_above(tree) for tree in trees])
     each = [np.unique(above[(feature == f) & ~np.isneginf(above)]) for f in range(trees[0].n_features)]
-    offsets = np.concatenate([[0], np.cumsum([len(own) for own in each])]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum([len(values) for values in each])]).astype(np.int64)
     return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(len(each), bool))
 
 
@@ -112,7 +114,7 @@ def _bins(tree: Any, cuts: Cuts) -> NDArray[np.int32]:
 
 
 def _tree(tree: Any, values: Values, bins: NDArray[np.int32]) -> Tree:
-    """One tree whose leaves say these values."""
+    """One tree whose leaves have these values."""
     inner = tree.children_left != LEAF
     weight = tree.weighted_n_node_samples
     left = np.where(inner, tree.children_left, 0)

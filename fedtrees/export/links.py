@@ -22,14 +22,14 @@ _ONE = np.float32(1)
 
 @dataclass(frozen=True)
 class Link:
-    """Between margins and predictions.
+    """A link between margins and predictions.
 
     Attributes
     ----------
     low, high : float32
-        The predictions that XGBoost tells apart.
+        The least and the largest prediction that XGBoost keeps as it is.
     furthest : float
-        Margins beyond it, either way, stand for what `low` and `high` are.
+        Margins beyond it, either way, stand for `low` and `high`.
     predicted : callable
         The prediction of a margin.
     exact : callable

@@ -1,4 +1,4 @@
-"""How XGBoost writes each objective, and the space it keeps ``base_score`` in."""
+"""Objectives as XGBoost writes them, and the space it keeps ``base_score`` in."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fedtrees.trees.losses import Params
 
 @dataclass(frozen=True)
 class Objective:
-    """How XGBoost writes an objective.
+    """An objective as XGBoost writes it.
 
     Attributes
     ----------
     section : str, optional
-        What its parameters are called together; None where it has none.
+        The name of its parameters' section; None where it has none.
     parameters : dict of str to float, list of float or str
-        Its own, and their usual values.
+        Its parameters, and their usual values.
     link : Link, optional
         Between margins and ``base_score``, where that is in the units of predictions.
     multiclass : bool
@@ -32,16 +32,16 @@ class Objective:
     multiclass: bool = False
 
     def as_json(self, name: str, n_classes: int, params: Params) -> dict[str, object]:
-        """What a model's ``objective`` says."""
+        """The entry ``objective`` of a model."""
         if self.section is None:
             return {"name": name}
         counts = {"num_class": str(n_classes)} if self.multiclass else {}
         given = {key: params.get(key, usual) for key, usual in self.parameters.items()}
-        own = {
+        written = {
             key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             for key, value in given.items()
         }
-        return {"name": name, self.section: {**own, **counts}}
+        return {"name": name, self.section: {**written, **counts}}
 
 
 _WEIGHT: Params = {"scale_pos_weight": 1.0}
@@ -79,7 +79,7 @@ OBJECTIVES = {
 
 
 def objective_named(objective: str) -> Objective:
-    """How XGBoost writes the objective of a name.
+    """The objective of a name, as XGBoost writes it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A Booster whose leaves keep to monotone constraints, where XGBoost's own refits do not."""
+"""A Booster whose leaves keep to monotone constraints, where those that XGBoost refits do not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def in_order(booster: xgboost.Booster, direction: NDArray[np.int8]) -> xgboost.B
     if not any(moved):
         return booster
     ordered = xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
-    ordered.load_config(booster.save_config())  # what its training was set to, which models are loaded without
+    ordered.load_config(booster.save_config())  # the settings of its training, which a loaded model lacks
     return ordered
 
 

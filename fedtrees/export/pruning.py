@@ -14,7 +14,7 @@ def pruned(tree: Tree, native: NativeTree, alpha: float) -> Tree:
     """The smallest of the subtrees that cost least, where a leaf costs ``alpha``.
 
     Breiman et al. (1984), chapter 3: the weakest link, the split whose subtree saves least a leaf, goes first. What
-    nodes save is known from their sums, so that pruning asks the silos nothing. scikit-learn decides which links go,
+    nodes save follows from their sums, so that pruning asks the silos nothing. scikit-learn decides which links go,
     in its arithmetic: an alpha of `sklearn.tree._tree.ccp_pruning_path` takes back the link that it is of.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Grown trees as scikit-learn's own fitted trees, which predict, plot and explain as if they had been fitted there.
+"""Grown trees as fitted trees of scikit-learn, which predict, plot and explain as if they had been fitted there.
 
 A row goes left here where ``x < cut``, and there where ``x <= threshold``: the threshold is the largest float64 below
 the cut, which parts float32 values alike. Where rows that miss a feature go is kept with the node there, too.
@@ -37,7 +37,7 @@ def to_decision_tree(
     tree : Tree
         With the sums of its nodes' classes, or their moments.
     cuts : Cuts
-        What the tree's bins stand for.
+        The thresholds of the tree's bins.
     classes : (classes,) or list of (classes,), optional
         The labels, of each output where there are several; None for a regression.
     base : float64 (outputs,), optional
@@ -72,7 +72,7 @@ def to_decision_tree(
         model.n_outputs_ = tree.moments.mean.shape[1]
     n_classes: list[int] | None = None
     if isinstance(classes, list):
-        n_classes = [len(own) for own in classes]
+        n_classes = [len(labels) for labels in classes]
         model.n_outputs_, model.classes_, model.n_classes_ = len(classes), classes, np.array(n_classes, np.intp)
     elif classes is not None:
         n_classes = [len(classes)]
@@ -88,7 +88,7 @@ def native_tree(
 ) -> NativeTree:
     """The arrays that scikit-learn's predictions walk.
 
-    criterion: str, optional; of a classification, what impurities are told by
+    criterion: str, optional; of a classification, the measure of impurity
     n_classes: list of int, optional; of a classification, the classes of each output
     """
     inner = tree.feature != LEAF
@@ -108,7 +108,7 @@ def native_tree(
         n_classes = [1] * values.shape[1]
         nodes["impurity"] = _impurities(tree, values, criterion)
     else:
-        by_output = [_impurities(tree, own, criterion) for own in np.split(values, outputs, axis=1)]
+        by_output = [_impurities(tree, shares, criterion) for shares in np.split(values, outputs, axis=1)]
         nodes["impurity"] = np.mean(by_output, axis=0)
     if len(tree.bounds):
         values = _within_bounds(values, tree.bounds, base)
@@ -127,7 +127,7 @@ def _thresholds(tree: Tree, cuts: Cuts, inner: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _values(tree: Tree, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each node predicts, float64 (nodes, classes or outputs), and its weight."""
+    """Predictions of nodes, float64 (nodes, classes or outputs), and their weights."""
     if tree.moments is not None:
         return tree.moments.mean, tree.moments.weight
     weight = tree.sums[:, : tree.sums.shape[1] // outputs].sum(axis=1)  # which every output has
@@ -137,7 +137,7 @@ def _values(tree: Tree, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.f
 def _within_bounds(
     values: NDArray[np.float64], bounds: NDArray[np.float64], base: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """What nodes predict where constraints are monotone: of two classes, the share of the second keeps to bounds."""
+    """Predictions of nodes under monotone constraints: of two classes, the share of the second keeps to bounds."""
     if base is not None:
         return np.clip(values, bounds[:, :1] + base, bounds[:, 1:] + base)
     second = np.clip(values[:, 1:], bounds[:, :1], bounds[:, 1:])
@@ -165,7 +165,7 @@ def _depth(tree: Tree) -> int:
 
 
 class _TakesMissing:
-    """AdaBoost's own checks refuse missing values, which its trees know what to do with.
+    """A check of AdaBoost's rows that lets missing values through, which its trees can place.
 
     Rows were read before they come here, and staged predictions check theirs twice, the second time without names.
     """

@@ -75,17 +75,17 @@ def to_booster(
         In XGBoost's order: the trees of class 0 to K-1 of the first round, then those of the next; where rounds grow
         several trees a class, those stand side by side.
     cuts : Cuts
-        What the trees' bins stand for.
+        The thresholds of the trees' bins.
     objective : str
         XGBoost's name.
     base_margin : float32 (K,)
         The margin before the first tree, as `storable_base_margin` gives it.
     n_classes : int
-        K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of ``n_targets``, whatever it says.
+        K of ``multi:softprob`` and ``multi:softmax``. The other objectives have a K of ``n_targets``, and ignore it.
     n_targets : int
         Columns of y, or quantiles of it: a tree a round for each.
     params : dict of str to float, or to list of float, optional
-        The objective's own parameters, by XGBoost's names; XGBoost's defaults stand for others.
+        The objective's parameters, by XGBoost's names; XGBoost's defaults stand for others.
     parallel : int, default 1
         Trees a round and class.
     feature_names, feature_types : sequence of str, optional
@@ -136,13 +136,13 @@ def to_booster(
         raise ParameterError(f"base_margin has shape {margin.shape}; {objective} needs ({n_margins},).")
     if not len(trees) or parallel < 1 or len(trees) % (n_margins * parallel):
         # Without a tree XGBoost forgets to put base_score through its link.
-        a_round = n_margins * parallel
-        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {a_round}.")
+        per_round = n_margins * parallel
+        raise ParameterError(f"{len(trees)} trees are no whole number (1 or more) of rounds of {per_round}.")
     model = {
         "learner": {
             "attributes": {},
-            "feature_names": _one_a_feature("feature_names", feature_names, cuts),
-            "feature_types": _one_a_feature("feature_types", feature_types, cuts),
+            "feature_names": _one_per_feature("feature_names", feature_names, cuts),
+            "feature_types": _one_per_feature("feature_types", feature_types, cuts),
             "gradient_booster": {
                 "model": _gbtree(trees, cuts, n_margins, parallel)
                 | {"cats": encoded(_of_splits(categories, cuts), widths)},
@@ -171,7 +171,7 @@ def accumulate(base_margin: ArrayLike, leaf_values_in_order: ArrayLike) -> NDArr
     ----------
     base_margin : float32 (K,)
     leaf_values_in_order : float32 (trees, rows)
-        What every tree gives every row, the trees in XGBoost's order: tree ``t`` belongs to class ``t % K``.
+        The value of every tree for every row, the trees in XGBoost's order: tree ``t`` belongs to class ``t % K``.
 
     Returns
     -------
@@ -234,10 +234,10 @@ def _biases(position_bias: NDArray[np.float32] | None) -> dict[str, object]:
     """The biases of positions by XGBoost's names, of the better rows' and of the others'."""
     if position_bias is None:
         return {}
-    return {name: own.astype(">f4") for name, own in zip(("ti+", "tj-"), position_bias, strict=True)}
+    return {name: biases.astype(">f4") for name, biases in zip(("ti+", "tj-"), position_bias, strict=True)}
 
 
-def _one_a_feature(what: str, words: Sequence[str] | None, cuts: Cuts) -> list[str]:
+def _one_per_feature(what: str, words: Sequence[str] | None, cuts: Cuts) -> list[str]:
     if words is not None and len(words) != cuts.n_features:
         raise ParameterError(f"There are {len(words)} {what} for {cuts.n_features} features.")
     return [str(word) for word in words or ()]
@@ -259,7 +259,7 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
 def _of_splits(categories: Sequence[Sequence[Any] | None] | None, cuts: Cuts) -> list[Sequence[Any] | None]:
     """The categories of features that are split by them."""
     given = categories or [None] * cuts.n_features
-    return [own if split else None for own, split in zip(given, cuts.categorical, strict=True)]
+    return [names if split else None for names, split in zip(given, cuts.categorical, strict=True)]
 
 
 def _gbtree(trees: Sequence[Tree], cuts: Cuts, n_margins: int, parallel: int) -> dict[str, object]:
