@@ -1,7 +1,7 @@
 """Joining the trees that silos grow by themselves: the main loop of bagging, and of passing a model around.
 
 A message a round instead of one a level, but not the pooled model: every silo puts its own cut points where its own
-rows are, and its trees know of no others.
+rows are, and its trees have no others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class OneAfterAnother:
     Parameters
     ----------
     sampler : Sampler
-        Draws who takes part in a pass.
+        Draws the silos that take part in a pass.
     """
 
     sampler: Sampler
@@ -53,7 +53,7 @@ class OneAfterAnother:
         while before[-1] <= round and len(before) <= round + 1:  # cohorts may be of different sizes, and empty
             before.append(before[-1] + len(self.sampler.draw(n_silos, seed, len(before) - 1)))
         turn = bisect_right(before, round) - 1
-        if before[-1] <= round or turn > round:  # nobody was there: how far others have asked says nothing
+        if before[-1] <= round or turn > round:  # no silo takes part; the list may be longer for other calls
             return np.zeros(0, np.int64)
         order = stream(seed, "who comes next", turn).permutation(self.sampler.draw(n_silos, seed, turn))
         return order[round - before[turn] :][:1]
@@ -77,19 +77,19 @@ class Joining:
 
     def ensemble(self) -> Ensemble:
         """The trees over bins, each threshold a cut point."""
-        parallel = max(len(own) for joined in self.rounds for own in joined)
+        parallel = max(len(grown) for joined in self.rounds for grown in joined)
         trees = [
             tree
             for joined in self.rounds
-            for own in joined
-            for tree in [*own, *(LocalTree.stump() for _ in range(parallel - len(own)))]
+            for grown in joined
+            for tree in [*grown, *(LocalTree.stump() for _ in range(parallel - len(grown)))]
         ]
         cuts = thresholds(trees, self.features)
         return Ensemble([tree.binned(cuts) for tree in trees], cuts, self.base_margin, parallel)
 
 
 class SoFar:
-    """An ensemble that is made when somebody looks at it: it takes time, and seldom does anybody."""
+    """An ensemble that is made when it is first read: that takes time, and most observers do not read it."""
 
     def __init__(self, joining: Joining):
         self.rounds, self.base_margin, self._joining = len(joining.rounds), joining.base_margin, joining
@@ -113,7 +113,7 @@ def bag(
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
     observer: Observer,
 ) -> Ensemble:
-    """Grow trees in silos, join those of a round, and tell them to all; Ma et al. (2023) call it bagging.
+    """Grow trees in silos, join those of a round, and send them to all; bagging in Ma et al. (2023).
 
     The leaves of a silo's trees are multiplied by its share of the cohort's weight, so a round moves margins by the
     weighted mean of what silos would. A cohort of one silo passes the model on as it is.
@@ -123,7 +123,7 @@ def bag(
     Parameters
     ----------
     channel : Channel
-        Silos' trees are gathered, which no channel does that hides them.
+        Silos' trees are gathered, which a channel that hides them refuses.
     n_silos, n_features : int
     labels : list, optional
         The class labels, sorted; None for a regression.
@@ -136,19 +136,19 @@ def bag(
         See `trees.server.boosting.boost`.
     observer : Observer
     """
-    everyone = np.arange(n_silos)
+    all_silos = np.arange(n_silos)
     if settings.validation_share:
         channel.tell(HoldOut(settings.validation_share, settings.seed))
-    summary = summarise(channel, everyone, n_features)
+    summary = summarise(channel, all_silos, n_features)
     channel.tell(Aim(settings.loss.name, settings.loss.params(), labels))
     targets = 1 if settings.loss.open_above else settings.targets
-    weights = learn_weights(channel, everyone, summary, labels, targets, settings.weighting)
+    weights = learn_weights(channel, all_silos, summary, labels, targets, settings.weighting)
     weights.check_span(step_bits(weights.rows), settings.loss.weight_span())
-    base_margin = storable(start_margin(channel, everyone, weights, labels, settings)[0])
+    base_margin = storable(start_margin(channel, all_silos, weights, labels, settings)[0])
     outputs = len(base_margin)
     evaluation = Evaluation.prepare(
         channel,
-        everyone,
+        all_silos,
         settings.eval_names,
         settings.eval_metrics,
         labels,
@@ -169,7 +169,7 @@ def bag(
         joined = _join(channel.gather(question, cohort), trees, outputs, n_features)
         joining.rounds.append(joined)
         channel.tell(Joined.of(joined, n_features, base_margin))
-        scores = evaluation.score(channel, everyone)
+        scores = evaluation.score(channel, all_silos)
         if observer.after(round, scores, SoFar(joining)):  # type: ignore[arg-type]
             break
     return joining.ensemble()
@@ -182,8 +182,8 @@ def _join(vectors: Vector, trees: int, outputs: int, features: int) -> list[list
     for vector, mass in zip(vectors, masses.tolist(), strict=True):
         if not mass:
             continue
-        own = of_integers(vector[:-1], trees, features)
-        side_by_side = len(own) // outputs
-        for place, tree in enumerate(own):
+        grown = of_integers(vector[:-1], trees, features)
+        side_by_side = len(grown) // outputs
+        for place, tree in enumerate(grown):
             joined[place // side_by_side].append(tree.scaled(mass / int(masses.sum())))
-    return [own or [LocalTree.stump()] for own in joined]
+    return [by_output or [LocalTree.stump()] for by_output in joined]

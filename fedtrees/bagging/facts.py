@@ -1,4 +1,4 @@
-"""What silos are told while each grows trees of its own: how it begins, and each round's joined trees."""
+"""Facts of silos that grow trees by themselves: the start, and each round's joined trees."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class GrowAlone(Fact, frozen=True, eq=False):
-    """Silos begin to grow trees by themselves.
+    """The start: from now on, silos grow trees by themselves.
 
     Parameters
     ----------
     labels : list, optional
         The agreed class labels.
     base_margin : float32 (outputs,)
-        What margins start from.
+        The margin of each row before the first tree.
     params : dict
         Of the silo's XGBoost.
     seed : int
@@ -42,18 +42,18 @@ class GrowAlone(Fact, frozen=True, eq=False):
 
 
 class Joined(EarlierModel, frozen=True, eq=False):
-    """A round is over: the trees of its silos, as they were joined."""
+    """The end of a round: the trees of its silos, joined."""
 
     @staticmethod
     def of(outputs: list[list[LocalTree]], features: int, base_margin: NDArray[np.float32]) -> Joined:
         """Put the trees of each output end to end."""
-        trees = [tree for own in outputs for tree in own]
+        trees = [tree for grown in outputs for tree in grown]
         left = np.concatenate([tree.left for tree in trees])
         return Joined(
             features=features,
             base_margin=base_margin,
             ends=np.cumsum([len(tree.left) for tree in trees]).astype(np.int64),
-            output=np.repeat(np.arange(len(outputs)), [len(own) for own in outputs]).astype(np.int32),
+            output=np.repeat(np.arange(len(outputs)), [len(grown) for grown in outputs]).astype(np.int32),
             feature=np.concatenate([tree.feature for tree in trees]),
             value=np.concatenate([tree.value for tree in trees]),
             default_left=np.concatenate([tree.default_left for tree in trees]),

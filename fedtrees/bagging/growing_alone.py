@@ -1,8 +1,8 @@
-"""What a silo remembers while it grows trees by itself: its margins, and its rows as its XGBoost wants them."""
+"""The state of a silo that grows trees by itself: its margins, and its rows in the form of XGBoost."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,15 @@ from fedtrees.trees.server.constraints import directions
 from fedtrees.trees.silo.margins import first_margin
 
 if TYPE_CHECKING:
+    import xgboost
+
     from fedtrees.bagging.facts import GrowAlone
     from fedtrees.core.protocol.silo import Silo
     from fedtrees.trees.messages.earlier_model import EarlierModel
 
 
 class GrowingAlone(State):
-    """A silo's margins; of several silos, those of each.
+    """Margins of a silo's rows, float32 (outputs, rows); of several silos, those of each.
 
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
 
@@ -40,7 +42,8 @@ class GrowingAlone(State):
         self.margin = first_margin(silo.table, begin.base_margin)
         self.joined: list[EarlierModel] = []
         self.direction = directions(begin.params.get("monotone_constraints"), silo.table.schema.names)
-        self._matrices: dict[int, Any] = {}
+        self._matrices: dict[int, xgboost.QuantileDMatrix] = {}  # by silo: binned once
+        # by evaluation set: the number of joined rounds that its margins hold, and these
         self._evaluated: dict[int, tuple[int, NDArray[np.float32]]] = {}
 
     def join(self, silo: Silo, trees: EarlierModel) -> None:
@@ -49,7 +52,7 @@ class GrowingAlone(State):
         trees.add_to(self.margin, silo.table, silo.threads)
 
     def grow(self, silo: Silo, place: int, round: int, learning_rate: float) -> list[list[LocalTree]]:
-        """A round of the silo's own XGBoost from where its margins are: trees by output."""
+        """Train XGBoost on the silo's rows for a round, from their margins: trees by output."""
         import xgboost
 
         rows = slice(*silo.table.starts[place : place + 2])
@@ -64,9 +67,9 @@ class GrowingAlone(State):
         }  # fmt: skip
         grown = read_trees(xgboost.train(params, matrix, 1))
         # XGBoost's leaves that are quantiles keep to no constraint
-        return [[tree.in_order(self.direction) for tree in own] for own in grown]
+        return [[tree.in_order(self.direction) for tree in of_output] for of_output in grown]
 
-    def _matrix(self, silo: Silo, rows: slice) -> Any:
+    def _matrix(self, silo: Silo, rows: slice) -> xgboost.QuantileDMatrix:
         import xgboost
 
         table = silo.table

@@ -1,4 +1,4 @@
-"""Trees that a silo's own XGBoost grew, as integers: on their way to the server, and back to every silo."""
+"""Trees that XGBoost grew in a silo, as integers: on their way to the server, and back to every silo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LocalTree:
     feature : int32 (nodes,)
         The feature a node asks for, ``LEAF`` at a leaf.
     value : float32 (nodes,)
-        Rows below it go left; at a leaf, what that adds to the margin.
+        Rows below it go left; at a leaf, its term of the margin.
     default_left : bool (nodes,)
     left : int32 (nodes,)
         The left child, ``LEAF`` at a leaf.
@@ -47,7 +47,7 @@ class LocalTree:
 
     @staticmethod
     def stump() -> LocalTree:
-        """A tree of one leaf that says 0: it holds the place of one that a silo does not have."""
+        """A tree of one leaf of value 0, in the place of one that a silo does not have."""
         leaf, nothing = np.array([LEAF], np.int32), np.zeros(1, np.float32)
         return LocalTree(leaf, nothing, np.zeros(1, bool), leaf, nothing, nothing)
 
@@ -74,8 +74,8 @@ def thresholds(trees: Sequence[LocalTree], features: int) -> Cuts:
     """Cut points of every threshold of some trees."""
     feature = np.concatenate([tree.feature for tree in trees])
     value = np.concatenate([tree.value for tree in trees])
-    each = [np.unique(value[feature == own]) for own in range(features)]
-    offsets = np.cumsum([0, *(len(own) for own in each)]).astype(np.int64)
+    each = [np.unique(value[feature == f]) for f in range(features)]
+    offsets = np.cumsum([0, *(len(values) for values in each)]).astype(np.int64)
     return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(features, bool))
 
 
@@ -110,12 +110,12 @@ def _read(tree: dict[str, Any]) -> LocalTree:
 def to_integers(trees: Sequence[LocalTree], most: int) -> Vector:
     """Write trees, each with room for ``most`` nodes: int64 (trees * (1 + FIELDS * most),), none below 0."""
     out = np.zeros((len(trees), 1 + FIELDS * most), np.int64)
-    for own, tree in zip(out, trees, strict=True):
+    for slot, tree in zip(out, trees, strict=True):
         n = len(tree.feature)
-        own[0] = n
+        slot[0] = n
         floats = [part.view(np.uint32).astype(np.int64) for part in (tree.value, tree.gain, tree.cover)]
         nodes = np.stack([tree.feature + 1, tree.left + 1, tree.default_left.astype(np.int64), *floats], axis=1)
-        own[1 : 1 + FIELDS * n] = nodes.reshape(-1)
+        slot[1 : 1 + FIELDS * n] = nodes.reshape(-1)
     return out.reshape(-1)
 
 
@@ -128,11 +128,11 @@ def of_integers(integers: Vector, n_trees: int, features: int) -> list[LocalTree
         For nodes that are none.
     """
     trees = []
-    for own in integers.reshape(n_trees, -1):
-        n = int(own[0])
-        if not 1 <= n <= (len(own) - 1) // FIELDS:
-            raise ProtocolError(f"a tree of {n} nodes, and there is room for {(len(own) - 1) // FIELDS}")
-        feature, left, default_left, *floats = own[1 : 1 + FIELDS * n].reshape(n, FIELDS).T
+    for slot in integers.reshape(n_trees, -1):
+        n = int(slot[0])
+        if not 1 <= n <= (len(slot) - 1) // FIELDS:
+            raise ProtocolError(f"a tree of {n} nodes, and there is room for {(len(slot) - 1) // FIELDS}")
+        feature, left, default_left, *floats = slot[1 : 1 + FIELDS * n].reshape(n, FIELDS).T
         if max(part.max() for part in floats) >> 32 or feature.max() > features or default_left.max() > 1:
             raise ProtocolError(f"a tree with numbers that are none, or of other features than the {features}")
         value, gain, cover = (part.astype(np.uint32).view(np.float32) for part in floats)

@@ -1,4 +1,4 @@
-"""A round's question: grow trees on your own rows and send them; and how good the joined ones are."""
+"""Queries of bagging: the trees that silos grow in a round, and metrics of the joined ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LocalTrees(Query, frozen=True, eq=False):
     Parameters
     ----------
     model_round : int
-        Which round of training this is: it names the silo's random draws.
+        The round of training, a part of the key of the silo's random draws.
     learning_rate : float
     trees : int
         Trees a silo grows in a round, of all outputs.
@@ -63,14 +63,14 @@ class LocalTrees(Query, frozen=True, eq=False):
         mass, out = silo.mass(place), np.zeros(self.size(), np.int64)
         if mass:
             grown = state.grow(silo, place, self.model_round, self.learning_rate)
-            trees = [tree for own in grown for tree in own]
+            trees = [tree for of_output in grown for tree in of_output]
             if len(trees) != self.trees or any(len(tree.feature) > self.most_nodes for tree in trees):
                 raise ProtocolError(f"{len(trees)} trees were grown, or larger ones than there is room for")
             out[:-1], out[-1] = to_integers(trees, self.most_nodes), mass
         return out
 
     def read(self, total: Vector) -> Vector:
-        """The integers: only each silo's own say anything."""
+        """The integers as they are: their sum has no meaning, only each silo's."""
         return total
 
 
@@ -84,7 +84,7 @@ class JoinedScores(Scores, frozen=True, eq=False):
         self.check_metrics(objective)
         margin, target = state.evaluated(silo, self.place, table)
         margin, target, weight = margin[:, asked], target[asked], of_rows(table.weight, asked)
-        if target.ndim == 2:  # every target of a row is a row of its own, as XGBoost has it
+        if target.ndim == 2:  # every target of a row counts as a row, as in XGBoost
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
         return Rows(objective, margin, target, weight, self.weight_exponent, state.begin.params)
