@@ -14,7 +14,11 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets import Example, has_flights, held_out, load_breast_cancer_clinics, load_flights
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
+    from xgboost import XGBClassifier
+
+    from fedtrees.estimators.gbt import FedGBTClassifier
 
 __all__ = ["Comparison", "Scored", "Settings", "SiloRow", "compare", "report", "run"]
 
@@ -203,26 +207,26 @@ def _compile(train: Example, parameters: dict[str, Any]) -> None:
     _xgboost(few, few_trees)
 
 
-def _timed_fit(model: Any, X: Any, y: NDArray[np.int64], **more: Any) -> float:
+def _timed_fit(model: FedGBTClassifier | XGBClassifier, X: pd.DataFrame, y: NDArray[np.int64], **more: Any) -> float:
     start = perf_counter()
     model.fit(X, y, **more)
     return perf_counter() - start
 
 
-def _xgboost(train: Example, parameters: dict[str, Any]) -> tuple[Any, float]:
+def _xgboost(train: Example, parameters: dict[str, Any]) -> tuple[XGBClassifier, float]:
     from xgboost import XGBClassifier
 
     model = XGBClassifier(**parameters, tree_method="hist")
     return model, _timed_fit(model, train.X, train.y)
 
 
-def _auc(model: Any, test: Example) -> float:
+def _auc(model: FedGBTClassifier | XGBClassifier, test: Example) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(test.y, model.predict_proba(test.X)[:, 1]))
 
 
-def _bytes_of(model: Any) -> bytes:
+def _bytes_of(model: FedGBTClassifier) -> bytes:
     return bytes(model.booster_.save_raw("json"))
 
 

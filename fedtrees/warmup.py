@@ -39,7 +39,7 @@ def warm_up(shown: Callable[[int], None] = lambda step: None) -> None:
         shown(number)
 
 
-def steps() -> list[Callable[[], Any]]:
+def steps() -> list[Callable[[], object]]:
     """The trainings that use every kernel."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(_ROWS, 3)).astype(np.float32)
@@ -51,7 +51,7 @@ def steps() -> list[Callable[[], Any]]:
     few: dict[str, Any] = {"n_estimators": 2, "max_depth": 3}
     deep: dict[str, Any] = {"n_estimators": 16, "max_depth": 8}
 
-    def fit(estimator: Any, y: Any, X: Any = X, **more: Any) -> Callable[[], Any]:
+    def fit(estimator: Any, y: Any, X: Any = X, **more: Any) -> Callable[[], object]:
         return partial(estimator.fit, X, y, silos=silos, **more)
 
     curves = ["logloss", "error", "auc", "aucpr"]

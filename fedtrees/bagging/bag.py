@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fedtrees.bagging.facts import GrowAlone, Joined
 from fedtrees.bagging.local_tree import LocalTree, of_integers, thresholds
 from fedtrees.bagging.questions import JoinedScores, LocalTrees
+from fedtrees.core.data.labels import Label
 from fedtrees.core.numeric.fixed_point import Vector, step_bits
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.channel import Channel
@@ -106,7 +107,7 @@ def bag(
     channel: Channel,
     n_silos: int,
     n_features: int,
-    labels: list[Any] | None,
+    labels: list[Label] | None,
     settings: Settings,
     params: dict[str, Any],
     most_nodes: int,

@@ -118,7 +118,7 @@ def dealt(classes: Codes, counts: NDArray[np.int64], rng: np.random.Generator) -
 
 
 def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
-    """Read class labels: of each row the place of its label, and the labels, sorted.
+    """Read class labels: the place of each row's label, and the labels, sorted.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def has_fractions(column: NDArray[Any]) -> bool:
 
 
 def codes_of(column: NDArray[Any]) -> tuple[Codes, NDArray[Any]]:
-    """Of each row the place of its value among those that occur, sorted, and these."""
+    """Return the place of each row's value among the different ones, which are sorted, and these."""
     codes, found = pd.factorize(column, sort=True)  # by hashing, faster than sorting all rows
     return codes.astype(np.int64), np.asarray(found)
 

@@ -11,6 +11,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.notices import warn_caller
 from fedtrees.errors import DataError
 
@@ -19,7 +20,7 @@ _KIND_OF_ARRAY = {8: 9, 16: 11, 32: 13, 64: 15}  # XGBoost's numbers for arrays 
 _LARGEST = np.iinfo(np.int64).max
 
 
-def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
+def check_categories(categories: Mapping[str, Sequence[Label]]) -> None:
     """Refuse categories that no XGBoost model can keep.
 
     Raises
@@ -50,7 +51,7 @@ def check_categories(categories: Mapping[str, Sequence[Any]]) -> None:
             )
 
 
-def encoded(vocabularies: Sequence[Sequence[Any] | None], widths: Sequence[int] | None = None) -> dict[str, object]:
+def encoded(vocabularies: Sequence[Sequence[Label] | None], widths: Sequence[int] | None = None) -> dict[str, object]:
     """The vocabulary of each feature, None of numbers, as XGBoost 3.2 writes them; nothing where none has any.
 
     Parameters
@@ -87,13 +88,13 @@ def _column(names: list[Any], bits: int) -> dict[str, object]:
     return {"offsets": offsets.astype(">i4"), "values": np.frombuffer(b"".join(names), "i1")}
 
 
-def _order(names: list[Any]) -> list[int]:
+def _order(names: list[Label | bytes]) -> list[int]:
     """The codes in the order of their categories; to XGBoost, bytes are signed."""
     keys = [np.frombuffer(each, np.int8).tolist() if isinstance(each, bytes) else each for each in names]
     return sorted(range(len(names)), key=keys.__getitem__)
 
 
-def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
+def vocabularies_of(booster: xgboost.Booster) -> list[list[Label]]:
     """The vocabulary of each feature of a model; empty of numbers, and of codes that came without one.
 
     Raises
@@ -106,7 +107,7 @@ def vocabularies_of(booster: xgboost.Booster) -> list[list[Any]]:
     return [_names(column) for column in written] or [[] for _ in range(booster.num_features())]
 
 
-def _names(column: dict[str, Any]) -> list[Any]:
+def _names(column: dict[str, Any]) -> list[Label]:
     if "offsets" not in column:
         return list(column["values"])
     text: NDArray[np.int8] = np.array(column["values"], np.int8)

@@ -30,12 +30,12 @@ Nothing is rounded or parsed, which also makes it several times faster than JSON
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xgboost
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.errors import ParameterError
 from fedtrees.export.categories import encoded
 from fedtrees.export.objectives import objective_named
@@ -63,7 +63,7 @@ def to_booster(
     parallel: int = 1,
     feature_names: Sequence[str] | None = None,
     feature_types: Sequence[str] | None = None,
-    categories: Sequence[Sequence[Any] | None] | None = None,
+    categories: Sequence[Sequence[Label] | None] | None = None,
     widths: Sequence[int] | None = None,
     position_bias: NDArray[np.float32] | None = None,
 ) -> xgboost.Booster:
@@ -256,7 +256,7 @@ def _base_score(objective: str, margin: NDArray[np.float32]) -> str:
     return "[" + ",".join(repr(float(value)) for value in stored) + "]"
 
 
-def _of_splits(categories: Sequence[Sequence[Any] | None] | None, cuts: Cuts) -> list[Sequence[Any] | None]:
+def _of_splits(categories: Sequence[Sequence[Label] | None] | None, cuts: Cuts) -> list[Sequence[Label] | None]:
     """The categories of features that are split by them."""
     given = categories or [None] * cuts.n_features
     return [names if split else None for names, split in zip(given, cuts.categorical, strict=True)]

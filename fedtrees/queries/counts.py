@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
     Vector,
@@ -139,7 +140,7 @@ ONE = np.ones(1, np.float32)  # the weight of each row, where weights are None
 
 
 def _weights_and_targets(
-    silo: Silo, labels: list[Any] | None
+    silo: Silo, labels: list[Label] | None
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
     rows, weight, target = silo.rows_asked(), silo.weights(), silo.targets(labels)
     target = target[:, 0] if silo.open_above and target.ndim == 2 else target  # the lower bound, which is finite

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.errors import DataError
 from fedtrees.queries.areas import AreaRead
 from fedtrees.queries.score_edges import BUCKETS, Frequencies, edges_like, finer_edges, first_edges, ties_of
@@ -74,7 +75,7 @@ class Evaluation:
         all_silos: Cohort,
         names: Sequence[str],
         metrics: Sequence[str],
-        labels: list[Any] | None,
+        labels: list[Label] | None,
         outputs: int = 1,
         kind: type[Scores] = Scores,
         objective: str = "",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT
 from fedtrees.core.protocol.count_weights import CountWeights, count_bits
 from fedtrees.core.protocol.start_messages import Weigh
@@ -105,7 +106,12 @@ def summarise(channel: Channel, all_silos: Cohort, n_features: int) -> Summary:
 
 
 def learn_weights(
-    channel: Channel, all_silos: Cohort, summary: Summary, labels: list[Any] | None, targets: int, weighting: Weighting
+    channel: Channel,
+    all_silos: Cohort,
+    summary: Summary,
+    labels: list[Label] | None,
+    targets: int,
+    weighting: Weighting,
 ) -> Weights:
     """Send the silos their weighting, ask for the resulting weights of rows, in one round, and send their counts."""
     channel.tell(Weigh(weighting.settled(summary.rows, summary.silos)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.record import encode
 from fedtrees.core.data.table import Schema, Table
 from fedtrees.core.data.target import places_of, places_of_columns
@@ -47,7 +47,7 @@ def sizes_by_silo(schema: Schema, table: Table) -> Amount:
     return grouped(*groups_of(sizes))
 
 
-def _sizes_of_labels(labels: list[Any], places: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sizes_of_labels(labels: list[Label], places: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bytes of the list of each silo's labels, int64 (silos,), given the places of those of its rows."""
     n_labels = len(labels)
     pairs = np.repeat(np.arange(len(rows)) * n_labels, rows) + places.astype(np.int64)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.errors import SchemaError
 
 
-def translated(codes: NDArray[np.float32], vocabulary: Sequence[Any], categories: Sequence[Any]) -> NDArray[np.float32]:
+def translated(
+    codes: NDArray[np.float32], vocabulary: Sequence[Label], categories: Sequence[Label]
+) -> NDArray[np.float32]:
     """Codes of one vocabulary as those of another; unknown ones are the code after its last, NaN stays NaN.
 
     Examples
@@ -31,7 +33,7 @@ def translated(codes: NDArray[np.float32], vocabulary: Sequence[Any], categories
     return np.where(missing, np.float32(np.nan), new[old]).astype(np.float32)
 
 
-def first_unseen(codes: NDArray[np.float32], vocabulary: Sequence[Any], known: Sequence[Any]) -> int | None:
+def first_unseen(codes: NDArray[np.float32], vocabulary: Sequence[Label], known: Sequence[Label]) -> int | None:
     """The first row whose category is not among the known ones; None where there is none. The missing have none."""
     places = set(known)
     unseen = [code for code, category in enumerate(vocabulary) if category not in places] if vocabulary != known else []
@@ -39,14 +41,14 @@ def first_unseen(codes: NDArray[np.float32], vocabulary: Sequence[Any], known: S
     return int(np.argmax(bad)) if bad.any() else None
 
 
-def unseen_category(where: str, column: str, category: Any) -> SchemaError:
+def unseen_category(where: str, column: str, category: Label) -> SchemaError:
     """The error for a category that is not among the known ones."""
     return SchemaError(
         f"{where}column {column!r}: category {category!r} was not there in training; make it missing, or train with it."
     )
 
 
-def agreed_vocabulary(name: str, vocabularies: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+def agreed_vocabulary(name: str, vocabularies: Sequence[tuple[str, list[Label]]]) -> list[Label]:
     """The categories of a column that any silo has.
 
     Vocabularies of one type differ in what they leave out only, and keep its codes: a category that no silo has gets a
@@ -89,7 +91,7 @@ def agreed_vocabulary(name: str, vocabularies: Sequence[tuple[str, list[Any]]]) 
     return sorted({category for _, vocabulary in vocabularies for category in vocabulary})
 
 
-def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
+def _laid_together(vocabularies: Sequence[list[Label]]) -> list[Label] | None:
     """The names that vocabularies of one type have in each place; None if of several types, or of no name at all."""
     if len({len(vocabulary) for vocabulary in vocabularies}) > 1:
         return None
@@ -105,7 +107,7 @@ def _laid_together(vocabularies: Sequence[list[Any]]) -> list[Any] | None:
     ]  # fmt: skip
 
 
-def _is_part(vocabulary: list[Any], longest: list[Any]) -> bool:
+def _is_part(vocabulary: list[Label], longest: list[Label]) -> bool:
     """Return whether one list is in another, in its own order."""
     rest = iter(longest)
     return all(any(category == other for other in rest) for category in vocabulary)

@@ -94,7 +94,7 @@ def no_numbers_in(values: Iterable[Any]) -> NoNumbers | None:
     return found
 
 
-def _found(values: list[Any], how: Mapping[str, str]) -> NoNumbers:
+def _found(values: list[object], how: Mapping[str, str]) -> NoNumbers:
     kind, value = _kind(values)
     plain = value.item() if isinstance(value, np.generic) else value
     shown = repr(plain) if len(repr(plain)) < _LABEL_SHOWN else f"{repr(plain)[:_LABEL_SHOWN]}..."
@@ -102,7 +102,7 @@ def _found(values: list[Any], how: Mapping[str, str]) -> NoNumbers:
     return NoNumbers(kind, f"{what} such as {shown}", how[kind])
 
 
-def _kind(values: list[Any]) -> tuple[str, Any]:
+def _kind(values: list[object]) -> tuple[str, object]:
     """The kind of values, by the first that is no number, and that one."""
     odd = next((value for value in values if not isinstance(value, Number | np.bool_)), values[0])
     if all(_is_number(value) for value in values):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.table import Schema, Table
 
 
 def withhold_rare(tables: Sequence[Table], least: int) -> None:
     """Make values missing whose category fewer rows of a silo have than ``least``; changes the tables' rows."""
-    counts: dict[tuple[str, Any], int] = {}
+    counts: dict[tuple[str, Label], int] = {}
     for name, categories, codes in _columns(tables):
         rows = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(categories)).tolist()
         for category, n in zip(categories, rows, strict=True):
@@ -26,7 +26,7 @@ def withhold_rare(tables: Sequence[Table], least: int) -> None:
             column[np.isin(column, rare)] = np.nan
 
 
-def _columns(tables: Sequence[Table]) -> Iterator[tuple[str, list[Any], NDArray[np.float32]]]:
+def _columns(tables: Sequence[Table]) -> Iterator[tuple[str, list[Label], NDArray[np.float32]]]:
     """The category columns of tables: their names, categories, and the rows' codes."""
     for table in tables:
         for name, categories in table.schema.categories.items():
@@ -45,7 +45,7 @@ def disclosed(schema: Schema, tables: Sequence[Table]) -> Schema:
     tables : sequence of Table
         All that the silo holds, evaluation sets included.
     """
-    used: set[tuple[str, Any]] = set()
+    used: set[tuple[str, Label]] = set()
     for table in tables:
         for name, categories in table.schema.categories.items():
             codes = np.unique(table.X[:, table.schema.names.index(name)])  # of rows that weigh nothing, too

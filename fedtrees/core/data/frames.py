@@ -12,6 +12,7 @@ from fedtrees.core.arguments import has_method
 from fedtrees.core.data.categories import first_unseen, translated, unseen_category
 from fedtrees.core.data.column_kinds import NoNumbers, all_of, no_numbers
 from fedtrees.core.data.column_names import column_names, difference
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.table import MISSING, Schema
 from fedtrees.core.data.texts import odd_text
@@ -57,7 +58,7 @@ def read_frame(X: Any, where: str, known: Schema | None, frame_codes: bool) -> t
         _refuse_other_columns(names, known, where)
     values = np.empty((len(X), len(names)), np.float32, order="F")
     kinds: list[str] = []
-    categories: dict[str, list[Any]] = {}
+    categories: dict[str, list[Label]] = {}
     widths: dict[str, int] = {}
     wrong: dict[str, NoNumbers] = {}
     for place, name in enumerate(names):
@@ -125,7 +126,7 @@ def _numbers_of(column: Any) -> NDArray[np.float32]:
         return as_float32(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _category(value: Any, column: str, where: str) -> Any:
+def _category(value: object, column: str, where: str) -> Label:
     """A category as a plain value: what is neither text nor number is its text."""
     plain = value.item() if isinstance(value, np.generic) else value
     plain = plain if isinstance(plain, str | int | float) else str(plain)

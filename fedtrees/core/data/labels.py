@@ -15,6 +15,8 @@ _LARGEST = np.iinfo(np.int64).max
 _EXACT = 2**53  # whole numbers up to it are float64 as they are
 _BEYOND = "make labels texts, or all of them floats"
 
+Label = str | bool | int | float  # a class label, or the name of a category, as a plain value
+
 
 class MixedLabels(DataError):
     """Labels that no one type holds as they are."""
@@ -72,12 +74,12 @@ def _of_objects(values: list[Any]) -> NDArray[Any]:
     return np.array([float(value) for value in values]) + 0.0
 
 
-def is_label(value: Any) -> bool:
+def is_label(value: object) -> bool:
     """Return whether a value that is no text can be a label."""
     return isinstance(value, Real | np.bool_)
 
 
-def columns_of_labels(columns: Sequence[Sequence[Any]]) -> list[NDArray[Any]]:
+def columns_of_labels(columns: Sequence[Sequence[Label]]) -> list[NDArray[Any]]:
     """Agreed labels of several columns, as arrays of one type that holds all of them, as those of one array are.
 
     Examples
@@ -95,14 +97,14 @@ def columns_of_labels(columns: Sequence[Sequence[Any]]) -> list[NDArray[Any]]:
     return [array.astype(object) for array in arrays]
 
 
-def labels_array(labels: Sequence[Any] | None) -> NDArray[Any]:
+def labels_array(labels: Sequence[Label] | None) -> NDArray[Any]:
     """Agreed labels as an array of the one type that holds them."""
     values = np.empty(len(labels or ()), object)
     values[:] = list(labels or ())
     return label_array(values) if len(values) else np.zeros(0, np.int64)
 
 
-def places_among(labels: Sequence[Any], y: NDArray[Any]) -> NDArray[np.int64]:
+def places_among(labels: Sequence[Label], y: NDArray[Any]) -> NDArray[np.int64]:
     """Each label's place among the agreed ones, which are sorted; -1 of others.
 
     Parameters
@@ -142,7 +144,7 @@ def _as_type(y: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArr
     return np.where(held, y, 0).astype(dtype), held
 
 
-def joined_labels(parts: Iterable[tuple[str, Sequence[Any]]]) -> list[Any]:
+def joined_labels(parts: Iterable[tuple[str, Sequence[Label]]]) -> list[Label]:
     """The labels that occur in any silo, sorted, as plain values of one type.
 
     Parameters
@@ -168,7 +170,7 @@ def joined_labels(parts: Iterable[tuple[str, Sequence[Any]]]) -> list[Any]:
         every = np.concatenate([array for _, array in arrays])
     else:
         every = label_array(np.concatenate([array.astype(object) for _, array in arrays]))
-    labels: list[Any] = np.unique(every).tolist()
+    labels: list[Label] = np.unique(every).tolist()
     return labels
 
 

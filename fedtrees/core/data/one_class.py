@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from fedtrees.core.data.labels import Label
 from fedtrees.core.notices import warn_caller
 
 
@@ -14,7 +13,7 @@ class OneClassWarning(UserWarning):
 FOLLOWS = "the model predicts it for every row"
 
 
-def warn_of_one_class(label: Any, labels: list[Any]) -> None:
+def warn_of_one_class(label: Label, labels: list[Label]) -> None:
     """Warn that all rows that are trained on are of one class.
 
     Parameters

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
 from fedtrees.core.data.categories import translated
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.table import Table
 
 
-def recoded(table: Table, categories: Mapping[str, list[Any]]) -> Table:
+def recoded(table: Table, categories: Mapping[str, list[Label]]) -> Table:
     """The same rows by codes that count these categories; nothing is copied where they do already."""
     schema, vocabularies = table.schema, table.schema.categories
     if vocabularies == categories:

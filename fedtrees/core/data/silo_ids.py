@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def _as_given(silos: ArrayLike) -> NDArray[Any]:
     return ids
 
 
-def _of_tuples(first: Any) -> DataError:
+def _of_tuples(first: Iterable[object]) -> DataError:
     return DataError(
         f"silos holds {first!r}, which is no single id; join the parts into one text, such as "
         f"{'/'.join(map(str, first))!r}."
@@ -159,7 +159,7 @@ def places_of_ids(ids: NDArray[Any], names: Sequence[str]) -> NDArray[np.int64]:
     return each
 
 
-def _place(silo: Any, known: dict[str, int]) -> int:
+def _place(silo: object, known: dict[str, int]) -> int:
     place = known.get(str(silo))
     if place is None and isinstance(silo, float | np.floating) and float(silo).is_integer():
         place = known.get(str(int(silo)))

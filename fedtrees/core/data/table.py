@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.data.categories import agreed_vocabulary
 from fedtrees.core.data.column_names import are_numbers_from_0, difference
-from fedtrees.core.data.labels import joined_labels
+from fedtrees.core.data.labels import Label, joined_labels
 from fedtrees.core.data.record import Record
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.row_ids import RowIds, placed_row_ids
@@ -336,7 +336,7 @@ def _all_labels_by_column(schemas: Sequence[tuple[str, Schema]], targets: int) -
     return [joined_labels(column) for column in columns]
 
 
-def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Any]:
+def _all_labels(schemas: Sequence[tuple[str, Schema]]) -> list[Label]:
     of_silos = [(silo, schema.labels) for silo, schema in schemas if schema.labels]
     refuse_mixed_targets(of_silos)
     return joined_labels(of_silos)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.arguments import has_method
 from fedtrees.core.data.column_kinds import is_missing
-from fedtrees.core.data.labels import MixedLabels, is_label, joined_labels, label_array, places_among
+from fedtrees.core.data.labels import Label, MixedLabels, is_label, joined_labels, label_array, places_among
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.texts import odd_text
 from fedtrees.errors import DataError, DataTypeError, SchemaError
@@ -115,7 +115,7 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
     return target
 
 
-def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
+def _kind(target: Sequence[Label] | NDArray[Any]) -> str | None:
     """Return whether labels are texts or numbers; of mixed ones, the kind of the first that is not missing."""
     if isinstance(target, np.ndarray) and target.dtype.kind != "O":
         return ("texts" if target.dtype.kind == "U" else "numbers") if len(target) else None
@@ -124,7 +124,7 @@ def _kind(target: Sequence[Any] | NDArray[Any]) -> str | None:
     return None if first is None else "texts" if isinstance(first, str) else "numbers"
 
 
-def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Any] | NDArray[Any]]], what: str = "y") -> None:
+def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Label] | NDArray[Any]]], what: str = "y") -> None:
     """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
     columns = max((y.shape[1] for _, y in targets if isinstance(y, np.ndarray) and y.ndim == 2), default=0)
     for column in range(columns):
@@ -137,7 +137,7 @@ def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Any] | NDArray[An
             raise SchemaError(f"silo {silo!r}, unlike silo {first_silo!r}: {what} holds {kind}, not {first}.")
 
 
-def labels_of(table: Table) -> list[Any]:
+def labels_of(table: Table) -> list[Label]:
     """The class labels that occur, sorted, as plain values.
 
     Raises
@@ -146,7 +146,7 @@ def labels_of(table: Table) -> list[Any]:
         For labels that are missing, infinite, of mixed kinds, or fractions.
     """
 
-    def read(table: Table) -> list[Any]:
+    def read(table: Table) -> list[Label]:
         y = _comparable(table)
         labels = np.unique(y)
         if y.dtype.kind == "f" and (labels != np.floor(labels)).any():
@@ -159,7 +159,7 @@ def labels_of(table: Table) -> list[Any]:
             odd = odd_text(str(label))
             if odd is not None:
                 raise DataError(f"{_place(table, int(np.argmax(y == label)))}{_odd_label(str(label), odd)}")
-        found: list[Any] = labels.tolist()
+        found: list[Label] = labels.tolist()
         return found
 
     try:
@@ -170,12 +170,12 @@ def labels_of(table: Table) -> list[Any]:
         return joined_labels(parts)
 
 
-def labels_of_columns(table: Table) -> list[list[Any]]:
+def labels_of_columns(table: Table) -> list[list[Label]]:
     """The class labels that occur in each of several columns of y; see `labels_of`."""
     return [_of_column(table, column, labels_of) for column in range(table.y.shape[1])]
 
 
-def places_of_columns(table: Table, labels: list[list[Any]]) -> NDArray[np.float32]:
+def places_of_columns(table: Table, labels: list[list[Label]]) -> NDArray[np.float32]:
     """Each row's place among the agreed labels of each column, float32 (rows, columns), the columns contiguous.
 
     Raises
@@ -237,7 +237,7 @@ def numbers_of(table: Table, open_above: bool = False) -> NDArray[np.float32]:
     return _silo_by_silo(table, read)
 
 
-def places_of(table: Table, labels: list[Any]) -> NDArray[np.float32]:
+def places_of(table: Table, labels: list[Label]) -> NDArray[np.float32]:
     """Each row's place among the agreed labels, float32 (rows,).
 
     Raises

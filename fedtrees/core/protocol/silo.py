@@ -16,6 +16,7 @@ from fedtrees.core.data.absent_entries import take_absent_as
 from fedtrees.core.data.disclosure import disclosed, withhold_rare
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.held_out import read_held_out
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.lost_digits import LostDigits, lost_digits
 from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_twice, rows_to_keep
 from fedtrees.core.data.record import decode, encode
@@ -163,7 +164,7 @@ class Silo:
         self.counting: CountWeights | None = None  # None: every row counts 1
         self._absent_is_zero = False  # whether the tables have the absent entries of sparse rows as 0
         self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
-        self._targets: tuple[list[Any] | None, NDArray[np.float32]] | None = None
+        self._targets: tuple[list[Label] | None, NDArray[np.float32]] | None = None
 
     @property
     def name(self) -> str:
@@ -235,7 +236,7 @@ class Silo:
             return slice(int(self.ranges[0, 0]), int(self.ranges[0, 1]))
         return np.concatenate([np.arange(a, b) for a, b in self.ranges] or [np.zeros(0, np.int64)])
 
-    def targets(self, labels: Sequence[Any] | None) -> NDArray[np.float32]:
+    def targets(self, labels: Sequence[Label] | None) -> NDArray[np.float32]:
         """The rows' targets: places in ``labels``, or the numbers themselves where ``labels`` is None.
 
         Raises

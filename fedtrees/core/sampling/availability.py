@@ -64,7 +64,7 @@ class Period:
 
 @dataclass(frozen=True, init=False)
 class Availability:
-    """Of the silos that are there in a round, a fixed number or fraction.
+    """A fixed number or fraction of the silos that are there in a round.
 
     Whether a silo is there is drawn for each by itself, anew in every round, by a stream of its own: which silos are
     there does not depend on how many are then drawn. None may be there; the round then draws none.

@@ -122,7 +122,7 @@ class BySilo:
         return f"{len(self.numbers)} silos"
 
 
-def _sorted(given: Mapping[Any, Any]) -> list[Any]:
+def _sorted(given: Mapping[Any, object]) -> list[Any]:
     try:
         return sorted(given)
     except TypeError:  # names of several types

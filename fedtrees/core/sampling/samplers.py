@@ -109,7 +109,7 @@ class FixedNumber:
 
 @dataclass(frozen=True)
 class Poisson:
-    """Each silo by itself with probability ``rate``, as privacy accounting assumes; a round may draw none.
+    """A draw of each silo by itself with probability ``rate``, as privacy accounting assumes; a round may draw none.
 
     Examples
     --------
