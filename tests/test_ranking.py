@@ -308,8 +308,8 @@ def test_queries_are_held_out_whole() -> None:
     federation = LocalFederation([Silo(name, X[own], y[own], qid=qid[own]) for name, own in parts.items()])
     model = FedGBTRanker(40, validation_fraction=0.3, early_stopping_rounds=3).fit_federation(federation)
     silo = federation._fused
-    held = set(silo.held_out[-1].queries.tolist())
-    assert held and not held & set(silo.table.queries.tolist())
+    held = set(silo.held_out[-1].groups.tolist())
+    assert held and not held & set(silo.table.groups.tolist())
     assert model.evals_result_["validation_0"]["ndcg@32"][model.best_iteration] == model.best_score
     pooled = FedGBTRanker(40, validation_fraction=0.3, early_stopping_rounds=3).fit(X, y, qid=qid)
     assert pooled.booster_.save_raw() == model.booster_.save_raw()

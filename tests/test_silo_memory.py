@@ -239,7 +239,7 @@ def test_silos_that_number_their_queries_alike_have_queries_of_their_own(mode: s
         for k in (0, 1)
     ]
     federation = LocalFederation(alike, mode=mode, n_jobs=1)
-    assert federation.table.query_starts().tolist() == [0, 10, 20, 30, 40, 50, 60]
+    assert federation.table.group_starts().tolist() == [0, 10, 20, 30, 40, 50, 60]
     own = FedGBTRanker(**given).fit_federation(federation)
     order = np.r_[0:30, 50:60, 40:50, 30:40]  # a silo's queries stand by their numbers
     ordered = FedGBTRanker(**given).fit(X[order], y[order], qid=qid)

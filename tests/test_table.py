@@ -187,14 +187,14 @@ def test_of_several_silos_with_wrong_targets_the_first_one_is_named_as_if_alone(
     ("queries", "starts"),
     [(None, [0, 2, 3]), ([4, 4, 4], [0, 2, 3]), ([7, 8, 8], [0, 1, 2, 3]), ([1, 1, 2], [0, 2, 3])],
 )
-def test_a_query_starts_where_another_row_s_ended_and_with_its_silo(queries: list[int] | None, starts: Any) -> None:
+def test_a_group_starts_where_another_row_s_ended_and_with_its_silo(queries: list[int] | None, starts: Any) -> None:
     """Silos without rows have none."""
     ids = None if queries is None else np.array(queries, np.uint64)
     borders = np.array([0, 0, 2, 2, 3, 3])
-    table = Table(schema(), np.zeros((3, 2), np.float32), np.zeros(3), None, list("abcde"), borders, queries=ids)
-    assert table.query_starts().tolist() == starts
+    table = Table(schema(), np.zeros((3, 2), np.float32), np.zeros(3), None, list("abcde"), borders, groups=ids)
+    assert table.group_starts().tolist() == starts
     none = Table(schema(), np.zeros((0, 2), np.float32), np.zeros(0), None, ["a", "b"], np.zeros(3, np.int64))
-    assert none.query_starts().tolist() == [0]
+    assert none.group_starts().tolist() == [0]
 
 
 # -- agreement --------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def personal_booster(
     matrix = xgboost.DMatrix(X, y, feature_names=names, feature_types=shared.feature_types)
     weight = table.weight
     if params["objective"].startswith("rank:"):
-        starts = table.query_starts()
+        starts = table.group_starts()
         matrix.set_group(np.diff(starts))
         weight = None if weight is None else weight[starts[:-1]]  # which all rows of a query share
     if weight is not None:

@@ -34,8 +34,8 @@ class Rows:
         With every weight at most ``2 ** weight_exponent``.
     params : dict of str to float, or to list of float
         The objective's parameters.
-    queries : int64 (queries + 1,), optional
-        Where each query's rows start.
+    groups : int64 (groups + 1,), optional
+        Of a ranking, where the rows of each group start.
     bins : int64 (rows,), optional
         The bin of time that each row's target is in.
     """
@@ -46,7 +46,7 @@ class Rows:
     weight: Floats | None
     weight_exponent: int
     params: Mapping[str, Any] = field(default_factory=dict)
-    queries: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
     bins: NDArray[np.int64] | None = None
 
     def prediction(self) -> Floats:

@@ -222,16 +222,16 @@ def _discounted_gain(relevances, top, exponential):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
-    """Compute each query's metric.
+def add_groups(kind, margin, y, starts, top, exponential, nothing, out):
+    """Compute each group's metric.
 
     kind: int IN; one of the codes above
     margin, y: float32 (rows,) IN
-    starts: int64 (queries + 1,) IN
+    starts: int64 (groups + 1,) IN
     top: int IN; ranks that count
     exponential: bool IN; whether a relevance of r is worth 2**r - 1, or r
-    nothing: float IN; the value of a query without relevant rows
-    out: float32 (queries,) OUT
+    nothing: float IN; the value of a group without relevant rows
+    out: float32 (groups,) OUT
     """
     for q in range(out.shape[0]):
         relevances = y[starts[q] : starts[q + 1]]
@@ -255,13 +255,13 @@ def add_queries(kind, margin, y, starts, top, exponential, nothing, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_pairs_in_order(margin, y, starts, out):
-    """Compute the share of each query's pairs that margins rank as relevances do, ties counting half.
+    """Compute the share of each group's pairs that margins rank as relevances do, ties counting half.
 
     Of two rows of one relevance, the first should be ranked above the other: XGBoost counts all pairs.
 
     margin, y: float32 (rows,) IN
-    starts: int64 (queries + 1,) IN
-    out: float32 (queries,) OUT; 0 of a query without pairs
+    starts: int64 (groups + 1,) IN
+    out: float32 (groups,) OUT; 0 of a group without pairs
     """
     for q in range(out.shape[0]):
         score, relevance = margin[starts[q] : starts[q + 1]], y[starts[q] : starts[q + 1]]

@@ -1,4 +1,4 @@
-"""The number of queries that rows are ranked in, and their total weight."""
+"""The number of groups that rows are ranked in, and their total weight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class QueryWeights(Query, frozen=True, eq=False):
-    """The number of queries, and the sum of their weights.
+    """The number of a ranking's groups, and the sum of their weights.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class QueryWeights(Query, frozen=True, eq=False):
 
     def ask(self, silo: Silo) -> Vector:
         """See `Query`."""
-        starts, weight = silo.table.query_starts()[:-1], silo.weights()
+        starts, weight = silo.table.group_starts()[:-1], silo.weights()
         asked = np.zeros(len(starts), bool)
         for start, stop in silo.ranges:
             asked |= (starts >= start) & (starts < stop)

@@ -1,4 +1,4 @@
-"""Metrics of rankings: means over queries, each of which is inside one silo."""
+"""Metrics of rankings: means over groups, each of which is inside one silo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL_RANKS = 2**31 - 1
 
 @dataclass(frozen=True)
 class RankMetric(Metric):
-    """``ndcg``, ``map`` and ``pre``, of all ranks or of so many, the weighted mean over queries.
+    """``ndcg``, ``map`` and ``pre``, of all ranks or of so many, the weighted mean over groups.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class RankMetric(Metric):
     top : int
         Ranks that count.
     minus : bool
-        Whether queries without any relevant row score 0, and not 1.
+        Whether groups without any relevant row score 0, and not 1.
     """
 
     name: str
@@ -45,13 +45,13 @@ class RankMetric(Metric):
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
-        if rows.queries is None or not len(rows.y):
+        if rows.groups is None or not len(rows.y):
             return np.zeros(self.size(), np.int64)
-        out = np.empty(len(rows.queries) - 1, np.float32)
+        out = np.empty(len(rows.groups) - 1, np.float32)
         exponential = bool(rows.params.get("ndcg_exp_gain", True))
         kind, scores = KINDS[self.kind], rows.margin[0]
-        kernels.add_queries(kind, scores, rows.y, rows.queries, self.top, exponential, 0.0 if self.minus else 1.0, out)
-        return weighted_sums(out, None if rows.weight is None else rows.weight[rows.queries[:-1]])
+        kernels.add_groups(kind, scores, rows.y, rows.groups, self.top, exponential, 0.0 if self.minus else 1.0, out)
+        return weighted_sums(out, None if rows.weight is None else rows.weight[rows.groups[:-1]])
 
     def read(self, total: Vector) -> float:
         """See `Metric`."""
@@ -60,11 +60,11 @@ class RankMetric(Metric):
 
 @dataclass(frozen=True)
 class RankArea(Metric):
-    """``auc`` and ``aucpr`` of rankings, the mean over queries that have any, as XGBoost has them.
+    """``auc`` and ``aucpr`` of rankings, the mean over groups that have any, as XGBoost has them.
 
-    The area under the ROC curve is the share of a query's pairs that are ranked as their relevances are; of pairs of
-    one relevance, the row that stands first should come first. A query of fewer than three rows has none. The area
-    under precision is of relevances of 0 and 1; a query has none where they are all equal.
+    The area under the ROC curve is the share of a group's pairs that are ranked as their relevances are; of pairs of
+    one relevance, the row that stands first should come first. A group of fewer than three rows has none. The area
+    under precision is of relevances of 0 and 1; a group has none where they are all equal.
     """
 
     name: str
@@ -82,19 +82,19 @@ class RankArea(Metric):
 
     def ask(self, rows: Rows) -> Vector:
         """See `Metric`."""
-        if rows.queries is None or not len(rows.y):
+        if rows.groups is None or not len(rows.y):
             return np.zeros(self.size(), np.int64)
-        starts = rows.queries
+        starts = rows.groups
         kept = np.ones(len(starts) - 1, bool) if rows.weight is None else rows.weight[starts[:-1]] > 0
         out = np.empty(len(kept), np.float32)
         if self.name == "auc":
             kernels.add_pairs_in_order(rows.margin[0], rows.y, starts, out)
             kept &= np.diff(starts) >= 3
         else:
-            for query, (start, end) in enumerate(pairwise(starts.tolist())):
+            for group, (start, end) in enumerate(pairwise(starts.tolist())):
                 histogram = ScoreHistogram.of_rows(rows.margin[0, start:end], rows.y[start:end] > 0)
-                out[query] = area_under_precision(histogram)[0] if histogram.has_both else 0
-                kept[query] &= histogram.has_both
+                out[group] = area_under_precision(histogram)[0] if histogram.has_both else 0
+                kept[group] &= histogram.has_both
         return weighted_sums(out[kept], None)
 
     def read(self, total: Vector) -> float:

@@ -14,11 +14,11 @@ from fedtrees.core.data.absent_entries import apart_from_absent, take_absent_as
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.held_out import apart
 from fedtrees.core.data.ranking_groups import (
-    of_queries,
     refuse_ids_missing,
     refuse_ids_twice,
     refuse_shared,
     rows_to_keep,
+    weights_of_rows,
 )
 from fedtrees.core.data.recoding import recoded
 from fedtrees.core.data.row_ids import RowIds, read_row_ids
@@ -61,11 +61,11 @@ def join_tables(tables: Sequence[Table], schemas: Sequence[Schema] | None = None
     ids = None
     if any(table.ids is not None for table in tables):
         ids = np.concatenate([table.row_ids() for table in tables])
-    margin, queries, given = _join_margins(tables), _join_queries(tables), None
-    if any(table.order is not None for table in tables):  # rows that weigh nothing were left out, or queries sorted
+    margin, groups, given = _join_margins(tables), _join_groups(tables), None
+    if any(table.order is not None for table in tables):  # rows that weigh nothing were left out, or groups sorted
         given = np.concatenate([table.rows_as_given(0) for table in tables])
     return Table(
-        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, queries=queries,
+        schema, features, y, weight, names, starts, origins=starts[:-1], margin=margin, ids=ids, groups=groups,
         given=given,
     )  # fmt: skip
 
@@ -105,16 +105,16 @@ def _join_margins(tables: Sequence[Table]) -> NDArray[np.float32] | None:
     )
 
 
-def _join_queries(tables: Sequence[Table]) -> RowIds | None:
-    """Ids of the queries of all rows; None where no silo has any."""
-    having = [table.queries is not None for table in tables if table.n_rows]
+def _join_groups(tables: Sequence[Table]) -> RowIds | None:
+    """Ids of the groups of all rows; None where no silo has any."""
+    having = [table.groups is not None for table in tables if table.n_rows]
     if not any(having):
         return None
     if not all(having):
-        silo = next(table.names[0] for table in tables if table.n_rows and table.queries is None)
+        silo = next(table.names[0] for table in tables if table.n_rows and table.groups is None)
         raise SchemaError(f"silo {silo!r}, unlike others: qid is not given; give it in every silo.")
     empty = np.zeros(0, np.uint64)
-    return np.concatenate([empty, *(table.queries for table in tables if table.queries is not None)])
+    return np.concatenate([empty, *(table.groups for table in tables if table.groups is not None)])
 
 
 def split_table(
@@ -132,24 +132,24 @@ def split_table(
     values, schema = read_features(X, silos=ids, missing=missing)
     n = len(values)
     refuse_ids_twice(qid, schema.names)
-    target, queries = read_target(y, n), read_row_ids(qid, n, what="qid")
-    weight = read_weight(of_queries(sample_weight, queries), n, silos=ids)
+    target, groups = read_target(y, n), read_row_ids(qid, n, what="qid")
+    weight = read_weight(weights_of_rows(sample_weight, groups), n, silos=ids)
     margin, row_ids = read_margin(base_margin, n), read_row_ids(row_id, n)
     codes, names = None, ["all"]
     if ids is not None:
         codes, found = codes_of_ids(ids)
         names = found or names
-        if queries is not None and qid is not None:
-            refuse_shared(queries, qid, codes, names)
-    kept = rows_to_keep(weight, queries, codes)
+        if groups is not None and qid is not None:
+            refuse_shared(groups, qid, codes, names)
+    kept = rows_to_keep(weight, groups, codes)
     if kept is not None and not len(kept) and n:
         raise DataError("sample_weight is zero in every row of every silo; some row must count.")
-    columns = (target, weight, margin, row_ids, queries, codes)
-    target, weight, margin, row_ids, queries, codes = (of_rows(column, kept) for column in columns)
+    columns = (target, weight, margin, row_ids, groups, codes)
+    target, weight, margin, row_ids, groups, codes = (of_rows(column, kept) for column in columns)
     if codes is None:
         starts = np.array([0, len(target)], np.int64)
-        return Table(schema, values, target, weight, names, starts, kept, margin=margin, ids=row_ids, queries=queries)
-    return _sorted(schema, values, target, weight, names, codes, margin, kept, row_ids, queries)
+        return Table(schema, values, target, weight, names, starts, kept, margin=margin, ids=row_ids, groups=groups)
+    return _sorted(schema, values, target, weight, names, codes, margin, kept, row_ids, groups)
 
 
 def split_held_out(
@@ -167,19 +167,19 @@ def split_held_out(
     ids = None if silos is None else read_silos(silos)
     values, schema = read_features(X, where, known=table.schema, silos=ids, missing=missing, frame_codes=True)
     n = len(values)
-    target, queries = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
-    refuse_ids_missing(queries, table.queries, n, where)
-    weight = read_weight(of_queries(sample_weight, queries, where), n, where, silos=ids)
+    target, groups = read_target(y, n, where), read_row_ids(qid, n, where, "qid")
+    refuse_ids_missing(groups, table.groups, n, where)
+    weight = read_weight(weights_of_rows(sample_weight, groups, where), n, where, silos=ids)
     codes = np.zeros(n, np.int64) if ids is None else places_of_ids(ids, table.names)
     if ids is not None and (codes < 0).any():
         unknown = str(ids[int(np.argmax(codes < 0))])
         raise DataError(f"{where}silo {unknown!r} holds no rows to train on.")
-    if queries is not None and qid is not None:
-        refuse_shared(queries, qid, codes, table.names, where)
-    margin, order = read_margin(base_margin, n, where), rows_to_keep(None, queries, codes)
-    columns = (target, weight, margin, queries, codes)
-    target, weight, margin, queries, codes = (of_rows(column, order) for column in columns)
-    return _sorted(schema, values, target, weight, table.names, codes, margin, order, None, queries)
+    if groups is not None and qid is not None:
+        refuse_shared(groups, qid, codes, table.names, where)
+    margin, order = read_margin(base_margin, n, where), rows_to_keep(None, groups, codes)
+    columns = (target, weight, margin, groups, codes)
+    target, weight, margin, groups, codes = (of_rows(column, order) for column in columns)
+    return _sorted(schema, values, target, weight, table.names, codes, margin, order, None, groups)
 
 
 def _sorted(
@@ -192,7 +192,7 @@ def _sorted(
     margin: NDArray[np.float32] | None,
     kept: NDArray[np.uint32] | None = None,
     ids: RowIds | None = None,
-    queries: RowIds | None = None,
+    groups: RowIds | None = None,
 ) -> Table:
     """Put rows in the order of their silos; ``kept`` are their places in ``values``, where that has others, too."""
     starts = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
@@ -202,9 +202,9 @@ def _sorted(
         order = np.argsort(codes, kind="stable").astype(np.uint32)
         target, weight = _narrow(target)[order], None if weight is None else weight[order]
         margin = None if margin is None else margin[order]
-        ids, queries = of_rows(ids, order), of_rows(queries, order)
+        ids, groups = of_rows(ids, order), of_rows(groups, order)
         order = order if kept is None else kept[order]
-    return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids, queries=queries)
+    return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids, groups=groups)
 
 
 def _join_targets(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -240,9 +240,9 @@ def part_table(table: Table) -> list[Table]:
         weight = None if table.weight is None else table.weight[rows]
         margin = None if table.margin is None else table.margin[rows]
         starts = np.array([0, len(X)], np.int64)
-        ids, queries = (None if column is None else column[rows] for column in (table.ids, table.queries))
+        ids, groups = (None if column is None else column[rows] for column in (table.ids, table.groups))
         given = table.rows_as_given(place)
         parts.append(
-            Table(table.schema, X, table.y[rows], weight, [name], starts, None, None, margin, ids, queries, given)
+            Table(table.schema, X, table.y[rows], weight, [name], starts, None, None, margin, ids, groups, given)
         )
     return parts

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedtrees.core.data.features import read_features
-from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_missing, rows_to_keep
+from fedtrees.core.data.ranking_groups import refuse_ids_missing, rows_to_keep, weights_of_rows
 from fedtrees.core.data.row_ids import RowIds, read_row_ids
 from fedtrees.core.data.table import Schema, Table, of_rows, read_weight
 from fedtrees.core.data.target import read_margin, read_target
@@ -17,7 +17,7 @@ from fedtrees.errors import ParameterError
 def read_held_out(
     eval_set: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
 ) -> Table:
-    """Read one silo's evaluation set, of the same columns as what it trains on, and with queries where that has them.
+    """Read one silo's evaluation set, of the same columns as its rows to train on, and in groups where those are.
 
     Raises
     ------
@@ -27,17 +27,17 @@ def read_held_out(
     where = f"silo {name!r}, eval_set {place}: "
     X, y, sample_weight, base_margin, qid = apart(eval_set, where)
     values, schema_of_set = read_features(X, where, known=schema, missing=missing, frame_codes=True)
-    target, queries = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
-    refuse_ids_missing(queries, trained_on, len(values), where)
-    weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
-    margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, queries)
-    target, weight, margin, queries = (of_rows(column, order) for column in (target, weight, margin, queries))
+    target, groups = read_target(y, len(values), where), read_row_ids(qid, len(values), where, "qid")
+    refuse_ids_missing(groups, trained_on, len(values), where)
+    weight = read_weight(weights_of_rows(sample_weight, groups, where), len(values), where)
+    margin, order = read_margin(base_margin, len(values), where), rows_to_keep(None, groups)
+    target, weight, margin, groups = (of_rows(column, order) for column in (target, weight, margin, groups))
     starts = np.array([0, len(values)], np.int64)
-    return Table(schema_of_set, values, target, weight, [name], starts, order, margin=margin, queries=queries)
+    return Table(schema_of_set, values, target, weight, [name], starts, order, margin=margin, groups=groups)
 
 
 def apart(eval_set: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
-    """An evaluation set's X, y, sample weights, base margins and query ids; the last three may be left out.
+    """An evaluation set's X, y, sample weights, base margins and group ids; the last three may be left out.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Queries that rows are ranked in: rows of one side by side, in one silo, of one weight."""
+"""Groups that rows are ranked in, the queries of a ranking: rows of one side by side, in one silo, of one weight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedtrees.errors import DataError, ParameterError
 
 
 def refuse_ids_twice(qid: ArrayLike | None, names: Sequence[str], where: str = "") -> None:
-    """Refuse ids of queries that are given beside a column ``"qid"``, which would be a feature.
+    """Refuse ids of groups that are given beside a column ``"qid"``, which would be a feature.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def refuse_ids_twice(qid: ArrayLike | None, names: Sequence[str], where: str = "
 
 
 def refuse_ids_missing(held_out: RowIds | None, trained_on: RowIds | None, n_rows: int, where: str) -> None:
-    """Refuse an evaluation set without ids of queries where the rows to train on have them: it would be one query.
+    """Refuse an evaluation set without ids of groups where the rows to train on have them: it would be one group.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def refuse_ids_missing(held_out: RowIds | None, trained_on: RowIds | None, n_row
         raise DataError(f"{where}qid is not given, and that of X is; give it as the fifth entry, behind base_margin.")
 
 
-def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: str = "") -> ArrayLike | None:
-    """Weights of rows: as they are, or from one a query, in the order in which queries appear.
+def weights_of_rows(sample_weight: ArrayLike | None, groups: RowIds | None, where: str = "") -> ArrayLike | None:
+    """Weights of rows: as they are, or from one per group, in the order in which groups appear.
 
     Raises
     ------
@@ -46,14 +46,14 @@ def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: s
 
     Examples
     --------
-    >>> of_queries([2.0, 3.0], np.uint64([7, 7, 1])).tolist()
+    >>> weights_of_rows([2.0, 3.0], np.uint64([7, 7, 1])).tolist()
     [2.0, 2.0, 3.0]
     """
-    if sample_weight is None or queries is None:
+    if sample_weight is None or groups is None:
         return sample_weight
     import pandas as pd
 
-    codes, names = pd.factorize(queries)
+    codes, names = pd.factorize(groups)
     given = plain_array(sample_weight, f"{where}sample_weight")
     if given.shape != (len(names),):
         raise DataError(
@@ -64,7 +64,7 @@ def of_queries(sample_weight: ArrayLike | None, queries: RowIds | None, where: s
 
 
 def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray[np.int64]:
-    """The ids of queries whose rows stand side by side, from the number of rows of each, XGBoost's ``group``.
+    """The ids of groups whose rows stand side by side, from the number of rows of each, XGBoost's ``group``.
 
     Raises
     ------
@@ -86,41 +86,41 @@ def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray
 
 
 def rows_to_keep(
-    weight: NDArray[np.float32] | None, queries: RowIds | None, silos: NDArray[np.integer] | None = None
+    weight: NDArray[np.float32] | None, groups: RowIds | None, silos: NDArray[np.integer] | None = None
 ) -> NDArray[np.uint32] | None:
-    """The rows that have a weight, those of a query side by side, silo by silo; None where all rows stand so."""
+    """The rows that have a weight, those of a group side by side, silo by silo; None where all rows stand so."""
     kept = kept_rows(weight)
-    if queries is None:
+    if groups is None:
         return kept
-    rows = np.arange(len(queries), dtype=np.uint32) if kept is None else kept
-    order = np.lexsort((queries[rows], np.zeros(len(rows)) if silos is None else silos[rows]))  # stable
+    rows = np.arange(len(groups), dtype=np.uint32) if kept is None else kept
+    order = np.lexsort((groups[rows], np.zeros(len(rows)) if silos is None else silos[rows]))  # stable
     return rows[order]
 
 
-def side_by_side(queries: RowIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An order in which rows of a query stand side by side, int64 (rows,), and where each starts, (queries + 1,)."""
-    order = np.argsort(queries, kind="stable")
-    borders = np.flatnonzero(queries[order][1:] != queries[order][:-1]) + 1
-    return order, np.concatenate(([0], borders, [len(queries)])).astype(np.int64)
+def side_by_side(groups: RowIds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order in which rows of a group stand side by side, int64 (rows,), and where each starts, (groups + 1,)."""
+    order = np.argsort(groups, kind="stable")
+    borders = np.flatnonzero(groups[order][1:] != groups[order][:-1]) + 1
+    return order, np.concatenate(([0], borders, [len(groups)])).astype(np.int64)
 
 
 def refuse_shared(
-    queries: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str], where: str = ""
+    groups: RowIds, qid: ArrayLike, silos: NDArray[np.integer], names: Sequence[str], where: str = ""
 ) -> None:
-    """Refuse a query whose rows are in two silos: no silo could rank it.
+    """Refuse a group whose rows are in two silos: no silo could rank it.
 
     Raises
     ------
     DataError
-        Naming the first such query and both silos.
+        Naming the first such group and both silos.
     """
-    order = np.lexsort((silos, queries))
-    same, apart = queries[order][1:] == queries[order][:-1], silos[order][1:] != silos[order][:-1]
+    order = np.lexsort((silos, groups))
+    same, apart = groups[order][1:] == groups[order][:-1], silos[order][1:] != silos[order][:-1]
     if (same & apart).any():
         first = int(np.argmax(same & apart))
         one, two = (names[int(silos[order[place]])] for place in (first, first + 1))
-        query = plain_array(qid, "qid")[order[first]]
-        query = query.item() if isinstance(query, np.generic) else query
+        shared = plain_array(qid, "qid")[order[first]]
+        shared = shared.item() if isinstance(shared, np.generic) else shared
         raise DataError(
-            f"{where}qid {query!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo."
+            f"{where}qid {shared!r} has rows in silo {one!r} and in silo {two!r}; a query lives inside one silo."
         )

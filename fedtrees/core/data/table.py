@@ -89,8 +89,8 @@ class Table:
         The base margin of each row; NaN, or None for all, where the training sets it.
     ids : uint64 (rows,) or None
         The name of a row wherever it lies; None where its place in its silo is its name.
-    queries : uint64 (rows,) or None
-        The id of the query that a row is ranked in; rows of one stand side by side.
+    groups : uint64 (rows,) or None
+        The id of the group, a ranking's query, that a row is ranked in; rows of one stand side by side.
     given : whole numbers (rows,) or None
         The place of each row in its owner's table, for errors; None where ``order`` and ``origins`` give it.
     """
@@ -105,15 +105,15 @@ class Table:
     origins: NDArray[np.int64] | None = None
     margin: NDArray[np.float32] | None = None
     ids: RowIds | None = None
-    queries: RowIds | None = None
+    groups: RowIds | None = None
     given: NDArray[np.integer] | None = None
 
-    def query_starts(self) -> NDArray[np.int64]:
-        """First rows of queries, and the end of the last, int64 (queries + 1,); without queries, a silo is one."""
+    def group_starts(self) -> NDArray[np.int64]:
+        """First rows of groups, and the end of the last, int64 (groups + 1,); without groups, a silo is one."""
         borders = np.unique(self.starts)
-        if self.queries is None:
+        if self.groups is None:
             return borders
-        changes = np.flatnonzero(self.queries[1:] != self.queries[:-1]) + 1
+        changes = np.flatnonzero(self.groups[1:] != self.groups[:-1]) + 1
         return np.union1d(borders, changes)
 
     def row_ids(self) -> RowIds:
@@ -129,7 +129,7 @@ class Table:
         # a row keeps its name: its place among the others is no longer the one it had
         return replace(
             self, y=self.y[rows], weight=weight, starts=starts, order=order, margin=margin, ids=self.row_ids()[rows],
-            queries=of_rows(self.queries, rows), given=of_rows(self.given, rows),
+            groups=of_rows(self.groups, rows), given=of_rows(self.given, rows),
         )  # fmt: skip
 
     @property

@@ -36,5 +36,5 @@ class HoldOut(Fact, frozen=True, eq=False):
             raise ProtocolError(f"a share of {self.share} of the rows was to be held out")
         keys = stream(self.seed, "held-out rows").integers(2**64, size=2, dtype=np.uint64)
         table = silo.table
-        # a query is ranked as a whole
-        silo.hold_out(drawn(table.row_ids() if table.queries is None else table.queries, keys, self.share))
+        # a group is ranked as a whole
+        silo.hold_out(drawn(table.row_ids() if table.groups is None else table.groups, keys, self.share))

@@ -18,7 +18,7 @@ from fedtrees.core.data.features import read_features
 from fedtrees.core.data.held_out import read_held_out
 from fedtrees.core.data.labels import Label
 from fedtrees.core.data.lost_digits import LostDigits, lost_digits
-from fedtrees.core.data.ranking_groups import of_queries, refuse_ids_twice, rows_to_keep
+from fedtrees.core.data.ranking_groups import refuse_ids_twice, rows_to_keep, weights_of_rows
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.row_ids import read_row_ids
@@ -68,8 +68,8 @@ class Silo:
         and its place there, and what is drawn depends on who holds it.
 
     qid : array-like (rows,), optional
-        Whole numbers or texts that name the query a row is ranked in; ``sample_weight`` is then one a query, in the
-        order in which they appear.
+        Whole numbers or texts that name the group a row is ranked in, its query; ``sample_weight`` is then one per
+        group, in the order in which they appear.
     min_category_rows : int, default 1
         Rows of this silo, evaluation sets included, that a category needs; others count as missing, and their names
         stay here. The names of categories that no row has stay here in any case.
@@ -117,17 +117,17 @@ class Silo:
         values, schema = read_features(X, where, missing=missing)
         refuse_ids_twice(qid, schema.names, where)
         target = read_target(y, len(values), where)
-        queries = read_row_ids(qid, len(values), where, "qid")
-        weight = read_weight(of_queries(sample_weight, queries, where), len(values), where)
+        groups = read_row_ids(qid, len(values), where, "qid")
+        weight = read_weight(weights_of_rows(sample_weight, groups, where), len(values), where)
         margin, ids = read_margin(base_margin, len(values), where), read_row_ids(row_id, len(values), where)
-        kept = rows_to_keep(weight, queries)
-        columns = (target, weight, margin, ids, queries)
-        target, weight, margin, ids, queries = (of_rows(column, kept) for column in columns)
+        kept = rows_to_keep(weight, groups)
+        columns = (target, weight, margin, ids, groups)
+        target, weight, margin, ids, groups = (of_rows(column, kept) for column in columns)
         starts = np.array([0, len(target)], np.int64)
         sets = enumerate(eval_set)
-        held_out = [read_held_out(given, schema, name, place, missing, queries) for place, given in sets]
+        held_out = [read_held_out(given, schema, name, place, missing, groups) for place, given in sets]
         schema = with_kinds_of(schema, [held.schema for held in held_out])
-        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, queries=queries)
+        table = Table(schema, values, target, weight, [name], starts, kept, margin=margin, ids=ids, groups=groups)
         if not is_whole(min_category_rows):
             raise ParameterError(f"{where}min_category_rows={min_category_rows!r}: give a whole number from 1.")
         if min_category_rows > 1:

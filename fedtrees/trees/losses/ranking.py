@@ -106,7 +106,7 @@ class RankingLoss(Loss):
 
     def check(self, table: Table, y: Floats) -> None:
         """See `Loss`."""
-        if table.queries is None and table.n_rows:
+        if table.groups is None and table.n_rows:
             silo = table.silo_of(0)
             how = "Silo(..., qid=)"
             if "qid" in table.schema.names:

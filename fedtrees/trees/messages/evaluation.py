@@ -41,5 +41,5 @@ class ForestScores(Scores, frozen=True, eq=False):
 
 def _groups_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where each ranking group starts among the rows asked; silos are asked whole, and groups with them."""
-    starts = table.query_starts()[:-1]
+    starts = table.group_starts()[:-1]
     return np.append(np.flatnonzero(np.isin(asked, starts)), len(asked)).astype(np.int64)

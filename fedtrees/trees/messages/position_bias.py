@@ -56,7 +56,7 @@ class PositionCosts(Query, frozen=True, eq=False):
         if self.positions < 1 or state.gradients.bias.shape != (2, self.positions):
             raise ProtocolError("costs were asked for of other positions than the objective has")
         costs = state.gradients.position_costs(state, silo)
-        starts, rows = silo.table.query_starts(), silo.rows_asked()
+        starts, rows = silo.table.group_starts(), silo.rows_asked()
         place = (np.arange(silo.table.n_rows) - np.repeat(starts[:-1], np.diff(starts)))[rows]
         near = place < self.positions
         sums = [sums_by_power_of(cost[rows][near].astype(np.float32), place[near], self.positions) for cost in costs]

@@ -97,11 +97,11 @@ class Gradients:
 
     def _rank(self, state: TreeState, silo: Silo, loss: RankingLoss, g: Floats, h: Floats) -> None:
         """Compute gradients and hessians by ranking groups, which no piece of rows cuts apart."""
-        terms, starts = state.terms, silo.table.query_starts()
+        terms, starts = state.terms, silo.table.group_starts()
         pairs = stream(terms.seed, "pairs", terms.rounds_before + len(state.forest))
         # with the groups' ids, so that the pairs drawn do not depend on where a group lies
         keys = pairs.integers(2**64, size=2, dtype=np.uint64)
-        groups = silo.table.queries
+        groups = silo.table.groups
         ids = np.zeros(len(starts), np.uint64) if groups is None else groups[starts[:-1]]
 
         def fill(some: Ranges) -> None:
