@@ -77,7 +77,9 @@ def count_ranks(
                 value = bits[row * row_stride + f * column_stride]
                 key = key_of(value)
                 at = np.uint64(slots[key >> slot_shift])
-                for halving in range(steps[f]):  # the last interval that starts at or below the key
+                # the last interval that starts at or below the key: a table of upper bits leads near it, and as many
+                # halvings follow for every key, without a branch that the processor could mispredict
+                for halving in range(steps[f]):
                     step = one << np.uint64(steps[f] - halving - 1)
                     at += step * np.uint64((at + step < ends) & (low[at + step] <= key))
                 offset = np.int64(key) - np.int64(low[at])  # negative where the key lies before the interval

@@ -9,16 +9,16 @@ from fedtrees.core.numeric.distributions import distribution
 from fedtrees.core.numeric.elementary import exp, log, log_gamma
 from fedtrees.queries.kernels import key_of
 
-# XGBoost's: nothing is taken for less
+# XGBoost's floors, below which no logarithm is taken
 SMALLEST = 1e-16  # of probabilities
 LEAST_LIKELIHOOD = 1e-12  # of times
 
-# the metrics of one margin a row; of margins, what XGBoost predicts is meant
+# codes of metrics of one margin per row; they score XGBoost's predictions from margins
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
 PINBALL, PSEUDO_HUBER = 10, 11
 LOWEST_POWER, LIMBS = -200, 12  # of exact sums of hazards: 384 bits from 2**-200 on
-MOST_MARGIN = 80.0  # that a hazard is taken for
-# the metrics of rankings
+MOST_MARGIN = 80.0  # of a hazard: margins beyond it, either way, count as it
+# codes of metrics of rankings
 NDCG, AVERAGE_PRECISION, PRECISION = range(3)
 LN2 = 0.6931471805599453
 MOST_EXPONENT = np.float32(88.7)  # of a sigmoid: e to it is finite
@@ -37,7 +37,7 @@ def add_rows(metric, prediction, y, parameter, out):
     """Compute each row's loss.
 
     metric: int IN; one of the codes above
-    prediction: float32 (rows,) IN; in the units of the objective's predictions, as `predicted` writes them
+    prediction: float32 (rows,) IN; in the units of the objective's predictions; see `metric.Rows.prediction`
     y: float32 (rows,) IN
     parameter: float IN; ERROR's threshold, TWEEDIE's power, PINBALL's quantile, PSEUDO_HUBER's slope
     out: float32 (rows,) OUT

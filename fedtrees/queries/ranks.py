@@ -105,7 +105,10 @@ class Ranks(Query, frozen=True, eq=False):
             raise ProtocolError("ranks were asked for intervals that no key falls in")
 
     def _slots(self, shift: np.uint32) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """The last interval of every feature that starts before each slot of upper bits, and halvings within one."""
+        """The last interval of every feature that starts before each slot of upper bits, and halvings within one.
+
+        A lookup by a key's upper bits replaces most of a binary search over intervals; see `kernels.count_ranks`.
+        """
         n_features, n_slots = len(self.first) - 1, 1 << (KEY_BITS - int(shift))
         before = np.zeros((n_features, n_slots), np.int32)
         steps = np.zeros(n_features, np.uint8)

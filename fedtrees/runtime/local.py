@@ -124,8 +124,9 @@ class LocalFederation:
         self.names: Sequence[str] = table.names
         self.table = table
         self._run = b""
+        # facts that each silo has, for the ledger: one number while all have as many, which 100,000 silos mostly do
         self._received: NDArray[np.int64] | int = 0
-        self._sizes, self._size_of = rows_by_kind([table, *held_out])
+        self._sizes, self._size_of = rows_by_kind([table, *held_out])  # silos of as many rows send as many bytes
         self._owners = silos  # None where one table was split
         if mode == "fused":
             self._fused = Silo.of_table(table, self.threads, held_out)

@@ -49,7 +49,7 @@ class Postman:
         self.transport, self.names = transport, names
         self.timeout, self.attempts, self.batch = timeout, attempts, batch
         self._run = b""
-        self._received = np.zeros(len(names), np.int64)
+        self._received = np.zeros(len(names), np.int64)  # facts of the run that each silo has acknowledged
 
     def ask(self, call: Call, cohort: Cohort) -> Iterator[Answer]:
         """See `Federation`: each silo's answer, or that it is lost for a round that can do without it.

@@ -16,10 +16,11 @@ class OneBlasThread:
     last bits. Threads may nest it and overlap: the first one in sets the limit, and the last one out lifts it.
     """
 
+    # of the process, not of an object: the libraries' numbers of threads are the process's, too
     _lock = Lock()
-    _inside = 0
+    _inside = 0  # blocks that are open
     _limit: Any = None
-    _torch_threads = 0
+    _torch_threads = 0  # to be restored; 0 without torch
 
     def __enter__(self) -> None:
         with self._lock:

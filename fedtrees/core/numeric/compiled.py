@@ -53,7 +53,7 @@ class _Listener(event.Listener):
 
     def __init__(self, begun: Callable[[int], None], ended: Callable[[], None]):
         self._begun, self._ended = begun, ended
-        self._depth, self._n = 0, 0
+        self._depth, self._n = 0, 0  # compilations that are open: a kernel's begins those of its parts
 
     def on_start(self, event: Any) -> None:
         """See `numba.core.event.Listener`."""

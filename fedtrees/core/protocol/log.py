@@ -26,7 +26,7 @@ class Log:
     def __init__(self, run: bytes):
         self.run = run
         self.facts: list[Fact] = []
-        self.frames: list[bytes] = []
+        self.frames: list[bytes] = []  # encoded once, whatever the number of silos
         self.sizes = [0]
 
     def append(self, fact: Fact) -> None:

@@ -158,12 +158,13 @@ class Silo:
         self.run = b""
         self.version = 0  # the number of facts received
         self.aggregation: Aggregation = PLAIN_SUM  # protects what leaves
-        self.cohort: Cohort | None = None
-        self.ranges = np.array([[0, table.n_rows]], np.int64)
-        self._weights = table.weight
+        self.cohort: Cohort | None = None  # the table's silos that are asked; None for all
+        self.ranges = np.array([[0, table.n_rows]], np.int64)  # (ranges, 2): their rows, as kernels walk them
+        self._weights = table.weight  # times the factors of the run's weighting and classes
         self.counting: CountWeights | None = None  # None: every row counts 1
         self._absent_is_zero = False  # whether the tables have the absent entries of sparse rows as 0
         self.open_above = False  # whether two columns of y are bounds, the upper of which may be infinite
+        # read once: the labels that they are places among, and the targets
         self._targets: tuple[list[Label] | None, NDArray[np.float32]] | None = None
 
     @property
