@@ -13,7 +13,7 @@ from fedtrees.core.data.record import encode
 from fedtrees.core.protocol.aggregation import Sender, protected
 from fedtrees.core.protocol.federation import Answer, Reply
 from fedtrees.core.protocol.log import Call, Log, run_name
-from fedtrees.core.protocol.message import REPLY_HEAD, What, answers, frame, reply
+from fedtrees.core.protocol.message import REPLY_HEAD, ReplyKind, answers, frame, reply
 from fedtrees.core.protocol.query import Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.samplers import Cohort
@@ -49,7 +49,7 @@ class Fake:
             sender = Sender(self.names[silo], np.array([1]), call.run, call.round, call.attempt)
             vectors = [np.full(query.size(), silo) for query in call.queries]
             body = answers(protected(call.aggregation, call.queries, vectors, sender))
-            yield Answer(silo, reply(call, What.ANSWER, body), 10, 20)
+            yield Answer(silo, reply(call, ReplyKind.ANSWER, body), 10, 20)
 
 
 def test_a_total_is_read_from_the_sum_of_the_cohort_s_vectors() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fedtrees import Channel, FedTreeClassifier, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.core.protocol.describe import VERSION, Describe
 from fedtrees.core.protocol.log import Call, Log
-from fedtrees.core.protocol.message import What, open_reply
+from fedtrees.core.protocol.message import ReplyKind, open_reply
 from fedtrees.core.protocol.silo import Silo as Owner
 
 
@@ -60,7 +60,7 @@ def test_a_description_where_a_sum_belongs_is_refused() -> None:
     silo: Owner = silos()[0]
     call = Call(Log(bytes(16)), 0, (), describe=Describe(True))
     what, _ = open_reply(call, silo.answer(call.request(0).encode()), "a")
-    assert what == What.RECORD
+    assert what == ReplyKind.RECORD
     with pytest.raises(ProtocolError, match="silo 'a': a reply of the kind RECORD to a sum"):
         Call(Log(bytes(16)), 0, ()).bodies(silo.answer(call.request(0).encode()), "a")
 

@@ -17,8 +17,8 @@ from fedtrees.core.protocol.aggregation import PLAIN_SUM, Collector, Sender, pro
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.message import (
     REPLY_HEAD,
+    ReplyKind,
     Request,
-    What,
     answers,
     frame,
     open_reply,
@@ -251,15 +251,15 @@ def test_a_bound_without_headroom_has_no_width() -> None:
 # -- replies ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [What.ANSWER, What.BEHIND, What.RECORD])
+@pytest.mark.parametrize("what", [ReplyKind.ANSWER, ReplyKind.BEHIND, ReplyKind.RECORD])
 @pytest.mark.parametrize("body", [b"", b"abc"])
-def test_a_reply_comes_back_as_it_went(what: What, body: bytes) -> None:
+def test_a_reply_comes_back_as_it_went(what: ReplyKind, body: bytes) -> None:
     assert open_reply(REQUEST, reply(REQUEST, what, body), "mayo") == (what, body)
 
 
 @pytest.mark.parametrize("length", range(REPLY_HEAD))
 def test_a_short_reply_is_refused(length: int) -> None:
-    data = reply(REQUEST, What.ANSWER, b"")[:length]
+    data = reply(REQUEST, ReplyKind.ANSWER, b"")[:length]
     with pytest.raises(ProtocolError, match=rf"silo 'mayo': a reply of {length} bytes is too short"):
         open_reply(REQUEST, data, "mayo")
 
@@ -270,12 +270,12 @@ def test_a_reply_to_another_question_is_refused(other: dict[str, object]) -> Non
     with pytest.raises(
         ProtocolError, match=rf"silo 'mayo': a reply to round {foreign.round}, attempt {foreign.attempt}"
     ):
-        open_reply(REQUEST, reply(foreign, What.ANSWER, b""), "mayo")
+        open_reply(REQUEST, reply(foreign, ReplyKind.ANSWER, b""), "mayo")
 
 
 @pytest.mark.parametrize("what", [0, 5, 255])
 def test_a_reply_of_no_known_kind_is_refused(what: int) -> None:
-    data = bytes([what]) + reply(REQUEST, What.ANSWER, b"")[1:]
+    data = bytes([what]) + reply(REQUEST, ReplyKind.ANSWER, b"")[1:]
     with pytest.raises(ProtocolError, match=rf"silo 'mayo': a reply of the unknown kind {what}"):
         open_reply(REQUEST, data, "mayo")
 
@@ -290,13 +290,13 @@ def test_how_far_behind_a_silo_is_takes_four_bytes() -> None:
 @pytest.mark.parametrize("name", errors.__all__)
 def test_a_refusal_is_raised_as_its_own_class_and_names_the_silo(name: str) -> None:
     with pytest.raises(FedTreesError, match=r"^silo 'mayo': column 'age' is: odd$") as caught:
-        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, f"{name}:column 'age' is: odd".encode()), "mayo")
+        open_reply(REQUEST, reply(REQUEST, ReplyKind.REFUSAL, f"{name}:column 'age' is: odd".encode()), "mayo")
     assert type(caught.value) is getattr(errors, name)
 
 
 def test_a_refusal_that_names_the_silo_does_not_name_it_twice() -> None:
     with pytest.raises(DataError, match=r"^silo 'mayo': y, row 3: NaN$"):
-        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, b"DataError:silo 'mayo': y, row 3: NaN"), "mayo")
+        open_reply(REQUEST, reply(REQUEST, ReplyKind.REFUSAL, b"DataError:silo 'mayo': y, row 3: NaN"), "mayo")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_a_refusal_that_names_the_silo_does_not_name_it_twice() -> None:
 )
 def test_a_refusal_cannot_choose_what_is_raised(said: bytes) -> None:
     with pytest.raises(FedTreesError, match=r"^silo 'mayo': ") as caught:
-        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, said), "mayo")
+        open_reply(REQUEST, reply(REQUEST, ReplyKind.REFUSAL, said), "mayo")
     assert type(caught.value) is FedTreesError
 
 
@@ -326,5 +326,5 @@ def test_noise_is_never_taken_for_a_reply(data: bytes) -> None:
 
 def test_refusals_stay_value_errors_where_they_are() -> None:
     with pytest.raises(ValueError, match="odd") as caught:
-        open_reply(REQUEST, reply(REQUEST, What.REFUSAL, b"ParameterError:odd"), "mayo")
+        open_reply(REQUEST, reply(REQUEST, ReplyKind.REFUSAL, b"ParameterError:odd"), "mayo")
     assert isinstance(caught.value, ParameterError)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedtrees import ProtocolError
 from fedtrees.core.data.record import Record, decode, encode
 from fedtrees.core.data.table import Schema
-from fedtrees.core.protocol.message import Request, What
+from fedtrees.core.protocol.message import ReplyKind, Request
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import RowWeights, SiloWeights
@@ -282,4 +282,4 @@ from fedtrees import Silo
 print(Silo("mayo", [[1.0], [2.0]], [0, 1]).answer({question!r})[0])
 """
     said = subprocess.run([sys.executable, "-c", program], check=True, timeout=120, capture_output=True, text=True)
-    assert said.stdout.strip() == str(int(What.ANSWER))
+    assert said.stdout.strip() == str(int(ReplyKind.ANSWER))

@@ -16,7 +16,7 @@ from fedtrees import DataError, LocalFederation, ParameterError, ProtocolError, 
 from fedtrees.core.data.target import plain_array
 from fedtrees.core.protocol.aggregation import PLAIN_SUM
 from fedtrees.core.protocol.log import Log
-from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, open_reply, read_answers
+from fedtrees.core.protocol.message import REPLY_HEAD, ReplyKind, Request, open_reply, read_answers
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
@@ -89,7 +89,7 @@ def a_log(*numbers: int, run: bytes = RUN) -> Log:
     return log
 
 
-def ask(silo: Silo, question: Request) -> tuple[What, bytes]:
+def ask(silo: Silo, question: Request) -> tuple[ReplyKind, bytes]:
     return open_reply(question, silo.answer(question.encode()), silo.name)
 
 
@@ -135,7 +135,7 @@ def test_rows_asked_are_those_of_the_silos_for_any_cohort(sizes: list[int], data
 def test_facts_are_taken_in_once_and_in_order() -> None:
     silo, log = Silo("a", [[1.0]], [0]), a_log(1, 2, 3)
     for since in (0, 0, 2, 3):  # said twice, or in part: what is known is passed over
-        assert ask(silo, request(log, since, [Rows()]))[0] == What.ANSWER
+        assert ask(silo, request(log, since, [Rows()]))[0] == ReplyKind.ANSWER
         assert silo.states.find(list) == [1, 2, 3] and silo.version == 3
     log.append(Remember(4))
     ask(silo, request(log, 1))
@@ -144,11 +144,11 @@ def test_facts_are_taken_in_once_and_in_order() -> None:
 
 def test_a_silo_that_knows_less_than_it_is_taken_to_says_so_and_learns_nothing() -> None:
     silo, log = Silo("a", [[1.0]], [0]), a_log(1, 2, 3)
-    assert ask(silo, request(log, 2, [Rows()])) == (What.BEHIND, (0).to_bytes(4, "little"))
+    assert ask(silo, request(log, 2, [Rows()])) == (ReplyKind.BEHIND, (0).to_bytes(4, "little"))
     assert silo.states.find(list) is None
     ask(silo, request(a_log(1)))
-    assert ask(silo, request(log, 2, [Rows()])) == (What.BEHIND, (1).to_bytes(4, "little"))
-    assert ask(silo, request(log, 1, [Rows()]))[0] == What.ANSWER
+    assert ask(silo, request(log, 2, [Rows()])) == (ReplyKind.BEHIND, (1).to_bytes(4, "little"))
+    assert ask(silo, request(log, 1, [Rows()]))[0] == ReplyKind.ANSWER
     assert silo.states.find(list) == [1, 2, 3]
 
 
@@ -156,7 +156,7 @@ def test_another_run_is_a_new_memory() -> None:
     silo = Silo("a", [[1.0]], [0])
     ask(silo, request(a_log(1, 2)))
     other = a_log(7, run=b"another run here")
-    assert ask(silo, request(other, 1)) == (What.BEHIND, (0).to_bytes(4, "little"))
+    assert ask(silo, request(other, 1)) == (ReplyKind.BEHIND, (0).to_bytes(4, "little"))
     assert silo.states.find(list) == [1, 2]  # not forgotten before the other run says anything
     ask(silo, request(other))
     assert silo.states.find(list) == [7] and silo.version == 1

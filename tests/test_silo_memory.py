@@ -14,7 +14,7 @@ from fedtrees import DataError, FedAvgRegressor, FedGBTRanker, FedGBTRegressor, 
 from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights, count_bits
 from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.core.protocol.log import Log
-from fedtrees.core.protocol.message import Request, What, open_reply
+from fedtrees.core.protocol.message import ReplyKind, Request, open_reply
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
@@ -51,7 +51,7 @@ class Half(Fact, frozen=True, eq=False):
         raise ZeroDivisionError("half way")
 
 
-def ask(silo: Silo, facts: Sequence[Fact], *queries: Query) -> tuple[What, bytes]:
+def ask(silo: Silo, facts: Sequence[Fact], *queries: Query) -> tuple[ReplyKind, bytes]:
     log = Log(bytes(16))
     for fact in facts:
         log.append(fact)
@@ -114,7 +114,7 @@ def test_after_an_error_of_any_kind_nothing_is_left_half_done(caplog: pytest.Log
 def test_an_answer_of_the_most_integers_is_given_and_one_more_is_not() -> None:
     silo = Silo("a", X, Y)
     silo.most_integers = 100
-    assert ask(silo, [], Zeros(60), Zeros(40))[0] == What.ANSWER
+    assert ask(silo, [], Zeros(60), Zeros(40))[0] == ReplyKind.ANSWER
     with pytest.raises(ProtocolError, match=r"^silo 'a': 101 integers were asked for; this silo answers with 100$"):
         ask(silo, [], Zeros(61), Zeros(40))
 

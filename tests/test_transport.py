@@ -11,7 +11,7 @@ import pytest
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, ProtocolError, Silo, SiloLostError
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.channel import Channel
-from fedtrees.core.protocol.message import REPLY_HEAD, Request, What, reply
+from fedtrees.core.protocol.message import REPLY_HEAD, ReplyKind, Request, reply
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import RowWeights
 from fedtrees.queries.counts import Counts
@@ -163,13 +163,13 @@ def test_to_have_restarted_is_no_failed_attempt_but_restarting_for_ever_is() -> 
 
     def ahead(exchange: int, replies: dict[str, bytes]) -> None:
         if exchange == before:
-            replies["b"] = reply(Request.decode(line.sent[-1]["b"]), What.BEHIND, (300).to_bytes(4, "little"))
+            replies["b"] = reply(Request.decode(line.sent[-1]["b"]), ReplyKind.BEHIND, (300).to_bytes(4, "little"))
 
     before, line.wrong = len(line.sent), ahead
     assert channel.total(Counts(3), EVERYONE).rows == 60  # as a silo of what it was never sent is no further ahead
 
     def behind(exchange: int, replies: dict[str, bytes]) -> None:
-        replies["b"] = reply(Request.decode(line.sent[-1]["b"]), What.BEHIND, bytes(4))
+        replies["b"] = reply(Request.decode(line.sent[-1]["b"]), ReplyKind.BEHIND, bytes(4))
 
     line.wrong = behind
     with pytest.raises(SiloLostError, match="no answer from silo 'b' in 1 attempts"):
@@ -231,8 +231,14 @@ def change(name: str, how: Callable[[bytes], bytes]) -> Callable[[int, dict[str,
         (change("b", lambda data: data[:-1]), "silo 'b': an answer of 33 bytes is not one to"),
         (change("b", lambda data: data + b"\0"), "silo 'b': an answer of 35 bytes where 34 were asked for"),
         (change("b", lambda data: b"\x63" + data[1:]), "silo 'b': a reply of the unknown kind 99"),
-        (change("b", lambda data: bytes([What.RECORD]) + data[1:]), "silo 'b': a reply of the kind RECORD to a sum"),
-        (change("b", lambda data: bytes([What.BEHIND]) + data[1:]), "silo 'b': says that it is behind, in 34 bytes"),
+        (
+            change("b", lambda data: bytes([ReplyKind.RECORD]) + data[1:]),
+            "silo 'b': a reply of the kind RECORD to a sum",
+        ),
+        (
+            change("b", lambda data: bytes([ReplyKind.BEHIND]) + data[1:]),
+            "silo 'b': says that it is behind, in 34 bytes",
+        ),
         (change("b", lambda data: data[:1] + bytes(16) + data[17:]), "silo 'b': a reply to round 0, attempt 0, of "),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -20,7 +20,7 @@ from fedtrees.core.protocol.describe import Describe, agreed_eval_sets
 from fedtrees.core.protocol.federation import Answer, Described, PartedReply, Reply
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of, plus
 from fedtrees.core.protocol.log import Call
-from fedtrees.core.protocol.message import REPLY_HEAD, What, answers, reply
+from fedtrees.core.protocol.message import REPLY_HEAD, ReplyKind, answers, reply
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, unknown_value
@@ -162,7 +162,7 @@ class LocalFederation:
                 vectors = self._ask_each(call, cohort[place : place + 1])
                 sender = Sender(self.names[silo], self._rows_of(silo), call.run, call.round, call.attempt)
                 body = answers(protected(call.aggregation, call.queries, vectors, sender))
-                yield Answer(silo, reply(call, What.ANSWER, body), down[place])
+                yield Answer(silo, reply(call, ReplyKind.ANSWER, body), down[place])
 
     def _rows_of(self, silo: int) -> NDArray[np.int64]:
         """Rows of each table that a silo has, int64 (tables,)."""

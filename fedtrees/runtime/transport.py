@@ -10,7 +10,7 @@ import numpy as np
 
 from fedtrees.core.protocol.federation import Answer, silo_lost
 from fedtrees.core.protocol.log import Call
-from fedtrees.core.protocol.message import What, open_reply, read_behind
+from fedtrees.core.protocol.message import ReplyKind, open_reply, read_behind
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ProtocolError
 
@@ -85,8 +85,8 @@ class Postman:
                 raise ProtocolError(f"silo {name!r}: a reply where nothing was asked")
             errand = waiting[name]
             errand.up += len(data)
-            what, body = open_reply(call, data, name)
-            if what == What.BEHIND:
+            kind, body = open_reply(call, data, name)
+            if kind == ReplyKind.BEHIND:
                 self._received[errand.silo] = min(read_behind(body, name), self._received[errand.silo])
                 errand.attempts += not errand.behind  # one restart is no failed attempt
                 errand.behind = True

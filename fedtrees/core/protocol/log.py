@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation
 from fedtrees.core.protocol.describe import Describe, Description
-from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, Request, What, frame, open_reply, read_answers
+from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, ReplyKind, Request, frame, open_reply, read_answers
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import ProtocolError
 
@@ -85,16 +85,16 @@ class Call:
         FedTreesError
             What the silo refused with, as its own class.
         """
-        what, body = open_reply(self, data, silo)
-        if what != What.ANSWER:
-            raise ProtocolError(f"silo {silo!r}: a reply of the kind {what.name} to a sum")
+        kind, body = open_reply(self, data, silo)
+        if kind != ReplyKind.ANSWER:
+            raise ProtocolError(f"silo {silo!r}: a reply of the kind {kind.name} to a sum")
         return read_answers(self.queries, body, silo)
 
     def description(self, data: bytes, silo: str) -> Description:
         """A silo's description, from its reply to `Describe`; raises as `bodies` does."""
-        what, body = open_reply(self, data, silo)
-        if what != What.RECORD:
-            raise ProtocolError(f"silo {silo!r}: a reply of the kind {what.name} to a question for its columns")
+        kind, body = open_reply(self, data, silo)
+        if kind != ReplyKind.RECORD:
+            raise ProtocolError(f"silo {silo!r}: a reply of the kind {kind.name} to a question for its columns")
         description = decode(body, Description)
         description.check(silo)
         return description

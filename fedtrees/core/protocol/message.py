@@ -4,8 +4,8 @@ A request is a fixed header, the facts that the silo does not have yet, and the 
 (run, round, attempt), so a late or doubled one is recognised; answering twice is harmless.
 
     request   run 16s | round u32 | attempt u32 | since u32 | facts u32 | queries u32 | (length u32 | record) ...
-    reply     what u8 | run 16s | round u32 | attempt u32 | body
-    answer    (length u32 | what the aggregation makes of a vector) for each query
+    reply     kind u8 | run 16s | round u32 | attempt u32 | body
+    answer    (length u32 | the bytes that the aggregation makes of a vector) for each query
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Request:
         return Request(run, round, attempt, since, bodies[:n_facts], queries)
 
 
-class Asked(Protocol):
-    """The round that a reply has to belong to: of a request, or of the call that it was made of."""
+class Header(Protocol):
+    """The part of a request, or of the call that it was made of, that its replies repeat."""
 
     @property
     def run(self) -> bytes: ...  # noqa: D102
@@ -100,7 +100,7 @@ class Asked(Protocol):
     def attempt(self) -> int: ...  # noqa: D102
 
 
-class What(IntEnum):
+class ReplyKind(IntEnum):
     """The kind of a reply's content."""
 
     ANSWER = 1  # the vectors, packed
@@ -109,13 +109,13 @@ class What(IntEnum):
     RECORD = 4  # a record, where no sum was asked for
 
 
-def reply(request: Asked, what: What, body: bytes) -> bytes:
+def reply(request: Header, kind: ReplyKind, body: bytes) -> bytes:
     """The bytes of a reply to ``request``."""
-    return _REPLY.pack(what, request.run, request.round, request.attempt) + body
+    return _REPLY.pack(kind, request.run, request.round, request.attempt) + body
 
 
 def answers(bodies: Sequence[bytes]) -> bytes:
-    """The body of an `ANSWER`: what a silo's aggregation makes of each query's vector."""
+    """The body of an `ANSWER`: the bytes that a silo's aggregation makes of each query's vector."""
     return b"".join(frame(body) for body in bodies)
 
 
@@ -140,7 +140,7 @@ def read_answers(queries: Sequence[Query], data: bytes, silo: str) -> list[bytes
     return bodies
 
 
-def open_reply(request: Asked, data: bytes, silo: str) -> tuple[What, bytes]:
+def open_reply(request: Header, data: bytes, silo: str) -> tuple[ReplyKind, bytes]:
     """Check that a reply belongs to ``request``; return what it holds.
 
     Raises
@@ -152,15 +152,15 @@ def open_reply(request: Asked, data: bytes, silo: str) -> tuple[What, bytes]:
     """
     if len(data) < REPLY_HEAD:
         raise ProtocolError(f"silo {silo!r}: a reply of {len(data)} bytes is too short")
-    what, run, round, attempt = _REPLY.unpack_from(data)
+    kind, run, round, attempt = _REPLY.unpack_from(data)
     if (run, round, attempt) != (request.run, request.round, request.attempt):
         raise ProtocolError(f"silo {silo!r}: a reply to round {round}, attempt {attempt}, of another question")
-    if what not in list(What):
-        raise ProtocolError(f"silo {silo!r}: a reply of the unknown kind {what}")
+    if kind not in list(ReplyKind):
+        raise ProtocolError(f"silo {silo!r}: a reply of the unknown kind {kind}")
     body = data[REPLY_HEAD:]
-    if what == What.REFUSAL:
+    if kind == ReplyKind.REFUSAL:
         raise _refusal(body.decode(errors="replace"), silo)
-    return What(what), body
+    return ReplyKind(kind), body
 
 
 def read_behind(body: bytes, silo: str) -> int:

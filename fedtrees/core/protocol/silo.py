@@ -30,7 +30,7 @@ from fedtrees.core.numeric.threads import Threads, Turns
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Sender, protected
 from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.describe import Describe, Description
-from fedtrees.core.protocol.message import Request, What, answers, reply
+from fedtrees.core.protocol.message import ReplyKind, Request, answers, reply
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.state import S, States
 from fedtrees.core.sampling.samplers import Cohort
@@ -366,18 +366,18 @@ class Silo:
         try:
             known = self.version if request.run == self.run else 0
             if request.since > known:
-                return reply(request, What.BEHIND, known.to_bytes(4, "little"))
+                return reply(request, ReplyKind.BEHIND, known.to_bytes(4, "little"))
             self.learn(request.run, request.since, request.facts)
             for question in request.queries:
                 if isinstance(question, Describe):
-                    return reply(request, What.RECORD, encode(self.description(question)))
+                    return reply(request, ReplyKind.RECORD, encode(self.description(question)))
             queries = [query for query in request.queries if isinstance(query, Query)]
             size = sum(query.size() for query in queries)
             if size > self.most_integers:
                 raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
             vectors = [query.ask(self) for query in queries]
             sender = Sender(self.name, self.rows, request.run, request.round, request.attempt)
-            return reply(request, What.ANSWER, answers(protected(self.aggregation, queries, vectors, sender)))
+            return reply(request, ReplyKind.ANSWER, answers(protected(self.aggregation, queries, vectors, sender)))
         except Exception as error:  # whatever it is: the server would take a silo without a reply for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # it may have stopped half way: the facts will be sent again
@@ -394,4 +394,4 @@ class Silo:
             asked = "+".join(query.kind for query in request.queries)
             _logger.error("silo %r: %s in answer to %s", self.name, kind, asked, exc_info=error)
             kind, text = ProtocolError.__name__, f"no answer to {asked}: {kind}: {error}"
-        return reply(request, What.REFUSAL, f"{kind}:{text}".encode())
+        return reply(request, ReplyKind.REFUSAL, f"{kind}:{text}".encode())
