@@ -183,7 +183,7 @@ def test_sets_that_are_none_of_this_tree_are_refused(wrong: dict[str, Any]) -> N
 
 
 def test_facts_and_questions_out_of_turn_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="trees were told before the cut points"):
+    with pytest.raises(ProtocolError, match="trees were sent before the cut points"):
         told(STUMP.fact())
     with pytest.raises(ProtocolError, match="histograms were asked for before the cut points"):
         STUMP.question([0]).ask(told())

@@ -73,8 +73,8 @@ def test_beginnings_that_contradict_themselves(wrong: dict[str, Any], text: str)
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"value": np.zeros(2, np.float32)}, "trees whose arrays have other lengths than they say"),
-        ({"value": np.zeros(4, np.float32)}, "trees whose arrays have other lengths than they say"),
+        ({"value": np.zeros(2, np.float32)}, "trees whose arrays have other lengths than their nodes"),
+        ({"value": np.zeros(4, np.float32)}, "trees whose arrays have other lengths than their nodes"),
         ({"steps": np.zeros(1, np.float32)}, "1 steps of weights, for a loss that takes 0"),
         ({"ends": np.int32([3, 3])}, "of other outputs than the cut points were for"),
         ({"ends": np.int32([2])}, "other lengths"),

@@ -148,7 +148,7 @@ def test_what_means_nothing_is_refused() -> None:
     with pytest.raises(ProtocolError, match="costs of positions"):
         PositionCosts(32, 100).ask(Silo("new", X, y, qid=qid))
     for bias in (np.ones((2, 31), np.float32), np.full((2, 32), -1, np.float32), np.full((2, 32), np.nan, np.float32)):
-        with pytest.raises(ProtocolError, match="biases were told of other positions"):
+        with pytest.raises(ProtocolError, match="biases were sent of other positions"):
             PositionBias(bias).apply(silo)
 
 

@@ -182,7 +182,7 @@ def pack_statistics(g, h, ranges, scale_g, scale_h, most, least, digits, below, 
 
 @njit(nogil=True, cache=True)
 def count_exponents(values, times, ranges, lowest, out):
-    """Count values by the exponents that bound them, as `exponent_counts` does. Returns whether all have one.
+    """Count values by the exponents that bound them, as `exponent_counts` does; return whether all have one.
 
     values: float64 (rows,), ranges: int64 (ranges, 2) IN
     times: int64 (rows,) or (1,) IN; the number of times that each counts

@@ -1,7 +1,7 @@
 """Bins, histograms and walks of rows: the hot loops. Numba only; every kernel has a naive twin in the tests.
 
-Rows are walked in memory order once a level, however many nodes there are: gathering a node's rows by index costs four
-times as much. Features stand in groups of up to 8, so that the accumulators of a level's nodes stay in the cache:
+Rows are walked in memory order once per level, however many nodes there are: gathering a node's rows by index costs
+four times as much. Features stand in groups of up to 8, so that the accumulators of a level's nodes stay in the cache:
 
     bins[group, row, place]                 feature = group * features_per_group + place
     packed[slot, feature, bin]              accumulators: words (gradient << 32) + hessian, ``stride`` bins per feature

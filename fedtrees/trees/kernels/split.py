@@ -206,7 +206,7 @@ def _by_set(sums_g, sums_h, n, most_right, total, before, units, penalties, limi
 
 @njit(cache=True, nogil=True)
 def _send_categories(sums, n, is_one, split, missing, units, penalties, most_weight, goes_right, left_sums):
-    """Write down which categories go right, and the sums of what goes left.
+    """Write down the categories that go right, and the sums of what goes left.
 
     sums: int64 (2, bins of the feature), n: its categories, is_one: whether ``split`` is a category itself, missing:
         int64 (2,), the sums of the missing where they go left IN

@@ -33,7 +33,7 @@ class RankingLoss(Loss):
     lambdarank_pair_method : {"topk", "mean"}, default "topk"
         Whether the rows that are ranked highest are compared with all below them, or each with some drawn by lot.
     lambdarank_num_pair_per_sample : int, optional
-        How many rows from the top, or draws a row; None is 32, or 1.
+        The number of rows from the top, or of draws per row; None is 32, or 1.
     lambdarank_normalization : bool, default True
         Whether groups of many pairs count no more for it.
     lambdarank_score_normalization : bool, default True
@@ -146,7 +146,7 @@ class RankingLoss(Loss):
 
 @dataclass(frozen=True)
 class RankNdcg(RankingLoss):
-    """``rank:ndcg``: pairs count by what swapping them would change of the normalised discounted cumulative gain."""
+    """``rank:ndcg``: pairs count by the change of the normalised discounted cumulative gain if they were swapped."""
 
     name = "rank:ndcg"
     code = ranking_kernels.NDCG
@@ -164,7 +164,7 @@ class RankPairwise(RankingLoss):
 
 @dataclass(frozen=True)
 class RankMap(RankingLoss):
-    """``rank:map``: pairs count by what swapping them would change of the average precision; relevances are 0 or 1."""
+    """``rank:map``: pairs count by the change of the average precision if they were swapped; relevances are 0 or 1."""
 
     name = "rank:map"
     code = ranking_kernels.MAP

@@ -1,4 +1,4 @@
-"""Losses of times until something happens, of which some are known by bounds alone."""
+"""Losses of times until an event, of which some are known by bounds alone."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class PositionBias(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        state = silo.state_of(TreeState, "biases of positions were told")
+        state = silo.state_of(TreeState, "biases of positions were sent")
         if state.gradients.bias.shape != self.bias.shape or not (self.bias >= 0).all():
-            raise ProtocolError("biases were told of other positions than the objective has, or that are none")
+            raise ProtocolError("biases were sent of other positions than the objective has, or that are none")
         state.gradients.take_bias(self.bias)

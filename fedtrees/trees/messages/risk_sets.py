@@ -90,7 +90,7 @@ class TimeBins(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        state = silo.state_of(TreeState, "bins of time were told")
+        state = silo.state_of(TreeState, "bins of time were sent")
         ascending = (self.starts[1:] > self.starts[:-1]).all()
         if not 0 < len(self.starts) <= MOST_BINS or not ascending:
             raise ProtocolError("bins of time that are none")
@@ -159,7 +159,7 @@ class Risks(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        state = silo.state_of(TreeState, "risks were told")
+        state = silo.state_of(TreeState, "risks were sent")
         if not len(self.rates) == len(self.squares) == len(state.gradients.times):
             raise ProtocolError("risks before their bins of time, or of others")
         state.gradients.take_risks(self.rates, self.squares)

@@ -104,12 +104,12 @@ class Grown(Fact, frozen=True, eq=False):
 
     def apply(self, silo: Silo) -> None:
         """See `Fact`."""
-        state = silo.state_of(TreeState, "trees were told")
+        state = silo.state_of(TreeState, "trees were sent")
         if len(self.trees) != state.trees:
             raise ProtocolError("trees of other outputs than the cut points were for")
         shapes = self.trees.shapes(state.cuts)
         if len(self.value) != len(self.trees.feature):
-            raise ProtocolError("trees whose arrays have other lengths than they say")
+            raise ProtocolError("trees whose arrays have other lengths than their nodes")
         n_steps = state.loss.n_steps if isinstance(state.loss, Reweighed) else 0
         if len(self.steps) != n_steps:
             raise ProtocolError(f"{len(self.steps)} steps of weights, for a loss that takes {n_steps}")

@@ -84,7 +84,7 @@ class FlatTrees(Record, frozen=True, eq=False):
         start, shapes = 0, []
         lengths = {len(self.feature), len(self.bin), len(self.default_left), len(self.left)}
         if len(lengths) > 1 or not cuts_up(self.ends, len(self.ends), len(self.feature)):
-            raise ProtocolError("trees whose arrays have other lengths than they say")
+            raise ProtocolError("trees whose arrays have other lengths than their nodes")
         sets = self._sets(cuts)
         for end in self.ends.tolist():
             inside = {node - start: codes for node, codes in sets.items() if start <= node < end}

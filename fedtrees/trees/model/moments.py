@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +140,7 @@ class Moments:
         impurity: Doubles = (self.deviance if self.deviance.shape[1] else self.variance).mean(axis=1)
         return impurity
 
-    def take(self, nodes: NDArray[Any]) -> Moments:
+    def take(self, nodes: NDArray[np.integer] | NDArray[np.bool_]) -> Moments:
         """Return the moments of some nodes."""
         return Moments(
             self.weight[nodes], self.mean[nodes], self.variance[nodes], self.deviance[nodes], self.differ[nodes]

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def grow(
     plan: GrowthPlan,
     source: HistogramSource,
-    exponents: GradientScale,
+    gradient_scale: GradientScale,
     riders: Sequence[Query] = (),
     round: int = 0,
     cache: HistogramCache | None = None,
 ) -> tuple[list[Tree], list[object]]:
     """Grow the trees of a round, of each output one after the other; the first message also carries the riders.
 
-    ``exponents`` is the gradient scale. ``cache`` is memory that one round leaves to the next: fresh memory takes time.
+    ``cache`` is memory that one round leaves to the next: fresh memory takes time.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def grow(
     elif plan.n_features_per_node:
         kind = NodeGrower
     cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics) if cache is None else cache
-    grower = kind(plan, cache, exponents, round)
+    grower = kind(plan, cache, gradient_scale, round)
     question = grower.ask_for_roots()
     histograms, *answers = source.totals([question, *riders])
     candidates: Candidates | None = grower.begin(question, histograms)

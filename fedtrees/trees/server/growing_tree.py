@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class GrowingTree:
         self.categories: Categories = {}
 
     def split(self, nodes: NDArray[np.int32], splits: Splits) -> NDArray[np.int32]:
-        """Split nodes; returns the left children, their siblings stand beside them."""
+        """Split nodes; return the left children: their siblings stand beside them."""
         first = len(self.feature)
         left = (first + 2 * np.arange(len(nodes))).astype(np.int32)
         self.feature[nodes], self.bin[nodes] = splits.feature, splits.bin
@@ -163,7 +163,7 @@ class GrowingTree:
 
 
 def _of_children(
-    bounds: NDArray[np.floating], predicted: list[NDArray[Any]], direction: NDArray[np.int8]
+    bounds: NDArray[np.floating], predicted: list[NDArray[np.floating]], direction: NDArray[np.int8]
 ) -> NDArray[np.floating]:
     """Return children's bounds, given their parents' and what children predict: (nodes, 2, 2)."""
     middle = (predicted[0] + predicted[1]) / np.float32(2)

@@ -30,11 +30,11 @@ class LevelGrower:
     remains of their parent's histogram.
     """
 
-    def __init__(self, plan: GrowthPlan, cache: HistogramCache, exponents: GradientScale, round: int):
+    def __init__(self, plan: GrowthPlan, cache: HistogramCache, gradient_scale: GradientScale, round: int):
         self.cache = cache
-        self.plan, self.exponents, self.units, self.round = plan, exponents, Units.of(exponents), round
-        self.first_scale = exponents  # of weights that change from round to round
-        self.scales = dict.fromkeys(range(plan.trees), exponents)  # the scales that trees were last looked at on
+        self.plan, self.gradient_scale, self.units, self.round = plan, gradient_scale, Units.of(gradient_scale), round
+        self.first_scale = gradient_scale  # of weights that change from round to round
+        self.scales = dict.fromkeys(range(plan.trees), gradient_scale)  # the scales that trees were last looked at on
         self.leaves: dict[int, Vector] = {}  # the digits of leaves' moments, by tree
         self.trees = [GrowingTree(plan.rule.statistics, plan.rule.gains) for _ in range(plan.trees)]
         self.columns: list[TreeColumns] = []
@@ -73,7 +73,7 @@ class LevelGrower:
             rows=self._most_rows(of_tree, build),
             features=self.plan.cuts.n_features,
             bins=self.plan.cuts.total_bins,
-            exponents=self.exponents,
+            exponents=self.gradient_scale,
             trees=FlatTrees.of(trees),
             build=build,
             build_ends=_ends(np.bincount(of_tree, minlength=len(trees))),
@@ -86,7 +86,7 @@ class LevelGrower:
 
     def _most_rows(self, of_tree: NDArray[np.int32], build: NDArray[np.int32]) -> int:
         """Return the most rows of a bin: where rows are counted, the largest node's, so that integers are short."""
-        if self.exponents.extra >= 0 or not build.all():  # before a root's sums, nothing is known
+        if self.gradient_scale.extra >= 0 or not build.all():  # before a root's sums, nothing is known
             return self.plan.rows
         return int(self.plan.rule.mass(self._sums(of_tree, build), self.units).max())
 
@@ -286,7 +286,7 @@ class LevelGrower:
             for k, tree in enumerate(self.trees)
             if k not in self.leaves or len(self.leaves[k]) < np.count_nonzero(tree.feature == LEAF)
         }
-        self.leaves |= ask_leaves(plan, grown, self.exponents, self.first_scale, source)
+        self.leaves |= ask_leaves(plan, grown, self.gradient_scale, self.first_scale, source)
         stalled = stalled_leaves(plan, self.trees, self.leaves, self.scales, self.first_scale)
         if stalled is None:
             return None
@@ -311,8 +311,8 @@ class LevelGrower:
 
     def _go_to(self, scale: GradientScale) -> None:
         """Go on with another gradient scale: of the sums so far, only the roots' weights are still needed."""
-        finer = scale.extra - self.exponents.extra
-        self.exponents, self.units = scale, Units.of(scale)
+        finer = scale.extra - self.gradient_scale.extra
+        self.gradient_scale, self.units = scale, Units.of(scale)
         for tree in self.trees:
             if finer > 0:
                 tree.sums[:, 1] <<= finer

@@ -40,8 +40,8 @@ class NodeGrower(LevelGrower):
     beside it and however many messages ask for a level.
     """
 
-    def __init__(self, plan: GrowthPlan, cache: HistogramCache, exponents: GradientScale, round: int):
-        super().__init__(replace(plan, columns=None), cache, exponents, round)
+    def __init__(self, plan: GrowthPlan, cache: HistogramCache, gradient_scale: GradientScale, round: int):
+        super().__init__(replace(plan, columns=None), cache, gradient_scale, round)
         assert plan.columns is not None
         self.chances = NodeDraws(plan.cuts.n_features, plan.columns.seed, "features")
         self.starts = np.zeros(1, np.int64)  # where each node's integers start in the answer

@@ -58,7 +58,7 @@ class GradientWords:
         self._factors: Doubles | None = None  # of classes in each tree; see `class_factors.TreeFactors`
 
     def prepare(self, state: TreeState, silo: Silo, scale: GradientScale) -> None:
-        """Compute and quantise the gradients of a new round, and put the rows at its roots; done once a round."""
+        """Compute and quantise the gradients of a new round, and put the rows at its roots; done once per round."""
         # gradients change with the finished trees, the scale, and the silos that are asked
         key = len(state.forest), scale
         if key == self._prepared and silo.ranges is self._ranges:
