@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from fedtrees import (
     DataError,
     FedAvgClassifier,
+    FedAvgRegressor,
+    FixedNumber,
     LocalFederation,
     ParameterError,
     Silo,
 )
 from fedtrees.core.numeric.rng import stream
-from fedtrees.neural.compression import Rounded
+from fedtrees.neural.compression import Rounded, TopK
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
@@ -312,3 +315,97 @@ def test_a_batch_of_all_rows_is_no_batch_to_the_bit() -> None:
         for size in (None, 90, 91, 10_000, 89)
     ]
     assert found[0] == found[1] == found[2] == found[3] != found[4]
+
+
+def test_rows_of_one_batch_stand_in_their_order() -> None:
+    model, rows = Perceptron([4, 3, 1], "binary:logistic"), Rows(X, Y, None)
+    start = model.initial(stream(0, "initial weights"))
+    gradient, step = np.empty_like(start), np.float32(0.3)
+    model.gradient(start, X, Y, None, gradient)
+    assert train(model, start, rows, Work(1, None, 0.3), stream(0, "batches")).params.tobytes() == (
+        start - step * gradient
+    ).tobytes()  # fmt: skip
+
+
+# -- silos of one row, of none and of little weight ---------------------------------------------------------
+
+
+def test_a_silo_of_one_row_takes_its_whole_step() -> None:
+    given: dict[str, Any] = {"batch_size": None, "learning_rate": 0.5, "standardize": False, "n_jobs": 1}
+    model = FedAvgRegressor((), n_rounds=1, **given).fit(X[:1], [3.0])
+    start = FedAvgRegressor((), n_rounds=1, **given).partial_fit(X[:1], [3.0], n_rounds=0).params_.astype(float)
+    row = np.append(X[0].astype(float), 1)
+    np.testing.assert_allclose(model.params_, start - 0.5 * (row @ start - 3) * row, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_rounds_that_only_silos_without_rows_take_part_in_are_none(mode: str) -> None:
+    silos = [Silo("a", X, Y, n_jobs=1), Silo("b", X[:0], Y[:0], n_jobs=1)]
+    for seed in range(6):
+        turns = [int(FixedNumber(1).draw(2, seed, round)[0]) for round in range(3)]
+        model = FedAvgClassifier((2,), n_rounds=3, sampling=1, batch_size=None, n_jobs=1, random_state=seed)
+        if turns == [1, 1, 1]:
+            with pytest.raises(ParameterError, match="drew no silo that holds rows in any round"):
+                model.fit_federation(LocalFederation(silos, mode=mode))
+            continue
+        losses = model.fit_federation(LocalFederation(silos, mode=mode)).loss_curve_
+        assert np.isnan(losses).tolist() == [turn == 1 for turn in turns]
+        alone = clone(model).set_params(n_rounds=turns.count(0)).fit(X, Y)
+        np.testing.assert_allclose(model.params_, alone.params_, atol=1e-5)
+
+
+def test_a_cohort_of_silos_without_rows_alone_trains_nothing() -> None:
+    silos = [Silo("a", X, Y, n_jobs=1), Silo("b", X[:0], Y[:0], n_jobs=1)]
+    seed = next(k for k in range(99) if FixedNumber(1).draw(2, k, 0)[0] == 1)
+    model = FedAvgClassifier((2,), n_rounds=1, sampling=1, n_jobs=1, random_state=seed)
+    with pytest.raises(ParameterError, match="drew no silo that holds rows in any round; draw more"):
+        model.fit_federation(LocalFederation(silos))
+
+
+@pytest.mark.parametrize("least", [0.25, 0.5, 1.0])
+def test_weights_count_by_their_ratios_also_where_none_is_above_one(least: float) -> None:
+    weight = np.where(SILOS == "a", least, np.where(SILOS == "b", 1.0, 0.5))
+    given: dict[str, Any] = {"n_rounds": 3, "batch_size": None, "standardize": False, "n_jobs": 1}
+    ours, larger = (
+        FedAvgClassifier((3,), **given).fit(X, Y, silos=SILOS, sample_weight=weight * times).params_
+        for times in (1.0, 4.0)
+    )
+    np.testing.assert_allclose(ours, larger, rtol=0, atol=1e-6)
+    plain = FedAvgClassifier((3,), **given).fit(X, Y, silos=SILOS).params_
+    assert np.abs(ours - plain).max() > 1e-4
+
+
+def test_initial_weights_are_drawn_by_the_seed() -> None:
+    for seed in (0, 1, 7):
+        model = FedAvgClassifier((3,), random_state=seed, n_jobs=1).partial_fit(X, Y, classes=[0, 1], n_rounds=0)
+        expected = Perceptron([4, 3, 1], "binary:logistic").initial(stream(seed, "initial weights"))
+        assert model.params_.tobytes() == expected.tobytes()
+
+
+# -- what travels -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fedavg", "fednova"])
+def test_compressed_updates_cost_what_they_are_said_to(method: str) -> None:
+    """Of rounds after the first: a few bits for each number, or places and bits of a few of them, in both modes."""
+    sent: dict[str, list[int]] = {}
+    for name, compression in (("exact", None), ("rounded", Rounded(8)), ("top", TopK(0.01, 8))):
+        for mode in ("fused", "faithful"):
+            federation = LocalFederation.from_table(X, Y, silos=SILOS, mode=mode)
+            model = FedAvgClassifier((200,), n_rounds=3, method=method, compression=compression, n_jobs=1)
+            rounds = model.fit_federation(federation).ledger_.per_round()
+            of_rounds = rounds.loc[rounds["kind"].str.contains("LocalUpdate"), "bytes_up"].tolist()
+            assert sent.setdefault(name, of_rounds) == of_rounds
+    n = Perceptron([4, 200, 1], "binary:logistic").n_params
+    assert sent["rounded"][-1] < 3 * 4 * n + 3000 < sent["exact"][-1]
+    assert sent["top"][-1] < 3 * 1000 < sent["rounded"][-1] / 2
+
+
+@pytest.mark.parametrize("lam", [-1e-9, float("nan"), "near"])
+def test_a_pull_that_pushes_is_refused(lam: Any) -> None:
+    model = FedAvgClassifier((3,), n_rounds=1, n_jobs=1).fit(X, Y)
+    with pytest.raises(ParameterError, match=r"^Ditto\(lam=.*: give a number from 0"):
+        model.personalize(silo_of("a"), Ditto(lam))
+    assert model.personalize(silo_of("a"), Ditto(0)).params_.tobytes() == (
+        model.personalize(silo_of("a"), FineTuning(20)).params_.tobytes()
+    )
