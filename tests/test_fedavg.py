@@ -258,6 +258,7 @@ def test_an_update_beyond_the_grid_is_refused_and_never_wrapped() -> None:
         with pytest.raises(HeadroomError, match=r"an update of .* is beyond the 128 that there is room for"):
             grid.round(np.array([0.0, beyond]))
     assert UpdateScale.for_mass(2**38).bits == 17  # coarser, so that the sum fits
+    assert UpdateScale.for_mass(2**44 - 1).bits == 12  # and no coarser than that
     with pytest.raises(HeadroomError, match="leave 11 bits for fractions"):
         UpdateScale.for_mass(2**44)
 

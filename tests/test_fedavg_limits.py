@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from fedtrees import (
     DataError,
+    DivergenceError,
     FedAvgClassifier,
     FedAvgRegressor,
     FixedNumber,
@@ -325,6 +326,18 @@ def test_rows_of_one_batch_stand_in_their_order() -> None:
     assert train(model, start, rows, Work(1, None, 0.3), stream(0, "batches")).params.tobytes() == (
         start - step * gradient
     ).tobytes()  # fmt: skip
+
+
+@pytest.mark.parametrize("rate", [3e38, 1e20])
+def test_parameters_that_overflow_in_the_last_step_are_refused(rate: float) -> None:
+    """Though every loss was finite; and those that do not overflow are none."""
+    model, rows = Perceptron([1, 1], "reg:squarederror"), Rows(np.ones((1, 1), np.float32), np.float32([[9.0]]), None)
+    start = np.zeros(2, np.float32)
+    if rate > 1e38:
+        with pytest.raises(DivergenceError, match="the loss or a parameter is no longer finite; lower learning_rate"):
+            train(model, start, rows, Work(1, None, rate), stream(0, "batches"))
+    else:
+        assert np.isfinite(train(model, start, rows, Work(1, None, rate), stream(0, "batches")).params).all()
 
 
 # -- silos of one row, of none and of little weight ---------------------------------------------------------

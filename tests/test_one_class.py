@@ -307,6 +307,39 @@ def test_networks_go_on() -> None:
         FedAvgClassifier().partial_fit(X, [3] * 6, classes=[])
 
 
+def test_a_network_of_several_classes_goes_on_where_rows_of_one_alone_weigh() -> None:
+    rows, y = np.tile(X, (2, 1)), np.repeat([0, 1], 6)
+    model = FedAvgClassifier((4,), n_rounds=2, warm_start=True, n_jobs=1).fit(rows, y, silos=y)
+    before = model.params_
+    again = model.set_params(weighting={"0": 1, "1": 0}).fit(rows, y, silos=y)  # and is not made constant
+    assert (again.params_ != before).any() and len(np.unique(again.decision_function(rows))) > 1
+    with pytest.warns(OneClassWarning):
+        fresh = clone(model).fit(rows, y, silos=y)
+    assert len(np.unique(fresh.decision_function(rows))) == 1
+
+
+def test_a_module_is_trained_that_is_constant_in_some_outputs_only() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Partly(torch.nn.Module):  # type: ignore[misc]
+        """Of rows alone the first output; the others are numbers."""
+
+        def __init__(self, features: int, outputs: int):
+            super().__init__()
+            self.first, self.rest = torch.nn.Linear(features, 1), torch.nn.Parameter(torch.zeros(outputs - 1))
+
+        def forward(self, rows: Any) -> Any:
+            return torch.cat([self.first(rows), self.rest.expand(len(rows), -1)], dim=1)
+
+    rows, y = np.tile(X, (3, 1)), np.repeat([0, 1, 2], 6)
+    given: dict[str, Any] = {"model": TorchModel(Partly), "weighting": {"0": 1, "1": 0, "2": 0}, "n_jobs": 1}
+    with pytest.warns(OneClassWarning):
+        start = FedAvgClassifier(**given).partial_fit(rows, y, silos=y, n_rounds=0).params_
+    with pytest.warns(OneClassWarning):
+        model = FedAvgClassifier(n_rounds=3, **given).fit(rows, y, silos=y)
+    assert (model.params_ != start).all() and (model.predict(rows) == 0).all()
+
+
 PERSONAL: dict[str, Callable[[Silo], Any]] = {
     "trees": lambda silo: fitted(BOOSTED[0], ["ill"] * 6).personalize(silo, MoreTrees(2)),
     "leaves": lambda silo: fitted(BOOSTED[1], ["ill"] * 6).personalize(silo, OwnLeaves()),

@@ -195,7 +195,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
 
     def entries(self, n: int) -> int:
         """See `Compression`."""
-        return max(1, math.ceil(self.share * n))
+        return math.ceil(self.share * n)
 
     def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
         """See `Compression`."""
