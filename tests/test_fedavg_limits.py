@@ -25,6 +25,7 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.compression import Rounded, TopK
 from fedtrees.neural.local import Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
+from fedtrees.neural.methods import FedPer
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
@@ -422,3 +423,14 @@ def test_a_pull_that_pushes_is_refused(lam: Any) -> None:
     assert model.personalize(silo_of("a"), Ditto(0)).params_.tobytes() == (
         model.personalize(silo_of("a"), FineTuning(20)).params_.tobytes()
     )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("layers", [3, 4, 5, 99])
+def test_more_layers_than_there_are_are_all(model: str, layers: int) -> None:
+    given: dict[str, Any] = {"hidden_layer_sizes": (6, 5), "model": MODELS[model], "n_rounds": 1, "n_jobs": 1}
+    with pytest.raises(ParameterError, match=rf"FedPer\({layers}\) leaves nothing to share"):
+        FedAvgClassifier(method=FedPer(layers), **given).fit(X, Y)
+    fitted = FedAvgClassifier(**given).fit(X, Y)
+    own, tuned = (fitted.personalize(silo_of("a"), how).params_ for how in (OwnHead(layers), FineTuning(20)))
+    assert own.tobytes() == tuned.tobytes()

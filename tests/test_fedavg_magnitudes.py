@@ -95,6 +95,8 @@ def test_the_largest_loss_is_bounded_from_above_within_an_eighth_of_an_octave() 
         total[LargestLoss._of(loss / 50)] += 3
         assert max(loss, 2.0**-40) <= query.read(total) * (1 + 1e-12) < max(loss, 2.0**-40) * 2 ** (1 / 8) * (1 + 1e-9)
     assert query.read(np.zeros(query.size(), np.int64)) == 1.0
+    for loss, place in ((0.0, 0), (1e-300, 0), (2.0**-40, 0), (2.0**-39.9, 1), (2.0**128, -1), (1e300, -1)):
+        assert LargestLoss._of(loss) == place % query.size()
 
 
 def test_fednova_of_a_thousand_steps_is_as_fine_as_of_one() -> None:

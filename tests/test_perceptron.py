@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_poisson_deviance
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fedtrees.neural.activations import ACTIVATIONS
@@ -115,3 +116,31 @@ def test_parameters_start_within_glorot_s_bounds(seed: int, activation: str) -> 
         assert np.abs(weights).max() <= bound and np.abs(weights).max() > 0.8 * bound and not biases.any()
     assert model.n_params == len(params) == 20 * 30 + 30 + 30 * 3 + 3
     assert model.tail(1) == 93 and model.tail(2) == model.n_params
+
+
+# -- losses and layers at their ends ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("z", [0.0, 1e-4, 3.0, 20.0, 60.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_log_losses_are_right_where_they_are_small(z: float, sign: int) -> None:
+    margin = np.float32([[sign * z]])
+    small = np.exp(-float(z))
+    for label, right in ((1, sign > 0), (0, sign < 0)):
+        loss, slope = LOSSES["binary:logistic"](margin, np.array([label]))
+        expected = np.log1p(small) + (0 if right else z)
+        assert loss[0] == pytest.approx(expected, rel=1e-6)
+        assert slope[0, 0] == pytest.approx((1 / (1 + np.exp(-sign * z))) - label, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("y", [0.0, 0.25, 0.5, 1.0, 1.5, 40.0])
+def test_the_loss_of_counts_is_half_the_deviance_also_below_one(y: float) -> None:
+    for mean in (0.1, 1.0, 3.0):
+        loss, slope = LOSSES["count:poisson"](np.log(np.float32([[mean]])), np.float32([[y]]))
+        assert loss[0] == pytest.approx(mean_poisson_deviance([y], [mean]) / 2, rel=1e-5, abs=1e-6)
+        assert slope[0, 0] == pytest.approx(mean - y, rel=1e-5, abs=1e-6)
+
+
+def test_the_last_layers_are_all_where_there_are_no_more() -> None:
+    model = Perceptron([4, 6, 5, 1], "binary:logistic")
+    assert [model.tail(layers) for layers in (1, 2, 3, 4, 5, 6, 99)] == [6, 41, *[model.n_params] * 5]

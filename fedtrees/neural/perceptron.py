@@ -43,8 +43,8 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         return sum(a * b + b for a, b in pairwise(self.sizes))
 
     def tail(self, layers: int) -> int:
-        """The number of parameters of the last layers."""
-        return sum(a * b + b for a, b in list(pairwise(self.sizes))[len(self.sizes) - 1 - layers :])
+        """The number of parameters of the last layers; of all, where there are no more."""
+        return sum(a * b + b for a, b in list(pairwise(self.sizes))[max(0, len(self.sizes) - 1 - layers) :])
 
     def layers(self, params: Floats) -> list[tuple[Floats, Floats]]:
         """Each layer's weights and biases: views of the vector."""
