@@ -32,19 +32,19 @@ if TYPE_CHECKING:
         SchemaError,
         SiloLostError,
     )
-    from fedtrees.estimators.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
-    from fedtrees.estimators.checks import expected_failed_checks
-    from fedtrees.estimators.fedavg import FedAvgClassifier, FedAvgRegressor
-    from fedtrees.estimators.forest import (
+    from fedtrees.estimators.boosting.gbt import FedGBTClassifier, FedGBTRegressor
+    from fedtrees.estimators.boosting.personal_trees import MoreTrees, OwnLeaves
+    from fedtrees.estimators.boosting.ranker import FedGBTRanker
+    from fedtrees.estimators.cart.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
+    from fedtrees.estimators.cart.forest import (
         FedExtraTreesClassifier,
         FedExtraTreesRegressor,
         FedForestClassifier,
         FedForestRegressor,
     )
-    from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
-    from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
-    from fedtrees.estimators.ranker import FedGBTRanker
-    from fedtrees.estimators.tree import FedTreeClassifier, FedTreeRegressor
+    from fedtrees.estimators.cart.tree import FedTreeClassifier, FedTreeRegressor
+    from fedtrees.estimators.common.expected_failures import expected_failed_checks
+    from fedtrees.estimators.network.fedavg import FedAvgClassifier, FedAvgRegressor
     from fedtrees.neural.compression import Rounded, TopK
     from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
     from fedtrees.neural.torch_model import TorchModel
@@ -63,19 +63,19 @@ _HOME = {
     "DataTypeError": "fedtrees.errors",
     "Ditto": "fedtrees.neural.personal",
     "DivergenceError": "fedtrees.errors",
-    "FedAdaBoostClassifier": "fedtrees.estimators.adaboost",
-    "FedAdaBoostRegressor": "fedtrees.estimators.adaboost",
-    "FedAvgClassifier": "fedtrees.estimators.fedavg",
-    "FedAvgRegressor": "fedtrees.estimators.fedavg",
-    "FedExtraTreesClassifier": "fedtrees.estimators.forest",
-    "FedExtraTreesRegressor": "fedtrees.estimators.forest",
-    "FedForestClassifier": "fedtrees.estimators.forest",
-    "FedForestRegressor": "fedtrees.estimators.forest",
-    "FedGBTClassifier": "fedtrees.estimators.gbt",
-    "FedGBTRanker": "fedtrees.estimators.ranker",
-    "FedGBTRegressor": "fedtrees.estimators.gbt",
-    "FedTreeClassifier": "fedtrees.estimators.tree",
-    "FedTreeRegressor": "fedtrees.estimators.tree",
+    "FedAdaBoostClassifier": "fedtrees.estimators.cart.adaboost",
+    "FedAdaBoostRegressor": "fedtrees.estimators.cart.adaboost",
+    "FedAvgClassifier": "fedtrees.estimators.network.fedavg",
+    "FedAvgRegressor": "fedtrees.estimators.network.fedavg",
+    "FedExtraTreesClassifier": "fedtrees.estimators.cart.forest",
+    "FedExtraTreesRegressor": "fedtrees.estimators.cart.forest",
+    "FedForestClassifier": "fedtrees.estimators.cart.forest",
+    "FedForestRegressor": "fedtrees.estimators.cart.forest",
+    "FedGBTClassifier": "fedtrees.estimators.boosting.gbt",
+    "FedGBTRanker": "fedtrees.estimators.boosting.ranker",
+    "FedGBTRegressor": "fedtrees.estimators.boosting.gbt",
+    "FedTreeClassifier": "fedtrees.estimators.cart.tree",
+    "FedTreeRegressor": "fedtrees.estimators.cart.tree",
     "FedTreesError": "fedtrees.errors",
     "Federation": "fedtrees.core.protocol.federation",
     "FineTuning": "fedtrees.neural.personal",
@@ -85,10 +85,10 @@ _HOME = {
     "Ledger": "fedtrees.core.protocol.ledger",
     "LocalFederation": "fedtrees.runtime.local",
     "MissingExtraError": "fedtrees.errors",
-    "MoreTrees": "fedtrees.estimators.personal_trees",
+    "MoreTrees": "fedtrees.estimators.boosting.personal_trees",
     "OneClassWarning": "fedtrees.core.data.one_class",
     "OwnHead": "fedtrees.neural.personal",
-    "OwnLeaves": "fedtrees.estimators.personal_trees",
+    "OwnLeaves": "fedtrees.estimators.boosting.personal_trees",
     "ParameterError": "fedtrees.errors",
     "Period": "fedtrees.core.sampling.availability",
     "PlainSum": "fedtrees.core.protocol.aggregation",
@@ -105,7 +105,7 @@ _HOME = {
     "TorchModel": "fedtrees.neural.torch_model",
     "Transport": "fedtrees.runtime.transport",
     "UnreliableFederation": "fedtrees.runtime.unreliable",
-    "expected_failed_checks": "fedtrees.estimators.checks",
+    "expected_failed_checks": "fedtrees.estimators.common.expected_failures",
 }
 
 __all__ = [

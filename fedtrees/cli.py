@@ -131,7 +131,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 def _warmup(given: argparse.Namespace) -> int:
     from fedtrees.core.numeric.compiled import is_kept
-    from fedtrees.estimators.progress import progress
+    from fedtrees.estimators.common.progress import progress
     from fedtrees.warmup import steps, warm_up
 
     with progress(1, len(steps()), "warming up", "trainings") as shown:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedtrees.estimators.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
-from fedtrees.estimators.forest import (
+from fedtrees.estimators.boosting.gbt import FedGBTClassifier, FedGBTRegressor
+from fedtrees.estimators.boosting.ranker import FedGBTRanker
+from fedtrees.estimators.cart.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
+from fedtrees.estimators.cart.forest import (
     FedExtraTreesClassifier,
     FedExtraTreesRegressor,
     FedForestClassifier,
     FedForestRegressor,
 )
-from fedtrees.estimators.gbt import FedGBTClassifier, FedGBTRegressor
-from fedtrees.estimators.ranker import FedGBTRanker
-from fedtrees.estimators.tree import FedTreeClassifier, FedTreeRegressor
+from fedtrees.estimators.cart.tree import FedTreeClassifier, FedTreeRegressor
 from fedtrees.trees.losses import LOSSES
 
 __all__ = ["steps", "warm_up"]

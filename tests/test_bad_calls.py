@@ -24,8 +24,8 @@ from fedtrees import (
     SchemaError,
     Silo,
 )
-from fedtrees.estimators.defaults import filled
-from fedtrees.estimators.parameters import check_parameters
+from fedtrees.estimators.boosting.parameters import check_parameters
+from fedtrees.estimators.common.defaults import filled
 
 Call = tuple[Callable[[], Any], type[Exception], str]
 

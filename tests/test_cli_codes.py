@@ -75,7 +75,7 @@ def test_a_warm_up_shows_its_steps_and_fails_where_nothing_is_kept(
     done: list[int] = []
     monkeypatch.setattr("fedtrees.warmup.steps", lambda: [lambda: done.append(1)] * 3)
     monkeypatch.setattr("fedtrees.core.numeric.compiled._warned", not kept)
-    monkeypatch.setattr("fedtrees.estimators.progress.EVERY", 0.0)
+    monkeypatch.setattr("fedtrees.estimators.common.progress.EVERY", 0.0)
     assert main(["warmup"]) == (0 if kept else 1)
     shown = capsys.readouterr()
     assert len(done) == 3 and shown.out == ""

@@ -40,7 +40,7 @@ def test_a_compilation_is_told_of_once_and_only_the_first_time(tmp_path: Path) -
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from kernels_of_a_test import twice\n"
-        "from fedtrees.estimators.progress import progress\n"
+        "from fedtrees.estimators.common.progress import progress\n"
         "with progress(0, 1):\n"
         "    assert twice(2) == 4 and twice(2.0) == 4.0\n"
     )

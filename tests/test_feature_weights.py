@@ -11,7 +11,7 @@ import xgboost
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, MoreTrees, ParameterError, Silo
 from fedtrees.core.data.silo_column import schema_with_silos
-from fedtrees.estimators.settings import _feature_weights
+from fedtrees.estimators.boosting.settings import _feature_weights
 from fedtrees.trees.server.feature_sampling import FeatureSampling
 
 RNG = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fedtrees import DataError, FedAvgClassifier, FedAvgRegressor, ParameterError
-from fedtrees.estimators.network_parameters import METHODS, OPTIMISERS
+from fedtrees.estimators.network.parameters import METHODS, OPTIMISERS
 from fedtrees.neural.compression import Rounded, TopK
 from fedtrees.neural.torch_model import TorchModel
 

@@ -32,9 +32,9 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.numeric.rng import stream
-from fedtrees.estimators.cart_parameters import check_cart_parameters, features_a_node
-from fedtrees.estimators.network_parameters import check_parameters as check_network_parameters
-from fedtrees.estimators.personal_trees import MoreTrees, OwnLeaves
+from fedtrees.estimators.boosting.personal_trees import MoreTrees, OwnLeaves
+from fedtrees.estimators.cart.parameters import check_cart_parameters, features_a_node
+from fedtrees.estimators.network.parameters import check_parameters as check_network_parameters
 
 N = 60
 X = stream(0, "fitted").normal(size=(N, 3)).astype(np.float32)

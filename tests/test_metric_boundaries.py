@@ -17,7 +17,7 @@ from strategies import examples
 from fedtrees import FedGBTClassifier, FedGBTRegressor
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.core.numeric.rng import stream
-from fedtrees.estimators.best import Best
+from fedtrees.estimators.common.early_stopping import Best
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.queries.areas import Area
 from fedtrees.queries.metric import Rows

@@ -112,7 +112,7 @@ def test_walks_name_what_is_there() -> None:
 
 
 def test_the_layers_of_the_page_are_those_of_the_contract() -> None:
-    contract, _, wings = PROJECT["tool"]["importlinter"]["contracts"]
+    contract, _, wings, families = PROJECT["tool"]["importlinter"]["contracts"]
     modules = [own for layer in contract["layers"] for own in layer.split(" | ") if own[0] != "("]
     text = text_of("ARCHITECTURE.md")
     places = [
@@ -122,6 +122,10 @@ def test_the_layers_of_the_page_are_those_of_the_contract() -> None:
     assert ranks == sorted(ranks)
     order = [text.index(f"`{own}`", text.index("`trees` has six wings")) for own in wings["layers"]]
     assert order == sorted(order)
+    start = text.index("`estimators` has")
+    assert all(
+        f"`{family}`" in text[start : start + 200] for layer in families["layers"] for family in layer.split(" | ")
+    )
 
 
 @each_page

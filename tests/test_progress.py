@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fedtrees
-from fedtrees.estimators import progress as module
-from fedtrees.estimators.progress import draws_bars, progress
+from fedtrees.estimators.common import progress as module
+from fedtrees.estimators.common.progress import draws_bars, progress
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] + np.random.default_rng(1).normal(size=60) > 0).astype(int)

@@ -15,7 +15,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 
 from fedtrees import FedGBTClassifier, FedGBTRanker, FedGBTRegressor
-from fedtrees.estimators.xgboost_parameters import CHOICES
+from fedtrees.estimators.boosting.xgboost_parameters import CHOICES
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.normal(size=(200, 4)), columns=list("abcd"))

@@ -22,7 +22,7 @@ from fedtrees import (
     FedGBTRegressor,
     ParameterError,
 )
-from fedtrees.estimators.xgboost_parameters import ALIASES, CHOICES
+from fedtrees.estimators.boosting.xgboost_parameters import ALIASES, CHOICES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 4))
@@ -184,8 +184,8 @@ def test_subclasses_name_themselves_and_have_parameters_of_their_own() -> None:
 def test_fit_takes_verbose_in_place_of_the_constructors(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, _, y, more = BOTH[case]
     shown: list[Any] = []
-    module = "fedtrees.estimators.base.progress"
-    from fedtrees.estimators.progress import progress
+    module = "fedtrees.estimators.boosting.base.progress"
+    from fedtrees.estimators.common.progress import progress
 
     monkeypatch.setattr(module, lambda verbose, *rest: shown.append(verbose) or progress(0, *rest))
     loud, quiet = ours(**SMALL, verbose=1), ours(**SMALL)

@@ -135,7 +135,7 @@ def fit_fedtrees(X: Array, y: Array, silos: Array | None, task: Task, clock: Clo
     from fedtrees import FedGBTClassifier
 
     model = FedGBTClassifier(n_estimators=task.trees, max_depth=6, learning_rate=0.1, max_bin=256, n_jobs=task.threads)
-    with patch("fedtrees.estimators.base.progress", lambda *given: nullcontext(clock.finished)):
+    with patch("fedtrees.estimators.boosting.base.progress", lambda *given: nullcontext(clock.finished)):
         model.fit(X, y, silos=silos)
     return Trained(lambda rows: model.predict_proba(rows)[:, 1], lambda: bytes(model.booster_.save_raw()))
 

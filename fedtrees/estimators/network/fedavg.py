@@ -12,10 +12,10 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.labels import labels_array
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
-from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.columns import Classifies
-from fedtrees.estimators.defaults import with_defaults
-from fedtrees.estimators.network import FedAvgEstimator
+from fedtrees.estimators.common.after_fit import AfterFit
+from fedtrees.estimators.common.columns import Classifies
+from fedtrees.estimators.common.defaults import with_defaults
+from fedtrees.estimators.network.base import FedAvgEstimator
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fedtrees.estimators.best import Best
-from fedtrees.estimators.callbacks import Callbacks, GrowingModel
+from fedtrees.estimators.boosting.callbacks import Callbacks, GrowingModel
+from fedtrees.estimators.common.early_stopping import Best
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.server.ensemble import Ensemble

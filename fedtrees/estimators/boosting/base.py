@@ -19,19 +19,20 @@ from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.errors import ParameterError
-from fedtrees.estimators.booster_parameters import keep_parameters
-from fedtrees.estimators.callbacks import GrowingModel, check_callbacks
-from fedtrees.estimators.columns import channel_to, column_of, one_a_set, schema_of, with_columns
-from fedtrees.estimators.defaults import filled
-from fedtrees.estimators.earlier_model import earlier_booster, go_on_from, labels_to_go_on_with
-from fedtrees.estimators.model_file import describe
-from fedtrees.estimators.modes import TASKS, check_mode, grow_by
-from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import OF_LOSSES, as_plain, check_parameters
-from fedtrees.estimators.personalizing import Personalizes
-from fedtrees.estimators.progress import progress
-from fedtrees.estimators.settings import refuse_categories, settings_of
-from fedtrees.estimators.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
+from fedtrees.estimators.boosting.booster_parameters import keep_parameters
+from fedtrees.estimators.boosting.callbacks import GrowingModel, check_callbacks
+from fedtrees.estimators.boosting.earlier_model import earlier_booster, go_on_from, labels_to_go_on_with
+from fedtrees.estimators.boosting.history import Monitor
+from fedtrees.estimators.boosting.model_file import describe
+from fedtrees.estimators.boosting.parameters import OF_LOSSES, check_parameters
+from fedtrees.estimators.boosting.personalizing import Personalizes
+from fedtrees.estimators.boosting.settings import refuse_categories, settings_of
+from fedtrees.estimators.boosting.training_mode import TASKS, check_mode, grow_by
+from fedtrees.estimators.boosting.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
+from fedtrees.estimators.common.columns import channel_to, column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.common.defaults import filled
+from fedtrees.estimators.common.parameter_checks import as_plain
+from fedtrees.estimators.common.progress import progress
 from fedtrees.export.continued import Continued
 from fedtrees.export.xgboost import storable_base_margin, to_booster
 from fedtrees.runtime.local import LocalFederation
@@ -174,7 +175,7 @@ class FedGBT(Personalizes):
         Raises
         ------
         ArgumentError, ParameterError
-            See `fedtrees.estimators.xgboost_parameters.in_our_names`.
+            See `fedtrees.estimators.boosting.xgboost_parameters.in_our_names`.
         """
         return super().set_params(**in_our_names(params))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.estimators.model import HoldsBooster
+from fedtrees.estimators.boosting.model import HoldsBooster
 
 
 def staged(

@@ -13,9 +13,9 @@ from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
-from fedtrees.estimators.cart_parameters import check_class_weight, class_weights
-from fedtrees.estimators.class_objective import TWO, objective_of_classes
-from fedtrees.estimators.parameters import check_federated, check_ranges, metric_names, seed_of
+from fedtrees.estimators.common.class_objective import TWO, objective_of_classes
+from fedtrees.estimators.common.class_weights import check_class_weight, class_weights
+from fedtrees.estimators.common.parameter_checks import check_federated, check_ranges, metric_names, seed_of
 from fedtrees.neural.activations import ACTIVATIONS
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
 from fedtrees.neural.fedavg import Settings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fedtrees.estimators.best import Best
+from fedtrees.estimators.common.early_stopping import Best
 from fedtrees.neural.fedavg import Network, Settings
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named

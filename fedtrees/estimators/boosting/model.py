@@ -18,9 +18,8 @@ from fedtrees.core.data.target import read_margin
 from fedtrees.core.files import write_whole
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import DataError, DataTypeError, ParameterError, unknown_value
-from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.defaults import filled
-from fedtrees.estimators.model_file import (
+from fedtrees.estimators.boosting.history import Monitor
+from fedtrees.estimators.boosting.model_file import (
     ATTRIBUTE,
     booster_kind,
     named,
@@ -29,9 +28,11 @@ from fedtrees.estimators.model_file import (
     read_booster,
     schema_of,
 )
-from fedtrees.estimators.monitor import Monitor
-from fedtrees.estimators.parameters import IMPORTANCES, seed_of
-from fedtrees.estimators.reads import ReadsRows
+from fedtrees.estimators.boosting.parameters import IMPORTANCES
+from fedtrees.estimators.common.after_fit import AfterFit
+from fedtrees.estimators.common.defaults import filled
+from fedtrees.estimators.common.parameter_checks import seed_of
+from fedtrees.estimators.common.table_input import ReadsRows
 
 if TYPE_CHECKING:
     import xgboost

@@ -13,7 +13,7 @@ import xgboost
 from fedtrees.core.data.silo_column import COLUMN
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
-from fedtrees.estimators.parameters import OF_LOSSES
+from fedtrees.estimators.boosting.parameters import OF_LOSSES
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.trees.losses import LOSSES, Params

@@ -15,11 +15,11 @@ from fedtrees.core.data.ranking_groups import ids_of_groups, side_by_side
 from fedtrees.core.data.row_ids import read_row_ids
 from fedtrees.core.data.target import plain_array
 from fedtrees.errors import ParameterError
-from fedtrees.estimators.base import FedGBT
-from fedtrees.estimators.columns import one_a_set
-from fedtrees.estimators.kin import XGBRanker
-from fedtrees.estimators.parameters import metric_names
-from fedtrees.estimators.staged import staged
+from fedtrees.estimators.boosting.base import FedGBT
+from fedtrees.estimators.boosting.staged import staged
+from fedtrees.estimators.boosting.xgboost_bases import XGBRanker
+from fedtrees.estimators.common.columns import one_a_set
+from fedtrees.estimators.common.parameter_checks import metric_names
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import Loss, loss_named

@@ -17,8 +17,14 @@ from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError, unknown_value
-from fedtrees.estimators.monotonic_cst import check_directions, directions_of
-from fedtrees.estimators.parameters import check_missing, check_ranges, check_seed
+from fedtrees.estimators.cart.monotonic_cst import check_directions, directions_of
+from fedtrees.estimators.common.class_weights import (
+    check_class_weight,
+    class_weights,
+    refuse_unknown_labels,
+    weight_of_each,
+)
+from fedtrees.estimators.common.parameter_checks import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.losses import Target
 from fedtrees.trees.server.boosting_settings import Settings
@@ -42,7 +48,6 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "min_impurity_decrease": (False, 0, math.inf, True),
     "ccp_alpha": (False, 0, math.inf, True),
 }
-MOST_CLASS_WEIGHT = 2.0**64
 _LEAST = {"max_depth": 1, "max_leaf_nodes": 2}
 
 
@@ -116,52 +121,6 @@ def _try_score(score: Any) -> None:
         return
     if given != two.shape:
         numbers_of_rows("oob_score", getattr(score, "__name__", type(score).__name__), score, two, two)
-
-
-def check_class_weight(given: Any, forest: bool = False, several: bool = False) -> None:
-    """Refuse what is no weighting of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
-    if several and isinstance(given, list) and given and all(isinstance(own, Mapping) for own in given):
-        for own in given:
-            check_class_weight(own)
-        return
-    words = ("balanced", "balanced_subsample") if forest else ("balanced",)
-    if given is None or (isinstance(given, str) and given in words):
-        return
-    if not isinstance(given, Mapping):
-        named = ", ".join(map(repr, words))
-        raise ParameterError(f"class_weight={given!r}: give {named}, a weight for each label in a dict, or None.")
-    for label, weight in given.items():
-        if not is_number(weight, 1 / MOST_CLASS_WEIGHT, MOST_CLASS_WEIGHT):
-            raise ParameterError(
-                f"class_weight={given!r}: label {label!r} weighs {weight!r}; give a number from "
-                f"{1 / MOST_CLASS_WEIGHT:g} to {MOST_CLASS_WEIGHT:g}, and leave rows out that are to weigh nothing."
-            )
-
-
-def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
-    """What each label weighs: 1 where a dict does not say.
-
-    Raises
-    ------
-    ParameterError
-        For labels that y does not hold.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return "balanced"
-    _refuse_unknown(given, labels, "y")
-    return _weight_of_each(given, labels)
-
-
-def _refuse_unknown(given: Mapping[Any, float], labels: Sequence[Any], what: str) -> None:
-    unknown = [label for label in given if label not in labels]
-    if unknown:
-        raise ParameterError(f"class_weight names {unknown[0]!r}, which {what} does not hold. Labels: {list(labels)}.")
-
-
-def _weight_of_each(given: Mapping[Any, float], labels: Sequence[Any]) -> tuple[float, ...]:
-    return tuple(float(given.get(label, 1.0)) for label in labels)
 
 
 def _weights_of_classes(
@@ -256,8 +215,8 @@ def _weights_by_column(
     if len(given) != len(labels):
         raise ParameterError(f"class_weight={given!r}: {len(given)} entries for {len(labels)} columns of y.")
     for column, (own, known) in enumerate(zip(given, labels, strict=True)):
-        _refuse_unknown(own, known, f"column {column} of y")
-    return [_weight_of_each(own, known) for own, known in zip(given, labels, strict=True)]
+        refuse_unknown_labels(own, known, f"column {column} of y")
+    return [weight_of_each(own, known) for own, known in zip(given, labels, strict=True)]
 
 
 def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> Settings:

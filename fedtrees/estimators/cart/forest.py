@@ -23,13 +23,13 @@ from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.sampling.samplers import as_sampler
-from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.cart import CartClassifier, CartRegressor
-from fedtrees.estimators.cart_parameters import labels_of_one
-from fedtrees.estimators.columns import refuse_other_columns
-from fedtrees.estimators.defaults import with_defaults
-from fedtrees.estimators.ensemble import FedEnsemble
-from fedtrees.estimators.left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_bag, places_in
+from fedtrees.estimators.cart.base import CartClassifier, CartRegressor
+from fedtrees.estimators.cart.ensemble import FedEnsemble
+from fedtrees.estimators.cart.parameters import labels_of_one
+from fedtrees.estimators.cart.rows_left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_bag, places_in
+from fedtrees.estimators.common.after_fit import AfterFit
+from fedtrees.estimators.common.columns import refuse_other_columns
+from fedtrees.estimators.common.defaults import with_defaults
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.runtime.local import LocalFederation

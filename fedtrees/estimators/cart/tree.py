@@ -14,8 +14,8 @@ from fedtrees.core.arguments import by_name
 from fedtrees.core.data.table import Schema
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.federation import Federation
-from fedtrees.estimators.cart import CartClassifier, CartRegressor, FedCart
-from fedtrees.estimators.defaults import with_defaults
+from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, FedCart
+from fedtrees.estimators.common.defaults import with_defaults
 from fedtrees.trees.server.ensemble import Ensemble
 
 

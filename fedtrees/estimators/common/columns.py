@@ -24,8 +24,8 @@ from fedtrees.core.protocol.describe import agreed_eval_sets
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.after_fit import AfterFit, not_fitted
-from fedtrees.estimators.named import NamedParameters
+from fedtrees.estimators.common.after_fit import AfterFit, not_fitted
+from fedtrees.estimators.common.named import NamedParameters
 
 
 class KnowsColumns(NamedParameters):

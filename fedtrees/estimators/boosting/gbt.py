@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from fedtrees.core.data.labels import labels_array
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.base import FedGBT
-from fedtrees.estimators.class_objective import objective_of_classes
-from fedtrees.estimators.columns import refuse_unlike
-from fedtrees.estimators.kin import XGBClassifier, XGBRegressor
-from fedtrees.estimators.parameters import metric_names
-from fedtrees.estimators.reads import check_labels
-from fedtrees.estimators.staged import staged
+from fedtrees.estimators.boosting.base import FedGBT
+from fedtrees.estimators.boosting.staged import staged
+from fedtrees.estimators.boosting.xgboost_bases import XGBClassifier, XGBRegressor
+from fedtrees.estimators.common.class_objective import objective_of_classes
+from fedtrees.estimators.common.columns import refuse_unlike
+from fedtrees.estimators.common.parameter_checks import metric_names
+from fedtrees.estimators.common.table_input import check_labels
 from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
 
 if TYPE_CHECKING:

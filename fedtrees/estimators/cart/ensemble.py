@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fedtrees.estimators.cart import FedCart
+from fedtrees.estimators.cart.base import FedCart
 
 
 class FedEnsemble(FedCart):

@@ -18,11 +18,11 @@ from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.errors import unknown_value
-from fedtrees.estimators.cart import CartClassifier, CartRegressor, Classes
-from fedtrees.estimators.cart_parameters import check_several, labels_of_one
-from fedtrees.estimators.columns import refuse_unlike
-from fedtrees.estimators.ensemble import FedEnsemble
-from fedtrees.estimators.progress import progress
+from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, Classes
+from fedtrees.estimators.cart.ensemble import FedEnsemble
+from fedtrees.estimators.cart.parameters import check_several, labels_of_one
+from fedtrees.estimators.common.columns import refuse_unlike
+from fedtrees.estimators.common.progress import progress
 from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.tables import AdaBoostR2, Samme

@@ -9,10 +9,11 @@ from fedtrees.core.data.silo_column import codes_of_silos
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import ParameterError
-from fedtrees.estimators.model import HoldsBooster
-from fedtrees.estimators.model_file import note_own_silo
-from fedtrees.estimators.parameters import check_feature_weights, seed_of
-from fedtrees.estimators.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
+from fedtrees.estimators.boosting.model import HoldsBooster
+from fedtrees.estimators.boosting.model_file import note_own_silo
+from fedtrees.estimators.boosting.parameters import check_feature_weights
+from fedtrees.estimators.boosting.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
+from fedtrees.estimators.common.parameter_checks import seed_of
 from fedtrees.trees.server.constraints import Constraints, Interactions, Monotone
 
 

@@ -23,12 +23,12 @@ from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.core.sampling.samplers import as_sampler
-from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.cart_parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
-from fedtrees.estimators.columns import Classifies, channel_to, column_of, schema_of
-from fedtrees.estimators.parameters import seed_of
-from fedtrees.estimators.progress import progress
-from fedtrees.estimators.reads import ReadsRows, check_labels
+from fedtrees.estimators.cart.parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
+from fedtrees.estimators.common.after_fit import AfterFit
+from fedtrees.estimators.common.columns import Classifies, channel_to, column_of, schema_of
+from fedtrees.estimators.common.parameter_checks import seed_of
+from fedtrees.estimators.common.progress import progress
+from fedtrees.estimators.common.table_input import ReadsRows, check_labels
 from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
 from fedtrees.queries.evaluation import Scored

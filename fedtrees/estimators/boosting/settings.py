@@ -14,7 +14,8 @@ from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.parameters import check_feature_weights, metric_names, scores_of, seed_of
+from fedtrees.estimators.boosting.parameters import check_feature_weights, scores_of
+from fedtrees.estimators.common.parameter_checks import metric_names, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.trees.losses import Loss

@@ -12,7 +12,7 @@ import xgboost
 
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.model_file import ATTRIBUTE, read_booster
+from fedtrees.estimators.boosting.model_file import ATTRIBUTE, read_booster
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.errors import DataError
-from fedtrees.estimators.columns import KnowsColumns
+from fedtrees.estimators.common.columns import KnowsColumns
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

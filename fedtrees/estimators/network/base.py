@@ -26,8 +26,8 @@ from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.after_fit import AfterFit
-from fedtrees.estimators.columns import (
+from fedtrees.estimators.common.after_fit import AfterFit
+from fedtrees.estimators.common.columns import (
     KnowsColumns,
     channel_to,
     column_of,
@@ -36,10 +36,10 @@ from fedtrees.estimators.columns import (
     schema_of,
     with_columns,
 )
-from fedtrees.estimators.network_input import dense, known_classes, refuse_lost, within
-from fedtrees.estimators.network_parameters import check_parameters, settings_of
-from fedtrees.estimators.progress import progress
-from fedtrees.estimators.watch import Watch
+from fedtrees.estimators.common.progress import progress
+from fedtrees.estimators.network.history import Watch
+from fedtrees.estimators.network.parameters import check_parameters, settings_of
+from fedtrees.estimators.network.table_input import dense, known_classes, refuse_lost, within
 from fedtrees.neural.class_weights import weigh_classes_alone
 from fedtrees.neural.fedavg import Network, Settings, average
 from fedtrees.neural.methods import FedPer
