@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from xgboost import XGBClassifier
 
-    from fedtrees.estimators.gbt import FedGBTClassifier
+    from fedtrees.estimators.boosting.gbt import FedGBTClassifier
 
 __all__ = ["Comparison", "Scored", "Settings", "SiloRow", "compare", "report", "run"]
 
