@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from strategies import JIT, LARGEST, column, examples, tables
 from twins import Node
 
+from fedtrees import LocalFederation
 from fedtrees.core.data.table import Schema, Table
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.count_weights import CountWeights
@@ -25,6 +26,7 @@ from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN, Cuts
 from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.model.tree import LEAF
+from fedtrees.trees.model.value_trees import ValueTrees
 from fedtrees.trees.server.histogram_cache import HistogramCache
 from fedtrees.trees.silo.binning import bin_table, keys_of
 
@@ -421,3 +423,37 @@ def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins:
     assert shelf.histograms[built].tolist() == own.tolist()
     assert shelf.histograms[places].tolist() == (parents[places] - own).tolist()
     assert shelf.put(own).tolist() == list(range(pairs)) and shelf.histograms[:pairs].tolist() == own.tolist()
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("default_left", [False, True])
+def test_rows_walk_trees_over_values_as_xgboost_has_them(shuffled: bool, default_left: bool) -> None:
+    """Left below a threshold and right from it on; right in a set, and left of it where a code is in none."""
+    numbers, codes = [np.nan, 0.5, np.nextafter(np.float32(1), np.float32(0)), 1.0, 2.0], [np.nan, 0, 1, 2, 3, 4, 99]
+    X = np.array([[x, code] for x in numbers for code in codes], np.float32)
+    trees = ValueTrees(
+        features=2, base_margin=np.zeros(2, np.float32), ends=np.array([3, 4, 9]), output=np.int32([1, 0, 1]),
+        feature=np.int32([0, -1, -1, -1, 1, 1, -1, -1, -1]), value=np.float32([1, 2, 3, 8, 0, 0, 16, 32, 64]),
+        default_left=np.array([default_left] * 9), left=np.int32([1, -1, -1, -1, 2, 3, -1, -1, -1]),
+        right=np.int32([2, -1, -1, -1, 1, 4, -1, -1, -1]), by_category=np.array([4, 5]),
+        categories=np.int32([0, 3, 1, 3, 2]), category_ends=np.array([2, 5]),
+    )  # fmt: skip
+    trees.check(2)
+
+    def walked(x: float, code: float) -> list[float]:
+        to_left = default_left if np.isnan(x) else x < 1
+        first = 2.0 if to_left else 3.0
+        if default_left if np.isnan(code) else code not in (0, 3):
+            last = 16.0
+        else:
+            last = 32.0 if (default_left if np.isnan(code) else code not in (1, 2, 3)) else 64.0
+        return [8.0, first + last]
+
+    silos = np.arange(len(X)) % 3 if shuffled else None
+    table = LocalFederation.from_table(X, np.zeros(len(X)), silos=silos).table
+    assert (table.order is not None) == shuffled
+    margin = np.full((2, len(X)), 0.5, np.float32)
+    trees.add_to(margin, table, Threads(2))
+    rows = X if table.order is None else X[table.order]
+    expected = [[0.5 + own for own in walked(*row)] for row in rows.tolist()]
+    assert margin.T.tolist() == expected

@@ -183,6 +183,24 @@ def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(
     assert (g[y == y.max()] <= 0).all() and (g[y == y.min()] >= 0).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_each_pair_of_a_row_is_drawn_anew(seed: int) -> None:
+    """One relevant row of twelve draws 64 others: all eleven come up, about as often."""
+    params = {
+        "lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": 64, "lambdarank_normalization": False,
+    }  # fmt: skip
+    loss, y = loss_named("rank:pairwise", params), np.eye(12, dtype=np.float32)[seed]
+    assert isinstance(loss, RankingLoss)
+    names, keys = np.array([seed], np.uint64), np.array([7, seed], np.uint64)
+    g, h, nothing = np.empty(12), np.empty(12), np.zeros((2, 0))
+    loss.lambdas(
+        np.zeros(12, np.float32), y, np.ones(1, np.float32), np.array([0, 12]), names, np.array([[0, 1]]), keys,
+        nothing, nothing, g, h,
+    )  # fmt: skip
+    times = np.delete(2 * h, seed) - 64  # those that they drew themselves are with the one
+    assert times.sum() == 64 and times.min() >= 1 and times.max() < 20
+
+
 # -- as XGBoost ---------------------------------------------------------------------------------------------
 
 

@@ -120,17 +120,19 @@ def test_far_from_a_time_gradients_stay_within_xgboosts_limits(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", NOISE)
 @pytest.mark.parametrize("bounds", [(1.0, 1.0), (1.0, np.inf), (0.0, 1.0), (1.0, 2.0)])
-def test_far_from_a_time_gradients_are_xgboosts(kind: str, bounds: tuple[float, float]) -> None:
+@pytest.mark.parametrize("scale", [0.5, 0.1])  # the curve of normal noise of 0.1 is 100, and counts as 15
+def test_far_from_a_time_gradients_are_xgboosts(scale: float, kind: str, bounds: tuple[float, float]) -> None:
     """One row's leaf is -g / (h + lambda): what both tend to, by what is known of the time and on which side it is."""
     row = xgboost.DMatrix(np.zeros((1, 1), np.float32))
     for name, bound in zip(("label_lower_bound", "label_upper_bound"), bounds, strict=True):
         row.set_float_info(name, [bound])
     params: dict[str, Any] = {
-        "objective": AFT, "aft_loss_distribution": kind, "aft_loss_distribution_scale": 0.5, "base_score": 1.0,
+        "objective": AFT, "aft_loss_distribution": kind, "aft_loss_distribution_scale": scale, "base_score": 1.0,
         "tree_method": "hist", "max_depth": 1, "min_child_weight": 0, "learning_rate": 1,
     }  # fmt: skip
     for margin in (-500.0, -60.0, 60.0, 500.0):
-        g, h = aft_row(DISTRIBUTIONS[kind], 0.5, margin, *bounds)
+        g, h = aft_row(DISTRIBUTIONS[kind], scale, margin, *bounds)
+        assert abs(g) <= 15 and 1e-16 <= h <= 15
         row.set_base_margin([margin])
         for more in (0.0, 1.0):
             dump = xgboost.train(params | {"reg_lambda": more}, row, 1).get_dump(dump_format="json")
