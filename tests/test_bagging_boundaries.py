@@ -98,6 +98,18 @@ def test_leaves_that_are_quantiles_keep_to_directions(mode: str) -> None:
     assert (np.diff(fitted.predict(line)) >= 0).all()
 
 
+def test_leaves_times_a_share_are_rounded_once_and_thresholds_stay() -> None:
+    value = np.random.default_rng(0).normal(size=99).astype(np.float32)
+    feature = np.where(np.arange(99) < 49, np.arange(99) % 3, -1).astype(np.int32)
+    left = np.where(feature < 0, -1, 2 * np.arange(99) + 1).astype(np.int32)
+    tree = LocalTree(feature, value, feature == 0, left, value, value)
+    for factor in (1 / 3, 0.1, 7 / 11, 1.0):
+        scaled = tree.scaled(factor)
+        expected = np.where(feature < 0, np.float32([float(own) * factor for own in value]), value)
+        assert scaled.value.tobytes() == expected.tobytes()
+        assert all(getattr(scaled, own) is getattr(tree, own) for own in ("feature", "default_left", "left", "cover"))
+
+
 # -- weights ------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,24 @@ def test_whole_numbers_of_any_size_are_rounded_once(number: int) -> None:
     ties = {own for own in candidates if abs(int(own) - number) == least}
     if len(ties) > 1:
         assert np.float32(found).view(np.uint32) % 2 == 0
+
+
+@pytest.mark.parametrize("exponent", [54, 60, 90, 126])
+@pytest.mark.parametrize("kind", [Fraction, Decimal])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fractions_of_large_numbers_decide_between_two_neighbours(exponent: int, kind: Any, sign: int) -> None:
+    """In the middle between two the even one is taken; a half beyond it, the one on that side."""
+    step, part = 2 ** (exponent - 23), Fraction(1, 2)
+    for below in (2**exponent, 2**exponent + step):  # an even one, and an odd one
+        middle = Fraction(below) + Fraction(step, 2)
+        above = below + step
+        for number, expected in (
+            (middle - part, below), (middle + part, above), (middle, below if below == 2**exponent else above),
+        ):  # fmt: skip
+            with localcontext() as context:
+                context.prec = 60
+                given = sign * (number if kind is Fraction else Decimal(int(2 * number)) / 2)
+            assert as_float32(np.array([given], object)).tolist() == [sign * float(expected)]
 
 
 @pytest.mark.parametrize("weight", [-1e-30, -1.0, np.float32(-1e-45)])

@@ -16,9 +16,11 @@ from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.core.protocol.log import Log
 from fedtrees.core.protocol.message import ReplyKind, Request, open_reply
 from fedtrees.core.protocol.query import Fact, Query
-from fedtrees.core.protocol.start_messages import Weigh
+from fedtrees.core.protocol.start_messages import Vocabulary, Weigh
 from fedtrees.core.sampling.weighting import SiloWeights
 from fedtrees.errors import ProtocolError
+from fedtrees.trees.messages.rare_categories import RareCategories
+from fedtrees.trees.messages.training import Aim
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -99,6 +101,41 @@ def test_rows_held_out_take_their_weights_with_them() -> None:
     silo.forget()
     assert silo.ranges.tolist() == [[40, 60]] and silo.n_asked == 20
     np.testing.assert_array_equal(silo.weights(), weight)
+
+
+FACTS: dict[str, Any] = {
+    "rows held out": HoldOut(0.5, 3),
+    "weights of silos": Weigh(SiloWeights().settled(1, 1)),
+    "counted weights": CountWeights(3, False, 20),
+    "bounds of times": Aim("survival:aft", {}, None),
+    "rare categories": RareCategories([1], [[0, 1]], [True]),
+    "a vocabulary": Vocabulary({"b": ["q", "r", "p"]}),
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_whatever_a_silo_was_told_it_forgets(fact: str) -> None:
+    frame = pd.DataFrame({"a": X[:, 0], "b": pd.Categorical(np.tile(["p", "q", "r"], 20))})
+    y = np.column_stack([np.exp(Y), np.exp(Y)]) if fact == "bounds of times" else Y
+    silo = Silo("a", frame, y, sample_weight=np.arange(1, 61), eval_set=[(frame[:9], y[:9])])
+    new = {name: list(value) if isinstance(value, list) else value for name, value in vars(silo).items()}
+    X_before = [table.X.copy() for table in (silo.table, *silo.held_out)]
+    silo.targets(None)
+    silo.learn(b"run", 0, [FACTS[fact]])
+    assert silo.version == 1
+    silo.targets(None)
+    silo.forget()
+    for name, value in vars(silo).items():
+        if name == "states":
+            assert not vars(value)["_by_kind"]
+        elif name == "ranges":
+            assert value.tolist() == new[name].tolist()
+        elif name == "held_out":
+            assert [id(own) for own in value] == [id(own) for own in new[name]]
+        else:
+            assert value is new[name] or value == new[name], name
+    for table, before in zip((silo.table, *silo.held_out), X_before, strict=True):
+        assert table.X.tobytes() == before.tobytes()
 
 
 def test_after_an_error_of_any_kind_nothing_is_left_half_done(caplog: pytest.LogCaptureFixture) -> None:

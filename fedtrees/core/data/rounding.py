@@ -45,5 +45,5 @@ def _as_float64(value: Any) -> float:
         return number
     whole = abs(int(value))
     shift = whole.bit_length() - _BITS
-    rest = whole != whole >> shift << shift or whole != abs(value)
+    rest = whole != whole >> shift << shift or int(value) != value  # exact: abs() rounds a Decimal of many digits
     return float((whole >> shift) | rest) * 2.0**shift * (1 if number > 0 else -1)
