@@ -68,6 +68,26 @@ def test_rows_of_evaluation_have_bins_of_their_own_beyond_all_cuts(max_bin: int,
     assert found.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [37, 38], [0.123, 0.777], [-5.5, -5.25, 0, 1e-30], [1, 1.000001, 1e30], [-LARGEST, LARGEST], [100, 300, 1000],
+        [-3e-45, 3e-45],
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("missing", [False, True])
+def test_cuts_are_short_decimals_between_values_and_none_of_them(values: list[float], missing: bool) -> None:
+    """What is published says between which values rows part, and no row's value; the last cut is above all."""
+    X = np.append(np.repeat(np.float32(values), 3), [np.nan] * missing).astype(np.float32)[:, None]
+    cuts, _ = cuts_over(X, 256)
+    found, seen = cuts.of(0), np.unique(np.float32(values))
+    assert len(found) == len(seen) and not np.isin(found[:-1], seen).any()
+    for cut, low, high in zip(found[:-1], seen[:-1], seen[1:], strict=True):
+        assert low < cut < high and cut in twins.shortest_between(low, high)
+    assert found[-1] > seen[-1] and (np.isinf(found[-1]) == (seen[-1] == np.float32(LARGEST)))
+
+
 def test_cuts_know_where_features_start() -> None:
     X = np.stack([np.arange(9), np.full(9, np.nan), np.full(9, 2.0)], axis=1).astype(np.float32)
     X[0, 0] = np.nan
