@@ -200,6 +200,7 @@ def test_sparse_rows_take_the_memory_of_the_table_and_no_more() -> None:
 def test_absent_entries_are_told_from_all_others_either_way(seed: int, order: str, rows: int) -> None:
     rng = np.random.default_rng(seed)
     X, held = all_absent((rows, 4), order), rng.random((rows, 4)) < 0.5
+    assert X.shape == (rows, 4) and X.flags[f"{order}_CONTIGUOUS"] and np.isnan(X).all()
     values = rng.choice(np.float32([0.0, -0.0, np.nan, 1.5, -1e-45]), X.shape)
     X[held] = apart_from_absent(values)[held]
     before = X.tobytes()
