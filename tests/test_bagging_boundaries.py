@@ -256,6 +256,13 @@ def test_trees_of_other_outputs_or_features_are_refused() -> None:
         joined = Joined.of([[LocalTree.stump()]] * outputs, features, np.zeros(outputs, np.float32))
         with pytest.raises(ProtocolError):
             joined.apply(begun())
+    for outputs in (1, 2, 3):
+        joined = Joined.of([[LocalTree.stump()]] * outputs, 4, np.zeros(outputs, np.float32))
+        if outputs == 2:
+            joined.apply(begun(2))
+        else:
+            with pytest.raises(ProtocolError, match="of other outputs"):
+                joined.apply(begun(2))
     with pytest.raises(ProtocolError, match="before silos began to grow any"):
         Joined.of([[LocalTree.stump()]], 4, np.zeros(1, np.float32)).apply(Silo("a", X[:20], Y[:20]))
 
