@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import accuracy_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.class_weight import compute_class_weight
 from strategies import examples
 
 from fedtrees import (
@@ -268,6 +269,20 @@ def test_rows_that_will_miss_a_feature_go_where_more_rows_went(zeros: int, ones:
     rule = Impurity("gini", 2, class_weight=weights)
     split = rule.splits(sums[None], np.zeros(1, np.int64), sums.sum(axis=1)[None], grounds)
     assert (split.feature[0], split.default_left[0]) == (0, left)
+
+
+@pytest.mark.parametrize("sums", [[6, 2, 2], [6, 2, 0], [0, 3, 0], [1, 1, 1], [0, 5, 20]], ids=str)
+@pytest.mark.parametrize("kind", ["balanced", "balanced_subsample"])
+def test_weights_that_balance_classes_are_scikit_learns(sums: list[int], kind: Any) -> None:
+    """Of the classes that there are: a tree that drew none of one has fewer, and weighs as much as it has rows."""
+    rule, units = Impurity("gini", 3, class_weight=kind), Units(1.0, 1.0)
+    rule = rule.knowing(np.array(sums, float) if kind == "balanced" else np.array([9.0, 1.0, 4.0]))
+    kept = rule.kept(np.array([sums, [1, 1, 1]]), units)
+    there = np.flatnonzero(sums)
+    weights = compute_class_weight("balanced", classes=there, y=np.repeat(np.arange(3), sums))
+    np.testing.assert_allclose(kept[0][there], weights * np.array(sums)[there], rtol=1e-12)
+    np.testing.assert_allclose(kept[1][there], weights, rtol=1e-12)
+    assert kept[0].sum() == pytest.approx(sum(sums))
 
 
 # -- kernels --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -173,8 +174,12 @@ def test_huge_sums_do_not_overflow() -> None:
 
 
 @examples(100, plain=100)
-@given(g=st.integers(-(10**6), 10**6), h=st.integers(0, 10**6), rule=rules)
-def test_leaves_are_those_of_the_twin(g: int, h: int, rule: SplitRule) -> None:
+@given(
+    g=st.integers(-(10**6), 10**6), h=st.integers(0, 10**6), rule=rules, most=st.sampled_from([0.0, 0.05, 0.7, 30.0]),
+    rate=st.sampled_from([1.0, 0.3]),
+)  # fmt: skip
+def test_leaves_are_those_of_the_twin(g: int, h: int, rule: SplitRule, most: float, rate: float) -> None:
+    rule = replace(rule, max_delta_step=most, learning_rate=rate)
     own = rule.leaf(np.array([g * UNITS.g]), np.array([h * UNITS.h]))
     assert own.dtype == np.float32
     assert own.tobytes() == twins.leaf(g, h, rule, UNITS).tobytes()
