@@ -152,6 +152,28 @@ def test_one_silos_digits_may_be_lost_where_all_silos_differ_by_more() -> None:
         assert apart.params_.tobytes() == whole.params_.tobytes()
 
 
+def test_a_column_that_deviates_by_one_is_not_a_constant_one() -> None:
+    """Float32 makes one number of each silo's; of both together, two that are 2 apart: their deviation is 1."""
+    little = np.tile([0.0, 0.004], 20)
+    apart = [Silo(name, (1e6 + side + little)[:, None], Y[:40]) for name, side in (("a", -1.0), ("b", 1.0))]
+    alike = [Silo(name, (1e6 + little)[:, None], Y[:40]) for name in "ab"]
+    model = FedAvgClassifier((4,), n_rounds=1, n_jobs=1)
+    for mode in ("fused", "faithful"):
+        model.fit_federation(LocalFederation(apart, mode=mode))
+        with pytest.raises(DataError, match=r"^silo 'a': column 'f0': its numbers differ by 0.002 around 1e\+06"):
+            model.fit_federation(LocalFederation(alike, mode=mode))
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_labels_may_be_numbers_that_float32_does_not_tell_apart(mode: str) -> None:
+    labels = 2**24 + Y[:60].astype(np.int64)
+    silos = [Silo(name, X[:60][rows], labels[rows]) for name, rows in (("0", slice(30)), ("1", slice(30, 60)))]
+    model = FedAvgClassifier((4,), n_rounds=3, n_jobs=1).fit_federation(LocalFederation(silos, mode=mode))
+    plain = FedAvgClassifier((4,), n_rounds=3, n_jobs=1).fit(X[:60], Y[:60], silos=np.arange(60) // 30)
+    assert model.classes_.tolist() == [2**24, 2**24 + 1]
+    assert (model.predict(X[:60]) == plain.predict(X[:60]) + 2**24).all()
+
+
 def test_digits_lost_far_out_on_both_sides_of_zero_are_no_loss_of_columns_with_a_mean_of_zero() -> None:
     """Each silo's numbers differ by less than float32 holds; those of all silos together by a billion."""
     far = np.repeat([1e9, -1e9], 50)

@@ -83,3 +83,16 @@ def test_scores_are_the_same_bits_however_they_come_about(kind: str) -> None:
                  eval_set=[scored if k == 5 else tuple(part[:0] for part in scored)])
             for k, silo in enumerate(silos, 1)]  # fmt: skip
     assert pooled.fit_federation(LocalFederation(kept)).evals_result_ == found[0][1]
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_several_targets_are_scored_by_the_weight_of_their_row(loss: str) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(90, 3)).astype(np.float32)
+    y = np.column_stack([np.abs(X[:, 0]), X[:, 1] ** 2, rng.random(90)])
+    weight = np.linspace(0.1, 5, 40)
+    model = FedAvgRegressor((4,), loss=loss, n_rounds=2, n_jobs=1, eval_metric="rmse")
+    model.fit(X[:50], y[:50], silos=np.arange(50) % 2, eval_set=[(X[50:], y[50:])], sample_weight_eval_set=[weight])
+    error = (model.predict(X[50:]).astype(np.float64) - y[50:]) ** 2
+    expected = np.sqrt((error * weight[:, None]).sum() / (3 * weight.sum()))
+    assert model.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(expected, rel=1e-5)

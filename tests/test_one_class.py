@@ -340,6 +340,23 @@ def test_a_module_is_trained_that_is_constant_in_some_outputs_only() -> None:
     assert (model.params_ != start).all()
 
 
+def test_a_module_whose_last_biases_stand_apart_is_trained() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Biases(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.own = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, said: Any) -> Any:
+            return said + self.own
+
+    factory = TorchModel(lambda a, b: torch.nn.Sequential(torch.nn.Linear(a, b, bias=False), Biases()))
+    with pytest.warns(OneClassWarning):
+        model = FedAvgClassifier(model=factory, n_rounds=20, learning_rate=0.5, n_jobs=1).fit(X, [3] * 6)
+    assert model.predict(X).tolist() == [3] * 6 and len(np.unique(model.decision_function(X))) > 1
+
+
 PERSONAL: dict[str, Callable[[Silo], Any]] = {
     "trees": lambda silo: fitted(BOOSTED[0], ["ill"] * 6).personalize(silo, MoreTrees(2)),
     "leaves": lambda silo: fitted(BOOSTED[1], ["ill"] * 6).personalize(silo, OwnLeaves()),

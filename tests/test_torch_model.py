@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fedtrees import FedAvgClassifier, FedAvgRegressor, MissingExtraError, ParameterError, ProtocolError, Silo
+from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import OwnHead
 from fedtrees.neural.torch_model import TorchModel, TorchNetwork
@@ -172,3 +173,64 @@ def test_without_pytorch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         FedAvgClassifier(model=TorchModel(mlp)).fit(np.eye(4), [0, 1, 0, 1])
+
+
+class Noisy(torch.nn.Module):  # type: ignore[misc]
+    """Draws from a generator of its own, of PyTorch's or NumPy's, or always the same."""
+
+    def __init__(self, features: int, outputs: int, how: str):
+        super().__init__()
+        self.layer, self.how, self.rng = torch.nn.Linear(features, outputs), how, np.random.default_rng(0)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, rows: Any) -> Any:
+        said = self.layer(rows)
+        if self.how == "numpy":
+            return said + float(self.rng.normal())
+        if self.how == "torch's own":
+            return said + torch.randn(said.shape, generator=self.generator)
+        return said + 0 * torch.randn(said.shape) if self.how == "for nothing" else said
+
+
+@pytest.mark.parametrize("how", ["numpy", "torch's own", "for nothing", "none"])
+def test_a_module_that_draws_is_refused_whatever_generator_it_has(how: str) -> None:
+    X, y = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32), np.arange(20) % 2
+    model = FedAvgClassifier(model=TorchModel(lambda a, b: Noisy(a, b, how)), n_rounds=1, n_jobs=1)
+    if how == "none":
+        model.fit(X, y)
+        return
+    with pytest.raises(ParameterError, match="draws: it says something else of the same rows each time"):
+        model.fit(X, y)
+
+
+class Wrong(torch.nn.Module):  # type: ignore[misc]
+    """Says something of all rows together, or too little or too much of each."""
+
+    def __init__(self, features: int, outputs: int, how: str):
+        super().__init__()
+        self.layer, self.how = torch.nn.Linear(features, outputs), how
+
+    def forward(self, rows: Any) -> Any:
+        said = self.layer(rows)
+        together = {"one row": said.mean(dim=0, keepdim=True), "no rows": said.mean(dim=0), "twice": said.repeat(2, 1)}
+        return together.get(self.how, said[:, :1])
+
+
+@pytest.mark.parametrize(("how", "shape"), [("one row", "1, 3"), ("no rows", "3,"), ("twice", "4, 3"), ("few", "2, 1")])
+def test_a_module_of_other_shapes_is_refused(how: str, shape: str) -> None:
+    X, y = np.random.default_rng(0).normal(size=(21, 3)).astype(np.float32), np.arange(21) % 3
+    model = FedAvgClassifier(model=TorchModel(lambda a, b: Wrong(a, b, how)), n_rounds=1, n_jobs=1)
+    with pytest.raises(ParameterError, match=rf"maps two rows to .*\({shape}\).*, where \(2, 3\) is needed"):
+        model.fit(X, y)
+
+
+def test_a_module_starts_as_it_does_by_itself_drawn_by_the_seed() -> None:
+    X, y = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32), np.arange(20) % 2
+    for seed in (0, 1, 7):
+        model = FedAvgClassifier(model=TorchModel(torch.nn.Linear), random_state=seed, n_jobs=1)
+        found = model.partial_fit(X, y, classes=[0, 1], n_rounds=0).params_
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(stream(seed, "initial weights").integers(2**63)))
+            layer = torch.nn.Linear(3, 1)
+        expected = np.concatenate([own.detach().numpy().ravel() for own in layer.parameters()])
+        assert found.tobytes() == expected.tobytes()
