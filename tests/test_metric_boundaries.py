@@ -210,7 +210,7 @@ def test_metrics_of_odd_queries_are_xgboost_s(name: str, weighted: bool) -> None
         right = float(re.findall(r":(\S+)", xgboost.train(params, matrix, 0).eval(matrix))[-1])
         metric = metric_named(name, "rank:ndcg")
         each = None if weight is None else np.repeat(weight, sizes)
-        rows = Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 3, queries=starts)
+        rows = Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 3, groups=starts)
         assert metric.read(metric.ask(rows)) == pytest.approx(right, rel=1e-5), seed
 
 
