@@ -34,7 +34,7 @@ from fedtrees.trees.server.split import SplitRule
 from fedtrees.trees.server.start import start_margin
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: it keeps what it has counted
 class OneAfterAnother:
     """The silos of a cohort one by one, in an order drawn anew for each cohort: the model passes from silo to silo.
 

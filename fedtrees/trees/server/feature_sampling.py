@@ -13,7 +13,7 @@ from fedtrees.core.numeric.rng import stream
 Features = NDArray[np.int64]  # places of features, ascending
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: it keeps what it has drawn
 class NodeDraws:
     """Numbers from 0 to 1 that nodes of trees draw, one per feature.
 
@@ -138,7 +138,7 @@ class FeatureSampling:
         return np.sort(features[np.argsort(lots, kind="stable")[:n]])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: it keeps what it has drawn
 class TreeColumns:
     """Features that one tree draws; see `FeatureSampling`.
 
