@@ -14,7 +14,7 @@ from fedtrees.trees.messages.earlier_model import EarlierModel
 
 if TYPE_CHECKING:
     from fedtrees.bagging.local_tree import LocalTree
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class GrowAlone(Fact, frozen=True, eq=False):
@@ -36,7 +36,7 @@ class GrowAlone(Fact, frozen=True, eq=False):
     params: dict[str, Any]
     seed: int
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         silo.states.keep(GrowingAlone(silo, self))
 
@@ -61,7 +61,7 @@ class Joined(EarlierModel, frozen=True, eq=False):
             right=np.where(left < 0, left, left + 1),
         )
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         self.check(silo.table.n_features)
         state = silo.state_of(GrowingAlone, "joined trees were told")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xgboost
 
     from fedtrees.bagging.facts import GrowAlone
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.messages.earlier_model import EarlierModel
 
 
@@ -35,7 +35,7 @@ class GrowingAlone(State):
 
     begins = "silos began to grow any"
 
-    def __init__(self, silo: Silo, begin: GrowAlone):
+    def __init__(self, silo: SiloRows, begin: GrowAlone):
         self.begin = begin
         self.target = silo.targets(begin.labels)
         self.weight = silo.weights()
@@ -46,12 +46,12 @@ class GrowingAlone(State):
         # by evaluation set: the number of joined rounds that its margins hold, and these
         self._evaluated: dict[int, tuple[int, NDArray[np.float32]]] = {}
 
-    def join(self, silo: Silo, trees: EarlierModel) -> None:
+    def join(self, silo: SiloRows, trees: EarlierModel) -> None:
         """Add a round's trees to all margins."""
         self.joined.append(trees)
         trees.add_to(self.margin, silo.table, silo.threads)
 
-    def grow(self, silo: Silo, place: int, round: int, learning_rate: float) -> list[list[LocalTree]]:
+    def grow(self, silo: SiloRows, place: int, round: int, learning_rate: float) -> list[list[LocalTree]]:
         """Train XGBoost on the silo's rows for a round, from their margins: trees by output."""
         import xgboost
 
@@ -69,7 +69,7 @@ class GrowingAlone(State):
         # XGBoost's leaves that are quantiles keep to no constraint
         return [[tree.in_order(self.direction) for tree in of_output] for of_output in grown]
 
-    def _matrix(self, silo: Silo, rows: slice) -> xgboost.QuantileDMatrix:
+    def _matrix(self, silo: SiloRows, rows: slice) -> xgboost.QuantileDMatrix:
         import xgboost
 
         table = silo.table
@@ -78,7 +78,7 @@ class GrowingAlone(State):
         bins = int(self.begin.params.get("max_bin", 256))
         return xgboost.QuantileDMatrix(X, self.target[rows], weight=weight, max_bin=bins, nthread=silo.threads.n)
 
-    def evaluated(self, silo: Silo, place: int, table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def evaluated(self, silo: SiloRows, place: int, table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Margins and targets of an evaluation set, float32 (outputs, rows) and (rows,) or (rows, targets)."""
         rounds, margin = self._evaluated.get(place, (0, None))
         if margin is None:

@@ -17,7 +17,7 @@ from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class LocalTrees(Query, frozen=True, eq=False):
@@ -56,7 +56,7 @@ class LocalTrees(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(GrowingAlone, "trees were asked for")
         (place,) = silo.silos_asked.tolist()
@@ -77,7 +77,7 @@ class LocalTrees(Query, frozen=True, eq=False):
 class JoinedScores(Scores, frozen=True, eq=False):
     """Metrics of the joined trees on one evaluation set."""
 
-    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+    def rows_of(self, silo: SiloRows, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
         state = silo.state_of(GrowingAlone, "scores of trees were asked for")
         objective = str(state.begin.params["objective"])

@@ -13,7 +13,7 @@ from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class ClassSums(Query, frozen=True, eq=False):
@@ -41,7 +41,7 @@ class ClassSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_long_sums(self.rows)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         asked, given = silo.rows_asked(), silo.weights()
         classes = silo.targets(self.labels)[asked]
@@ -80,13 +80,13 @@ class WeighClasses(Fact, frozen=True, eq=False):
     labels: list[Any]
     factors: NDArray[np.float64]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         places = silo.targets(self.labels).astype(np.int64)
         silo.multiply_weights(self.factors.astype(np.float32)[places])
 
 
-def weigh_classes_alone(silo: Silo, labels: list[Any], given: Sequence[float] | Literal["balanced"]) -> None:
+def weigh_classes_alone(silo: SiloRows, labels: list[Any], given: Sequence[float] | Literal["balanced"]) -> None:
     """Multiply one silo's weights by factors of classes, which are balanced by its rows alone."""
     if given == "balanced":
         sums = ClassSums(silo.table.n_rows, labels)

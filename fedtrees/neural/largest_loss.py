@@ -16,7 +16,7 @@ from fedtrees.neural.model import Floats
 from fedtrees.neural.training import Training
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 STEPS = 8  # of an octave
 LOWEST, HIGHEST = -40 * STEPS, 128 * STEPS
@@ -53,7 +53,7 @@ class LargestLoss(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(Training, "losses were asked for")
         if len(self.params) != state.model.n_params:
@@ -65,7 +65,7 @@ class LargestLoss(Query, frozen=True, eq=False):
                     total[self._place(silo, state, place)] += 1
         return total
 
-    def _place(self, silo: Silo, state: Training, place: int) -> int:
+    def _place(self, silo: SiloRows, state: Training, place: int) -> int:
         with np.errstate(over="ignore", invalid="ignore"):
             loss = state.rows(silo.table, place).loss(state.model, self.params)
         if not math.isfinite(loss):

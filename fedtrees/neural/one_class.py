@@ -12,7 +12,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 LEAST_SHARE = 1e-6  # XGBoost's, of classes that no row is of
 
@@ -46,7 +46,7 @@ class ClassRows(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         asked, weight = silo.rows_asked(), silo.weights()
         places = silo.targets(self.labels)[asked].astype(np.int64)

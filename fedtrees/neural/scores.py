@@ -18,7 +18,7 @@ from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 BLOCK = 256  # rows
 
@@ -34,7 +34,7 @@ class NetworkScores(Scores, frozen=True, eq=False):
 
     params: Floats = np.zeros(0, np.float32)
 
-    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+    def rows_of(self, silo: SiloRows, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
         state = silo.state_of(Training, "scores were asked for")
         if len(self.params) != state.model.n_params:

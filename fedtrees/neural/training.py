@@ -19,7 +19,7 @@ from fedtrees.neural.memory import Memory
 from fedtrees.neural.model import AnyModel, Floats
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class WeightUnit(Fact, frozen=True, eq=False):
@@ -46,7 +46,7 @@ class WeightUnit(Fact, frozen=True, eq=False):
         """The units of all silos, at the most."""
         return (1 << self.bits) + silos if self.bits else round(self.total)
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`; refuse a silo that its weight would leave too few units of."""
         state = silo.state_of(Training, "silos were to be weighed")
         state.unit = self
@@ -67,7 +67,7 @@ CHUNK = 1 << 14  # rows that are looked at together
 class RefuseMissing(Fact, frozen=True, eq=False):
     """A network is going to be trained: told first of all, so that the silo that cannot take part says so by name."""
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         for table in (silo.table, *silo.held_out):
             refuse_missing(table)
@@ -92,7 +92,7 @@ class StartTraining(Fact, frozen=True, eq=False):
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         features, n = silo.table.n_features, len(self.mean)
         if n < features or len(self.deviation) != n:
@@ -100,7 +100,7 @@ class StartTraining(Fact, frozen=True, eq=False):
         self._refuse_lost(silo)
         silo.states.keep(Training(silo, self))
 
-    def _refuse_lost(self, silo: Silo) -> None:
+    def _refuse_lost(self, silo: SiloRows) -> None:
         """Refuse columns whose differences float32 lost, as far as they differ in all silos together."""
         as_they_are = not self.mean.any() and bool((self.deviation == 1).all())
         for lost in silo.lost:
@@ -160,7 +160,7 @@ class Training(State):
 
     begins = "training began"
 
-    def __init__(self, silo: Silo, begin: StartTraining):
+    def __init__(self, silo: SiloRows, begin: StartTraining):
         self.begin, self.model = begin, begin.model
         self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features, begin.model.objective)
         self.y = self.scaled_targets(silo, silo.table)
@@ -208,7 +208,7 @@ class Training(State):
         X = table.X[rows] if table.order is None else table.X[table.order[rows]]
         return np.ascontiguousarray(self.scaling.features(X))
 
-    def scaled_targets(self, silo: Silo, table: Table) -> NDArray[Any]:
+    def scaled_targets(self, silo: SiloRows, table: Table) -> NDArray[Any]:
         """What margins are to be: int64 (rows,) of classes, or float32 (rows, targets)."""
         if self.begin.labels is not None:
             return places_of(table, self.begin.labels).astype(np.int64)

@@ -22,7 +22,7 @@ from fedtrees.neural.training import Training
 from fedtrees.queries.long_sums import LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 # of losses, and of the few numbers that a method sends besides updates: up to 1e12, in steps of a millionth
@@ -90,7 +90,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.mass << self.grid.width
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(Training, "an update was asked for")
         if len(self.params) != state.model.n_params or self.method.length(state.model) != self.length:
@@ -103,7 +103,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
             total += other
         return total
 
-    def _sum(self, silo: Silo, state: Training, places: NDArray[np.int64]) -> Vector:
+    def _sum(self, silo: SiloRows, state: Training, places: NDArray[np.int64]) -> Vector:
         total = np.zeros(self.size(), np.int64)
         for place in places:
             mass = state.mass(silo.table, int(place))
@@ -111,7 +111,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
                 total += self._of_one(silo, state, int(place), mass)
         return total
 
-    def _of_one(self, silo: Silo, state: Training, place: int, mass: int) -> Vector:
+    def _of_one(self, silo: SiloRows, state: Training, place: int, mass: int) -> Vector:
         """The vector that a silo sends, times its weight."""
         name, begin, round = silo.table.names[place], state.begin, self.model_round
         job = Job(
@@ -172,7 +172,7 @@ class TotalWeight(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_long_sums(self.rows)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         given = silo.weights()
         weight = np.ones(silo.n_asked, np.float32) if given is None else given[silo.rows_asked()]

@@ -12,7 +12,7 @@ from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class CategoryCounts(Query, frozen=True, eq=False):
@@ -45,7 +45,7 @@ class CategoryCounts(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         table, rows = silo.table, silo.rows_asked()
         if len(self.sizes) != table.n_features or (self.sizes < 0).any():

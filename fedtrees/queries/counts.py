@@ -27,7 +27,7 @@ from fedtrees.queries import kernels
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Counts(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         if self.features != silo.table.n_features:
             raise ProtocolError(f"counts were asked for {self.features} features of {silo.table.n_features}")
@@ -140,7 +140,7 @@ ONE = np.ones(1, np.float32)  # the weight of each row, where weights are None
 
 
 def _weights_and_targets(
-    silo: Silo, labels: list[Label] | None
+    silo: SiloRows, labels: list[Label] | None
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
     rows, weight, target = silo.rows_asked(), silo.weights(), silo.targets(labels)
     target = target[:, 0] if silo.open_above and target.ndim == 2 else target  # the lower bound, which is finite
@@ -224,7 +224,7 @@ class WholeWeights(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
         columns = target.reshape(len(target), self.targets).T
@@ -272,7 +272,7 @@ class LabelExponents(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
         if weight is None:
@@ -318,7 +318,7 @@ class LabelSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << self.bits
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         weight, target = _weights_and_targets(silo, self.labels)
         if weight is not None and silo.counting is not None and silo.counting.whole:

@@ -16,7 +16,7 @@ from fedtrees.queries.long_sums import N_DIGITS, PIECE_BITS, bound_of_long_sums,
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.core.sampling.samplers import Cohort
 
 
@@ -55,7 +55,7 @@ class PowerSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_long_sums(self.rows)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         table, n = silo.table, self.features + self.targets
         if self.features != table.n_features or (self.centre is not None and self.centre.shape != (n,)):

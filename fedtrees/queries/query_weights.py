@@ -11,7 +11,7 @@ from fedtrees.core.protocol.query import Query
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class QueryWeights(Query, frozen=True, eq=False):
@@ -33,7 +33,7 @@ class QueryWeights(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_sums(self.rows)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         starts, weight = silo.table.group_starts()[:-1], silo.weights()
         asked = np.zeros(len(starts), bool)

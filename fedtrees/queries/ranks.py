@@ -20,7 +20,7 @@ from fedtrees.queries.counts import Bits, pieces
 from fedtrees.queries.even_bins import divide_evenly
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 KEY_BITS = 32
 BUDGET = 16384  # children of a feature, about, in the rounds that follow
@@ -73,7 +73,7 @@ class Ranks(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         self._check(silo.table.n_features)
         weights = silo.counts() if self.weighted else None

@@ -28,7 +28,7 @@ from fedtrees.queries.metrics import metric_named
 from fedtrees.queries.score_histogram import ScoreHistogram, count_scores
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class SetSize(NamedTuple):
@@ -73,7 +73,7 @@ class HeldOut(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         tables = held_out(silo, self.sets)
         parts = []
@@ -170,12 +170,12 @@ class Scores(Query, frozen=True, eq=False):
         bounds = [metric.bound(self.rows) for metric in self.summed().values()]
         return max([*bounds, self.rows << self.weight_bits if len(self.edges) else 0, 1])
 
-    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+    def rows_of(self, silo: SiloRows, table: Table, asked: NDArray[np.int64]) -> Rows:
         """The rows of the silos that are asked, with the model's margins.
 
         Parameters
         ----------
-        silo : Silo
+        silo : SiloRows
         table : Table
             The evaluation set.
         asked : int64 (rows,)
@@ -207,7 +207,7 @@ class Scores(Query, frozen=True, eq=False):
         if not 0 <= self.weight_bits < WORD_BITS:
             raise ProtocolError(f"weights were asked for in {self.weight_bits} bits")
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         tables = held_out(silo, self.sets)
         if not 0 <= self.place < self.sets:
@@ -246,14 +246,14 @@ class Scores(Query, frozen=True, eq=False):
         return values, histograms
 
 
-def held_out(silo: Silo, sets: int) -> Sequence[Table]:
+def held_out(silo: SiloRows, sets: int) -> Sequence[Table]:
     """A silo's evaluation sets, which must be as many as are asked for."""
     if len(silo.held_out) != sets:
         raise ProtocolError(f"silo {silo.name!r} holds {len(silo.held_out)} evaluation sets, and {sets} were asked for")
     return silo.held_out
 
 
-def _asked(silo: Silo, table: Table) -> NDArray[np.int64]:
+def _asked(silo: SiloRows, table: Table) -> NDArray[np.int64]:
     """The rows of a table that belong to the silos that are asked."""
     starts, silos = table.starts, silo.silos_asked
     if len(silos) == len(table.names):

@@ -10,7 +10,7 @@ from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, Vect
 from fedtrees.core.protocol.query import Query
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 MANTISSA = 24  # binary digits of a float32
 
@@ -38,7 +38,7 @@ class TargetSteps(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         y = silo.targets(None)[silo.rows_asked()].ravel()
         mantissa, exponent = np.frexp(y[y != 0])

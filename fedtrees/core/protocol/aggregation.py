@@ -19,7 +19,7 @@ from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.errors import ParameterError, ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 _PLACE = np.dtype("<u4")
 _NOWHERE = np.iinfo(_PLACE).max  # the place of what only fills up
@@ -82,9 +82,9 @@ class Aggregation(Fact, frozen=True, eq=False):
     plain: ClassVar[bool] = False
     shows_vectors: ClassVar[bool] = False
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
-        silo.aggregation = self
+        silo.states.keep(self, Aggregation)
 
     def protect(self, query: Query, vector: Vector, sender: Sender, place: int) -> bytes:
         """Return what a silo sends in place of its vector.

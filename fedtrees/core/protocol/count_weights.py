@@ -13,7 +13,7 @@ from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 MOST_REPEATS = 16  # the largest whole weight that is taken as that many equal rows: accumulators hold as many fewer
 COUNT_BITS, MOST_COUNT_BITS = 16, 52  # fineness of other weights where they are counted, and where they span more
@@ -51,7 +51,7 @@ class CountWeights(Fact, frozen=True, eq=False):
     whole: bool
     bits: int = COUNT_BITS
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         if not COUNT_BITS <= self.bits <= MOST_COUNT_BITS:
             raise ProtocolError(f"weights were to be counted on a grid of {self.bits} digits")

@@ -12,7 +12,7 @@ from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class HoldOut(Fact, frozen=True, eq=False):
@@ -30,7 +30,7 @@ class HoldOut(Fact, frozen=True, eq=False):
     share: float
     seed: int
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         if not 0 < self.share < 1:
             raise ProtocolError(f"a share of {self.share} of the rows was to be held out")

@@ -16,7 +16,7 @@ from fedtrees.core.data.record import Record
 from fedtrees.core.numeric.fixed_point import Vector, headroom_bits
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 __all__ = ["Fact", "Query", "Question"]
 
@@ -74,11 +74,11 @@ class Query(Question, frozen=True, eq=False):
         """The lowest value of any coordinate; counts have no negative ones."""
         return -self.bound()
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """One silo's vector, int64 (size,)."""
         raise NotImplementedError
 
-    def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
+    def ask_in_parts(self, silo: SiloRows) -> Iterator[Vector]:
         """The answer of `ask` in parts, for a query whose answer is more than a cache holds.
 
         Law: the parts in a row are what `ask` returns. A part that is still referenced keeps its memory.
@@ -103,6 +103,6 @@ class Query(Question, frozen=True, eq=False):
 class Fact(Record, frozen=True, eq=False):
     """A message that silos keep until the run is over, such as the cut points or a finished tree."""
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """Change the silo's state."""
         raise NotImplementedError

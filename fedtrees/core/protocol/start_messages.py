@@ -18,13 +18,13 @@ from fedtrees.core.sampling.weighting import Weighting
 from fedtrees.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class AbsentIsZero(Fact, frozen=True, eq=False):
     """The fact that entries that sparse rows do not hold are 0; without it they are missing."""
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         silo.take_absent_as(zero=True)
 
@@ -40,7 +40,7 @@ class LabelsByColumn(Fact, frozen=True, eq=False):
 
     labels: list[list[Any]]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         table = silo.table
         if table.n_rows and table.n_targets != len(self.labels):
@@ -62,7 +62,7 @@ class Vocabulary(Fact, frozen=True, eq=False):
     categories: dict[str, list[Any]]
     silos: list[str] = msgspec.field(default_factory=list)
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         table, held_out = silo.read
         self._refuse_unseen(table, "")
@@ -89,7 +89,7 @@ class Weigh(Fact, frozen=True, eq=False):
 
     weighting: Weighting
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         rows = np.diff(silo.table.starts)
         silo.weigh(self.weighting.row_factors(silo.table.names, rows), rows)

@@ -14,7 +14,7 @@ from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, 
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 Factors = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class OutputClassSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_long_sums(self.rows)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         rows, given = silo.rows_asked(), silo.weights()
         y = silo.targets(None)
@@ -91,7 +91,7 @@ class TreeFactors(Fact, frozen=True, eq=False):
 
     factors: Factors
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, ASKED)
         state.words.weigh_trees(state, self.factors)

@@ -15,13 +15,13 @@ from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.time_bins import bins_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class ForestScores(Scores, frozen=True, eq=False):
     """Metrics of the trees so far on one evaluation set."""
 
-    def rows_of(self, silo: Silo, table: Table, asked: NDArray[np.int64]) -> Rows:
+    def rows_of(self, silo: SiloRows, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
         state = silo.state_of(TreeState, "scores were asked for")
         self.check_metrics(state.terms.objective)

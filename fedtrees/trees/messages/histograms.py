@@ -19,7 +19,7 @@ from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 def _none() -> NDArray[np.int32]:
@@ -103,7 +103,7 @@ class Histograms(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.row_counts << self.exponents.bits()
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = self._state(silo)
         columns = self._columns(state.cuts)
@@ -116,7 +116,7 @@ class Histograms(Query, frozen=True, eq=False):
         ]
         return parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
 
-    def _state(self, silo: Silo) -> TreeState:
+    def _state(self, silo: SiloRows) -> TreeState:
         """Return the silo's state of this training; its bins must be those that are asked for."""
         state = silo.state_of(TreeState, "histograms were asked for")
         asked = self.features, self.bins, len(self.trees), self.statistics
@@ -133,7 +133,7 @@ class Histograms(Query, frozen=True, eq=False):
             raise ProtocolError(f"histograms of {self.exponents.extra} more digits than a word holds")
         return state
 
-    def _prepared(self, state: TreeState, silo: Silo) -> list[Shape]:
+    def _prepared(self, state: TreeState, silo: SiloRows) -> list[Shape]:
         """Return the trees so far, once the rows' gradients are on the gradient scale."""
         state.prepare(silo, self.exponents)
         return self.trees.shapes(state.cuts)
@@ -198,7 +198,7 @@ class GradientExponents(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "gradients were asked for")
         return state.gradients.exponent_counts(state, silo).reshape(-1)

@@ -12,7 +12,7 @@ from fedtrees.core.protocol.query import Query
 from fedtrees.trees.losses import Params, gradients, loss_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 LARGEST_EXPONENT = 8  # losses with this initial margin have hessians below 2**8 at a margin of 0
 
@@ -57,7 +57,7 @@ class InitialMarginSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << self._bits
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         loss, y, weight = loss_of(self.objective, self.params, self.labels), silo.targets(self.labels), silo.weights()
         counts = silo.counts() if silo.counting is not None and silo.counting.whole else None

@@ -17,7 +17,7 @@ from fedtrees.trees.model.tree import LEAF
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 MOST_DIGITS = 64  # of a leaf
 MOST_POWER = 1 << 10  # that a float64 has
@@ -62,7 +62,7 @@ class LeafMoments(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.rows << (self.scale.bits + TERMS)
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "leaves' moments were asked for")
         rising = len(self.places) == len(self.trees) > 0 and self.places[0] >= 0 and (np.diff(self.places) > 0).all()

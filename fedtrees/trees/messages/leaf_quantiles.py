@@ -24,7 +24,7 @@ from fedtrees.trees.silo.residuals import residual_counts
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 MOST_BITS = 11  # of a key that a round finds: 32 take three rounds
@@ -67,7 +67,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.most
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "leaves were asked for")
         if len(self.trees) != state.trees:
@@ -112,7 +112,7 @@ class TargetRanks(Query, frozen=True, eq=False):
         """See `Query`."""
         return self.most
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         y, counts = silo.targets(None), silo.counts()
         fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS

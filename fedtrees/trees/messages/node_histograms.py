@@ -13,7 +13,7 @@ from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.silo.node_sums import NodeSums
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class NodeHistograms(Histograms, frozen=True, eq=False):
@@ -31,18 +31,18 @@ class NodeHistograms(Histograms, frozen=True, eq=False):
         trees = int(np.count_nonzero(self.nodes()))
         return trees * self.sums_per_row() * (len(self.columns) // max(1, len(self.build)))
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         sums, whole = self._sums(silo), np.empty(self.size(), np.int64)
         for _ in sums.parts(whole):
             pass
         return whole
 
-    def ask_in_parts(self, silo: Silo) -> Iterator[Vector]:
+    def ask_in_parts(self, silo: SiloRows) -> Iterator[Vector]:
         """See `Query`."""
         return self._sums(silo).parts()
 
-    def _sums(self, silo: Silo) -> NodeSums:
+    def _sums(self, silo: SiloRows) -> NodeSums:
         state = self._state(silo)
         if len(self.columns) % len(self.build) or len(self.column_bins) != len(self.build):
             raise ProtocolError("histograms were asked for of other nodes than the question has")

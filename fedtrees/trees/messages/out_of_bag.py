@@ -18,7 +18,7 @@ from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.silo.row_sampling import RowDraws
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 Doubles = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ class OutOfBag(Query, frozen=True, eq=False):
         """See `Query`."""
         return bound_of_sums(self.rows) if self._sums else self.rows
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         predicted, times = self.predictions(silo)
         there = np.zeros(len(times), bool)
@@ -116,7 +116,7 @@ class OutOfBag(Query, frozen=True, eq=False):
             parts = [values.T.astype(np.float32) for values in (far, far * far, off * off)]
         return np.concatenate([[n], *(sums_by_power(values) for part in parts for values in part)]).astype(np.int64)
 
-    def predictions(self, silo: Silo) -> tuple[Doubles, Vector]:
+    def predictions(self, silo: SiloRows) -> tuple[Doubles, Vector]:
         """Return rows' mean predictions by trees that did not draw them, 0 without any, and the number of such trees.
 
         float64 (rows, classes or targets), int64 (rows,).

@@ -18,7 +18,7 @@ from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class PositionCosts(Query, frozen=True, eq=False):
@@ -50,7 +50,7 @@ class PositionCosts(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "costs of positions were asked for")
         if self.positions < 1 or state.gradients.bias.shape != (2, self.positions):
@@ -81,7 +81,7 @@ class PositionBias(Fact, frozen=True, eq=False):
 
     bias: NDArray[np.float32]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, "biases of positions were sent")
         if state.gradients.bias.shape != self.bias.shape or not (self.bias >= 0).all():

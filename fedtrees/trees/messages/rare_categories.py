@@ -15,7 +15,7 @@ from fedtrees.errors import ProtocolError
 from fedtrees.trees.model.tree import Tree
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class RareCategories(Fact, frozen=True, eq=False):
@@ -73,7 +73,7 @@ class RareCategories(Fact, frozen=True, eq=False):
             rows[group[0]], rows[group[1:]] = rows[group].sum(), 0
         return merged
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         if not len(self.features) == len(self.groups) == len(self.missing) or not all(self.groups):
             raise ProtocolError("rare categories of other features, or of none")

@@ -22,7 +22,7 @@ from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.time_bins import KEY_BITS, bins_of, time_keys
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 MOST_COUNTS = 1 << 16  # in an answer, about
 
@@ -61,7 +61,7 @@ class TimeCounts(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         if not 0 <= self.log_child <= self.log_keys <= KEY_BITS or not len(self.low) or self.size() > 4 * MOST_COUNTS:
             raise ProtocolError("times were asked for in parts that are none")
@@ -88,7 +88,7 @@ class TimeBins(Fact, frozen=True, eq=False):
 
     starts: NDArray[np.uint32]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, "bins of time were sent")
         ascending = (self.starts[1:] > self.starts[:-1]).all()
@@ -126,7 +126,7 @@ class RiskSums(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "risks were asked for")
         if len(state.gradients.times) != self.bins:
@@ -157,7 +157,7 @@ class Risks(Fact, frozen=True, eq=False):
     rates: NDArray[np.float64]
     squares: NDArray[np.float64]
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, "risks were sent")
         if not len(self.rates) == len(self.squares) == len(state.gradients.times):

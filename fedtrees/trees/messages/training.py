@@ -20,7 +20,7 @@ from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.terms import Terms
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class Aim(Fact, frozen=True, eq=False):
@@ -39,7 +39,7 @@ class Aim(Fact, frozen=True, eq=False):
     params: Params
     labels: list[Any] | None
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         loss = loss_of(self.objective, self.params, self.labels)
         silo.open_above = loss.open_above
@@ -57,7 +57,7 @@ class Aim(Fact, frozen=True, eq=False):
 class Begin(Fact, Terms, frozen=True, eq=False):
     """The beginning of boosting, on these terms; see `Terms`."""
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         cuts = Cuts(self.values, self.offsets, self.missing, self.categorical)
         cuts.check(silo.table.n_features)
@@ -102,7 +102,7 @@ class Grown(Fact, frozen=True, eq=False):
         steps = np.zeros(0, np.float32) if steps is None else steps
         return Grown(FlatTrees.of(trees), np.concatenate([tree.value for tree in trees]), steps)
 
-    def apply(self, silo: Silo) -> None:
+    def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, "trees were sent")
         if len(self.trees) != state.trees:

@@ -28,7 +28,7 @@ from fedtrees.trees.model.tree import Tree
 from fedtrees.trees.silo.state import TreeState
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 LOSS_KINDS = {"linear": 0, "square": 1, "exponential": 2}
 BUCKETS = 2048  # of equal width: the largest error is rounded up to the end of one
@@ -86,7 +86,7 @@ class TreeErrors(Query, frozen=True, eq=False):
         """See `Query`."""
         return 0
 
-    def ask(self, silo: Silo) -> Vector:
+    def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "errors of a tree were asked for")
         if state.trees != 1 or state.rows.target.ndim > 1 or len(self.value) != len(self.trees.feature):

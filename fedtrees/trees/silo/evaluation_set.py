@@ -15,7 +15,7 @@ from fedtrees.trees.silo.binning import bin_table
 from fedtrees.trees.silo.margins import FinishedRound, Floats, Ranges
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 
@@ -25,7 +25,7 @@ class EvaluationSet:
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
     """
 
-    def __init__(self, silo: Silo, table: Table, state: TreeState):
+    def __init__(self, silo: SiloRows, table: Table, state: TreeState):
         terms = state.terms
         self.table = table
         self.objective = terms.objective
@@ -35,7 +35,7 @@ class EvaluationSet:
         self.parallel = terms.parallel
         self.rounds = 0  # whose leaves the margins hold
 
-    def catch_up(self, silo: Silo, forest: list[FinishedRound]) -> None:
+    def catch_up(self, silo: SiloRows, forest: list[FinishedRound]) -> None:
         """Add the trees that the margins do not hold yet, in order."""
         everything = np.array([[0, self.table.n_rows]], np.int64)
         for shapes, values, _ in forest[self.rounds :]:

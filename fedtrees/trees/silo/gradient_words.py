@@ -20,7 +20,7 @@ from fedtrees.trees.losses.outputs import WeighedOutputs
 from fedtrees.trees.model.gradient_scale import GradientScale, further_digits
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
@@ -57,7 +57,7 @@ class GradientWords:
         self._drawn = DrawnWords((), -1, None, [])
         self._factors: Doubles | None = None  # of classes in each tree; see `class_factors.TreeFactors`
 
-    def prepare(self, state: TreeState, silo: Silo, scale: GradientScale) -> None:
+    def prepare(self, state: TreeState, silo: SiloRows, scale: GradientScale) -> None:
         """Compute and quantise the gradients of a new round, and put the rows at its roots; done once per round."""
         # gradients change with the finished trees, the scale, and the silos that are asked
         key = len(state.forest), scale
@@ -108,7 +108,7 @@ class GradientWords:
         """Return the words of an output, the highest digits first."""
         return [words[output] for words in self.words[: 1 + len(further_digits(extra))]]
 
-    def of_tree(self, state: TreeState, silo: Silo, tree: int, extra: int) -> list[Vector]:
+    def of_tree(self, state: TreeState, silo: SiloRows, tree: int, extra: int) -> list[Vector]:
         """Return the words of a round's tree, the highest digits first: those of its output, 0 for rows not drawn."""
         words = self.of_output(state.output(tree), extra)
         if not state.sampler.draws:
@@ -129,7 +129,9 @@ class GradientWords:
             raise ProtocolError("weights of classes, of other trees than those that grow")
         self._factors = factors
 
-    def _weighed(self, state: TreeState, silo: Silo, tree: int, words: list[Vector], factors: Doubles) -> list[Vector]:
+    def _weighed(
+        self, state: TreeState, silo: SiloRows, tree: int, words: list[Vector], factors: Doubles
+    ) -> list[Vector]:
         """Return the words of a tree whose classes have factors; the output that counts rows has none."""
         output, loss, repeats = state.output(tree), state.loss, state.rows.repeats
         if not isinstance(loss, WeighedOutputs) or output == len(loss.classes):

@@ -17,7 +17,7 @@ from fedtrees.trees.losses import ProportionalHazards, RankingLoss, RowStatistic
 from fedtrees.trees.silo.time_bins import bins_of
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Gradients:
         """Take in the bias of positions that the coming rounds divide by."""
         self.bias = bias.astype(np.float64)
 
-    def fill(self, state: TreeState, silo: Silo) -> None:
+    def fill(self, state: TreeState, silo: SiloRows) -> None:
         """Compute the statistics of the rows asked, unless that was done for this tree."""
         loss = state.loss
         # rows of silos that are not asked are left as they were: another cohort's are computed anew
@@ -81,7 +81,7 @@ class Gradients:
             silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self._filled = key
 
-    def _hazard(self, state: TreeState, silo: Silo, g: Floats, h: Floats) -> None:
+    def _hazard(self, state: TreeState, silo: SiloRows, g: Floats, h: Floats) -> None:
         """Compute gradients and hessians from the server's sums over risk sets."""
         rates, squares = self.risks
         if not len(rates):
@@ -95,7 +95,7 @@ class Gradients:
 
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
 
-    def _rank(self, state: TreeState, silo: Silo, loss: RankingLoss, g: Floats, h: Floats) -> None:
+    def _rank(self, state: TreeState, silo: SiloRows, loss: RankingLoss, g: Floats, h: Floats) -> None:
         """Compute gradients and hessians by ranking groups, which no piece of rows cuts apart."""
         terms, starts = state.terms, silo.table.group_starts()
         pairs = stream(terms.seed, "pairs", terms.rounds_before + len(state.forest))
@@ -121,12 +121,12 @@ class Gradients:
 
         silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
 
-    def position_costs(self, state: TreeState, silo: Silo) -> Floats:
+    def position_costs(self, state: TreeState, silo: SiloRows) -> Floats:
         """Return the costs of positions that the rows asked add, float64 (2, rows); see `kernels.ranking.lambdas`."""
         self.fill(state, silo)
         return self.costs
 
-    def exponent_counts(self, state: TreeState, silo: Silo) -> Vector:
+    def exponent_counts(self, state: TreeState, silo: SiloRows) -> Vector:
         """Count gradients and hessians of the rows asked by the exponents that bound them: int64 (2, exponents)."""
         self.fill(state, silo)
         times = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats

@@ -22,7 +22,7 @@ from fedtrees.trees.model.gradient_scale import further_digits
 from fedtrees.trees.model.shape import Shape
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
@@ -37,7 +37,7 @@ class HistogramSums:
         self._memory: dict[tuple[str, int], Vector] = {}
 
     def of_nodes(
-        self, state: TreeState, silo: Silo, tree: int, shape: Shape, build: NDArray[np.int32],
+        self, state: TreeState, silo: SiloRows, tree: int, shape: Shape, build: NDArray[np.int32],
         columns: NDArray[np.int32] | None, extra: int,
     ) -> Vector:  # fmt: skip
         """Sum each bin of some features, or of all, of a tree's nodes: int64 (nodes, statistics, bins)."""

@@ -17,7 +17,7 @@ from fedtrees.trees.model.value_trees import ValueTrees
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
     from fedtrees.core.numeric.threads import Threads
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
@@ -48,7 +48,7 @@ class Margins:
         self.values = start
         self._rounds = np.zeros(silos, np.int64)  # that the margins of each silo in the table hold
 
-    def catch_up(self, state: TreeState, silo: Silo) -> None:
+    def catch_up(self, state: TreeState, silo: SiloRows) -> None:
         """Add the trees that the margins of the silos asked do not hold yet, in order."""
         asked, last = silo.silos_asked, len(state.forest) - 1
         if not len(asked) or (self._rounds[asked] > last).all():
@@ -63,7 +63,7 @@ class Margins:
             self._add(state, silo, ranges, state.forest[round])
             self._rounds[behind] = round + 1
 
-    def _add(self, state: TreeState, silo: Silo, ranges: Ranges, finished: FinishedRound) -> None:
+    def _add(self, state: TreeState, silo: SiloRows, ranges: Ranges, finished: FinishedRound) -> None:
         """Add a round's trees to the margins of some rows."""
         shapes, values, steps = finished
         bins, node = state.rows.bins, state.positions.node
@@ -116,7 +116,7 @@ def first_margin(table: Table, base: Floats) -> Floats:
     return np.ascontiguousarray(np.where(np.isnan(table.margin.T), margin, table.margin.T))
 
 
-def _ranges(silo: Silo, silos: NDArray[np.int64]) -> Ranges:
+def _ranges(silo: SiloRows, silos: NDArray[np.int64]) -> Ranges:
     """Return the rows of some of the silos in a table."""
     starts = silo.table.starts
     if len(silos) == len(silo.table.names):

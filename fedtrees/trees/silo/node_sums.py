@@ -22,7 +22,7 @@ from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.histograms import slots
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 MOST_INTEGERS = 1 << 21  # in a part, but where one node has more
@@ -98,7 +98,7 @@ class NodeSums:
 
     Parameters
     ----------
-    silo : Silo
+    silo : SiloRows
     state : TreeState
     shapes : list of Shape
         The trees so far.
@@ -112,7 +112,7 @@ class NodeSums:
     """
 
     def __init__(
-        self, silo: Silo, state: TreeState, shapes: list[Shape], build: NDArray[np.int32], ends: list[int],
+        self, silo: SiloRows, state: TreeState, shapes: list[Shape], build: NDArray[np.int32], ends: list[int],
         columns: NDArray[np.int32], extra: int,
     ):  # fmt: skip
         self.silo, self.state, self.shapes, self.build, self.extra = silo, state, shapes, build, extra

@@ -14,14 +14,14 @@ from fedtrees.trees.losses import column_of
 from fedtrees.trees.model.shape import Shape
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
 
 
 def residual_counts(
-    state: TreeState, silo: Silo, tree: int, shape: Shape, low: NDArray[np.uint32], log_keys: int, log_child: int
+    state: TreeState, silo: SiloRows, tree: int, shape: Shape, low: NDArray[np.uint32], log_keys: int, log_child: int
 ) -> Vector:
     """Count the residuals of the rows in a tree's leaves, int64 (leaves, 2, parts); see `kernels.gradients`."""
     output, levels, counts = state.output(tree), state.positions.levels(tree, shape, silo.ranges), silo.counts()

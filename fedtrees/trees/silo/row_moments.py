@@ -17,7 +17,7 @@ from fedtrees.trees.model.moments import MomentScale
 from fedtrees.trees.model.shape import Shape
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
@@ -31,7 +31,7 @@ class RowMoments:
         self._digits: list[Vector] = []  # of each output, int64 (rows, digits)
 
     def sum_leaves(
-        self, silo: Silo, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale,
+        self, silo: SiloRows, state: TreeState, trees: list[int], shapes: list[Shape], scale: MomentScale,
         weights: GradientScale, centre: NDArray[np.float64],
     ) -> Vector:  # fmt: skip
         """Sum the digits of some trees' leaves, leaf after leaf, flat; see `kernels.moments.sum_leaves`."""
@@ -57,7 +57,7 @@ class RowMoments:
         return sum(silo.threads.map(add, [(0, piece) for piece in state.words.pieces]), nothing).reshape(-1)
 
     def _of_rows(
-        self, silo: Silo, state: TreeState, scale: MomentScale, weights: GradientScale, centre: NDArray[np.float64]
+        self, silo: SiloRows, state: TreeState, scale: MomentScale, weights: GradientScale, centre: NDArray[np.float64]
     ) -> list[Vector]:
         """Return the moments of the rows asked, of each output: int64 (rows, digits)."""
         reweighs = isinstance(state.loss, Reweighed)

@@ -21,7 +21,7 @@ from fedtrees.trees.losses import Target
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.silo.state import TreeState
     from fedtrees.trees.silo.terms import Terms
 
@@ -126,7 +126,7 @@ class RowSampler:
         if round != self._round or ranges is not self._ranges:
             self._times, self._round, self._ranges = {}, round, ranges
 
-    def times(self, state: TreeState, silo: Silo, tree: int) -> NDArray[np.uint8]:
+    def times(self, state: TreeState, silo: SiloRows, tree: int) -> NDArray[np.uint8]:
         """Return the number of times a round's tree draws each row; empty where all count once."""
         if self._ids is None:
             return np.zeros(0, np.uint8)
@@ -136,7 +136,7 @@ class RowSampler:
             self._times[tree] = self.drawn(state, silo, tree, once, parts=[silo.ranges]).astype(np.uint8)
         return self._times[tree]
 
-    def times_of_trees(self, state: TreeState, silo: Silo, trees: int) -> Iterator[Vector]:
+    def times_of_trees(self, state: TreeState, silo: SiloRows, trees: int) -> Iterator[Vector]:
         """Yield the number of times that each of the coming round's trees draws each row: int64 (rows,)."""
         if trees != state.terms.parallel or self._ids is None:
             raise ProtocolError("draws were asked for of other trees than those that grow")
@@ -144,7 +144,7 @@ class RowSampler:
             yield self.drawn(state, silo, tree, np.ones(len(self._ids), np.int64))
 
     def drawn(
-        self, state: TreeState, silo: Silo, tree: int, words: Vector, parts: list[Ranges] | None = None
+        self, state: TreeState, silo: SiloRows, tree: int, words: Vector, parts: list[Ranges] | None = None
     ) -> Vector:
         """Return rows' words times the draws of the growing round's tree, 0 for rows not drawn: int64 (rows,)."""
         terms = state.terms

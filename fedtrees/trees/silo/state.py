@@ -25,7 +25,7 @@ from fedtrees.trees.silo.training_rows import TrainingRows
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 class TreeState(State):
@@ -51,7 +51,7 @@ class TreeState(State):
 
     begins = "the cut points"
 
-    def __init__(self, silo: Silo, terms: Terms, cuts: Cuts):
+    def __init__(self, silo: SiloRows, terms: Terms, cuts: Cuts):
         rows, outputs, silos = silo.table.n_rows, len(terms.base_margin), len(silo.table.names)
         self.terms, self.cuts = terms, cuts
         self.loss = loss_of(terms.objective, terms.params, terms.labels)
@@ -80,7 +80,7 @@ class TreeState(State):
         """Return the output that a round's tree belongs to."""
         return tree // self.terms.parallel
 
-    def start_of(self, silo: Silo, table: Table) -> NDArray[np.float32]:
+    def start_of(self, silo: SiloRows, table: Table) -> NDArray[np.float32]:
         """Return the initial margins of a table, float32 (outputs, rows)."""
         base = self.terms.base_margin
         base = (
@@ -88,11 +88,11 @@ class TreeState(State):
         )  # of weights: their margins are logarithms of factors
         return start_margin(table, base, silo.states.find(ValueTrees), silo.threads)
 
-    def prepare(self, silo: Silo, scale: GradientScale) -> None:
+    def prepare(self, silo: SiloRows, scale: GradientScale) -> None:
         """Put the rows' gradients on a gradient scale, and rows at the roots, before a round's nodes are asked for."""
         self.words.prepare(self, silo, scale)
 
-    def evaluation_set(self, silo: Silo, place: int, table: Table) -> EvaluationSet:
+    def evaluation_set(self, silo: SiloRows, place: int, table: Table) -> EvaluationSet:
         """Return an evaluation set; a function of the facts, so it may be built late, and again."""
         if place not in self._evaluation_sets:
             self._evaluation_sets[place] = EvaluationSet(silo, table, self)

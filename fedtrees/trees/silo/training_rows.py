@@ -15,7 +15,7 @@ from fedtrees.trees.silo.binning import bin_table
 from fedtrees.trees.silo.terms import Terms
 
 if TYPE_CHECKING:
-    from fedtrees.core.protocol.silo import Silo
+    from fedtrees.core.protocol.silo_rows import SiloRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class TrainingRows:
     pair: NDArray[np.uint8]
 
     @staticmethod
-    def of(silo: Silo, loss: RowStatistics, terms: Terms, cuts: Cuts) -> TrainingRows:
+    def of(silo: SiloRows, loss: RowStatistics, terms: Terms, cuts: Cuts) -> TrainingRows:
         """Read the rows of a silo on these terms."""
         rows, outputs = silo.table.n_rows, len(terms.base_margin)
         target = silo.targets(terms.labels)
