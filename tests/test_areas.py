@@ -17,7 +17,7 @@ from xgboost_twin import by_xgboost
 
 from fedtrees import LocalFederation
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import places_of
+from fedtrees.core.data.table_targets import places_of
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.channel import Channel

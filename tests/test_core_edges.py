@@ -14,7 +14,8 @@ from fedtrees.core.data.features import read_features
 from fedtrees.core.data.labels import columns_of_labels, joined_labels, label_array, places_among
 from fedtrees.core.data.ranking_groups import ids_of_groups, rows_to_keep
 from fedtrees.core.data.table import agree
-from fedtrees.core.data.target import numbers_of, read_margin, refuse_mixed_targets
+from fedtrees.core.data.table_targets import numbers_of
+from fedtrees.core.data.target import read_margin, refuse_mixed_targets
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.query import Query
 

@@ -17,7 +17,7 @@ from strategies import Watched, assert_booster_s_margins, examples
 from xgboost_twin import same_trees
 
 from fedtrees import DataError, FedGBTRegressor, LocalFederation, ParameterError, Silo
-from fedtrees.core.data.target import numbers_of
+from fedtrees.core.data.table_targets import numbers_of
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS, distribution, erf
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named

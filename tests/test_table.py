@@ -17,7 +17,7 @@ from fedtrees import DataError, LocalFederation, SchemaError, Silo
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.table import Schema, Table, agree, read_weight
-from fedtrees.core.data.target import labels_of, numbers_of, places_of
+from fedtrees.core.data.table_targets import labels_of, numbers_of, places_of
 
 COLOURS = pd.CategoricalDtype(["red", "green", "blue"])
 

@@ -11,7 +11,7 @@ import pytest
 
 from fedtrees import Channel, DataError, LocalFederation, ParameterError, ProtocolError, Silo
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import numbers_of
+from fedtrees.core.data.table_targets import numbers_of
 from fedtrees.neural.one_class import ClassRows
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Counts

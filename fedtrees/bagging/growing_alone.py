@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedtrees.bagging.local_tree import LocalTree, read_trees
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.state import State
 from fedtrees.trees.server.constraints import directions

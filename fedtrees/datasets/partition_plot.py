@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,27 @@ from numpy.typing import NDArray
 from fedtrees.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
-    from fedtrees.datasets.description import PartitionDescription
 
 _MOST_LABELS = 20  # that have a colour of their own
 _MOST_NAMES = 40  # of silos that are written below their bars
 _GAP = 0.1  # left and right of a bar, of its width
 
 
-def plot_labels(description: PartitionDescription, ax: Axes | None, shares: bool) -> Axes:
+class Described(Protocol):
+    """A partition to plot; see `PartitionDescription`."""
+
+    @property
+    def counts(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def summary(self) -> pd.Series: ...  # noqa: D102
+    @property
+    def numeric(self) -> bool: ...  # noqa: D102
+
+
+def plot_labels(description: Described, ax: Axes | None, shares: bool) -> Axes:
     """See `PartitionDescription.plot`."""
     try:
         import matplotlib.pyplot as plt
@@ -61,7 +72,7 @@ def plot_labels(description: PartitionDescription, ax: Axes | None, shares: bool
     return ax
 
 
-def _coloured(description: PartitionDescription, plt: ModuleType) -> tuple[NDArray[np.int64], list[str], list[Any]]:
+def _coloured(description: Described, plt: ModuleType) -> tuple[NDArray[np.int64], list[str], list[Any]]:
     """Rows by silo and label, of the most frequent labels and all others together; their names and colours."""
     counts, labels = description.counts.to_numpy(), list(description.counts.columns)
     if description.numeric:
@@ -87,7 +98,7 @@ def _with_gaps(heights: NDArray[Any]) -> NDArray[np.float64]:
     return spread
 
 
-def _name_silos(ax: Axes, description: PartitionDescription) -> None:
+def _name_silos(ax: Axes, description: Described) -> None:
     names = list(description.counts.index)
     if len(names) > _MOST_NAMES:
         ax.set_xlabel(f"{len(names)} silos, {names[0]} to {names[-1]}")

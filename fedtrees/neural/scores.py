@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.data.table import Table, of_rows
-from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.errors import ProtocolError
 from fedtrees.neural.model import Floats

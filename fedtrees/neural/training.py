@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import check_rows, numbers_of, places_of
+from fedtrees.core.data.table_targets import check_rows, numbers_of, places_of
 from fedtrees.core.protocol.query import Fact
 from fedtrees.core.protocol.state import State
 from fedtrees.errors import DataError, ProtocolError

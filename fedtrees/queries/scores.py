@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import check_rows, numbers_of, of_set, places_of, refuse_other_targets
+from fedtrees.core.data.table_targets import check_rows, numbers_of, of_set, places_of, refuse_other_targets
 from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
     WORD_BITS,

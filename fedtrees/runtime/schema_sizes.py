@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.labels import Label
 from fedtrees.core.data.record import encode
 from fedtrees.core.data.table import Schema, Table
-from fedtrees.core.data.target import places_of, places_of_columns
+from fedtrees.core.data.table_targets import places_of, places_of_columns
 from fedtrees.core.protocol.ledger import Amount, grouped, groups_of
 
 

@@ -21,7 +21,8 @@ from fedtrees.core.data.record import decode, encode
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.row_ids import read_row_ids
 from fedtrees.core.data.table import Labels, Schema, Table, of_rows, read_weight, with_kinds_of
-from fedtrees.core.data.target import labels_of, labels_of_columns, read_margin, read_target
+from fedtrees.core.data.table_targets import labels_of, labels_of_columns
+from fedtrees.core.data.target import read_margin, read_target
 from fedtrees.core.data.texts import odd_text
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.threads import Threads, Turns

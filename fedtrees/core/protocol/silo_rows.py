@@ -12,7 +12,7 @@ from fedtrees.core.data.absent_entries import take_absent_as
 from fedtrees.core.data.labels import Label
 from fedtrees.core.data.lost_digits import LostDigits
 from fedtrees.core.data.table import SPARSE, Table
-from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.state import S, States

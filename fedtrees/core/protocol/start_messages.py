@@ -12,7 +12,7 @@ from fedtrees.core.data.categories import first_unseen, unseen_category
 from fedtrees.core.data.recoding import recoded
 from fedtrees.core.data.silo_column import with_silo_column
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import places_of_columns
+from fedtrees.core.data.table_targets import places_of_columns
 from fedtrees.core.protocol.query import Fact
 from fedtrees.core.sampling.weighting import Weighting
 from fedtrees.errors import ProtocolError

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from fedtrees.core.data.table import Schema, agree
-from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import DataError, ParameterError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import check_rows
+from fedtrees.core.data.table_targets import check_rows
 from fedtrees.queries.metrics import metric_of
 from fedtrees.trees.kernels import gradients as gradients_kernels
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.target import numbers_of, of_set, refuse_other_targets
+from fedtrees.core.data.table_targets import numbers_of, of_set, refuse_other_targets
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
 from fedtrees.trees.losses import Params, Reweighed, Target, loss_of

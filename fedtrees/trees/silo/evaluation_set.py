@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedtrees.core.data.table import Table
-from fedtrees.core.data.target import numbers_of, places_of
+from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.shape import Shape
