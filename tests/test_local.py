@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, FixedNumber, LocalFederation, Poisson, Silo
+from fedtrees.core.data.silo_ids import places_of_ids
 from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.protocol.start_messages import Weigh
@@ -297,6 +298,26 @@ def test_silo_ids_of_each_kind(ids: Any, names: list[str]) -> None:
     federation = LocalFederation.from_table(np.zeros((4, 1)), np.zeros(4), silos=ids)
     assert list(federation.names) == names
     assert federation.table.n_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("ids", "names", "places"),
+    [
+        (np.array([2.0, 1.0, 3.0, 1.5]), ["1", "2"], [1, 0, -1, -1]),
+        (np.array([2, 1, 3]), ["1.0", "2.0"], [1, 0, -1]),
+        (np.array([2, 1, 3]), ["1", "2"], [1, 0, -1]),
+        (np.array([2.0, 1.0, 3.0]), ["1.0", "2.0"], [1, 0, -1]),
+        (np.array([True, False]), ["1", "0"], [-1, -1]),
+        (np.array([True, False], object), ["1.0", "0.0"], [-1, -1]),
+        (np.array([True, False]), ["False", "True"], [1, 0]),
+        (np.array([2, 1.0, "2"], object), ["1", "2"], [1, 0, 1]),
+        (np.array(["b", "a", "c", "1"]), ["a", "b", "1"], [1, 0, -1, 2]),
+    ],
+    ids=str,
+)
+def test_ids_of_rows_are_found_among_the_names_of_silos(ids: Any, names: list[str], places: list[int]) -> None:
+    """Whole numbers are floats where some are missing, and the other way round; what is no number stays what it is."""
+    assert places_of_ids(ids, names).tolist() == places
 
 
 def test_a_table_in_order_is_not_copied() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedtrees import DataError, FedGBTRegressor
+from fedtrees.trees.losses import gradients, loss_named
 from fedtrees.trees.messages.leaf_quantiles import ResidualRanks
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.server.growing_tree import GrowingTree
@@ -145,6 +146,17 @@ def test_a_leaf_that_no_row_reaches_says_nothing() -> None:
     assert question.search(np.array([0, 1]), count).tolist() == [0.0, 1.0]
     two = ResidualRanks(5, None, FlatTrees.of([GrowingTree(), GrowingTree()]), np.zeros((2, 2), np.uint32), 32, 22)
     assert two.touches() == 4 and two.size() == 2 * 2 * 1024  # a row in both of its intervals, of each tree
+
+
+@pytest.mark.parametrize(
+    ("alphas", "least"), [([0.5], 0.5), ([0.25], 0.25), ([0.75], 0.25), ([0.999], 0.001), ([0.5, 0.9, 0.2], 0.1)]
+)
+def test_the_least_gradient_is_that_of_the_quantile_furthest_out(alphas: list[float], least: float) -> None:
+    loss = loss_named("reg:quantileerror", {"quantile_alpha": alphas})
+    assert loss.least_share(np.ones(1)) == pytest.approx(least)
+    y = np.zeros((2, len(alphas)), np.float32) if len(alphas) > 1 else np.zeros(2, np.float32)
+    g, _ = gradients(loss, np.tile(np.float32([-1, 1]), (len(alphas), 1)), y)
+    assert np.abs(g).min() == pytest.approx(least, rel=1e-4)
 
 
 def test_leaves_beyond_float32_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ def test_drawn_pairs_are_of_other_relevances_and_as_many_as_said(
     assert g.sum() == pytest.approx(0) and h.sum() == pytest.approx(2 * half * drawn)
     assert (h >= half * pairs - 1e-12).all() or not drawn
     assert (g[y == y.max()] <= 0).all() and (g[y == y.min()] >= 0).all()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("norm", [1.0, 0.5, 0.3, 7.0])
+def test_weights_of_queries_are_multiplied_by_what_makes_their_mean_one(objective: str, norm: float) -> None:
+    loss: Any = replace(loss_named(objective), weight_norm=norm)
+    weight = np.float32([0.5, 2, 3])
+    np.testing.assert_allclose(loss.weighted(weight, np.zeros(3, np.float32)), weight * norm, rtol=1e-6)
+    plain = loss_named(objective).bound()
+    if plain is not None:
+        np.testing.assert_allclose(loss.bound(), np.array(plain) * norm, rtol=2e-3)
+        assert (np.array(loss.bound()) >= np.array(plain) * norm * (1 - 1e-3)).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
