@@ -158,6 +158,8 @@ def test_what_a_split_must_reach() -> None:
     assert one_feature(g, h, rule=SplitRule(reg_alpha=4)).gain[0] == 2 * 1 / 4
     assert one_feature(g, h, rule=SplitRule(reg_alpha=5)).feature.tolist() == [-1]
     assert one_feature([0, 0], h).feature.tolist() == [-1]
+    for more, feature in ((1_999_999, -1), (1_999_998, 0), (2_000_000, -1)):  # XGBoost's kRtEps: above 1e-6
+        assert one_feature([-1, 1], [more, more]).feature.tolist() == [feature]
     assert one_feature([-5], [3]).feature.tolist() == [-1]
 
 
