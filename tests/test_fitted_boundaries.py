@@ -256,6 +256,13 @@ def test_personal_trees_draw_by_the_seed_and_by_weights_of_features() -> None:
 
     drawn = {"colsample_bynode": 0.3}
     assert trees(**drawn, random_state=1) == trees(**drawn, random_state=1) != trees(**drawn, random_state=2)
+    shared = FedGBTRegressor(1, max_depth=1, n_jobs=1, subsample=0.5).fit(X, NUMBERS)  # of one model, by the seed alone
+    own = {
+        seed: shared.set_params(random_state=seed).personalize(silo, MoreTrees(6)).booster_.get_dump()
+        for seed in (None, 0, 1, 2, -1)
+    }
+    assert own[None] == own[0] and len({tuple(each) for each in own.values()}) == 4
+    assert len({each[0] for each in own.values()}) == 1
     heavy = "".join(trees(**drawn, feature_weights=[1e-9, 1e-9, 1.0]))
     assert "[f2<" in heavy and "[f0<" not in heavy and "[f1<" not in heavy
 

@@ -43,11 +43,13 @@ class MoreTrees:
     n_estimators: int = 10
 
     def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
-        """See `PersonalTrees`."""
+        """See `PersonalTrees`; the shared model is a copy to change."""
         import xgboost
 
         if not is_whole(self.n_estimators):
             raise ParameterError(f"MoreTrees({self.n_estimators!r}): give a whole number from 1.")
+        # XGBoost seeds its draws where a model's seed changes: else they would go on from whatever was drawn before
+        shared.set_param({"seed": params["seed"] ^ 1})
         return xgboost.train(params, matrix, self.n_estimators, xgb_model=shared)
 
 
