@@ -26,7 +26,7 @@ from fedtrees import (
     FedTreeClassifier,
     FedTreeRegressor,
 )
-from fedtrees.core.data.row_ids import poisson_shares
+from fedtrees.core.data.row_ids import MOST_DRAWS, poisson_shares
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.kernels import class_weights as class_weights_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
@@ -34,6 +34,7 @@ from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.server.split import Grounds, Limits, Units
+from fedtrees.trees.silo.row_sampling import RowDraws
 
 seeds = st.integers(0, 2**32 - 1)
 UNITS = Units(0.5, 0.25)
@@ -283,6 +284,21 @@ def test_weights_that_balance_classes_are_scikit_learns(sums: list[int], kind: A
     np.testing.assert_allclose(kept[0][there], weights * np.array(sums)[there], rtol=1e-12)
     np.testing.assert_allclose(kept[1][there], weights, rtol=1e-12)
     assert kept[0].sum() == pytest.approx(sum(sums))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 1.0, 2.0, 16.0])
+@pytest.mark.parametrize("weights", [(1.0, 1e6), (1.0, 2.0), (3.0, 1.0)], ids=str)
+def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit_and_weigh_the_rest(
+    share: float, weights: tuple[float, float]
+) -> None:
+    sums = np.array([990.0, 10.0])
+    rule, draws = Impurity("gini", 2, class_weight=weights).drawing(share, sums)
+    rest = np.ones(2) if rule.class_weight is None else np.array(rule.class_weight)
+    wanted = np.array(weights) * 1000 / (sums @ weights)  # as many rows as without weights
+    np.testing.assert_allclose(draws * rest, wanted, rtol=1e-12)
+    most = MOST_DRAWS * max(1.0, share)
+    np.testing.assert_allclose(share * draws, np.minimum(share * wanted, most), rtol=1e-12)
+    RowDraws(1, 0, 0, share, draws).check(2)
 
 
 # -- kernels --------------------------------------------------------------------------------------------------

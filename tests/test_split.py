@@ -190,6 +190,9 @@ def test_leaves_are_those_of_the_twin(g: int, h: int, rule: SplitRule, most: flo
 def test_a_leaf_is_newtons_step() -> None:
     rule = SplitRule(reg_lambda=1, reg_alpha=2, learning_rate=0.5)
     assert rule.leaf(np.array([8.0, -8.0, 1.0]), np.array([3.0, 3.0, 3.0])).tolist() == [-0.75, 0.75, 0.0]
+    most = float(np.finfo(np.float32).max)  # what a model can say
+    far = replace(rule, reg_lambda=0.0, learning_rate=1.0).leaf(np.array([1e39, -1e300, most / 2]), np.full(3, 1.0))
+    assert far.tolist() == [-most, most, -most / 2]
 
 
 @given(g=st.integers(-149, 128), h=st.integers(-149, 128), extra=st.integers(0, 19))
