@@ -259,6 +259,10 @@ def test_bounded_splits_are_those_of_an_exhaustive_search(
     direction = rng.integers(-1, 2, cuts.n_features).astype(np.int8)
     allowed = rng.random((n_nodes, cuts.n_features)) < 0.7
     before = rule.objective(totals[:, 0] * UNITS.g, totals[:, 1] * UNITS.h, bounds)
+    for (g, h), within, saved in zip(totals * (UNITS.g, UNITS.h), bounds, before.tolist(), strict=True):
+        weight = twins.bounded_weight(g, h, rule, within) if h > 0 and h >= rule.min_child_weight else 0.0
+        weight = float(np.float32(np.clip(weight, *within)))
+        assert saved == pytest.approx(-(2 * g * weight + (h + rule.reg_lambda) * weight**2) if h > 0 else 0.0, abs=1e-9)
     limits = Limits(bounds, before, direction, allowed)
     splits = best_splits(histograms, np.arange(n_nodes), totals, cuts, rule, UNITS, Threads(1), limits)
     for node, (sums, total) in enumerate(nodes):

@@ -20,6 +20,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from strategies import examples
 
 from fedtrees import (
+    DataError,
     FedAdaBoostClassifier,
     FedForestClassifier,
     FedForestRegressor,
@@ -284,6 +285,17 @@ def test_weights_that_balance_classes_are_scikit_learns(sums: list[int], kind: A
     np.testing.assert_allclose(kept[0][there], weights * np.array(sums)[there], rtol=1e-12)
     np.testing.assert_allclose(kept[1][there], weights, rtol=1e-12)
     assert kept[0].sum() == pytest.approx(sum(sums))
+
+
+@pytest.mark.parametrize("sums", [[9, 1, 2], [9, 0, 2], [9, 1, 0], [9, 0, 0], [9, 3], [9, 0]], ids=str)
+def test_numbers_that_are_all_0_have_no_deviance(sums: list[float]) -> None:
+    """Of any output: rows first, then what each adds up to."""
+    rule = Impurity("poisson", 2)
+    if all(sums[1:]):
+        assert rule.knowing(np.array(sums, float)) == rule
+    else:
+        with pytest.raises(DataError, match="y is 0 in every row"):
+            rule.knowing(np.array(sums, float))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 1.0, 2.0, 16.0])
