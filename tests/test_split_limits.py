@@ -56,6 +56,19 @@ def test_margins_of_many_classes_start_where_xgboosts_do(shares: tuple[int, ...]
     np.testing.assert_allclose(margins[0][0], expected - expected.mean(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shares", [(5, 5), (6, 5), (5, 6), (1, 9)], ids=str)
+def test_a_hinge_starts_on_the_side_of_the_heavier_class_as_xgboosts(shares: tuple[int, int]) -> None:
+    y = np.repeat([0, 1], shares)
+    table = np.zeros((len(y), 1))
+    given: dict[str, Any] = {"n_estimators": 1, "learning_rate": 1e-9, "objective": "binary:hinge"}
+    ours = FedGBTClassifier(**given, n_jobs=1).fit(table, y, silos=np.arange(len(y)) % 2)
+    theirs = xgboost.XGBClassifier(**given, tree_method="hist").fit(table, y)
+    margins = [
+        own.predict(xgboost.DMatrix(table[:1]), output_margin=True) for own in (ours.booster_, theirs.get_booster())
+    ]
+    np.testing.assert_allclose(margins[0], margins[1], atol=1e-6)
+
+
 @pytest.mark.parametrize("features", [1, 2])
 @pytest.mark.parametrize("kind", [FedForestRegressor, FedForestClassifier])
 def test_few_rows_touch_no_more_sums_than_silos_may_send(kind: Any, features: int) -> None:
