@@ -16,6 +16,7 @@ from fedtrees.core.data.ranking_groups import ids_of_groups, rows_to_keep
 from fedtrees.core.data.table import agree
 from fedtrees.core.data.table_targets import numbers_of
 from fedtrees.core.data.target import read_margin, refuse_mixed_targets
+from fedtrees.core.data.texts import odd_text
 from fedtrees.core.protocol.log import Call, Log
 from fedtrees.core.protocol.query import Query
 
@@ -287,3 +288,10 @@ def test_ledgers_begin_with_what_the_schemas_take(mode: str) -> None:
     assert first.kind == "Describe" and first.over_all(first.up) > 0 and first.over_all(first.down) > 0
     assert first.integers == 0 and first.cohort.tolist() == [0, 1]
     assert model.ledger_.bytes_up == sum(entry.over_all(entry.up) for entry in model.ledger_.entries)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_halves_of_surrogates_are_no_text_and_their_neighbours_are(place: int) -> None:
+    for code in (0xD800, 0xDBFF, 0xDC00, 0xDFFF, 0xD7FF, 0xE000, 0x1F600):
+        text = "ab"[:place] + chr(code) + "ab"[place:]
+        assert (odd_text(text) is not None) == (0xD800 <= code <= 0xDFFF)
