@@ -28,9 +28,8 @@ Doubles = NDArray[np.float64]
 
 
 class DrawnWords(NamedTuple):
-    """The words of the rows that a tree draws, and what they are made from: the round, the tree, the factors."""
+    """The words of the rows that one of the prepared round's trees draws, and the factors that they are made with."""
 
-    prepared: tuple[object, ...]
     tree: int
     factors: Doubles | None
     words: list[Vector]
@@ -54,7 +53,7 @@ class GradientWords:
         self.pieces: list[Ranges] = []
         self._scale, self._ranges = GradientScale(0, 0), np.zeros((0, 2), np.int64)
         self._prepared: tuple[object, ...] = ()
-        self._drawn = DrawnWords((), -1, None, [])
+        self._drawn = DrawnWords(-1, None, [])
         self._factors: Doubles | None = None  # of classes in each tree; see `class_factors.TreeFactors`
 
     def prepare(self, state: TreeState, silo: SiloRows, scale: GradientScale) -> None:
@@ -89,7 +88,7 @@ class GradientWords:
         state.positions.begin(len(state.forest), silo.silos_asked, silo.ranges)
         state.sampler.begin(len(state.forest), silo.ranges)
         self._prepared, self._ranges, self._scale = key, silo.ranges, scale
-        self._drawn = DrawnWords((), -1, None, [])
+        self._drawn = DrawnWords(-1, None, [])
 
     def _pack(
         self, state: TreeState, scale: GradientScale, g: Doubles, h: Doubles, piece: Ranges, place: int, words: Vector
@@ -115,11 +114,11 @@ class GradientWords:
             return words
         # made once, and kept for all levels of the tree
         drawn = self._drawn
-        if drawn.prepared != self._prepared or drawn.tree != tree or drawn.factors is not self._factors:
+        if drawn.tree != tree or drawn.factors is not self._factors:
             if self._factors is not None:
                 words = self._weighed(state, silo, tree, words, self._factors)
             words = [state.sampler.drawn(state, silo, tree, digits) for digits in words]
-            self._drawn = DrawnWords(self._prepared, tree, self._factors, words)
+            self._drawn = DrawnWords(tree, self._factors, words)
         return self._drawn.words
 
     def weigh_trees(self, state: TreeState, factors: Doubles) -> None:

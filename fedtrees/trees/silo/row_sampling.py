@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fedtrees.trees.silo.state import TreeState
     from fedtrees.trees.silo.terms import Terms
 
+Ranges = NDArray[np.int64]
+
 MOST_SHARE = 16  # of the rows, that a tree draws
 
 
@@ -91,9 +93,6 @@ def most_draws(mean: float) -> int:
     if mean <= 1:
         return 8
     return 20 if mean <= MOST_DRAWS * (1 + 1e-9) else math.ceil(mean + 6 * math.sqrt(mean) + 6)
-
-
-Ranges = NDArray[np.int64]
 
 
 class RowSampler:

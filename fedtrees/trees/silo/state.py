@@ -83,9 +83,8 @@ class TreeState(State):
     def start_of(self, silo: SiloRows, table: Table) -> NDArray[np.float32]:
         """Return the initial margins of a table, float32 (outputs, rows)."""
         base = self.terms.base_margin
-        base = (
-            np.zeros_like(base) if isinstance(self.loss, Reweighed) else base
-        )  # of weights: their margins are logarithms of factors
+        if isinstance(self.loss, Reweighed):  # margins are logarithms of factors, from 1 on
+            base = np.zeros_like(base)
         return start_margin(table, base, silo.states.find(ValueTrees), silo.threads)
 
     def prepare(self, silo: SiloRows, scale: GradientScale) -> None:
