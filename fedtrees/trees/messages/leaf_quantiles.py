@@ -85,8 +85,7 @@ class ResidualRanks(Query, frozen=True, eq=False):
 
     def _check(self, n_leaves: int) -> None:
         """Refuse intervals of other leaves, and parts that no interval has."""
-        fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
-        if not fine or self.low.shape != (n_leaves, 2):
+        if not _are_parts(self.log_keys, self.log_child) or self.low.shape != (n_leaves, 2):
             raise ProtocolError("leaves were asked for that there are not, or in parts that are none")
 
     def read(self, total: Vector) -> Vector:
@@ -115,8 +114,8 @@ class TargetRanks(Query, frozen=True, eq=False):
     def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         y, counts = silo.targets(None), silo.counts()
-        fine = 0 <= self.log_child <= self.log_keys <= KEY_BITS and self.log_keys - self.log_child <= MOST_BITS
-        if not fine or self.low.shape[1:] != (2,) or (y.ndim == 2 and len(self.low) != y.shape[1]):
+        other = self.low.shape[1:] != (2,) or (y.ndim == 2 and len(self.low) != y.shape[1])
+        if not _are_parts(self.log_keys, self.log_child) or other:
             raise ProtocolError("ranks of targets that there are not, or in parts that are none")
         out = np.zeros((len(self.low), 2, 1 << (self.log_keys - self.log_child)), np.int64)
         root, each = np.zeros(len(y), np.uint32), np.ones(1, np.int64) if counts is None else counts
@@ -130,3 +129,8 @@ class TargetRanks(Query, frozen=True, eq=False):
     def read(self, total: Vector) -> Vector:
         """Return the counts, int64 (outputs, 2, parts)."""
         return total.reshape(len(self.low), 2, -1)
+
+
+def _are_parts(log_keys: int, log_child: int) -> bool:
+    """Return whether intervals of so many keys can be cut into parts of so many, and one round can count them."""
+    return 0 <= log_child <= log_keys <= KEY_BITS and log_keys - log_child <= MOST_BITS
