@@ -16,7 +16,6 @@ from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
-from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, Classes
 from fedtrees.estimators.cart.ensemble import FedEnsemble
@@ -49,9 +48,7 @@ class _AdaBoost(FedEnsemble):
         raise NotImplementedError
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
-        rule = self._vote_rule(schema)
-        settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
-        settings.weighting.check(channel.ledger.names)
+        rule, settings = self._vote_rule(schema), self._settings_over(channel, schema, seed)
         with progress(self.verbose, settings.n_estimators, self._task) as shown:
             n_features, labels = len(schema.names), labels_of_one(schema)
             ensemble, votes = adaboost(channel, n_silos, n_features, labels, settings, rule, threads, shown)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.data.labels import columns_of_labels, labels_array
+from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.table import SPARSE, Labels, Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
@@ -213,14 +214,18 @@ class FedCart(ReadsRows):
     def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
         return cart_settings(self, self._loss(schema), schema, seed, **others)
 
-    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+    def _settings_over(self, channel: Channel, schema: Schema, seed: int) -> Settings:
+        """Return the settings of a training over a channel's silos, whose names samplers and weights may be by."""
         settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
+        return settings
+
+    def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
+        settings = self._settings_over(channel, schema, seed)
         with self._progress(channel.ledger, settings) as observer:
             ensemble = boost(
-                channel, n_silos, len(schema.names), labels_of_one(schema), settings, threads,
-                lambda margin: margin.astype(np.float32), observer,
-            )  # fmt: skip
+                channel, n_silos, len(schema.names), labels_of_one(schema), settings, threads, as_float32, observer
+            )
         self._hold(ensemble, schema)
 
     @contextmanager
