@@ -25,7 +25,7 @@ class Counting(Protocol):
 
     @property
     def whole(self) -> bool:
-        """Whether all weights are whole."""
+        """Return whether all weights are whole."""
         ...
 
     @property

@@ -48,7 +48,9 @@ def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Cont
         raise DataError(f"xgb_model: a model of the features {given.feature_names}, and X has {schema.names}.")
     about = _about(given).get("schema", {})
     categories = _aligned(schema, _vocabularies_of(given, schema, about))
-    return replace(earlier, gradient_scale=_grid_of(given)), msgspec.structs.replace(schema, categories=categories)
+    return replace(earlier, gradient_scale=_gradient_scale_of(given)), msgspec.structs.replace(
+        schema, categories=categories
+    )
 
 
 def earlier_booster(given: Any) -> xgboost.Booster:
@@ -130,10 +132,9 @@ def _aligned(schema: Schema, earlier: list[list[Any] | None]) -> dict[str, list[
     return aligned
 
 
-def _grid_of(booster: xgboost.Booster) -> GradientScale | None:
-    """The grid that a model's training would have gone on with, where it is noted."""
+def _gradient_scale_of(booster: xgboost.Booster) -> GradientScale | None:
+    """Return the gradient scale that a model's training would have gone on with, where it is noted."""
     noted = _about(booster).get("grid")
-    whole = (
-        isinstance(noted, list) and len(noted) == len(GradientScale._fields) and all(type(own) is int for own in noted)
-    )
-    return GradientScale(*noted) if isinstance(noted, list) and whole else None
+    if not isinstance(noted, list) or len(noted) != len(GradientScale._fields):
+        return None
+    return GradientScale(*noted) if all(type(number) is int for number in noted) else None

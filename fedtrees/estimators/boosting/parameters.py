@@ -101,12 +101,12 @@ def _check_base_score(estimator: Any) -> None:
         objective = "binary:logistic" if estimator._classifies else "reg:squarederror"
     if score is None:
         return
-    each = scores_of(score)
-    if not each or not all(isinstance(own, Real) and abs(float(own)) <= LARGEST for own in each):
+    scores = scores_of(score)
+    if not scores or not all(isinstance(number, Real) and abs(float(number)) <= LARGEST for number in scores):
         raise ParameterError(f"base_score={score!r}: give a finite number, or one an output, or None to estimate it.")
-    if objective in _OF_SHARES and not all(0 < float(own) < 1 for own in each):
+    if objective in _OF_SHARES and not all(0 < float(number) < 1 for number in scores):
         raise ParameterError(f"base_score={score!r}: give a probability above 0 and below 1, or None.")
-    if objective in _ABOVE_ZERO and not all(float(own) > 0 for own in each):
+    if objective in _ABOVE_ZERO and not all(float(number) > 0 for number in scores):
         raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
 

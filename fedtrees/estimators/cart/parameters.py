@@ -214,9 +214,9 @@ def _weights_by_column(
         raise ParameterError(f"class_weight={given!r}: y has {len(labels)} columns; give a list of a dict for each.")
     if len(given) != len(labels):
         raise ParameterError(f"class_weight={given!r}: {len(given)} entries for {len(labels)} columns of y.")
-    for column, (own, known) in enumerate(zip(given, labels, strict=True)):
-        refuse_unknown_labels(own, known, f"column {column} of y")
-    return [weight_of_each(own, known) for own, known in zip(given, labels, strict=True)]
+    for column, (weights, known) in enumerate(zip(given, labels, strict=True)):
+        refuse_unknown_labels(weights, known, f"column {column} of y")
+    return [weight_of_each(weights, known) for weights, known in zip(given, labels, strict=True)]
 
 
 def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> Settings:

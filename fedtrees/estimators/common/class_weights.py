@@ -13,9 +13,9 @@ MOST_CLASS_WEIGHT = 2.0**64
 
 def check_class_weight(given: Any, forest: bool = False, several: bool = False) -> None:
     """Refuse what is no weighting of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
-    if several and isinstance(given, list) and given and all(isinstance(own, Mapping) for own in given):
-        for own in given:
-            check_class_weight(own)
+    if several and isinstance(given, list) and given and all(isinstance(weights, Mapping) for weights in given):
+        for weights in given:
+            check_class_weight(weights)
         return
     words = ("balanced", "balanced_subsample") if forest else ("balanced",)
     if given is None or (isinstance(given, str) and given in words):
@@ -32,7 +32,7 @@ def check_class_weight(given: Any, forest: bool = False, several: bool = False) 
 
 
 def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
-    """What each label weighs: 1 where a dict does not say.
+    """Return the weight of each label: 1 where a dict has none.
 
     Raises
     ------

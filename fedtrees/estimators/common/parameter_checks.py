@@ -60,8 +60,8 @@ def metric_names(given: Any) -> list[str]:
     """The metrics of an ``eval_metric``, none of None; functions are registered in this process."""
     if given is None:
         return []
-    each = given if isinstance(given, list | tuple) else [given]
-    return [register_metric(own) if callable(own) else own for own in each]
+    metrics = given if isinstance(given, list | tuple) else [given]
+    return [register_metric(metric) if callable(metric) else metric for metric in metrics]
 
 
 def as_plain(value: Any) -> float | list[float] | str:

@@ -35,7 +35,7 @@ ROUNDING = 1e-9  # by which fixed point may move an error
 
 
 class Vote(NamedTuple):
-    """What follows from a tree's error.
+    """A tree's weight in the vote, and the steps of rows' weights that follow from its error.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Vote(NamedTuple):
 
 @dataclass(frozen=True)
 class VoteRule:
-    """How a tree's error becomes its vote.
+    """A rule by which a tree's error becomes its vote.
 
     Attributes
     ----------
