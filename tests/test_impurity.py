@@ -1,37 +1,23 @@
-"""Splits by impurity against an exhaustive search, their kernels against naive twins, trees against scikit-learn's."""
+"""Splits by impurity against an exhaustive search."""
 
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-import reference_data as data
-import twins
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier, RandomForestRegressor
-from sklearn.metrics import accuracy_score
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.class_weight import compute_class_weight
 from strategies import examples
 
 from fedtrees import (
     DataError,
-    FedAdaBoostClassifier,
-    FedForestClassifier,
-    FedForestRegressor,
-    FedTreeClassifier,
-    FedTreeRegressor,
 )
-from fedtrees.core.data.row_ids import MOST_DRAWS, poisson_shares
+from fedtrees.core.data.row_ids import MOST_DRAWS
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.trees.kernels import class_weights as class_weights_kernels
-from fedtrees.trees.kernels import histogram as histogram_kernels
-from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.server.split import Grounds, Limits, Units
@@ -39,9 +25,6 @@ from fedtrees.trees.silo.row_sampling import RowDraws
 
 seeds = st.integers(0, 2**32 - 1)
 UNITS = Units(0.5, 0.25)
-
-
-# -- the split search -----------------------------------------------------------------------------------------
 
 
 def impurity(criterion: str, sums: list[float]) -> float:
@@ -311,191 +294,3 @@ def test_rows_of_heavy_classes_are_drawn_oftener_up_to_a_limit_and_weigh_the_res
     most = MOST_DRAWS * max(1.0, share)
     np.testing.assert_allclose(share * draws, np.minimum(share * wanted, most), rtol=1e-12)
     RowDraws(1, 0, 0, share, draws).check(2)
-
-
-# -- kernels --------------------------------------------------------------------------------------------------
-
-
-@examples(60, plain=60)
-@given(seed=seeds, rows=st.integers(1, 100), n_features=st.sampled_from([1, 5, 9]), classes=st.integers(2, 7))
-def test_class_tables_are_those_of_the_twin(seed: int, rows: int, n_features: int, classes: int) -> None:
-    rng = np.random.default_rng(seed)
-    codes, y, weight = rng.integers(0, 11, (rows, n_features)), rng.integers(0, classes, rows), rng.integers(0, 9, rows)
-    bins, offsets = twins.in_groups(codes, 8, np.uint8), np.arange(n_features + 1) * 11
-    words = np.where(y % 2 == 0, weight << 32, weight)
-    planes = -(-classes // 2)
-    n_nodes = int(rng.integers(1, 4))
-    node = rng.integers(0, n_nodes, rows).astype(np.uint32)
-    slot_of = np.arange(n_nodes, dtype=np.int32)
-    wide = np.zeros((n_nodes * planes, 2, offsets[-1]), np.int64)
-    packed = np.zeros(n_nodes * planes * bins.shape[0] * 8 * 256, np.int64)
-    nowhere = (
-        np.zeros(n_nodes, np.uint64),
-        np.zeros(n_nodes, np.uint64),
-        np.zeros(0, np.int64),
-        np.zeros((0, 0), bool),
-    )
-    everything = np.array([[0, rows]])
-    histogram_kernels.grow_level(
-        bins, words, (y // 2).astype(np.uint8), node, everything, 0, nowhere, slot_of, offsets, 256, packed, wide, 5
-    )
-    found = wide.reshape(n_nodes, 2 * planes, -1)[:, :classes]
-    for at in range(n_nodes):
-        for k in range(classes):
-            (own,) = np.nonzero((node == at) & (y == k))
-            expected = twins.histogram(codes, weight, weight, own, offsets)[0]
-            assert found[at, k].tolist() == expected.tolist()
-    assert not packed.any()
-
-
-# law: poisson_shares
-@pytest.mark.parametrize("mean", [0.1, 1.0, 3.75])
-def test_poisson_shares_are_exact(mean: float) -> None:
-    m = Fraction(mean)
-    e = sum(m**n / math.factorial(n) for n in range(60))
-    for n, share in enumerate(poisson_shares(mean, 20).tolist(), 1):
-        tail = 1 - sum(m**k / math.factorial(k) for k in range(n)) / e
-        assert abs(Fraction(share, 2**53) - tail) <= Fraction(1, 2**53)
-
-
-def test_rows_are_drawn_several_times() -> None:
-    ids, out = np.arange(50_000, dtype=np.uint64), np.zeros(50_000, np.int64)
-    keys = np.array([3, 4], np.uint64)
-    kind = (np.arange(50_000) % 2).astype(np.uint16)
-    shares = np.stack([poisson_shares(mean, 20) for mean in (1.0, 3.5)])
-    sampling_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares, kind, out)
-    assert (out % 7 == 0).all() and out[-1] == 0
-    for own, mean in enumerate((1.0, 3.5)):
-        times = np.bincount(out[:-1][kind[:-1] == own] // 7, minlength=9)[:8] / 25_000
-        np.testing.assert_allclose(times, [math.exp(-mean) * mean**n / math.factorial(n) for n in range(8)], atol=0.01)
-    alike = out.copy()
-    sampling_kernels.draw(np.full(50_000, 7), ids, np.array([[0, 49_999]]), keys, shares[:1], kind[:0], alike)
-    assert (alike == out)[kind == 0].all()
-
-
-def test_weights_of_adaboost_are_those_of_the_twin() -> None:
-    rng = np.random.default_rng(0)
-    n = 40
-    said, y, margin = (rng.integers(0, 3, n).astype(np.float32) for _ in range(3))
-    rows, steps = np.array([[0, 10], [15, n]]), np.float32([-0.25, 0.5])
-    moved = margin.copy()
-    class_weights_kernels.reweigh_classes(said, y, rows, steps, moved)
-    inside = np.r_[0:10, 15:n]
-    assert moved[10:15].tolist() == margin[10:15].tolist()
-    assert moved[inside].tolist() == (margin + np.where(said == y, steps[0], steps[1]))[inside].tolist()
-    even, odd = np.zeros(n), np.zeros(n)
-    class_weights_kernels.class_weights(margin, y, np.float32([2]), rows, even, odd)
-    np.testing.assert_allclose((even + odd)[inside], 2 * np.exp(margin[inside].astype(float)), rtol=1e-14)
-    assert not even[inside][y[inside] == 1].any() and not odd[inside][y[inside] != 1].any()
-    for kind, loss in enumerate((lambda e: e, lambda e: e**2, lambda e: 1 - np.exp(-e))):
-        moved = margin.copy()
-        class_weights_kernels.reweigh_numbers(said, y, rows, np.float32([2, kind, -0.5, 0.125]), moved)
-        expected = margin + -0.5 * (1 - loss(np.abs(said - y) / 2)) + 0.125
-        np.testing.assert_allclose(moved[inside], expected[inside], rtol=1e-6)
-
-
-# -- against scikit-learn -------------------------------------------------------------------------------------
-
-TREES = [("gini", 3), ("gini", 5), ("entropy", 5)]  # deeper, gains tie, and scikit-learn draws lots
-
-
-@pytest.mark.parametrize(("criterion", "depth"), TREES)
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {},
-        {"min_samples_leaf": 9},
-        {"min_samples_leaf": 0.02},
-        {"min_samples_split": 100},
-        {"min_weight_fraction_leaf": 0.05},
-        {"min_impurity_decrease": 0.004},
-        {"max_leaf_nodes": 11},
-        {"ccp_alpha": 0.01},
-    ],
-    ids=str,
-)
-def test_a_tree_of_few_values_is_scikit_learns_own(criterion: str, depth: int, limits: dict[str, Any]) -> None:
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
-    y = np.digitize(X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=15, size=1500), [30, 60])
-    own = FedTreeClassifier(criterion=criterion, max_depth=depth, **limits).fit(X, y, silos=rng.integers(0, 5, 1500))
-    theirs = DecisionTreeClassifier(criterion=criterion, max_depth=depth, random_state=0, **limits).fit(X, y)
-    assert own.get_n_leaves() == theirs.get_n_leaves()
-    assert own.predict_proba(X).tolist() == theirs.predict_proba(X).tolist()
-    assert sorted(own.tree_.impurity) == pytest.approx(sorted(theirs.tree_.impurity))
-    np.testing.assert_allclose(own.feature_importances_, theirs.feature_importances_, atol=1e-12)
-
-
-@pytest.mark.parametrize("limits", [{}, {"min_samples_leaf": 9}, {"ccp_alpha": 1.0}, {"max_leaf_nodes": 12}])
-def test_a_regression_tree_of_few_values_is_scikit_learns_own(limits: dict[str, Any]) -> None:
-    rng = np.random.default_rng(1)
-    X = rng.integers(0, 40, (1500, 5)).astype(np.float32)
-    y = X[:, 0] + X[:, 1] * X[:, 2] / 20 + rng.normal(scale=5, size=1500)
-    own = FedTreeRegressor(max_depth=6, **limits).fit(X, y, silos=rng.integers(0, 5, 1500))
-    theirs = DecisionTreeRegressor(max_depth=6, random_state=0, **limits).fit(X, y)
-    assert own.get_n_leaves() == theirs.get_n_leaves()
-    np.testing.assert_allclose(own.predict(X), theirs.predict(X), rtol=1e-4)
-    np.testing.assert_allclose(own.feature_importances_, theirs.feature_importances_, atol=1e-4)
-
-
-def test_missing_values_go_where_they_gain_as_in_scikit_learn() -> None:
-    rng = np.random.default_rng(2)
-    X = rng.integers(0, 20, (800, 3)).astype(np.float32)
-    X[rng.random(X.shape) < 0.2] = np.nan
-    y = (np.nan_to_num(X[:, 0], nan=25) > 12).astype(int) ^ (rng.random(800) < 0.1)
-    own = FedTreeClassifier(max_depth=4).fit(X, y)
-    theirs = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
-    assert own.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.005)
-    assert own.tree_.impurity[0] == pytest.approx(theirs.tree_.impurity[0])
-
-
-PAIRS: dict[str, tuple[Any, Any]] = {
-    "tree": (lambda k: FedTreeClassifier(max_depth=k), lambda k: DecisionTreeClassifier(max_depth=k, random_state=0)),
-    "forest": (
-        lambda k: FedForestClassifier(60, max_depth=k + 4, random_state=1),
-        lambda k: RandomForestClassifier(60, max_depth=k + 4, random_state=0, n_jobs=2),
-    ),
-    "adaboost": (
-        lambda k: FedAdaBoostClassifier(50),
-        lambda k: AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=50, random_state=0),
-    ),
-}
-
-
-@pytest.mark.slow_without_jit
-@pytest.mark.parametrize("kind", sorted(PAIRS))
-@pytest.mark.parametrize("name", ["adult_income", "a9a", "insteval_depts"])
-def test_on_real_silos_we_score_as_scikit_learn_does(kind: str, name: str) -> None:
-    X, y, silos, train = getattr(data, name)()
-    filled = X.fillna(-1)  # scikit-learn's AdaBoost takes none that are missing
-    own, theirs = (make(6) for make in PAIRS[kind])
-    own.fit(filled[train], y[train], silos=silos[train])
-    theirs.fit(filled[train], y[train])
-    scores = [accuracy_score(y[~train], model.predict(filled[~train])) for model in (own, theirs)]
-    assert scores[0] == pytest.approx(scores[1], abs=0.005)
-
-
-@pytest.mark.slow_without_jit
-@pytest.mark.parametrize("kind", ["tree", "adaboost"])
-def test_over_four_hospitals_we_score_as_scikit_learn_does(kind: str) -> None:
-    """A fold is too few rows to tell half a hundredth: five are averaged."""
-    scores = []
-    for fold in range(5):
-        X, y, silos, train = data.heart_disease_4hospitals(fold)
-        filled = X.fillna(-1)
-        own, theirs = (make(6) for make in PAIRS[kind])
-        own.fit(filled[train], y[train], silos=silos[train])
-        theirs.fit(filled[train], y[train])
-        scores.append([model.score(filled[~train], y[~train]) for model in (own, theirs)])
-    mean = np.mean(scores, axis=0)
-    assert mean[0] == pytest.approx(mean[1], abs=0.005)
-
-
-@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")  # a few rows are in all 20 bags
-@pytest.mark.slow_without_jit
-def test_a_forest_of_diamonds_scores_as_scikit_learns() -> None:
-    X, y, silos, train = data.diamonds()
-    own = FedForestRegressor(20, max_features=4, oob_score=True).fit(X[train], y[train], silos=silos[train])
-    theirs = RandomForestRegressor(20, max_depth=10, max_features=4, random_state=0, n_jobs=2).fit(X[train], y[train])
-    assert own.score(X[~train], y[~train]) == pytest.approx(theirs.score(X[~train], y[~train]), abs=0.005)
-    assert own.oob_score_ == pytest.approx(own.score(X[~train], y[~train]), abs=0.01)
