@@ -1,6 +1,6 @@
 """XGBoost's estimators as bases of ours: whatever asks for them, such as its plots and SHAP's explainers, takes these.
 
-All that is public there is defined anew in ours, or has a reason not to be: see ``tests/test_xgboost_names.py``.
+All that is public there is defined anew in ours, or has a reason not to be: see ``tests/parity/test_xgboost_names.py``.
 """
 
 from __future__ import annotations

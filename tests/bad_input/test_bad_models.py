@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import xgboost
-from bad_input import AGE, GOOD, INF, NAN, Part, at, clear, column, frame
+from refused import AGE, GOOD, INF, NAN, Part, at, clear, column, frame
 from sklearn.exceptions import NotFittedError
 
 from fedtrees import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bad_input import AGE, GOOD, INF, NAN, NUMBERS, TREES, Part, at, clear, column, frame, two_silos, watch
+from refused import AGE, GOOD, INF, NAN, NUMBERS, TREES, Part, at, clear, column, frame, two_silos, watch
 from scipy.sparse import csr_array
 
 from fedtrees import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import laws_index
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ["ARCHITECTURE.md", "CONTRIBUTING.md", "GLOSSARY.md", "SECURITY.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 each_page = pytest.mark.parametrize("page", PAGES)

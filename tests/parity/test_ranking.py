@@ -29,7 +29,7 @@ from fedtrees.queries.metrics import metric_named
 from fedtrees.trees.losses import RankingLoss, loss_named
 from fedtrees.trees.silo.state import TreeState
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lightgbm_lambdarank"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "lightgbm_lambdarank"
 OBJECTIVES = ["rank:ndcg", "rank:pairwise", "rank:map"]
 seeds = st.integers(0, 2**32 - 1)
 

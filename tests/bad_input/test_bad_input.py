@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from bad_input import AGE, GOOD, HOW, INF, NAN, NUMBERS, PAST, TREES, Part, at, clear, column, frame, two_silos, watch
+from refused import AGE, GOOD, HOW, INF, NAN, NUMBERS, PAST, TREES, Part, at, clear, column, frame, two_silos, watch
 
 from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, FedTreesError, SchemaError, Silo
 

@@ -69,7 +69,7 @@ def test_silos_of_it_may_vanish() -> None:
 
 
 def test_the_one_that_the_readme_shows_trains() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text()
     (program,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class MyFederation" in block)
     names: dict[str, Any] = {}
     exec(program, names)
