@@ -14,7 +14,7 @@ import fedtrees.neural.class_weights
 import fedtrees.neural.largest_loss
 import fedtrees.neural.one_class
 import fedtrees.neural.scores
-import fedtrees.neural.training
+import fedtrees.neural.state
 import fedtrees.neural.update
 import fedtrees.queries.categories
 import fedtrees.queries.counts

@@ -84,10 +84,13 @@ class Compression(Protocol):
         Whether its grid follows the updates of the round before.
     mass_bits : int
         What all silos weigh together is ``2 ** mass_bits``, where it is not rows that count.
+    remembers : bool
+        Whether silos keep something from round to round.
     """
 
     adapts: bool
     mass_bits: int
+    remembers: bool
 
     def check(self) -> None:
         """Refuse parameters that mean nothing, with a `ParameterError`."""
@@ -109,7 +112,7 @@ class Compression(Protocol):
 class Exact(msgspec.Struct, frozen=True, tag="exact"):
     """Steps of 2**-24 and finer, finer than float32 where updates are: nothing is lost that a model would notice."""
 
-    adapts = False
+    adapts = remembers = False
     mass_bits = 54
 
     def check(self) -> None:
@@ -142,7 +145,7 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
     """
 
     bits: int = 8
-    adapts = True
+    adapts, remembers = True, False
     mass_bits = 30
 
     def check(self) -> None:
@@ -168,7 +171,7 @@ class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
 class TopK(msgspec.Struct, frozen=True, tag="topk"):
     """The largest updates only; the rest waits, and is added to the silo's next: Stich et al. (2018), Algorithm 1.
 
-    A silo that loses its memory loses what waited.
+    A silo that loses its memory is sent the rounds that it took part in, and trains them again for what waited.
 
     Parameters
     ----------
@@ -180,7 +183,7 @@ class TopK(msgspec.Struct, frozen=True, tag="topk"):
 
     share: float = 0.01
     bits: int = 12
-    adapts = True
+    adapts = remembers = True
     mass_bits = 30
 
     def check(self) -> None:

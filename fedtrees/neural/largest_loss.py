@@ -13,7 +13,7 @@ from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import DivergenceError, ProtocolError
 from fedtrees.neural.model import Floats
-from fedtrees.neural.training import Training
+from fedtrees.neural.state import NetworkState
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
@@ -55,7 +55,7 @@ class LargestLoss(Query, frozen=True, eq=False):
 
     def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
-        state = silo.state_of(Training, "losses were asked for")
+        state = silo.state_of(NetworkState, "losses were asked for")
         if len(self.params) != state.model.n_params:
             raise ProtocolError("losses were asked for of another model")
         total = np.zeros(self.size(), np.int64)
@@ -65,7 +65,7 @@ class LargestLoss(Query, frozen=True, eq=False):
                     total[self._place(silo, state, place)] += 1
         return total
 
-    def _place(self, silo: SiloRows, state: Training, place: int) -> int:
+    def _place(self, silo: SiloRows, state: NetworkState, place: int) -> int:
         with np.errstate(over="ignore", invalid="ignore"):
             loss = state.rows(silo.table, place).loss(state.model, self.params)
         if not math.isfinite(loss):

@@ -95,6 +95,11 @@ class Method(Protocol):
         ...
 
     @property
+    def remembers(self) -> bool:
+        """Return whether silos keep something from round to round."""
+        ...
+
+    @property
     def relative(self) -> bool:
         """Return whether silos are to be given what bounds the cohort's losses, ``shared``."""
         ...
@@ -122,7 +127,7 @@ NOTHING = np.zeros(0, np.float32)
 class _Checked:
     """The base of most of them: there is nothing to check, and nothing out of the ordinary."""
 
-    fine = relative = False
+    fine = relative = remembers = False
 
     def check(self) -> None:
         """See `Method`."""
@@ -204,10 +209,11 @@ class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
     """Silos correct the drift of their gradients from those of all: Karimireddy et al. (2020), Algorithm 1, option II.
 
     A silo keeps its control variate from round to round, and a run begins with zeros. One that loses its memory in the
-    middle of a run starts again from zero, which the server's variate never quite makes up for.
+    middle of a run is sent the rounds that it took part in, and trains them again.
     """
 
     extras = 0
+    remembers = True
 
     def length(self, model: Model) -> int:
         """See `Method`."""
@@ -284,6 +290,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 
     extras = 1
     fine = relative = True
+    remembers = False
 
     def check(self) -> None:
         """See `Method`."""
@@ -318,7 +325,8 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
 class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
     """The last layers stay in the silo: Arivazhagan et al. (2019), Algorithms 1 and 2.
 
-    They live as long as the run: a silo that loses its memory, and a later call of ``partial_fit``, begin them anew.
+    They live as long as the run: a later call of ``partial_fit`` begins them anew. A silo that loses its memory in the
+    middle of a run is sent the rounds that it took part in, and trains them again.
 
     Parameters
     ----------
@@ -330,6 +338,7 @@ class FedPer(msgspec.Struct, frozen=True, tag="fedper"):
 
     extras = 0
     fine = relative = False
+    remembers = True
 
     def check(self) -> None:
         """See `Method`."""

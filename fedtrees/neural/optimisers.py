@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedtrees.errors import ParameterError
 
 Change = NDArray[np.float64]
-Memory = Sequence[Change]
+OptimiserState = Sequence[Change]
 
 
 class ServerOptimiser(Protocol):
@@ -27,11 +27,11 @@ class ServerOptimiser(Protocol):
         """Refuse parameters that mean nothing, with a `ParameterError`."""
         ...
 
-    def start(self, n_params: int) -> Memory:
+    def start(self, n_params: int) -> OptimiserState:
         """What it remembers before the first round."""
         ...
 
-    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+    def step(self, change: Change, memory: OptimiserState) -> tuple[Change, OptimiserState]:
         """By how much the parameters change, and what it remembers."""
         ...
 
@@ -55,11 +55,11 @@ class Averaging(_Checked):
 
     learning_rate: float = 1.0
 
-    def start(self, n_params: int) -> Memory:
+    def start(self, n_params: int) -> OptimiserState:
         """See `ServerOptimiser`."""
         return ()
 
-    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+    def step(self, change: Change, memory: OptimiserState) -> tuple[Change, OptimiserState]:
         """See `ServerOptimiser`."""
         return self.learning_rate * change, memory
 
@@ -71,11 +71,11 @@ class Momentum(_Checked):
     learning_rate: float = 1.0
     momentum: float = 0.9
 
-    def start(self, n_params: int) -> Memory:
+    def start(self, n_params: int) -> OptimiserState:
         """See `ServerOptimiser`."""
         return (np.zeros(n_params),)
 
-    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+    def step(self, change: Change, memory: OptimiserState) -> tuple[Change, OptimiserState]:
         """See `ServerOptimiser`."""
         velocity = self.momentum * memory[0] + change
         return self.learning_rate * velocity, (velocity,)
@@ -90,7 +90,7 @@ class _Adaptive(_Checked):
     beta_2: float = 0.99
     tau: float = 1e-3
 
-    def start(self, n_params: int) -> Memory:
+    def start(self, n_params: int) -> OptimiserState:
         """See `ServerOptimiser`."""
         return np.zeros(n_params), np.full(n_params, self.tau**2)
 
@@ -98,7 +98,7 @@ class _Adaptive(_Checked):
         """The next second moment."""
         raise NotImplementedError
 
-    def step(self, change: Change, memory: Memory) -> tuple[Change, Memory]:
+    def step(self, change: Change, memory: OptimiserState) -> tuple[Change, OptimiserState]:
         """See `ServerOptimiser`."""
         m, v = memory
         m = self.beta_1 * m + (1 - self.beta_1) * change

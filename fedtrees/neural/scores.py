@@ -13,7 +13,7 @@ from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.errors import ProtocolError
 from fedtrees.neural.model import Floats
 from fedtrees.neural.perceptron import Perceptron
-from fedtrees.neural.training import Training
+from fedtrees.neural.state import NetworkState
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.scores import Scores
 
@@ -36,7 +36,7 @@ class NetworkScores(Scores, frozen=True, eq=False):
 
     def rows_of(self, silo: SiloRows, table: Table, asked: NDArray[np.int64]) -> Rows:
         """See `Scores`."""
-        state = silo.state_of(Training, "scores were asked for")
+        state = silo.state_of(NetworkState, "scores were asked for")
         if len(self.params) != state.model.n_params:
             raise ProtocolError("scores were asked for of another model")
         objective, labels = state.model.objective, state.begin.labels
@@ -50,7 +50,7 @@ class NetworkScores(Scores, frozen=True, eq=False):
             margin, target = margin.reshape(1, -1), target.T.ravel()
         return Rows(objective, margin, target, weight, self.weight_exponent)
 
-    def _margins(self, state: Training, table: Table, asked: NDArray[np.int64]) -> Floats:
+    def _margins(self, state: NetworkState, table: Table, asked: NDArray[np.int64]) -> Floats:
         model, params = state.model, self.params
         if isinstance(model, Perceptron):
             return margins_by_row(model, params, state.features(table, asked))

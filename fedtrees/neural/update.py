@@ -18,7 +18,7 @@ from fedtrees.neural.compression import AnyCompression, UpdateScale, of_digits, 
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, Job
 from fedtrees.neural.model import Floats
-from fedtrees.neural.training import Training
+from fedtrees.neural.state import NetworkState
 from fedtrees.queries.long_sums import LOWEST, N_DIGITS, bound_of_long_sums, long_sums, restore_long
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class LocalUpdate(Query, frozen=True, eq=False):
     partial = True  # the mean over those that answer
 
     @property
+    def remembered(self) -> bool:
+        """See `Query`."""
+        return self.method.remembers or self.compression.remembers
+
+    @property
     def _digits(self) -> int:
         """Integers that a number takes which is sent finely."""
         return -(-(FINE.width + 1) // self.grid.width)
@@ -92,7 +97,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
 
     def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
-        state = silo.state_of(Training, "an update was asked for")
+        state = silo.state_of(NetworkState, "an update was asked for")
         if len(self.params) != state.model.n_params or self.method.length(state.model) != self.length:
             raise ProtocolError(f"{len(self.params)} parameters are not those of the model, {state.model.n_params}")
         with OneBlasThread():
@@ -103,7 +108,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
             total += other
         return total
 
-    def _sum(self, silo: SiloRows, state: Training, places: NDArray[np.int64]) -> Vector:
+    def _sum(self, silo: SiloRows, state: NetworkState, places: NDArray[np.int64]) -> Vector:
         total = np.zeros(self.size(), np.int64)
         for place in places:
             mass = state.mass(silo.table, int(place))
@@ -111,7 +116,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
                 total += self._of_one(silo, state, int(place), mass)
         return total
 
-    def _of_one(self, silo: SiloRows, state: Training, place: int, mass: int) -> Vector:
+    def _of_one(self, silo: SiloRows, state: NetworkState, place: int, mass: int) -> Vector:
         """The vector that a silo sends, times its weight."""
         name, begin, round = silo.table.names[place], state.begin, self.model_round
         job = Job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -40,9 +40,12 @@ class Score(NamedTuple):
 Scored = dict[str, dict[str, Score]]  # metric by name, of each evaluation set by name
 
 
-@dataclass(eq=False)
+Known = list[list[ScoreHistogram] | None]  # of each set, its scores' histograms; None before the first round
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The sets to score after each round, and the metrics; it keeps the last round's histograms of scores.
+    """The sets to score after each round, and the metrics.
 
     Attributes
     ----------
@@ -53,10 +56,6 @@ class Evaluation:
         One a set.
     curves : int
         Histograms of scores that areas are read from, of each set.
-    known : list of (list of ScoreHistogram or None)
-        The last round's, of each set.
-    foreseen : list of (Frequencies or None)
-        Scores that this round's rows are likely to have, of each set.
     start : Frequencies, optional
         Where most rows' margins start.
     """
@@ -65,8 +64,6 @@ class Evaluation:
     metrics: list[str]
     questions: Sequence[Scores]
     curves: int = 0
-    known: list[list[ScoreHistogram] | None] = field(default_factory=list)
-    foreseen: list[Frequencies | None] = field(default_factory=list)
     start: Frequencies | None = None
 
     @staticmethod
@@ -93,82 +90,99 @@ class Evaluation:
             )
             for place, size in enumerate(sizes)
         ]  # fmt: skip
-        curves = outputs if by_class else 1
-        n, ranked = len(questions), bool(questions) and bool(questions[0].areas())
-        return Evaluation(names, list(metrics), questions, curves if ranked else 0, [None] * n, [None] * n)
+        ranked = bool(questions) and bool(questions[0].areas())
+        return Evaluation(names, list(metrics), questions, (outputs if by_class else 1) if ranked else 0)
 
     def score(
         self,
         channel: Channel,
         all_silos: Cohort,
+        known: Known,
         of: Callable[[Scores], Scores] = lambda question: question,
         steps: Steps | None = None,
-    ) -> Scored:
-        """Each metric of each set, of the model so far: in one round, and more where areas are not certain enough.
+    ) -> tuple[Scored, Known]:
+        """Score the model so far: in one round, and more where areas are not certain enough.
 
         Parameters
         ----------
         channel : Channel
         all_silos : cohort
+        known : list of (list of ScoreHistogram or None)
+            The last round's histograms of scores, of each set; none before the first.
         of : callable, optional
             May write the model into a question.
         steps : sequence of sequences of Frequencies, optional
             The numbers that the last round moved margins by, of each output; None where they are not known.
+
+        Returns
+        -------
+        Each metric of each set, and this round's histograms.
         """
         if not self.questions:
-            return {}
-        asked = [of(question.over(edges)) for question, edges in zip(self.questions, self._edges(steps), strict=True)]
+            return {}, []
+        foreseen = [self._foreseen(before, steps) for before in known or [None] * len(self.questions)]
+        edges = self._edges(known or [None] * len(self.questions), foreseen)
+        asked = [of(question.over(wanted)) for question, wanted in zip(self.questions, edges, strict=True)]
         answers = channel.totals(asked, all_silos)
-        self.known = [histograms or None for _, histograms in answers]
-        areas = self._certain_areas(channel, all_silos, of) if self.curves else [{} for _ in answers]
+        known = [histograms or None for _, histograms in answers]
+        areas: list[dict[str, AreaRead]] = [{} for _ in answers]
+        if self.curves:
+            areas, known = self._certain_areas(channel, all_silos, known, foreseen, of)
         scored: Scored = {}
         for name, (values, _), read in zip(self.names, answers, areas, strict=True):
             scores = {metric: Score(value) for metric, value in values.items()}
             scores |= {metric: Score(area.value, area.uncertainty) for metric, area in read.items()}
             scored[name] = {metric: scores[metric] for metric in self.metrics}
-        return scored
+        return scored, known
 
-    def _edges(self, steps: Steps | None) -> list[list[NDArray[np.int64]]]:
+    def _foreseen(self, known: list[ScoreHistogram] | None, steps: Steps | None) -> Frequencies | None:
+        """The scores that a set's rows are likely to have this round."""
+        before = self.start if known is None else ties_of(known[0])
+        if steps is None or before is None or self.curves != 1:  # probabilities of classes do not move by leaves
+            return None
+        return before.moved(steps[0])
+
+    def _edges(self, known: Known, foreseen: Sequence[Frequencies | None]) -> list[list[NDArray[np.int64]]]:
         """The edges to ask with, of each histogram of each set."""
-        if self.curves != 1:
-            steps = None  # probabilities of several classes do not move by a tree's leaves
         buckets = max(BUCKETS // 8, 2 * BUCKETS // max(2, self.curves))  # of many classes, each counts the less
         edges: list[list[NDArray[np.int64]]] = []
-        for place, (question, known) in enumerate(zip(self.questions, self.known, strict=True)):
-            before = self.start if known is None else ties_of(known[0])
-            foreseen = None if steps is None or before is None else before.moved(steps[0])
-            self.foreseen[place] = foreseen
-            if known is None:
-                edges.append([first_edges(foreseen)] * self.curves)
+        for question, histograms, likely in zip(self.questions, known, foreseen, strict=True):
+            if histograms is None:
+                edges.append([first_edges(likely)] * self.curves)
                 continue
             most, top_heavy = min(buckets, 16 * question.rows), "aucpr" in self.metrics
-            edges.append([edges_like(histogram, most, foreseen, top_heavy) for histogram in known])
+            edges.append([edges_like(histogram, most, likely, top_heavy) for histogram in histograms])
         return edges
 
     def _certain_areas(
-        self, channel: Channel, all_silos: Cohort, of: Callable[[Scores], Scores]
-    ) -> list[dict[str, AreaRead]]:
-        """The areas of each set, after as many rounds as make them certain enough."""
+        self,
+        channel: Channel,
+        all_silos: Cohort,
+        known: Known,
+        foreseen: Sequence[Frequencies | None],
+        of: Callable[[Scores], Scores],
+    ) -> tuple[list[dict[str, AreaRead]], Known]:
+        """The areas of each set, after as many rounds as make them certain enough, and their histograms."""
         while True:
-            read = [self._read(place) for place in range(len(self.questions))]
+            read = [self._read(place, known) for place in range(len(self.questions))]
             doubtful = [place for place, areas in enumerate(read) if not self._certain(place, areas)]
             if not doubtful:
-                return read
-            cuts = [self._cuts(place, read[place]) for place in doubtful]
+                return read, known
+            cuts = [self._cuts(place, known, foreseen[place], read[place]) for place in doubtful]
             questions = [
                 of(msgspec.structs.replace(self.questions[place], metrics=list(read[place])).over(edges))
                 for place, (_, edges) in zip(doubtful, cuts, strict=True)
             ]
-            answers = channel.totals(questions, all_silos)
+            answers, known = channel.totals(questions, all_silos), list(known)
             for place, (which, _), (_, finer) in zip(doubtful, cuts, answers, strict=True):
-                known = self.known[place]
-                assert known is not None
-                self.known[place] = [old.refined(*how) for old, *how in zip(known, which, finer, strict=True)]
+                coarse = known[place]
+                assert coarse is not None
+                known[place] = [old.refined(*how) for old, *how in zip(coarse, which, finer, strict=True)]
 
-    def _read(self, place: int) -> dict[str, AreaRead]:
-        known = self.known[place]
-        assert known is not None
-        return {name: area.read_histograms(known) for name, area in self.questions[place].areas().items()}
+    def _read(self, place: int, known: Known) -> dict[str, AreaRead]:
+        histograms = known[place]
+        assert histograms is not None
+        return {name: area.read_histograms(histograms) for name, area in self.questions[place].areas().items()}
 
     def _limit(self, place: int) -> float:
         return 0.0 if self.questions[place].rows <= EXACT_ROWS * self.curves else MOST_UNCERTAIN
@@ -176,12 +190,13 @@ class Evaluation:
     def _certain(self, place: int, areas: dict[str, AreaRead]) -> bool:
         return all(area.uncertainty <= self._limit(place) for area in areas.values())
 
-    def _cuts(self, place: int, areas: dict[str, AreaRead]) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.int64]]]:
-        """The buckets of each histogram to refine, and the edges to do so."""
-        known = self.known[place]
-        assert known is not None
-        doubts = [np.max([area.doubts[k] for area in areas.values()], axis=0) for k in range(len(known))]
-        foreseen = self.foreseen[place]
+    def _cuts(
+        self, place: int, known: Known, foreseen: Frequencies | None, areas: dict[str, AreaRead]
+    ) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.int64]]]:
+        """The buckets of each histogram of a set to refine, and the edges to do so."""
+        histograms = known[place]
+        assert histograms is not None
+        doubts = [np.max([area.doubts[k] for area in areas.values()], axis=0) for k in range(len(histograms))]
         flat, limit = np.concatenate(doubts), self._limit(place)
         room = (ROOM if limit else 4 * ROOM) * max(1, self.curves // 2)
         order = np.argsort(-flat, kind="stable")
@@ -194,6 +209,6 @@ class Evaluation:
         which = np.split(chosen, np.cumsum([len(doubt) for doubt in doubts])[:-1])
         edges = [
             finer_edges(histogram, doubt, refined, int(room * np.sqrt(doubt[refined]).sum() / need), foreseen)
-            for histogram, doubt, refined in zip(known, doubts, which, strict=True)
+            for histogram, doubt, refined in zip(histograms, doubts, which, strict=True)
         ]
         return which, edges

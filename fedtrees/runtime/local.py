@@ -194,9 +194,15 @@ class LocalFederation:
 
     def _bring_up_to_date(self, call: Call, cohort: Cohort) -> None:
         """Set the silos that the call asks, and hand over the facts that they do not have yet."""
-        self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
+        for kept in call.log.kept if not known else ():
+            self._ask_only(kept.silos)
+            kept.query.ask(self._fused)
+        self._ask_only(cohort)
+
+    def _ask_only(self, cohort: Cohort) -> None:
+        self._fused.ask_only(None if len(cohort) == len(self.names) else cohort)
 
     def _ask_each(self, call: Call, cohort: Cohort) -> list[Vector]:
         self._bring_up_to_date(call, cohort)
@@ -210,18 +216,20 @@ class LocalFederation:
         """Count the bytes of the messages to the cohort, and note that it has all facts. No message is built twice."""
         if call.log.run != self._run:
             self._run, self._received = call.log.run, 0
-        sizes, now = call.log.sizes, len(call.log)
-        bare = len(call.request(now).encode())
-        if isinstance(self._received, int):
-            down = bare + sizes[now] - sizes[self._received]
-            if len(cohort) == len(self.names):
-                self._received = now
-                return down
-            self._received = np.full(len(self.names), self._received, np.int64)
-        each = bare + sizes[now] - np.array(sizes, np.int64)[self._received[cohort]]
-        self._received[cohort] = now
-        if len(cohort) == len(self.names):
+        sizes, now, received = call.log.sizes, len(call.log), self._received
+        bare, all_asked = len(call.request(now).encode()), len(cohort) == len(self.names)
+        if isinstance(received, int) and all_asked and (received or not call.log.kept):
             self._received = now
+            return bare + sizes[now] - sizes[received]
+        known = np.full(len(cohort), received) if isinstance(received, int) else received[cohort]
+        each = bare + sizes[now] - np.array(sizes, np.int64)[known]
+        if call.log.kept:
+            each[known == 0] += call.log.repeat_sizes(cohort[known == 0])
+        if all_asked:
+            self._received = now
+        else:
+            self._received = np.full(len(self.names), received) if isinstance(received, int) else received
+            self._received[cohort] = now
         return int(each[0]) if len(each) and (each == each[0]).all() else each
 
     def _bytes_up(self, call: Call, cohort: Cohort) -> Amount:

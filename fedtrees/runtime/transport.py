@@ -75,7 +75,9 @@ class Postman:
             raise silo_lost(call, lost, self.attempts)
         for name in lost:
             yield waiting.pop(name).answer(None)
-        requests = {name: call.request(int(self._received[errand.silo])) for name, errand in waiting.items()}
+        requests = {
+            name: call.request(int(self._received[errand.silo]), errand.silo) for name, errand in waiting.items()
+        }
         messages = {name: request.encode() for name, request in requests.items()}
         for name, errand in waiting.items():
             errand.down += len(messages[name])

@@ -18,9 +18,9 @@ from fedtrees.queries.counts import Counts
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.moments import PowerSums
 from fedtrees.queries.ranks import Buckets, Ranks
-from fedtrees.queries.row_weights import Weights
 from fedtrees.queries.scores import HeldOut, Scores, SetSize
 from fedtrees.queries.sums import restore_sum, sums_by_power
+from fedtrees.training.weights import Weights
 
 X = np.arange(8.0, dtype=np.float32).reshape(4, 2)
 Y = np.arange(4.0)

@@ -106,7 +106,7 @@ def trained(estimator: Any, problem: Problem, federation: Any = None, **params: 
     return nodes_of(model)
 
 
-# law: FedCart.fit, adaboost
+# law: FedCart.fit, AdaBoost
 @examples(80)
 @given(task=tasks())
 def test_any_partition_of_the_rows_gives_the_pooled_model(task: tuple[Problem, Any]) -> None:

@@ -17,6 +17,7 @@ from fedtrees import (
     DataError,
     DivergenceError,
     FedGBTClassifier,
+    FixedNumber,
     HeadroomError,
     LocalFederation,
     ParameterError,
@@ -27,12 +28,15 @@ from fedtrees import (
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.sampling.weighting import SiloWeights, as_weighting
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK, UpdateScale
-from fedtrees.neural.fedavg import Network, Settings, average
+from fedtrees.neural.fedavg import AveragingState, average
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
+from fedtrees.neural.network import Network
 from fedtrees.neural.perceptron import Perceptron
+from fedtrees.neural.settings import NetworkSettings
 from fedtrees.runtime.transport import InProcess
 from fedtrees.runtime.unreliable import UnreliableFederation
+from fedtrees.training.loop import Observer, Training
 
 METHODS: list[AnyMethod] = [FedAvg(), FedSGD(), FedProx(0.1), Scaffold(), FedNova(), QFedAvg(0.5), FedPer()]
 COMPRESSIONS: list[AnyCompression] = [Exact(), Rounded(8), Rounded(3), TopK(0.2)]
@@ -41,19 +45,19 @@ SEEDS = st.integers(0, 2**32)
 
 
 @dataclass
-class Seen:
-    """An observer that keeps what it is told."""
+class Seen(Observer[AveragingState]):
+    """An observer that keeps what it sees."""
 
     networks: list[Network] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def begin(self, network: Network) -> None:
-        self.networks.append(network)
+    def begin(self, training: Training[AveragingState], state: AveragingState) -> None:
+        self.networks.append(state.network)
 
-    def after(self, network: Network, loss: float, scores: Any) -> bool:
-        self.networks.append(network)
-        self.losses.append(loss)
-        return False
+    def after(self, state: AveragingState) -> AveragingState:
+        self.networks.append(state.network)
+        self.losses.append(state.losses[-1])
+        return state
 
 
 def table(seed: int, rows: int = 60) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -65,7 +69,7 @@ def table(seed: int, rows: int = 60) -> tuple[NDArray[np.float32], NDArray[np.in
 
 
 def trained(
-    federation: Any, settings: Settings, labels: Any = (0, 1), earlier: Network | None = None
+    federation: Any, settings: NetworkSettings, labels: Any = (0, 1), earlier: Network | None = None
 ) -> tuple[Seen, Channel]:
     seen, channel = Seen(), Channel(federation)
     average(channel, len(federation.names), None if labels is None else list(labels), settings, seen, earlier)
@@ -75,7 +79,7 @@ def trained(
 # -- laws ---------------------------------------------------------------------------------------------------
 
 
-# law: average, Model, LocalUpdate
+# law: FederatedAveraging, Model, LocalUpdate
 @examples(15)
 @given(
     seed=SEEDS,
@@ -99,7 +103,7 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
     X, y = table(seed)
     weight = rng.choice([0, 0.5, 1, 2], 60).astype(np.float32) if weighted else None
     whose = rng.integers(0, silos, 60).astype(str)
-    settings = Settings(
+    settings = NetworkSettings(
         MODEL,
         3,
         targets=0,
@@ -125,29 +129,35 @@ def test_fused_is_faithful_and_neither_order_nor_threads_change_a_bit(
         Silo(name, X[whose == name], y[whose == name], sample_weight=None if weight is None else weight[whose == name])
         for name in names
     ]
-    settings = replace(settings, sampler=Settings(MODEL, 3).sampler)
+    settings = replace(settings, sampler=NetworkSettings(MODEL, 3).sampler)
     forth, back = (trained(LocalFederation(each), settings)[0].networks[-1] for each in (apart, apart[::-1]))
     assert forth.params.tobytes() == back.params.tobytes()
 
 
-# law: Training
+# law: NetworkState, silo.Silo
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+@pytest.mark.parametrize("compression", [Exact(), TopK(0.2)], ids=["all", "the largest"])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
-def test_a_silo_that_forgets_gives_the_same_answer_where_methods_keep_nothing(method: AnyMethod) -> None:
+def test_a_silo_that_forgets_gives_the_same_answer(method: AnyMethod, compression: AnyCompression, mode: str) -> None:
+    """Control variates, layers of its own and what waits come back with the rounds that it took part in."""
     X, y = table(0)
-    silos = [Silo("a", X[:20], y[:20]), Silo("b", X[20:], y[20:])]
-    settings = Settings(MODEL, 3, targets=0, rounds=3, work=Work(1, 4, 0.3), method=method)
-    federation = LocalFederation(silos, mode="faithful")
+    silos = [Silo(name, X[place::3], y[place::3]) for place, name in enumerate("abc")]
+    settings = NetworkSettings(
+        MODEL, 3, targets=0, rounds=5, work=Work(1, 4, 0.3), method=method, compression=compression,
+        sampler=FixedNumber(2), seed=4,
+    )  # fmt: skip
+    federation = LocalFederation(silos, mode=mode)
 
     class Forgetful(Seen):
-        def after(self, network: Network, loss: float, scores: Any) -> bool:
-            silos[1].forget()
-            return super().after(network, loss, scores)
+        def after(self, state: AveragingState) -> AveragingState:
+            for silo in silos[1:] if mode == "faithful" else [federation._fused]:
+                silo.forget()
+            return super().after(state)
 
     seen = Forgetful()
-    average(Channel(federation), 2, [0, 1], settings, seen)
-    whole, _ = trained(LocalFederation(silos, mode="faithful"), settings)
-    same = seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
-    assert same == (not isinstance(method, Scaffold | FedPer))  # these say so: they start again from zeros
+    average(Channel(federation), 3, [0, 1], settings, seen)
+    whole, _ = trained(LocalFederation(silos, mode=mode), settings)
+    assert seen.networks[-1].params.tobytes() == whole.networks[-1].params.tobytes()
 
 
 def test_a_question_that_comes_twice_gets_the_same_answer() -> None:
@@ -166,7 +176,7 @@ def test_a_question_that_comes_twice_gets_the_same_answer() -> None:
 
         silo.answer = twice  # type: ignore[method-assign]
         federation = LocalFederation([silo], mode="faithful")
-        trained(federation, Settings(MODEL, 3, targets=0, rounds=3, work=Work(1, 4, 0.3), method=method))
+        trained(federation, NetworkSettings(MODEL, 3, targets=0, rounds=3, work=Work(1, 4, 0.3), method=method))
         assert len(sent) > 5
 
 
@@ -177,7 +187,7 @@ def test_a_question_that_comes_twice_gets_the_same_answer() -> None:
 def test_one_silo_that_takes_one_step_of_all_rows_is_plain_gradient_descent(method: AnyMethod) -> None:
     X, y = table(2)
     work = Work(1, None, 0.5, 0.02)
-    settings = Settings(MODEL, 3, targets=0, rounds=8, work=work, method=method, standardize=False)
+    settings = NetworkSettings(MODEL, 3, targets=0, rounds=8, work=work, method=method, standardize=False)
     seen, _ = trained(LocalFederation.from_table(X, y), settings)
     params, gradient = seen.networks[0].params.copy(), np.empty_like(seen.networks[0].params)
     for network, loss in zip(seen.networks[1:], seen.losses, strict=True):
@@ -199,7 +209,7 @@ def test_a_round_is_the_weighted_mean_of_what_each_silo_makes_by_itself(seed: in
     shares = {name: float(rng.uniform(0.5, 3)) for name in names}
     given_weighting = as_weighting(shares if weighting == "own" else weighting)
     work = Work(2, 5, 0.2)
-    settings = Settings(
+    settings = NetworkSettings(
         MODEL, 3, targets=0, rounds=1, work=work, weighting=given_weighting, seed=seed, standardize=False
     )
     seen, _ = trained(LocalFederation.from_table(X, y, silos=whose), settings)
@@ -216,7 +226,7 @@ def test_a_round_is_the_weighted_mean_of_what_each_silo_makes_by_itself(seed: in
 
 def test_fedsgd_over_silos_is_gradient_descent_on_all_rows() -> None:
     X, y = table(3)
-    settings = Settings(MODEL, 3, targets=0, rounds=5, work=Work(1, None, 0.5), method=FedSGD())
+    settings = NetworkSettings(MODEL, 3, targets=0, rounds=5, work=Work(1, None, 0.5), method=FedSGD())
     apart, _ = trained(LocalFederation.from_table(X, y, silos=np.arange(60) % 7), settings)
     pooled, _ = trained(LocalFederation.from_table(X, y), settings)
     np.testing.assert_allclose(apart.networks[-1].params, pooled.networks[-1].params, rtol=0, atol=1e-5)
@@ -229,7 +239,9 @@ def test_a_round_that_draws_nobody_changes_nothing() -> None:
         def draw(self, n_silos: int, seed: int, round: int) -> NDArray[np.int64]:
             return np.arange(n_silos) if round == 1 else np.zeros(0, np.int64)
 
-    seen, _ = trained(LocalFederation.from_table(X, y), Settings(MODEL, 3, targets=0, rounds=3, sampler=Nobody()))
+    seen, _ = trained(
+        LocalFederation.from_table(X, y), NetworkSettings(MODEL, 3, targets=0, rounds=3, sampler=Nobody())
+    )
     params = [network.params.tobytes() for network in seen.networks]
     assert params[0] == params[1] != params[2] == params[3]
     assert np.isnan(seen.losses[0]) and np.isfinite(seen.losses[1]) and np.isnan(seen.losses[2])
@@ -239,7 +251,7 @@ def test_a_round_that_draws_nobody_changes_nothing() -> None:
 def test_training_that_goes_on_is_training_in_one_piece() -> None:
     X, y = table(5)
     federation = LocalFederation.from_table(X, y, silos=np.arange(60) % 4)
-    settings = Settings(MODEL, 3, targets=0, rounds=6, work=Work(1, 8, 0.3))
+    settings = NetworkSettings(MODEL, 3, targets=0, rounds=6, work=Work(1, 8, 0.3))
     whole, _ = trained(federation, settings)
     half, _ = trained(federation, replace(settings, rounds=3))
     rest, _ = trained(federation, replace(settings, rounds=3), earlier=half.networks[-1])
@@ -268,7 +280,7 @@ def test_a_loss_that_diverges_ends_training_where_it_was_well(mode: str) -> None
     X, _ = table(6)
     target = (100 * X[:, 0]).astype(np.float32)
     model = Perceptron([3, 8, 1], "reg:squarederror")
-    settings = Settings(model, 3, rounds=50, work=Work(1, 4, 3.0), standardize=False)
+    settings = NetworkSettings(model, 3, rounds=50, work=Work(1, 4, 3.0), standardize=False)
     seen = Seen()
     federation = LocalFederation.from_table(X, target, silos=np.repeat(["mayo", "ucla"], 30), mode=mode)
     with pytest.raises(DivergenceError, match=r"silo '(mayo|ucla)', round \d+: .* lower learning_rate"):
@@ -282,13 +294,13 @@ def test_missing_values_are_refused_by_silo_and_column() -> None:
     for mode in ("fused", "faithful"):
         federation = LocalFederation.from_table(X, y, silos=np.repeat(["mayo", "ucla"], 30), mode=mode)
         with pytest.raises(DataError, match=r"silo 'ucla': column 'f2' holds NaN, which a network cannot learn from"):
-            trained(federation, Settings(MODEL, 3, targets=0))
+            trained(federation, NetworkSettings(MODEL, 3, targets=0))
 
 
 def test_training_that_nobody_took_part_in_is_refused() -> None:
     federation = LocalFederation.from_table(*table(0))
     with pytest.raises(ParameterError, match="drew no silo that holds rows in any round; draw more"):
-        trained(federation, Settings(MODEL, 3, targets=0, rounds=3, sampler=Poisson(1e-9)))
+        trained(federation, NetworkSettings(MODEL, 3, targets=0, rounds=3, sampler=Poisson(1e-9)))
 
 
 def test_no_sampler_draws_from_nothing() -> None:
@@ -303,7 +315,7 @@ def test_no_sampler_draws_from_nothing() -> None:
 def test_a_round_is_the_mean_of_those_that_answer(mode: str) -> None:
     X, y = table(8)
     whose = (np.arange(60) % 6).astype(str)
-    settings = Settings(MODEL, 3, targets=0, rounds=4, work=Work(1, 8, 0.3), standardize=False)
+    settings = NetworkSettings(MODEL, 3, targets=0, rounds=4, work=Work(1, 8, 0.3), standardize=False)
     flaky = UnreliableFederation(LocalFederation.from_table(X, y, silos=whose, mode=mode), rate=0.5, seed=1)
     seen, channel = trained(flaky, settings)
     rounds = channel.ledger.per_round()
@@ -327,7 +339,7 @@ def test_a_silo_whose_answers_get_lost_is_left_out_after_two_attempts() -> None:
     """Over a transport that loses messages, as a network would."""
     X, y = table(9)
     silos = [Silo(name, X[start::3], y[start::3]) for start, name in enumerate("abc")]
-    settings = Settings(MODEL, 3, targets=0, rounds=2, work=Work(1, 8, 0.3), standardize=False)
+    settings = NetworkSettings(MODEL, 3, targets=0, rounds=2, work=Work(1, 8, 0.3), standardize=False)
 
     class Deaf(InProcess):
         asked = 0

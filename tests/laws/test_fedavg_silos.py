@@ -20,7 +20,7 @@ from fedtrees.neural.one_class import ClassRows
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import Ditto, FineTuning, OwnHead
 from fedtrees.neural.scores import NetworkScores
-from fedtrees.neural.training import StartTraining, WeightUnit
+from fedtrees.neural.state import StartTraining, WeightUnit
 from fedtrees.neural.update import LocalUpdate
 
 RNG = np.random.default_rng(0)

@@ -61,7 +61,7 @@ def problem_of(X: Any, y: Any, objective: str = "binary:logistic", n_silos: int 
 # -- law 1: partition ---------------------------------------------------------------------------------------
 
 
-# law: Query, FedGBT.fit, boost, GradientScales
+# law: Query, FedGBT.fit, Boosting, GradientScales
 @examples(80)
 @given(problem=problems(categories=True))
 def test_any_partition_of_the_rows_gives_the_pooled_model(problem: Problem) -> None:

@@ -61,7 +61,7 @@ def by_silos(
     evaluation = Evaluation.prepare(
         channel, everyone, ["set"], ["auc", "aucpr"], labels, outputs, ColumnScores, OBJECTIVES[outputs]
     )
-    return evaluation.score(channel, everyone)["set"], channel.ledger
+    return evaluation.score(channel, everyone, [])[0]["set"], channel.ledger
 
 
 def exactly(margin: Floats, y: NDArray[Any], weight: NDArray[np.int64] | None = None) -> ScoreHistogram:
@@ -91,14 +91,15 @@ def test_scores_are_foreseen_of_one_margin_a_row_alone(curves: int) -> None:
     """Of several classes, what is ranked are probabilities, which no leaf's value is added to."""
     start, steps = Frequencies(np.float32([0.3]), np.ones(1)), [[Frequencies(np.float32([1, 2]), np.full(2, 0.5))]]
     question = ColumnScores(0, 1, ["auc"], 9, 0)
-    evaluation = Evaluation(["set"], ["auc"], [question], curves, [None], [None], start)
+    evaluation = Evaluation(["set"], ["auc"], [question], curves, start)
     likely = keys_of(np.float32([0.3]) + np.float32([1, 2]))
     for moved in (steps, None):
-        (found,) = evaluation._edges(moved)
+        likely_scores = evaluation._foreseen(None, moved)
+        (found,) = evaluation._edges([None], [likely_scores])
         foreseen = [] if moved is None or curves > 1 else [*likely, *likely + 1]
         wanted = np.union1d(np.arange(1 << 12, dtype=np.int64) << 20, np.array(foreseen, np.int64)).tolist()
         assert [edges.tolist() for edges in found] == [wanted] * curves
-        assert (evaluation.foreseen[0] is None) == (not foreseen)
+        assert (likely_scores is None) == (not foreseen)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,7 @@ def test_histograms_of_many_classes_or_of_few_rows_have_fewer_buckets(
     monkeypatch.setattr("fedtrees.queries.evaluation.edges_like", edges_like)
     known = ScoreHistogram(np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64))
     question = ColumnScores(0, 1, metrics, rows, 0)
-    evaluation = Evaluation(["set"], metrics, [question], curves, [[known] * curves], [None])
-    evaluation._edges(None)
+    Evaluation(["set"], metrics, [question], curves)._edges([[known] * curves], [None])
     assert asked == [(buckets, None, "aucpr" in metrics)] * curves
 
 

@@ -13,10 +13,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from strategies import examples
 
 from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation, ParameterError, ProtocolError, Silo
-from fedtrees.bagging.bag import OneAfterAnother
 from fedtrees.bagging.growing_alone import GrowingAlone
 from fedtrees.bagging.local_tree import LocalTree, of_integers, read_trees, thresholds, to_integers
 from fedtrees.core.numeric.rng import stream
+from fedtrees.core.sampling.by_turns import OneAfterAnother
 from fedtrees.core.sampling.samplers import FixedFraction, FixedNumber
 from fedtrees.runtime.unreliable import UnreliableFederation
 
@@ -46,7 +46,7 @@ def test_of_one_silo_it_is_plain_xgboost(mode: str, params: dict[str, Any]) -> N
         assert got.keys() == same.keys() and all(got[name] == pytest.approx(same[name], rel=1e-4) for name in same)
 
 
-# law: bag
+# law: Bagging
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_every_tree_of_every_silo_class_and_place_is_joined(parallel: int) -> None:
     """A known implementation keeps 82 of 240 trees on three classes."""

@@ -14,9 +14,9 @@ from fedtrees import Availability, BySize, FixedFraction, Silo
 from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.trees.losses import loss_named
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.feature_sampling import FeatureSampling
 from fedtrees.trees.server.impurity import Impurity
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 X, Y = np.arange(12.0).reshape(6, 2), np.array([1.0, 0, 1, 0, 1, 1])
@@ -41,7 +41,7 @@ def test_a_rule_of_splits_is_that_of_xgboost() -> None:
     rule = SplitRule()
     for own, theirs in names.items():
         assert getattr(rule, own) == pytest.approx(float(said[theirs]), rel=1e-6), own
-    settings = Settings(loss_named("reg:squarederror"))
+    settings = TreeSettings(loss_named("reg:squarederror"))
     assert settings.rule == rule and settings.sampler == FixedFraction(1.0)
     assert (settings.max_depth, settings.max_leaves, settings.max_bin) == (
         int(said["max_depth"]), int(said["max_leaves"]), int(said["max_bin"])

@@ -29,7 +29,7 @@ from fedtrees import (
 )
 from fedtrees.core.numeric.fixed_point import middle_exponent, smallest_exponent
 from fedtrees.core.protocol.count_weights import CountWeights
-from fedtrees.queries.row_weights import Weights
+from fedtrees.training.weights import Weights
 
 seeds = st.integers(0, 2**32 - 1)
 X = (np.arange(1000) % 2.0)[:, None]

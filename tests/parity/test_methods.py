@@ -15,11 +15,11 @@ from test_fedavg import MODEL, table, trained
 from fedtrees import LocalFederation
 from fedtrees.core.numeric.rng import stream
 from fedtrees.neural.compression import Exact, Rounded, TopK, UpdateScale, narrow, of_digits, to_digits
-from fedtrees.neural.fedavg import Settings
 from fedtrees.neural.local import Rows, Work, train
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedProx, QFedAvg, Scaffold
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum, ServerOptimiser
+from fedtrees.neural.settings import NetworkSettings
 
 X, Y = table(0)
 WHOSE = np.repeat(["a", "b"], [20, 40])
@@ -29,7 +29,9 @@ SEED, ROUNDS = 5, 3
 
 
 def networks(method: AnyMethod) -> list[NDArray[np.float32]]:
-    settings = Settings(MODEL, 3, targets=0, rounds=ROUNDS, work=WORK, method=method, seed=SEED, standardize=False)
+    settings = NetworkSettings(
+        MODEL, 3, targets=0, rounds=ROUNDS, work=WORK, method=method, seed=SEED, standardize=False
+    )
     seen, _ = trained(LocalFederation.from_table(X, Y, silos=WHOSE), settings)
     return [network.params for network in seen.networks]
 
@@ -114,10 +116,10 @@ def test_where_a_method_has_nothing_to_do_it_is_federated_averaging() -> None:
     plain = networks(FedAvg())[-1]
     np.testing.assert_array_equal(networks(FedProx(0.0))[-1], plain)
     np.testing.assert_allclose(networks(QFedAvg(0.0))[-1], plain, rtol=0, atol=1e-6)
-    pooled = Settings(MODEL, 3, targets=0, rounds=ROUNDS, work=WORK, seed=SEED)
+    pooled = NetworkSettings(MODEL, 3, targets=0, rounds=ROUNDS, work=WORK, seed=SEED)
     federation = LocalFederation.from_table(X, Y)
     one = [
-        trained(federation, Settings(**{**vars(pooled), "method": method}))[0].networks[-1].params
+        trained(federation, NetworkSettings(**{**vars(pooled), "method": method}))[0].networks[-1].params
         for method in (FedAvg(), Scaffold(), FedNova())
     ]
     for other in one[1:]:  # of one silo, there is no drift and no other number of steps

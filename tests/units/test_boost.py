@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import twins
@@ -27,7 +27,7 @@ from fedtrees import (
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.count_weights import MOST_REPEATS, CountWeights
-from fedtrees.queries.evaluation import Scored
+from fedtrees.training.loop import Observer
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H, WORD_ROWS
 from fedtrees.trees.losses import gradients as gradients_of
 from fedtrees.trees.losses import loss_named
@@ -36,9 +36,8 @@ from fedtrees.trees.messages.training import Begin, Grown
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
-from fedtrees.trees.server.boosting import _moves, boost
-from fedtrees.trees.server.boosting_settings import Settings
-from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.boosting import BoostingState, _moves, boost
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule, Units
 from fedtrees.trees.silo.state import TreeState
 
@@ -79,7 +78,7 @@ def grids(federation: Watched) -> list[GradientScale]:
 # -- the twin -----------------------------------------------------------------------------------------------
 
 
-# law: boost
+# law: Boosting
 @examples(40)
 @given(problem=problems(most_rows=80))
 def test_the_ensemble_is_that_of_the_twin(problem: Problem) -> None:
@@ -297,20 +296,24 @@ def test_a_silo_of_a_single_class_is_no_obstacle() -> None:
 # -- the loop -----------------------------------------------------------------------------------------------
 
 
-class Stop:
+class Stop(Observer[BoostingState]):
     """Ends a training before or after a round, and halves the learning rate every round."""
 
     def __init__(self, before: int, after: int):
         self._before, self._after = before, after
         self.seen: list[tuple[int, int]] = []
 
-    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
-        return None if round == self._before else replace(rule, learning_rate=0.5**round)
+    def begin(self, training: Any, state: BoostingState) -> None:
+        self._ensemble = training.ensemble
 
-    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
-        assert scores == {}
-        self.seen.append((round, ensemble.rounds))
-        return round == self._after
+    def before(self, state: BoostingState) -> BoostingState:
+        ended = state.round == self._before
+        return msgspec.structs.replace(state, ended=ended, learning_rate=0.5**state.round)
+
+    def after(self, state: BoostingState) -> BoostingState:
+        assert state.scores[-1] == {}
+        self.seen.append((state.round - 1, self._ensemble(state).rounds))
+        return msgspec.structs.replace(state, ended=state.round - 1 == self._after)
 
 
 @pytest.mark.parametrize(("before", "after", "rounds"), [(3, 9, 3), (9, 2, 3), (9, 9, 5)])
@@ -318,7 +321,7 @@ def test_every_finished_round_is_told_and_may_be_the_last(before: int, after: in
     problem = simple()
     federation = LocalFederation(problem.silos())
     observer = Stop(before, after)
-    settings = Settings(loss_named("binary:logistic"), n_estimators=5, max_depth=2)
+    settings = TreeSettings(loss_named("binary:logistic"), rounds=5, max_depth=2)
     ensemble = boost(
         Channel(federation), 3, 3, [0, 1], settings, Threads(1), lambda margin: margin.astype(np.float32), observer
     )

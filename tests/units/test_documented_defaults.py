@@ -15,7 +15,7 @@ import sklearn.tree
 import xgboost
 
 import fedtrees
-from fedtrees.bagging.bag import OneAfterAnother
+from fedtrees.core.sampling.by_turns import OneAfterAnother
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.schedules import Cosine, Exponential, Inverse
 from fedtrees.runtime.transport import Postman

@@ -26,7 +26,7 @@ from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, Job, QFedAvg
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.schedules import Cosine, Exponential, Inverse
-from fedtrees.neural.training import StartTraining, Training, WeightUnit
+from fedtrees.neural.state import NetworkState, StartTraining, WeightUnit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)).astype(np.float32)
@@ -184,7 +184,7 @@ def test_a_silo_of_less_than_a_seventeen_trillionth_of_all_weight_is_refused(
             unit.apply(silo)
         return
     unit.apply(silo)
-    state = silo.states.find(Training)
+    state = silo.states.find(NetworkState)
     assert state.mass(silo.table, 1) == (units if bits else 1)
     assert state.mass(silo.table, 0) == 1 << bits and unit.most(2) == ((1 << bits) + 2 if bits else 1)
 

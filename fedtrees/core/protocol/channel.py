@@ -7,13 +7,15 @@ the other door, each silo's integers by themselves; an aggregation that hides th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from fedtrees.core.data.record import Record, encode
 from fedtrees.core.data.table import Labels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Collector
+from fedtrees.core.protocol.checkpoint import Recorder, Store
 from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.federation import Answer, Federation, Simulating, silo_lost
 from fedtrees.core.protocol.ledger import Amount, Entry, Ledger
@@ -21,6 +23,8 @@ from fedtrees.core.protocol.log import Call, Log, run_name
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, ProtocolError
+
+S = TypeVar("S", bound=Record)
 
 
 class Channel:
@@ -33,13 +37,17 @@ class Channel:
     federation : Federation
     aggregation : Aggregation, optional
         How vectors become totals; plain sums by default.
+    store : Store, optional
+        Where the training is written down after each round, and goes on from where there is something.
     """
 
-    def __init__(self, federation: Federation, aggregation: Aggregation | None = None):
+    def __init__(self, federation: Federation, aggregation: Aggregation | None = None, store: Store | None = None):
         self.federation = federation
         self.aggregation = PLAIN_SUM if aggregation is None else aggregation
         self.ledger = Ledger(federation.names)
-        self._log = Log(run_name())
+        self._recorder = None if store is None else Recorder.of(store, federation.names)
+        earlier = None if self._recorder is None else self._recorder.earlier
+        self._log = Log(run_name() if earlier is None else earlier.run)
         if aggregation is not None:
             self.tell(aggregation)
 
@@ -56,8 +64,15 @@ class Channel:
         list of (silo, Description)
             Of silos that are rows of one table, one for all.
         """
+        described = None if self._recorder is None else self._recorder.description()
+        if described is None:
+            described = self._described(Describe(labels))
+        if self._recorder is not None:
+            self._recorder.described = described
+        return described
+
+    def _described(self, question: Describe) -> list[tuple[str, Description]]:
         all_silos = np.arange(len(self.federation.names))
-        question = Describe(labels)
         call = Call(self._log, self.ledger.rounds, (), describe=question)
         if isinstance(self.federation, Simulating) and self.federation.fused:
             simulated = self.federation.describe(call, question)
@@ -74,6 +89,8 @@ class Channel:
     def tell(self, fact: Fact) -> None:
         """Add a fact to the run; it travels with the next request."""
         self._log.append(fact)
+        if self._recorder is not None:
+            self._recorder.check(self._log.frames[-1], len(self._log) - 1, fact.kind)
 
     def total(self, query: Query, cohort: Cohort) -> Any:
         """The answer that a query reads from the total of the cohort's vectors."""
@@ -81,7 +98,27 @@ class Channel:
 
     def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
         """The answers that several queries read, all asked in one round."""
-        return [query.read(vector) for query, vector in zip(queries, self._vectors(queries, cohort), strict=True)]
+        vectors = None if self._recorder is None else self._recorder.answer()
+        if vectors is None:
+            vectors = self._vectors(queries, cohort)
+        if self._recorder is not None:
+            self._recorder.note(vectors)
+        return [query.read(vector) for query, vector in zip(queries, vectors, strict=True)]
+
+    def begin_rounds(self, kind: type[S]) -> S | None:
+        """Say that the first round follows; return the state that a run goes on from, where there is one.
+
+        Raises
+        ------
+        ParameterError
+            If it is the run of another training.
+        """
+        return None if self._recorder is None else self._recorder.begin_rounds(self._log, self.ledger, kind)
+
+    def save(self, state: Record) -> None:
+        """Write the run and its training's state down, where there is a store."""
+        if self._recorder is not None:
+            self._recorder.save(self._log, self.ledger, state)
 
     def _vectors(self, queries: Sequence[Query], cohort: Cohort) -> list[Vector]:
         call = self._call(queries)
@@ -164,8 +201,12 @@ class Channel:
                 up[place] = answer.up
         if not answered.all() and not call.partial:
             raise silo_lost(call, [self.federation.names[silo] for silo in cohort[answered == 0]])
-        self._enter(call, cohort, down, up)
+        self._enter(call, cohort, down, up, cohort[answered == 1])
 
-    def _enter(self, call: Call, cohort: Cohort, down: Amount, up: Amount) -> None:
+    def _enter(self, call: Call, cohort: Cohort, down: Amount, up: Amount, answered: Cohort | None = None) -> None:
         kind = "+".join(query.kind for query in ([call.describe] if call.describe is not None else call.queries))
-        self.ledger.record(Entry(call.round, kind, cohort, down, up, call.size()))
+        entry = Entry(call.round, kind, cohort, down, up, call.size())
+        self.ledger.record(entry)
+        for query in call.queries:
+            if query.remembered:
+                self._log.keep(encode(query), cohort[entry.of_each(up) > 0] if answered is None else answered)

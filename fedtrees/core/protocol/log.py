@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import uuid4
 
 import numpy as np
@@ -13,12 +14,38 @@ from fedtrees.core.data.record import decode, encode
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation
 from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, ReplyKind, Request, frame, open_reply, read_answers
-from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.query import Fact, Query, Repeat
+from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ProtocolError
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A question that silos remember, and the silos that answered it; see `Query.remembered`.
+
+    Attributes
+    ----------
+    asked : bytes
+        The query, encoded.
+    silos : int64 (any,)
+    """
+
+    asked: bytes
+    silos: Cohort
+
+    @cached_property
+    def query(self) -> Query:
+        """The query."""
+        return decode(self.asked, Query)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that it takes in a request."""
+        return len(frame(encode(Repeat(self.asked))))
+
+
 class Log:
-    """The facts of a run, in order: all that a silo's answers depend on besides its table.
+    """The facts of a run, in order, and the questions that silos remember: all that their answers depend on.
 
     ``sizes[v]`` are the bytes of the first ``v`` facts on the wire.
     """
@@ -28,12 +55,35 @@ class Log:
         self.facts: list[Fact] = []
         self.frames: list[bytes] = []  # encoded once, whatever the number of silos
         self.sizes = [0]
+        self.kept: list[Kept] = []
 
     def append(self, fact: Fact) -> None:
         """Add a fact; every silo receives it with the next request that reaches it."""
+        self._add(fact, frame(encode(fact)))
+
+    def append_frame(self, framed: bytes) -> None:
+        """Add a fact as it travels."""
+        self._add(decode(framed[FRAME_HEAD:], Fact), framed)
+
+    def _add(self, fact: Fact, framed: bytes) -> None:
         self.facts.append(fact)
-        self.frames.append(frame(encode(fact)))
-        self.sizes.append(self.sizes[-1] + len(self.frames[-1]))
+        self.frames.append(framed)
+        self.sizes.append(self.sizes[-1] + len(framed))
+
+    def keep(self, asked: bytes, silos: Cohort) -> None:
+        """Keep a question that silos remember, for those among them that forget."""
+        self.kept.append(Kept(asked, silos))
+
+    def repeats(self, silo: int) -> list[Repeat]:
+        """Return the questions that a silo has answered and remembers, for one that has forgotten them."""
+        return [Repeat(kept.asked) for kept in self.kept if (kept.silos == silo).any()]
+
+    def repeat_sizes(self, cohort: Cohort) -> NDArray[np.int64]:
+        """Return the bytes that `repeats` take, int64 (silos,)."""
+        sizes = np.zeros(len(cohort), np.int64)
+        for kept in self.kept:
+            sizes[np.isin(cohort, kept.silos)] += kept.size
+        return sizes
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -55,11 +105,12 @@ class Call:
         """The name of the run."""
         return self.log.run
 
-    def request(self, since: int) -> Request:
-        """The request for a silo that has ``since`` facts."""
+    def request(self, since: int, silo: int | None = None) -> Request:
+        """The request for a silo that has ``since`` facts; one without any is reminded of what it has answered."""
         facts = self.log.frames[since:]
+        repeats = [] if since or silo is None else self.log.repeats(silo)
         asked = self.queries if self.describe is None else [self.describe]
-        return Request(self.log.run, self.round, self.attempt, since, facts, asked)
+        return Request(self.log.run, self.round, self.attempt, since, facts, [*repeats, *asked])
 
     @property
     def partial(self) -> bool:

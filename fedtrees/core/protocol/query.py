@@ -1,7 +1,7 @@
 """The one primitive: a query that each silo answers with integers, and how their sum is read.
 
-A `Query` is a plain record and changes nothing. A `Fact` is a plain record that a silo keeps: the log of a run's
-facts is all that a silo remembers, so the log restores one that lost its memory.
+A `Query` is a plain record, and most of them change nothing. A `Fact` is a plain record that a silo keeps: the log of a
+run's facts is all that a silo remembers, so the log restores one that lost its memory; `Query.remembered` are the rest.
 """
 
 from __future__ import annotations
@@ -18,11 +18,23 @@ from fedtrees.core.numeric.fixed_point import Vector, headroom_bits
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
 
-__all__ = ["Fact", "Query", "Question"]
+__all__ = ["Fact", "Query", "Question", "Repeat"]
 
 
 class Question(Record, frozen=True, eq=False):
     """A record that a request may hold."""
+
+
+class Repeat(Question, frozen=True, eq=False):
+    """A question that a silo has answered in an earlier round, for one that has lost its memory since.
+
+    Parameters
+    ----------
+    asked : bytes
+        The query, encoded.
+    """
+
+    asked: bytes
 
 
 class Query(Question, frozen=True, eq=False):
@@ -33,6 +45,15 @@ class Query(Question, frozen=True, eq=False):
 
     partial: ClassVar[bool] = False  # whether a total over fewer silos than were asked still has its meaning
     tolerates_noise: ClassVar[bool] = False  # whether a total that is a little off still has it
+
+    @property
+    def remembered(self) -> bool:
+        """Return whether silos keep something of having answered, on which later answers depend.
+
+        A silo that has lost its memory is given all facts and then these questions again, in their order; so neither
+        they nor the facts may depend on which of the two came first.
+        """
+        return False
 
     def size(self) -> int:
         """The number of integers that a silo answers with; the same for every silo."""

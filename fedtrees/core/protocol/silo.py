@@ -24,12 +24,13 @@ from fedtrees.core.data.table import Labels, Schema, Table, of_rows, read_weight
 from fedtrees.core.data.table_targets import labels_of, labels_of_columns
 from fedtrees.core.data.target import read_margin, read_target
 from fedtrees.core.data.texts import odd_text
+from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.numeric.threads import Threads, Turns
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation, Sender, protected
 from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import ReplyKind, Request, answers, reply
-from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.query import Fact, Query, Repeat
 from fedtrees.core.protocol.silo_rows import SiloRows
 from fedtrees.errors import FedTreesError, ParameterError, ProtocolError
 
@@ -39,8 +40,8 @@ _logger = logging.getLogger(__name__)
 class Silo(SiloRows):
     """A data owner: a table, the state of the present run, and `answer`.
 
-    Law: an answer is a function of the table, the run's facts and the query; a silo that lost its memory gives the
-    same bits once it has received the facts again.
+    Law: an answer is a function of the table, the run's facts and the query, and of the questions that it answered and
+    remembers; a silo that lost its memory gives the same bits once it has received facts and questions again.
 
     Parameters
     ----------
@@ -217,17 +218,28 @@ class Silo(SiloRows):
             for question in request.queries:
                 if isinstance(question, Describe):
                     return reply(request, ReplyKind.RECORD, encode(self.description(question)))
+            if not known:
+                self.repeat([question for question in request.queries if isinstance(question, Repeat)])
             queries = [query for query in request.queries if isinstance(query, Query)]
-            size = sum(query.size() for query in queries)
-            if size > self.most_integers:
-                raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
-            vectors = [query.ask(self) for query in queries]
+            vectors = self._vectors(queries)
             sender = Sender(self.name, self.rows, request.run, request.round, request.attempt)
             return reply(request, ReplyKind.ANSWER, answers(protected(self.aggregation, queries, vectors, sender)))
         except Exception as error:  # whatever it is: the server would take a silo without a reply for lost
             if not isinstance(error, FedTreesError):
                 self.forget()  # it may have stopped half way: the facts will be sent again
             return self._refuse(request, error)
+
+    def _vectors(self, queries: Sequence[Query]) -> list[Vector]:
+        """The answers, once it is clear that they are not too long."""
+        size = sum(query.size() for query in queries)
+        if size > self.most_integers:
+            raise ProtocolError(f"{size} integers were asked for; this silo answers with {self.most_integers}")
+        return [query.ask(self) for query in queries]
+
+    def repeat(self, questions: Sequence[Repeat]) -> None:
+        """Answer questions once more that this silo answered before it lost its memory, for what it keeps of them."""
+        for question in questions:
+            self._vectors([decode(question.asked, Query)])
 
     def __repr__(self) -> str:
         rows, features = self.read[0].n_rows, self.read[0].n_features

@@ -17,6 +17,7 @@ from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
+from fedtrees.core.protocol.checkpoint import Store
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.errors import ParameterError
 from fedtrees.estimators.boosting.booster_parameters import keep_parameters
@@ -321,8 +322,14 @@ class FedGBT(Personalizes):
         DataError, ParameterError
             See `fit`.
         """
+        return self._fit_federation(federation, xgb_model, verbose)
+
+    def _fit_federation(
+        self, federation: Federation, xgb_model: Any = None, verbose: int | None = None, store: Store | None = None
+    ) -> Self:
+        """Train over a federation, from the checkpoint in a store on where there is one."""
         asked = self._asked(verbose)
-        channel = channel_to(federation, asked.aggregation)
+        channel = channel_to(federation, asked.aggregation, store)
         schema, eval_sets = schema_of(channel, labels=self._classifies, several=True)
         if not asked.enable_categorical:
             refuse_categories(schema)
@@ -345,7 +352,7 @@ class FedGBT(Personalizes):
             return booster
 
         task = TASKS[asked.mode]
-        with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.n_estimators, task) as shown:
+        with Threads(self.n_jobs) as threads, progress(asked.verbose, settings.rounds, task) as shown:
             model = GrowingModel(
                 export,
                 settings.rule.learning_rate,
@@ -353,13 +360,13 @@ class FedGBT(Personalizes):
             )
             callbacks = check_callbacks(self.callbacks)
             constant = len(schema.labels or ()) == 1  # an area is undefined then, in every round
-            monitor = Monitor(settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model, constant)
+            monitor = Monitor[Any](settings.eval_metrics, self.early_stopping_rounds, shown, callbacks, model, constant)
             monitor.callbacks.start()
             ensemble = grow_by(
                 asked.mode, channel, list(federation.names), schema, settings, threads,
                 lambda margin: storable_base_margin(loss.exported_as(len(margin)), margin), monitor,
             )  # fmt: skip
-        if not ensemble.trees:
+        if ensemble is None or not ensemble.trees:
             raise ParameterError("callbacks: one of them ended the training before its first round.")
         left = monitor.callbacks.end()
         self.ledger_ = channel.ledger

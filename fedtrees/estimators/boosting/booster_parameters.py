@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.queries.metrics import CUSTOM
-from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
     import xgboost
 
 
-def keep_parameters(booster: xgboost.Booster, settings: Settings, with_metrics: bool, learning_rate: float) -> None:
+def keep_parameters(booster: xgboost.Booster, settings: TreeSettings, with_metrics: bool, learning_rate: float) -> None:
     """Set a Booster's parameters to those it was trained with, for ``save_config``, ``eval`` and pickles.
 
     The saved model is the same bytes: XGBoost's files hold none of them.
@@ -21,7 +21,7 @@ def keep_parameters(booster: xgboost.Booster, settings: Settings, with_metrics: 
     Parameters
     ----------
     booster : xgboost.Booster
-    settings : Settings
+    settings : TreeSettings
     with_metrics : bool
         Whether metrics were asked for; XGBoost finds the objective's own without.
     learning_rate : float

@@ -32,9 +32,10 @@ class GrowingModel:
     def __init__(self, export: Callable[[Ensemble], xgboost.Booster], learning_rate: float, before: int = 0):
         self.before = before
         self.learning_rate = learning_rate
+        self._rounds = 0
         self._noted: dict[str, str] = {}
         self._export = export
-        self._ensemble: Ensemble | None = None
+        self._ensemble: Callable[[], Ensemble] | None = None
         self._booster: xgboost.Booster | None = None
 
     @property  # type: ignore[misc]
@@ -44,9 +45,9 @@ class GrowingModel:
 
         return xgboost.Booster
 
-    def grown(self, ensemble: Ensemble) -> None:
-        """Take in a finished round."""
-        self._ensemble, self._booster = ensemble, None
+    def grown(self, rounds: int, ensemble: Callable[[], Ensemble]) -> None:
+        """Take in a finished round: how many there are now, and a function that returns the trees so far."""
+        self._rounds, self._ensemble, self._booster = rounds, ensemble, None
 
     def set_param(self, params: Any, value: Any = None) -> None:
         """Set the learning rate of the rounds to come; nothing else can change between rounds.
@@ -80,7 +81,7 @@ class GrowingModel:
 
     def num_boosted_rounds(self) -> int:
         """Rounds so far."""
-        return self.before + (0 if self._ensemble is None else self._ensemble.rounds)
+        return self.before + self._rounds
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as the Booster so far, as a checkpoint does."""
@@ -98,7 +99,7 @@ class GrowingModel:
         if self._ensemble is None:
             raise ParameterError("there is no tree yet, so there is no Booster for a callback to look at.")
         if self._booster is None:
-            self._booster = self._export(self._ensemble)
+            self._booster = self._export(self._ensemble())
             self._booster.set_attr(**self._noted)
         return self._booster
 
@@ -127,9 +128,8 @@ class Callbacks:
         ended = [callback.before_iteration(self.model, round, self._history) for callback in self._callbacks]
         return any(ended)
 
-    def after(self, round: int, ensemble: Ensemble) -> bool:
+    def after(self, round: int) -> bool:
         """After a round; True ends the training."""
-        self.model.grown(ensemble)
         ended = [callback.after_iteration(self.model, round, self._history) for callback in self._callbacks]
         return any(ended)
 

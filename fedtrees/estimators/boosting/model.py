@@ -81,12 +81,12 @@ class HoldsBooster(ReadsRows):
         self._Booster = booster
         self._know(schema_without_silos(schema) if split_on_silo else schema)
 
-    def _note(self, monitor: Monitor | None) -> None:
+    def _note(self, monitor: Monitor[Any] | None) -> None:
         """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
         for name in ("evals_result_", "evals_uncertainty_"):
             self.__dict__.pop(name, None)
-        if monitor is not None and monitor.history:
-            self.evals_result_, self.evals_uncertainty_ = monitor.history, monitor.uncertainty
+        if monitor is not None and monitor.history.scores:
+            self.evals_result_, self.evals_uncertainty_ = monitor.history.scores, monitor.history.uncertainty
         if monitor is not None and self.early_stopping_rounds is not None:
             best, score = monitor.model.before + (monitor.best_iteration or 0), monitor.best_score
             self.booster_.set_attr(best_iteration=str(best), best_score=str(score))

@@ -19,9 +19,9 @@ from fedtrees.estimators.common.parameter_checks import metric_names, seed_of
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.constraints import Constraints
 from fedtrees.trees.server.feature_sampling import FeatureSampling
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def settings_of(
     estimator: Any, loss: Loss, schema: Schema, names: Sequence[str], eval_sets: int, earlier: Continued | None
-) -> Settings:
+) -> TreeSettings:
     """What an estimator's parameters mean for a training on these columns.
 
     Parameters
@@ -61,10 +61,10 @@ def settings_of(
     categories = _categories(estimator, schema, constraints)
     shares = {name: float(getattr(estimator, f"colsample_{name}")) for name in ("bytree", "bylevel", "bynode")}
     columns = FeatureSampling(len(schema.names), seed, **shares, weights=_feature_weights(estimator, schema))
-    return Settings(
+    return TreeSettings(
         loss=loss,
         targets=1 if schema.labels else schema.targets,
-        n_estimators=int(estimator.n_estimators),
+        rounds=int(estimator.n_estimators),
         max_depth=int(estimator.max_depth),
         max_bin=int(estimator.max_bin),
         min_bin_rows=int(estimator.min_bin_rows),
@@ -91,9 +91,9 @@ def settings_of(
         eval_names=[f"validation_{place}" for place in range(eval_sets)],
         eval_metrics=_metrics_of(estimator, loss, schema.targets),
         validation_share=float(estimator.validation_fraction or 0.0),
-        inherited=None if earlier is None else earlier.trees,
+        earlier=None if earlier is None else earlier.trees,
         rounds_before=0 if earlier is None else earlier.rounds,
-        grid_before=None if earlier is None else earlier.gradient_scale,
+        scale_before=None if earlier is None else earlier.gradient_scale,
         bias_before=None if earlier is None else earlier.position_bias,
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.bagging.bag import OneAfterAnother, bag
+from fedtrees.bagging.bag import bag
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.sampling.by_turns import OneAfterAnother
 from fedtrees.errors import ParameterError
+from fedtrees.training.loop import Observer
 from fedtrees.trees.losses import Loss
-from fedtrees.trees.server.boosting import Observer, boost
-from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.boosting import boost
 from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
@@ -29,10 +31,10 @@ Storable = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 
 def grow_by(
-    mode: str, channel: Channel, names: list[str], schema: Schema, settings: Settings, threads: Threads,
-    storable: Storable, observer: Observer,
-) -> Ensemble:  # fmt: skip
-    """Grow an ensemble in one of the modes."""
+    mode: str, channel: Channel, names: list[str], schema: Schema, settings: TreeSettings, threads: Threads,
+    storable: Storable, observer: Observer[Any],
+) -> Ensemble | None:  # fmt: skip
+    """Grow an ensemble in one of the modes; None of one that ended before its first round."""
     n_silos, n_features = len(names), len(schema.names)
     if mode == "histogram":
         return boost(channel, n_silos, n_features, schema.labels, settings, threads, storable, observer)
@@ -68,7 +70,7 @@ def check_mode(estimator: Any, objective: str, goes_on: bool, schema: Schema) ->
             raise ParameterError(f"mode={mode!r} does not go with {what}; mode='histogram' does.")
 
 
-def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
+def _params_of(settings: TreeSettings, schema: Schema) -> dict[str, Any]:
     """What the XGBoost of each silo is told, by XGBoost's names."""
     rule, columns, constraints, loss = settings.rule, settings.columns, settings.constraints, settings.loss
     assert isinstance(rule, SplitRule) and isinstance(loss, Loss)
@@ -95,7 +97,7 @@ def _params_of(settings: Settings, schema: Schema) -> dict[str, Any]:
     return params
 
 
-def _most_nodes(settings: Settings) -> int:
+def _most_nodes(settings: TreeSettings) -> int:
     """Nodes of a tree at the most.
 
     Raises

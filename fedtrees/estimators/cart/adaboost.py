@@ -19,6 +19,7 @@ from fedtrees.core.protocol.channel import Channel
 from fedtrees.errors import unknown_value
 from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, Classes
 from fedtrees.estimators.cart.ensemble import FedEnsemble
+from fedtrees.estimators.cart.history import TreesShown
 from fedtrees.estimators.cart.parameters import check_several, labels_of_one
 from fedtrees.estimators.common.columns import refuse_unlike
 from fedtrees.estimators.common.progress import progress
@@ -26,9 +27,9 @@ from fedtrees.export.sklearn import taking_missing
 from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.tables import AdaBoostR2, Samme
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS
-from fedtrees.trees.server.adaboost import R2Votes, SammeVotes, Vote, VoteRule, adaboost
-from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.adaboost import AdaBoostState, R2Votes, SammeVotes, Vote, VoteRule, adaboost
 from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.settings import TreeSettings
 
 
 class _AdaBoost(FedEnsemble):
@@ -40,18 +41,19 @@ class _AdaBoost(FedEnsemble):
     learning_rate: float
     _takes_several = False
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
         check_several(self, schema)
-        return super()._settings(schema, seed, n_estimators=int(self.n_estimators), **others)
+        return super()._settings(schema, seed, rounds=int(self.n_estimators), **others)
 
     def _vote_rule(self, schema: Schema) -> VoteRule:
         raise NotImplementedError
 
     def _grow(self, channel: Channel, n_silos: int, schema: Schema, seed: int, threads: Threads) -> None:
         rule, settings = self._vote_rule(schema), self._settings_over(channel, schema, seed)
-        with progress(self.verbose, settings.n_estimators, self._task) as shown:
+        with progress(self.verbose, settings.rounds, self._task) as shown:
             n_features, labels = len(schema.names), labels_of_one(schema)
-            ensemble, votes = adaboost(channel, n_silos, n_features, labels, settings, rule, threads, shown)
+            observer = TreesShown[AdaBoostState](shown)
+            ensemble, votes = adaboost(channel, n_silos, n_features, labels, settings, rule, threads, observer)
         self._hold_votes(ensemble, votes, schema)
 
     def _hold_votes(self, ensemble: Ensemble, votes: list[Vote], schema: Schema) -> None:

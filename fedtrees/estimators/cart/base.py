@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -20,10 +19,12 @@ from fedtrees.core.data.table import SPARSE, Labels, Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.checkpoint import Store
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.core.sampling.samplers import as_sampler
+from fedtrees.estimators.cart.history import TreesShown
 from fedtrees.estimators.cart.parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
 from fedtrees.estimators.common.after_fit import AfterFit
 from fedtrees.estimators.common.columns import Classifies, channel_to, column_of, schema_of
@@ -32,16 +33,14 @@ from fedtrees.estimators.common.progress import progress
 from fedtrees.estimators.common.table_input import ReadsRows, check_labels
 from fedtrees.export.pruning import pruned
 from fedtrees.export.sklearn import to_decision_tree
-from fedtrees.queries.evaluation import Scored
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.losses import Target
 from fedtrees.trees.losses.outputs import OutputClasses
 from fedtrees.trees.losses.tables import ClassWeights, Squares, Totals
 from fedtrees.trees.model.tree import Tree
-from fedtrees.trees.server.boosting import boost
-from fedtrees.trees.server.boosting_settings import Settings
+from fedtrees.trees.server.boosting import BoostingState, boost
 from fedtrees.trees.server.ensemble import Ensemble
-from fedtrees.trees.server.split import SplitRule
+from fedtrees.trees.server.settings import TreeSettings
 
 if TYPE_CHECKING:
     import xgboost
@@ -50,22 +49,6 @@ if TYPE_CHECKING:
 
 Classes = NDArray[Any] | list[NDArray[Any]]  # those of several outputs
 Shares = NDArray[np.float64] | list[NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """Tells a progress bar how many trees there are."""
-
-    bar: Callable[[int], None]
-
-    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
-        """See `trees.server.boosting.Observer`."""
-        return rule
-
-    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
-        """See `trees.server.boosting.Observer`."""
-        self.bar(len(ensemble.trees) - 1)
-        return False
 
 
 class FedCart(ReadsRows):
@@ -185,10 +168,14 @@ class FedCart(ReadsRows):
         DataError, ParameterError
             See `fit`.
         """
+        return self._fit_federation(federation)
+
+    def _fit_federation(self, federation: Federation, store: Store | None = None) -> Self:
+        """Train over a federation, from the checkpoint in a store on where there is one."""
         check_cart_parameters(self)
         asked: Labels = "by column" if self._classifies else False
         seed = seed_of(self.random_state)
-        channel = channel_to(federation, self.aggregation)
+        channel = channel_to(federation, self.aggregation, store)
         schema, _ = schema_of(channel, labels=asked, absent=self._absent)
         if self._classifies:
             for labels in schema.labels or [] if schema.targets > 1 else [schema.labels]:
@@ -211,10 +198,10 @@ class FedCart(ReadsRows):
             return ClassWeights()
         return Totals() if self.get_params(deep=False).get("criterion") == "poisson" else Squares()
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
         return cart_settings(self, self._loss(schema), schema, seed, **others)
 
-    def _settings_over(self, channel: Channel, schema: Schema, seed: int) -> Settings:
+    def _settings_over(self, channel: Channel, schema: Schema, seed: int) -> TreeSettings:
         """Return the settings of a training over a channel's silos, whose names samplers and weights may be by."""
         settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
@@ -229,11 +216,11 @@ class FedCart(ReadsRows):
         self._hold(ensemble, schema)
 
     @contextmanager
-    def _progress(self, ledger: Ledger, settings: Settings) -> Iterator[_Shown | None]:
+    def _progress(self, ledger: Ledger, settings: TreeSettings) -> Iterator[TreesShown[BoostingState] | None]:
         """Show trees that grow one after the other; of those that grow at once, the rounds of messages."""
-        if settings.n_estimators > 1:
-            with progress(self.verbose, settings.n_estimators, self._task) as shown:
-                yield _Shown(shown)
+        if settings.rounds > 1:
+            with progress(self.verbose, settings.rounds, self._task) as shown:
+                yield TreesShown(shown)
         else:
             with progress(self.verbose, None, self._task, "rounds") as shown, ledger.watched(shown):
                 yield None

@@ -33,8 +33,8 @@ from fedtrees.estimators.common.defaults import with_defaults
 from fedtrees.queries.counts import Counts
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.runtime.local import LocalFederation
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.start import tell_tables
 
 
@@ -115,7 +115,7 @@ class _Forest(FedEnsemble):
                 "these are not all there are, give the weights as a dict."
             )
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> Settings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
         before = len(self._earlier[0])
         more = int(self.n_estimators) - before
         return super()._settings(schema, seed, parallel=more, trees_before=before, **others)

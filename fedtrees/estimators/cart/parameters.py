@@ -27,9 +27,9 @@ from fedtrees.estimators.common.class_weights import (
 from fedtrees.estimators.common.parameter_checks import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import numbers_of_rows
 from fedtrees.trees.losses import Target
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.impurity import Impurity
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
 _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error", "poisson")
@@ -219,7 +219,7 @@ def _weights_by_column(
     return [weight_of_each(weights, known) for weights, known in zip(given, labels, strict=True)]
 
 
-def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> Settings:
+def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
     """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
 
     Raises
@@ -249,12 +249,12 @@ def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **oth
     )
     by_column = schema.labels if several and estimator._classifies else None
     leaves = int(given.get("max_leaf_nodes") or 0)
-    return Settings(
+    return TreeSettings(
         loss=loss,
         targets=schema.targets,
         labels_by_column=by_column,
         class_weight=None if by_column is None else _weights_by_column(given, by_column),
-        n_estimators=others.pop("n_estimators", 1),
+        rounds=others.pop("rounds", 1),
         max_depth=int(given.get("max_depth") or 0),
         max_bin=int(estimator.max_bin),
         min_bin_rows=int(estimator.min_bin_rows),
@@ -267,7 +267,7 @@ def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **oth
         best_first=leaves > 0,
         bootstrap=bool(given.get("bootstrap", False)),
         subsample=_drawn(given.get("max_samples")),
-        features_a_node=most if columns is not None and leaves == 0 and 2 * most <= n and not several else 0,
+        features_per_node=most if columns is not None and leaves == 0 and 2 * most <= n and not several else 0,
         thresholds=NodeDraws(n, seed, "thresholds") if estimator._random_thresholds else None,
         vocabulary=Vocabulary(schema.categories) if schema.categories else None,
         **others,

@@ -20,6 +20,7 @@ from fedtrees.core.data.target import plain_array
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.checkpoint import Store
 from fedtrees.core.protocol.describe import agreed_eval_sets
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.ledger import Ledger
@@ -76,8 +77,8 @@ class KnowsColumns(NamedParameters):
                 warn_caller(f"X has feature names, but {name} was fitted without feature names")
 
 
-def channel_to(federation: Federation, aggregation: Aggregation | None) -> Channel:
-    """The channel of a training.
+def channel_to(federation: Federation, aggregation: Aggregation | None, store: Store | None = None) -> Channel:
+    """The channel of a training, which goes on from the checkpoint in a store where there is one.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def channel_to(federation: Federation, aggregation: Aggregation | None) -> Chann
     if lacking:
         given = type(federation).__name__
         raise ParameterError(f"federation: a {given} lacks {lacking[0]!r}; see fedtrees.Federation.")
-    return Channel(federation, aggregation)
+    return Channel(federation, aggregation, store)
 
 
 def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, several: bool = False) -> tuple[Schema, int]:

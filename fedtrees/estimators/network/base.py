@@ -22,6 +22,7 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
+from fedtrees.core.protocol.checkpoint import Store
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.core.protocol.start_messages import AbsentIsZero
@@ -36,18 +37,21 @@ from fedtrees.estimators.common.columns import (
     schema_of,
     with_columns,
 )
+from fedtrees.estimators.common.history import History
 from fedtrees.estimators.common.progress import progress
 from fedtrees.estimators.network.history import Watch
 from fedtrees.estimators.network.parameters import check_parameters, settings_of
 from fedtrees.estimators.network.table_input import dense, known_classes, refuse_lost, within
 from fedtrees.neural.class_weights import weigh_classes_alone
-from fedtrees.neural.fedavg import Network, Settings, average
+from fedtrees.neural.fedavg import AveragingState, average
 from fedtrees.neural.methods import FedPer
 from fedtrees.neural.model import AnyModel, Floats
+from fedtrees.neural.network import Network
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import FineTuning, OwnHead, Personal
+from fedtrees.neural.settings import NetworkSettings
+from fedtrees.neural.state import NetworkState, Scaling, StartTraining, refuse_missing
 from fedtrees.neural.torch_model import TorchNetwork
-from fedtrees.neural.training import Scaling, StartTraining, Training, refuse_missing
 from fedtrees.runtime.local import LocalFederation
 
 CHUNK = 8192  # rows that are predicted at a time
@@ -199,14 +203,18 @@ class FedAvgEstimator(KnowsColumns):
 
     def fit_federation(self, federation: Federation) -> Self:
         """Train over the silos of a federation, wherever they are. See `fit`."""
+        return self._fit_federation(federation)
+
+    def _fit_federation(self, federation: Federation, store: Store | None = None) -> Self:
+        """Train over a federation, from the checkpoint in a store on where there is one."""
         check_parameters(self)
-        channel, schema, eval_sets = self._begin(federation)
+        channel, schema, eval_sets = self._begin(federation, store)
         earlier = getattr(self, "_network", None) if self.warm_start else None
         self._train(channel, schema, eval_sets, self.n_rounds, earlier)
         return self
 
-    def _begin(self, federation: Federation) -> tuple[Channel, Schema, int]:
-        channel = channel_to(federation, self.aggregation)
+    def _begin(self, federation: Federation, store: Store | None = None) -> tuple[Channel, Schema, int]:
+        channel = channel_to(federation, self.aggregation, store)
         return channel, *schema_of(channel, labels=self._classifies, absent=0)
 
     def _federation(
@@ -269,23 +277,20 @@ class FedAvgEstimator(KnowsColumns):
             channel.tell(AbsentIsZero())
         with progress(self.verbose, rounds, "averaging", "rounds") as shown:
             losses: list[float] = []
-            before: list[dict[str, dict[str, list[float]]]] = [{}, {}]
+            history = History()
             if earlier is not None:
                 losses = self.loss_curve_
-                before = [getattr(self, name, {}) for name in ("evals_result_", "evals_uncertainty_")]
+                history = History(getattr(self, "evals_result_", None), getattr(self, "evals_uncertainty_", None))
             constant = len(schema.labels or ()) == 1
-            scores, uncertainty = before
-            watch = Watch(
-                settings, self.patience, self.target_score, shown, losses, scores, uncertainty, constant=constant
-            )
+            watch = Watch(settings, self.patience, self.target_score, shown, losses, history, constant=constant)
             try:
                 average(channel, len(names), schema.labels, settings, watch, earlier)
             finally:
-                if watch.network is not None:  # of a training that diverged, what was learnt before stays
-                    self._hold(watch, settings, schema)
+                if watch.state is not None:  # of a training that diverged, what was learnt before stays
+                    self._hold(watch, watch.state, settings, schema)
                     self.ledger_ = channel.ledger
 
-    def _refuse_other_settings(self, settings: Settings) -> None:
+    def _refuse_other_settings(self, settings: NetworkSettings) -> None:
         """Refuse what the network that is gone on from was not trained with."""
         before = self._settings
         if settings.model != before.model:
@@ -298,20 +303,19 @@ class FedAvgEstimator(KnowsColumns):
                 given = f"{what}: {type(one).__name__}, and the earlier training had {type(other).__name__}"
                 raise ParameterError(f"{given}; set warm_start=False, or fit anew.")
 
-    def _hold(self, watch: Watch, settings: Settings, schema: Schema) -> None:
-        assert watch.network is not None
+    def _hold(self, watch: Watch, state: AveragingState, settings: NetworkSettings, schema: Schema) -> None:
         self._know(schema)
-        self._network, self._settings = watch.network, settings
-        self.params_ = (watch.best_network or watch.network).params
-        self.n_rounds_ = self.n_iter_ = watch.network.round
+        self._network, self._settings = state.network, settings
+        self.params_ = state.network.params if state.best is None else state.best
+        self.n_rounds_ = self.n_iter_ = state.network.round
         self.loss_curve_ = watch.losses
         seen = [loss for loss in watch.losses if not math.isnan(loss)]
         self.loss_, self.best_loss_ = (seen[-1], min(seen)) if seen else (math.nan, math.nan)
         self.out_activation_ = OUTPUTS[settings.model.objective]
         for own in ("evals_result_", "evals_uncertainty_", "personal_"):
             self.__dict__.pop(own, None)
-        if watch.history:
-            self.evals_result_, self.evals_uncertainty_ = watch.history, watch.uncertainty
+        if watch.history.scores:
+            self.evals_result_, self.evals_uncertainty_ = watch.history.scores, watch.history.uncertainty
         self._show_layers(settings.model)
 
     def _show_layers(self, model: AnyModel) -> None:
@@ -408,7 +412,7 @@ class FedAvgEstimator(KnowsColumns):
         refuse_missing(fresh.table)
         if settings.class_weight is not None:
             weigh_classes_alone(fresh, self._schema.labels or [], settings.class_weight)
-        rows = Training(fresh, begin).rows(fresh.table, 0)
+        rows = NetworkState(fresh, begin).rows(fresh.table, 0)
         with OneBlasThread():
             rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)
             own = how.own(model, self.params_, rows, settings.work, rng)

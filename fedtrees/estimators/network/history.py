@@ -1,92 +1,101 @@
-"""Who watches a network's training: what it keeps of each round, and when it ends."""
+"""The observer of a network's training: losses, scores, and when it ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 
 from fedtrees.estimators.common.early_stopping import Best
-from fedtrees.neural.fedavg import Network, Settings
+from fedtrees.estimators.common.history import History, Scores, last_score
+from fedtrees.neural.fedavg import AveragingState
+from fedtrees.neural.settings import NetworkSettings
 from fedtrees.queries.evaluation import Scored
 from fedtrees.queries.metrics import metric_named
+from fedtrees.training.loop import Observer, Training
 
-Scores = dict[str, dict[str, list[float]]]
 
-
-class Watch:
-    """Keeps each round's network, loss and scores, and ends a training that is good enough or gets no better.
-
-    See `neural.fedavg.Observer`.
+class Watch(Observer[AveragingState]):
+    """Keeps each round's loss and scores, and ends a training that is good enough or gets no better.
 
     Parameters
     ----------
-    settings : Settings
+    settings : NetworkSettings
     patience : int, optional
     target : float, optional
         The score to reach.
     shown : callable
-        Told of every finished round.
-    losses : list of float
-        Of rounds before.
-    scores : dict of str to dict of str to list of float
-        Of rounds before; NaN stands for those that a set or a metric was not there in.
-    uncertainty : dict of str to dict of str to list of float
-        Of these.
+        Called with the number of every finished round.
+    losses : sequence of float
+        Of rounds before this training.
+    history : History
+        Of these; NaN stands for rounds that a set or a metric was not there in.
     constant : bool, default False
         See `Best`.
+
+    Attributes
+    ----------
+    state : AveragingState or None
+        The last that was well; None before there is a network.
+    losses : list of float
+        The mean loss of each round, those before this training included.
+    history : History
     """
 
     def __init__(
-        self, settings: Settings, patience: int | None, target: float | None, shown: Callable[[int], object],
-        losses: list[float], scores: dict[str, dict[str, list[float]]],
-        uncertainty: dict[str, dict[str, list[float]]], constant: bool = False,
+        self, settings: NetworkSettings, patience: int | None, target: float | None, shown: Callable[[int], object],
+        losses: Sequence[float], history: History, constant: bool = False,
     ):  # fmt: skip
-        self.network: Network | None = None
-        self.best_network: Network | None = None
-        self.losses = list(losses)
+        self.state: AveragingState | None = None
+        self.losses, self.history = list(losses), history
         wanted = {name: list(settings.eval_metrics) for name in settings.eval_names}
-        self.history, self.uncertainty = (_continued(before, wanted, len(losses)) for before in (scores, uncertainty))
-        last = metric_named(settings.eval_metrics[-1])
-        self._maximise = last.maximise and bool(settings.eval_names)
+        for scores in (history.scores, history.uncertainty):
+            _fill(scores, wanted, len(losses))
+        self._maximise = metric_named(settings.eval_metrics[-1]).maximise and bool(settings.eval_names)
         self._patience, self._target, self._shown = patience, target, shown
         self._best, self._done = Best(patience, self._maximise, constant), 0
 
-    def begin(self, network: Network) -> None:
-        """See `neural.fedavg.Observer`."""
-        self.network = network
+    def begin(self, training: Training[AveragingState], state: AveragingState) -> None:
+        """See `Observer`."""
+        self.state = state
+        for loss, scored in zip(state.losses, state.scores, strict=True):
+            self._note(loss, scored)
+            self._ends(loss, scored)
 
-    def after(self, network: Network, loss: float, scores: Scored) -> bool:
-        """See `neural.fedavg.Observer`."""
-        self.network = network
+    def after(self, state: AveragingState) -> AveragingState:
+        """See `Observer`."""
+        self.state = state
         self._shown(self._done)
+        self._note(state.losses[-1], state.scores[-1])
+        ended, best = self._ends(state.losses[-1], state.scores[-1])
+        self.state = msgspec.structs.replace(state, ended=ended, best=state.network.params if best else state.best)
+        return self.state
+
+    def _note(self, loss: float, scored: Scored) -> None:
+        """Keep a round's loss and scores."""
         self._done += 1
         self.losses.append(loss)
-        name, score = "training", loss
-        for name, metrics in scores.items():
-            for metric, (score, uncertainty) in metrics.items():
-                self.history[name][metric].append(score)
-                self.uncertainty[name][metric].append(uncertainty)
-        for known in (*self.history.values(), *self.uncertainty.values()):
+        self.history.add(scored)
+        for known in (*self.history.scores.values(), *self.history.uncertainty.values()):
             for values in known.values():  # those of earlier calls that this one does not score
                 values += [np.nan] * (len(self.losses) - len(values))
+
+    def _ends(self, loss: float, scored: Scored) -> tuple[bool, bool]:
+        """Return whether training ends with this round, and whether the round is the best so far."""
+        score, name = last_score(scored) if scored else (loss, "training")
         if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
-            self.best_network = network
-            return True
-        if self._patience is None or (np.isnan(score) and not scores):  # a round that nobody took part in
-            return False
+            return True, True
+        if self._patience is None or (math.isnan(score) and not scored):  # a round that nobody took part in
+            return False, False
         past = self._best.is_past(self._done - 1, score, name)
-        if self._best.round == self._done - 1:
-            self.best_network = network
-        return past
+        return past, self._best.round == self._done - 1
 
 
-def _continued(before: Scores, wanted: dict[str, list[str]], rounds: int) -> Scores:
-    """Copies of the scores of earlier calls, and of sets and metrics that were not there, NaN for each round."""
-    return {
-        name: {
-            metric: list(before.get(name, {}).get(metric, [np.nan] * rounds))
-            for metric in {**before.get(name, {}), **dict.fromkeys(wanted.get(name, []))}
-        }
-        for name in {**before, **wanted}
-    }
+def _fill(scores: Scores, wanted: dict[str, list[str]], rounds: int) -> None:
+    """Put NaN for each round before to sets and metrics that were not there."""
+    for name, metrics in wanted.items():
+        known = scores.setdefault(name, {})
+        for metric in metrics:
+            known.setdefault(metric, [np.nan] * rounds)

@@ -18,13 +18,13 @@ from fedtrees.estimators.common.class_weights import check_class_weight, class_w
 from fedtrees.estimators.common.parameter_checks import check_federated, check_ranges, metric_names, seed_of
 from fedtrees.neural.activations import ACTIVATIONS
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
-from fedtrees.neural.fedavg import Settings
 from fedtrees.neural.local import Work
 from fedtrees.neural.methods import AnyMethod, FedAvg, FedNova, FedPer, FedProx, FedSGD, QFedAvg, Scaffold
 from fedtrees.neural.model import AnyModel
 from fedtrees.neural.optimisers import Averaging, FedAdagrad, FedAdam, FedYogi, Momentum, ServerOptimiser
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.schedules import Checked, Constant, Cosine, Exponential, Inverse, Schedule
+from fedtrees.neural.settings import NetworkSettings
 from fedtrees.queries.metrics import metric_named, metric_of
 
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
@@ -204,7 +204,7 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
 def settings_of(
     estimator: Any, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
     more_classes: bool = False,
-) -> Settings:  # fmt: skip
+) -> NetworkSettings:  # fmt: skip
     """What an estimator's parameters mean for a training on these columns.
 
     Parameters
@@ -219,7 +219,7 @@ def settings_of(
     seed : int, optional
         That of a training that goes on; None asks the estimator's random state.
     more_classes : bool, default False
-        See `Settings`.
+        See `NetworkSettings`.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def settings_of(
         if not metric_named(name, model.objective).fits(model.objective):
             raise ParameterError(f"eval_metric={name!r} says nothing of what {model.objective} predicts.")
     size = estimator.batch_size
-    return Settings(
+    return NetworkSettings(
         model=model,
         features=len(schema.names),
         targets=0 if estimator._classifies else schema.targets,

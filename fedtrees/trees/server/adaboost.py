@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.errors import DataError
+from fedtrees.training.loop import Observer, train
+from fedtrees.training.state import TrainingState
 from fedtrees.trees.messages.training import Grown
 from fedtrees.trees.messages.tree_errors import LOSS_KINDS, TreeErrors
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
-from fedtrees.trees.server.boosting import refuse_infinite_leaves
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
-from fedtrees.trees.server.grow import grow
-from fedtrees.trees.server.histogram_cache import HistogramCache
-from fedtrees.trees.server.histogram_source import CohortHistograms
+from fedtrees.trees.server.rounds import TreeRounds, refuse_infinite_leaves
+from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.start import prepare
 
 if TYPE_CHECKING:
@@ -146,27 +146,93 @@ class R2Votes(VoteRule):
         return Vote(-step, error, np.array([largest, LOSS_KINDS[self.loss], step, lost * math.log(2)], np.float32))
 
 
+class AdaBoostState(TrainingState, frozen=True, eq=False, kw_only=True):
+    """The state of AdaBoost between two rounds; see `TrainingState`.
+
+    Attributes
+    ----------
+    trees : list of Tree
+    votes : list of Vote
+        One a tree.
+    scale : GradientScale, optional
+        Of the coming round, where the rounds before bound it.
+    first_scale : GradientScale, optional
+        Of the first tree's round.
+    """
+
+    trees: list[Tree] = msgspec.field(default_factory=list)
+    votes: list[Vote] = msgspec.field(default_factory=list)
+    scale: GradientScale | None = None
+    first_scale: GradientScale | None = None
+
+
+@dataclass(eq=False)
+class AdaBoost(TreeRounds):
+    """Trees one after the other, each on rows that weigh more the worse the trees before it did.
+
+    Law: as of `boosting.Boosting`.
+
+    Attributes
+    ----------
+    rule : VoteRule
+    """
+
+    rule: VoteRule
+
+    def first(self) -> AdaBoostState:
+        """See `Training`."""
+        return AdaBoostState(scale=self.start.scales.first())
+
+    def step(self, state: AdaBoostState) -> AdaBoostState:
+        """Grow a tree, and send it with its vote to the silos; see `Training`.
+
+        Raises
+        ------
+        DataError
+            If the first tree is no better than chance.
+        """
+        plan, over = self.start.plan, state.round + 1
+        grown = self.grown(state.round, state.scale, plan)
+        if not grown.trees[0].cover[0]:  # no row was there whose error could weigh
+            return msgspec.structs.replace(state, round=over)
+        refuse_infinite_leaves(grown.trees, state.round)
+        foreseen = self.foreseen(grown, grown.trees)
+        vote = self.rule.vote(self.channel, grown.cohort, grown.trees[0], grown.scale, plan.rows, state.first_scale)
+        if vote is None:
+            return msgspec.structs.replace(state, round=over, ended=True)
+        self.channel.tell(Grown.of(grown.trees, vote.steps))
+        return AdaBoostState(
+            round=over,
+            ended=vote.last,
+            trees=[*state.trees, *grown.trees],
+            votes=[*state.votes, vote],
+            scale=foreseen,
+            first_scale=grown.scale if state.first_scale is None else state.first_scale,
+        )
+
+    def ensemble(self, state: AdaBoostState) -> Ensemble:
+        """Return the trees so far, without their votes."""
+        start = self.start
+        return Ensemble(state.trees, start.plan.cuts, start.base_margin, rare=start.rare, draws=start.draws)
+
+
 def adaboost(
     channel: Channel,
     n_silos: int,
     n_features: int,
-    labels: list[Any] | None,
-    settings: Settings,
+    labels: list[Label] | None,
+    settings: TreeSettings,
     rule: VoteRule,
     threads: Threads,
-    after: Callable[[int], None] | None = None,
+    observer: Observer[AdaBoostState] | None = None,
 ) -> tuple[Ensemble, list[Vote]]:
-    """Grow trees one after the other, each on rows that weigh more the worse the trees before it did.
-
-    Law: as of `boosting.boost`.
+    """Train AdaBoost over a channel; see `AdaBoost`.
 
     Parameters
     ----------
-    channel, n_silos, n_features, labels, settings, threads
+    channel, n_silos, n_features, labels, settings, threads, observer
         See `boosting.boost`.
     rule : VoteRule
-    after : callable, optional
-        Called with the number of each tree that is kept, from 0 on.
 
     Returns
     -------
@@ -178,29 +244,8 @@ def adaboost(
         If no tree could be grown, or the first is no better than chance.
     """
     start = prepare(channel, np.arange(n_silos), n_features, labels, settings, threads, as_float32)
-    plan, scales, votes = start.plan, start.grids, list[Vote]()
-    trees: list[Tree] = []
-    first: GradientScale | None = None
-    cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics)
-    for round in range(settings.n_estimators):
-        cohort = settings.sampler.draw(n_silos, settings.seed, round)
-        scale = scales.exponents(channel, cohort)
-        grown, answers = grow(plan, CohortHistograms(channel, cohort), scale, scales.riders(), round, cache)
-        if not grown[0].cover[0]:
-            continue  # no row was there whose error could weigh
-        scales.learn(answers, grown, len(cohort) / n_silos, plan.outputs)
-        refuse_infinite_leaves(grown, round)
-        vote = rule.vote(channel, cohort, grown[0], scale, plan.rows, first)
-        if vote is None:
-            break
-        channel.tell(Grown.of(grown, vote.steps))
-        trees += grown
-        votes.append(vote)
-        if vote.last:
-            break
-        first = scale if first is None else first
-        if after is not None:
-            after(len(trees) - 1)
-    if not trees:
+    training = AdaBoost(channel, n_silos, settings, start, rule)
+    state = train(training, observer or Observer[AdaBoostState]())
+    if not state.trees:
         raise DataError("no silo that holds rows took part in any round; sample more of them, or more rounds.")
-    return Ensemble(trees, plan.cuts, start.base_margin, rare=start.rare, draws=start.draws), votes
+    return training.ensemble(state), state.votes

@@ -1,27 +1,29 @@
-"""Gradient boosting over a channel: the main loop."""
+"""Gradient boosting over a channel, round by round."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.errors import DataError
-from fedtrees.queries.evaluation import Scored
+from fedtrees.core.data.labels import Label
 from fedtrees.queries.score_edges import Frequencies
+from fedtrees.training.loop import Observer, train
+from fedtrees.training.state import TrainingState
 from fedtrees.trees.messages.training import Grown
+from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import LEAF, Tree
-from fedtrees.trees.server.boosting_settings import Settings
 from fedtrees.trees.server.ensemble import Ensemble
-from fedtrees.trees.server.grow import grow
-from fedtrees.trees.server.histogram_cache import HistogramCache
-from fedtrees.trees.server.histogram_source import CohortHistograms
+from fedtrees.trees.server.growth_plan import GrowthPlan
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.quantile_leaves import with_quantiles
-from fedtrees.trees.server.split import Rule, SplitRule
+from fedtrees.trees.server.rounds import GrownRound, TreeRounds, refuse_infinite_leaves
+from fedtrees.trees.server.settings import TreeSettings
+from fedtrees.trees.server.split import SplitRule
 from fedtrees.trees.server.start import prepare
 
 if TYPE_CHECKING:
@@ -29,31 +31,114 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
 
 
-class Observer(Protocol):
-    """Who is told of rounds."""
+class BoostingState(TrainingState, frozen=True, eq=False, kw_only=True):
+    """The state of boosting between two rounds; see `TrainingState`.
 
-    def before(self, round: int, rule: SplitRule) -> SplitRule | None:
-        """The rule of the coming round; None ends the training."""
-        ...
+    Attributes
+    ----------
+    trees : list of Tree
+        Round after round and output after output.
+    learning_rate : float, optional
+        Of the coming round; None where there is none.
+    scale : GradientScale, optional
+        Of the coming round, where the rounds before bound its gradients.
+    bias : float32 (2, positions), optional
+        Of an unbiased ranking, the biases of positions.
+    """
 
-    def after(self, round: int, scores: Scored, ensemble: Ensemble) -> bool:
-        """Told of a finished round and its scores, of each evaluation set by metric; True ends the training."""
-        ...
+    dimensions: ClassVar[dict[str, int | None]] = {"bias": 2}
+
+    trees: list[Tree] = msgspec.field(default_factory=list)
+    learning_rate: float | None = None
+    scale: GradientScale | None = None
+    bias: NDArray[np.float32] | None = None
+
+
+@dataclass(eq=False)
+class Boosting(TreeRounds):
+    """Boosting of trees over a channel.
+
+    Law: the ensemble is the same for every partition of the same rows, as all that is asked for is integer sums.
+    """
+
+    def first(self) -> BoostingState:
+        """See `Training`."""
+        rule, biases = self.start.rule, self.start.biases
+        return BoostingState(
+            learning_rate=rule.learning_rate if isinstance(rule, SplitRule) else None,
+            scale=self.start.scales.first(),
+            bias=None if biases is None else biases.first,
+        )
+
+    def step(self, state: BoostingState) -> BoostingState:
+        """Grow a round's trees, and send them to the silos; see `Training`.
+
+        Raises
+        ------
+        DataError
+            If a leaf is beyond float32.
+        """
+        start, biases = self.start, self.start.biases
+        riders = [] if biases is None else [biases.question()]
+        plan = self._plan(state)
+        grown = self.grown(state.round, state.scale, plan, riders)
+        trees = self._with_quantiles(grown, plan)
+        refuse_infinite_leaves(trees, state.round)
+        self.channel.tell(Grown.of(trees))
+        bias = state.bias
+        if biases is not None and bias is not None:
+            bias = biases.after(self.channel, grown.answers[-1], bias)
+        moves = _moves(trees, self.settings.parallel) if start.evaluation.curves else None
+        all_silos = np.arange(self.n_silos)
+        scores, histograms = start.evaluation.score(self.channel, all_silos, state.histograms, steps=moves)
+        return msgspec.structs.replace(
+            state,
+            round=state.round + 1,
+            trees=[*state.trees, *trees],
+            scale=self.foreseen(grown, trees),
+            bias=bias,
+            scores=[*state.scores, scores],
+            histograms=histograms,
+        )
+
+    def ensemble(self, state: BoostingState) -> Ensemble:
+        """Return the trees so far as a model."""
+        start = self.start
+        apart = isinstance(start.rule, Impurity) and start.rule.counts_apart
+        return Ensemble(
+            state.trees, start.plan.cuts, start.base_margin, self.settings.parallel, start.rare, state.scale,
+            start.draws, state.bias, apart,
+        )  # fmt: skip
+
+    def _plan(self, state: BoostingState) -> GrowthPlan:
+        """The plan of the coming round, at its learning rate."""
+        rule = self.start.rule
+        if isinstance(rule, SplitRule) and state.learning_rate is not None:
+            rule = replace(rule, learning_rate=state.learning_rate)
+        return replace(self.start.plan, rule=rule.shared(self.settings.parallel))
+
+    def _with_quantiles(self, grown: GrownRound, plan: GrowthPlan) -> list[Tree]:
+        """The trees, with quantiles of residuals in their leaves where the loss has it so."""
+        start, constraints = self.start, self.settings.constraints
+        if start.quantile is None:
+            return grown.trees
+        return with_quantiles(
+            self.channel, grown.cohort, grown.trees, start.quantile, grown.scale, start.weights.most_counted,
+            plan.newton, None if constraints is None else constraints.direction,
+        )  # fmt: skip
 
 
 def boost(
     channel: Channel,
     n_silos: int,
     n_features: int,
-    labels: list[Any] | None,
-    settings: Settings,
+    labels: list[Label] | None,
+    settings: TreeSettings,
     threads: Threads,
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
-    observer: Observer | None = None,
+    observer: Observer[BoostingState] | None = None,
 ) -> Ensemble:
-    """Boost trees over a channel.
-
-    Law: the ensemble is the same for every partition of the same rows, as all that is asked for is integer sums.
+    """Boost trees over a channel; see `Boosting`.
 
     Parameters
     ----------
@@ -61,60 +146,17 @@ def boost(
     n_silos, n_features : int
     labels : list, optional
         The class labels, sorted; None for a regression.
-    settings : Settings
+    settings : TreeSettings
     threads : Threads
         For finding splits.
     storable : callable
         The margin nearest to a wished one that the exported model can start from; training starts from its bits.
     observer : Observer, optional
-        Told of every round, and free to end the training.
+        It sees every round, and may end the training.
     """
-    everyone = np.arange(n_silos)
-    start = prepare(channel, everyone, n_features, labels, settings, threads, storable)
-    plan, grids, trees = start.plan, start.grids, list[Tree]()
-    ensemble = Ensemble(trees, plan.cuts, start.base_margin, settings.parallel, start.rare, draws=start.draws)
-    ensemble = replace(ensemble, counts_apart=isinstance(start.rule, Impurity) and start.rule.counts_apart)
-    cache = HistogramCache(plan.cuts.total_bins, plan.rule.statistics)
-    for round in range(settings.n_estimators):
-        rule = _rule_of(start.rule, observer, round)
-        if rule is None:
-            break
-        plan = replace(plan, rule=rule.shared(settings.parallel))
-        number = settings.rounds_before + round  # of all rounds of the model: draws are named by it
-        cohort = settings.sampler.draw(n_silos, settings.seed, number)
-        grid = grids.exponents(channel, cohort)
-        riders = grids.riders() + ([] if start.biases is None else [start.biases.question()])
-        grown, answers = grow(plan, CohortHistograms(channel, cohort), grid, riders, number, cache)
-        if start.quantile is not None:
-            constraints = settings.constraints
-            grown = with_quantiles(
-                channel, cohort, grown, start.quantile, grid, start.weights.most_counted, plan.newton,
-                None if constraints is None else constraints.direction,
-            )  # fmt: skip
-        grids.learn(answers, grown, len(cohort) / n_silos, plan.outputs)
-        refuse_infinite_leaves(grown, round)
-        channel.tell(Grown.of(grown))
-        trees += grown
-        ensemble = replace(ensemble, grid=grids.next)
-        if start.biases is not None:
-            start.biases.learn(channel, answers[-1])
-            ensemble = replace(ensemble, bias=start.biases.bias)
-        moves = _moves(grown, settings.parallel) if start.evaluation.curves else None
-        scores = start.evaluation.score(channel, everyone, steps=moves)
-        if observer and observer.after(round, scores, ensemble):
-            break
-    return ensemble
-
-
-def refuse_infinite_leaves(trees: Sequence[Tree], round: int) -> None:
-    """Refuse trees whose leaves no float32 holds.
-
-    Raises
-    ------
-    DataError
-    """
-    if not all(np.isfinite(tree.value).all() for tree in trees):
-        raise DataError(f"round {round}: a leaf is beyond float32; lower learning_rate, or scale y down.")
+    start = prepare(channel, np.arange(n_silos), n_features, labels, settings, threads, storable)
+    boosting = Boosting(channel, n_silos, settings, start)
+    return boosting.ensemble(train(boosting, observer or Observer[BoostingState]()))
 
 
 def _moves(grown: Sequence[Tree], parallel: int) -> list[list[Frequencies]]:
@@ -126,8 +168,3 @@ def _moves(grown: Sequence[Tree], parallel: int) -> list[list[Frequencies]]:
         shares = tree.cover[leaf] / mass if 0 < mass < np.inf else np.full(np.count_nonzero(leaf), 1.0)
         moves.append(Frequencies(tree.value[leaf].astype(np.float32), shares))
     return [moves[first : first + parallel] for first in range(0, len(moves), parallel)]
-
-
-def _rule_of(rule: Rule, observer: Observer | None, round: int) -> Rule | None:
-    """The rule of a coming round; None where the training is to end."""
-    return observer.before(round, rule) if observer and isinstance(rule, SplitRule) else rule

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.queries.row_weights import Weights
+from fedtrees.training.weights import Weights
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
 from fedtrees.trees.losses import Bounds, Moves, Reweighed, RowStatistics, Target, gradient_scale_of
 from fedtrees.trees.messages.histograms import GradientExponents
@@ -54,7 +54,7 @@ class GradientScales:
       more than a thirty-second fewer than 9, and so on,
     - a class is so rare, or the last round's rows were fitted so well, that the mean row would keep fewer than 10.
 
-    Law: a function of sums of integers alone.
+    Law: a scale is a function of sums of integers alone.
 
     Parameters
     ----------
@@ -89,48 +89,58 @@ class GradientScales:
             self._spread = max(self._spread, math.ceil(-math.log2(loss.least_share(sums))))
             self._unfitted = drawn * loss.largest_hessians(sums)
         self._fixed, bound = None, loss.bound()
+        self._earlier = earlier
         if bound:
             counted = isinstance(loss, Target) and loss.counts and weights.whole
             extra = -STATISTIC_BITS_G if counted else self._extra_for(self._spread)
             self._fixed = gradient_scale_of(bound, self._weight)._replace(extra=extra)
-        self._next: GradientScale | None = None
-        self._earlier = earlier
+
+    def first(self) -> GradientScale | None:
+        """Return the first round's scale, where the earlier training has it; None where it is asked for."""
+        earlier = self._earlier
         if self._fixed and earlier is not None and earlier in self._finer(self._fixed):
-            self._next = earlier
+            return earlier
+        return None
 
-    @property
-    def next(self) -> GradientScale | None:
-        """The coming round's scale, where it depends on the rounds before; None where it is asked for."""
-        return self._next
+    def of_round(
+        self, channel: Channel, cohort: Cohort, foreseen: GradientScale | None, first: bool = False
+    ) -> GradientScale:
+        """Return the scale of the coming round, asking for gradients' sizes where nothing bounds them.
 
-    def exponents(self, channel: Channel, cohort: Cohort) -> GradientScale:
-        """Return the scale of the coming round, asking for gradients' sizes where nothing bounds them."""
+        Parameters
+        ----------
+        channel : Channel
+        cohort : Cohort
+        foreseen : GradientScale, optional
+            The scale by the rounds before: `first`, or of `after`.
+        first : bool, default False
+            Whether this is the training's first round, in which the earlier training's scale may do.
+        """
         if self._fixed:
-            return self._fixed if self._next is None else self._next
+            return self._fixed if foreseen is None else foreseen
         if self._hazards is not None:
             g, h = self._hazards.learn(channel, cohort)
             return GradientScale(exponent_of(g), exponent_of(h), self._extra_for(self._spread))
-        if self._next is None:
-            counts = channel.total(self._query, cohort)
-            g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
-            earlier, self._earlier = self._earlier, None
-            return earlier if self._has_room(earlier, g, h) and earlier else self._fine_enough(g, h, counts)
-        return self._next
+        if foreseen is not None:
+            return foreseen
+        counts = channel.total(self._query, cohort)
+        g, h = largest_exponent(counts[0]), largest_exponent(counts[1])
+        earlier = self._earlier if first else None
+        return earlier if earlier is not None and self._has_room(earlier, g, h) else self._fine_enough(g, h, counts)
 
     def riders(self) -> list[Query]:
         """Return the queries to ask along with the round's first histograms."""
         return [] if self._fixed or self._hazards else [self._query]
 
-    def learn(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> None:
-        """Bound the next round's gradients; not possible where a cohort left silos out.
+    def after(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> GradientScale | None:
+        """Return the scale that bounds the next round's gradients; None where a cohort left silos out.
 
         asked: float; the share of the silos that were asked
         """
-        self._next = None
         if self._fixed:
             root = sum(float(tree.cover[0]) for tree in trees) * outputs / len(trees)
-            self._next = self._for_fit(root, asked * self._unfitted)
-        elif not self._hazards and asked == 1:
+            return self._for_fit(root, asked * self._unfitted)
+        if not self._hazards and asked == 1:
             counts: Vector = answers[0]
             g, h = (largest_exponent(part) for part in counts)
             now = Bounds(*(math.ldexp(1.0, e) for e in (g, h, self._weight, self._target)))
@@ -138,16 +148,17 @@ class GradientScales:
             if bound is not None and all(math.isfinite(part) for part in bound):
                 next_g, next_h = (min(exponent_of(part), HIGHEST_EXPONENT) for part in bound)
                 if max(next_g - g, next_h - h) <= MOST_LOST:
-                    self._next = self._fine_enough(next_g, next_h, counts)
+                    return self._fine_enough(next_g, next_h, counts)
+        return None
 
     def _finer(self, scale: GradientScale) -> list[GradientScale]:
         """Return a scale, and those of as large gradients that have more digits."""
         choices = sorted({min(choice, self._room) for choice in CHOICES})
         return [scale, *(scale._replace(extra=more) for more in choices if more > scale.extra >= 0)]
 
-    def _has_room(self, scale: GradientScale | None, g: int, h: int) -> bool:
+    def _has_room(self, scale: GradientScale, g: int, h: int) -> bool:
         """Return whether a scale that came with a model is right for gradients and hessians up to these exponents."""
-        if scale is None or scale not in self._finer(scale._replace(extra=self._extra_for(0))):
+        if scale not in self._finer(scale._replace(extra=self._extra_for(0))):
             return False
         loose = MOST_LOST if scale.extra else STATISTIC_BITS_G - DIGITS
         return 0 <= scale.g - g <= loose and 0 <= scale.h - h <= loose

@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class PositionBiases:
-    """The server's estimates, float32 (2, positions), which an exported model keeps as such."""
+    """The estimation of positions' biases, float32 (2, positions), which an exported model keeps as such.
+
+    Attributes
+    ----------
+    loss : RankingLoss
+    rows : int
+    first : float32 (2, positions)
+        The biases to begin with.
+    """
 
     loss: RankingLoss
     rows: int
-    bias: NDArray[np.float32]
+    first: NDArray[np.float32]
 
     @staticmethod
     def prepare(channel: Channel, loss: RankingLoss, rows: int, earlier: NDArray[np.float32] | None) -> PositionBiases:
@@ -37,11 +45,14 @@ class PositionBiases:
         """Return the query to ask along with a tree's first histograms."""
         return PositionCosts(self.loss.positions, self.rows)
 
-    def learn(self, channel: Channel, costs: Any) -> None:
-        """Estimate biases from a round's costs, the first being 1, and send them to silos; equations 30 and 31."""
-        new = self.bias.copy()
+    def after(self, channel: Channel, costs: Any, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Estimate biases from a round's costs, the first being 1, and send them to silos; equations 30 and 31.
+
+        bias: float32 (2, positions); of the round before, which stay where there are no costs
+        """
+        new = bias.copy()
         for biases, sums in zip(new, costs, strict=True):
             if sums[0] >= SMALLEST_BIAS:
                 biases[:] = (sums / sums[0]) ** (1 / (1 + self.loss.lambdarank_bias_norm))
-        self.bias = new
         channel.tell(PositionBias(new))
+        return new

@@ -1,8 +1,7 @@
-"""What a training of trees is asked for."""
+"""Settings of a training of trees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.protocol.start_messages import Vocabulary
-from fedtrees.core.sampling.samplers import FixedFraction, Sampler
-from fedtrees.core.sampling.weighting import RowWeights, Weighting
+from fedtrees.training.settings import TrainingSettings
 from fedtrees.trees.losses import RowStatistics
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.model.cuts import Cuts
@@ -27,21 +25,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What to boost. Names, meanings and defaults are XGBoost's where it has them."""
+class TreeSettings(TrainingSettings):
+    """The trees to grow. Names, meanings and defaults are XGBoost's where it has them."""
 
     loss: RowStatistics
     targets: int = 1  # columns of y
     labels_by_column: list[list[Any]] | None = None  # of several columns of classes
     class_weight: list[tuple[float, ...]] | str | None = None  # of their classes, in the order of labels
-    n_estimators: int = 100
     max_depth: int = 6
     max_bin: int = 256
     rule: Rule = field(default_factory=SplitRule)
     base_score: tuple[float, ...] | None = None  # of each output
-    sampler: Sampler = field(default_factory=FixedFraction)
-    weighting: Weighting = field(default_factory=RowWeights)
-    seed: int = 0
     constraints: Constraints | None = None
     columns: FeatureSampling | None = None
     max_leaves: int = 0
@@ -50,14 +44,11 @@ class Settings:
     subsample: float | int = 1.0  # a share of the rows, or how many
     bootstrap: bool = False
     thresholds: NodeDraws | None = None
-    features_a_node: int = 0  # see `GrowthPlan`
-    eval_names: Sequence[str] = ()
-    eval_metrics: Sequence[str] = ()
-    validation_share: float = 0.0  # of the rows, held out as the last evaluation set
-    inherited: EarlierModel | None = None  # what the training goes on from
+    features_per_node: int = 0  # see `GrowthPlan`
+    earlier: EarlierModel | None = None  # what the training goes on from
     rounds_before: int = 0  # of that: draws go on from there
     trees_before: int = 0  # of a forest that these trees join, likewise
-    grid_before: GradientScale | None = None  # that its next round would have had
+    scale_before: GradientScale | None = None  # that its next round would have had
     bias_before: NDArray[np.float32] | None = None  # of positions, of a ranking without it
     vocabulary: Vocabulary | None = None  # that silos agreed on; None where there are no categories
     categories: NDArray[np.int64] | None = None  # of each feature that is split by them, else 0; None where none is
@@ -67,10 +58,10 @@ class Settings:
         self, cuts: Cuts, outputs: int, rows: int, threads: Threads, moments: MomentPlan | None = None,
         row_counts: int = 1,
     ) -> GrowthPlan:  # fmt: skip
-        """How its trees grow."""
+        """The plan by which trees grow."""
         return GrowthPlan(
             cuts, self.rule, self.max_depth, outputs, rows, threads,
             self.parallel, self.max_leaves, self.best_first,
-            self.constraints, self.columns, self.thresholds, self.features_a_node,
+            self.constraints, self.columns, self.thresholds, self.features_per_node,
             self.trees_before, moments, row_counts,
         )  # fmt: skip

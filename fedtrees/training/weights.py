@@ -1,4 +1,4 @@
-"""The number of rows and their weights, asked for in two rounds before any training, and sent to the silos."""
+"""The weights of rows, asked for in one round before any training, and sent to the silos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedtrees.core.protocol.count_weights import CountWeights, count_bits
 from fedtrees.core.protocol.start_messages import Weigh
 from fedtrees.core.sampling.weighting import Weighting
 from fedtrees.errors import DataError
-from fedtrees.queries.counts import Counts, LabelExponents, Summary, WholeWeights
+from fedtrees.queries.counts import LabelExponents, Summary, WholeWeights
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
@@ -88,24 +88,7 @@ class Weights:
             )
 
 
-def summarise(channel: Channel, all_silos: Cohort, n_features: int) -> Summary:
-    """Ask for the numbers of rows, silos and missing values, in one round.
-
-    Raises
-    ------
-    DataError
-        If no silo holds a row that counts.
-    """
-    summary: Summary = channel.total(Counts(n_features), all_silos)
-    if summary.rows == 0:
-        raise DataError(
-            "Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row, or sample_weight is "
-            "zero in every row."
-        )
-    return summary
-
-
-def learn_weights(
+def weigh_rows(
     channel: Channel,
     all_silos: Cohort,
     summary: Summary,

@@ -48,7 +48,7 @@ class WeightUnit(Fact, frozen=True, eq=False):
 
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`; refuse a silo that its weight would leave too few units of."""
-        state = silo.state_of(Training, "silos were to be weighed")
+        state = silo.state_of(NetworkState, "silos were to be weighed")
         state.unit = self
         least = 1 << max(0, self.bits - MOST_RATIO_BITS)
         for place in range(len(silo.table.names)) if self.bits else ():
@@ -98,7 +98,7 @@ class StartTraining(Fact, frozen=True, eq=False):
         if n < features or len(self.deviation) != n:
             raise ProtocolError(f"scales of {n} columns, and there are {features} features")
         self._refuse_lost(silo)
-        silo.states.keep(Training(silo, self))
+        silo.states.keep(NetworkState(silo, self))
 
     def _refuse_lost(self, silo: SiloRows) -> None:
         """Refuse columns whose differences float32 lost, as far as they differ in all silos together."""
@@ -152,10 +152,10 @@ class Scaling:
             return (margin * self._deviation[1] + self._mean[1]).astype(np.float32)
 
 
-class Training(State):
+class NetworkState(State):
     """A silo's state; of several silos, that of each.
 
-    Law: but for what methods keep in `memory`, a function of the table and the run's facts; see `Silo`.
+    Law: a function of the table, of the run's facts and of the questions that silos remember; see `Silo`.
     """
 
     begins = "training began"
