@@ -1,4 +1,4 @@
-"""What a hidden layer makes of its sums, in place, and how errors go back through it."""
+"""Activation functions of hidden layers and their derivatives, both in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Activation:
-    """A function and its derivative, which is told from what the function returned.
+    """A function and its derivative, which is computed from what the function returned.
 
     Attributes
     ----------

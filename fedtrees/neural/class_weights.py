@@ -1,13 +1,14 @@
-"""What classes weigh: a factor for each, or such that all weigh the same together."""
+"""Class weights: a factor for each class, given or balanced so that all classes weigh the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Fact, Query
 from fedtrees.queries.long_sums import N_DIGITS, bound_of_long_sums, long_sums, restore_long
@@ -27,7 +28,7 @@ class ClassSums(Query, frozen=True, eq=False):
     """
 
     rows: int
-    labels: list[Any]
+    labels: ClassLabels
 
     def size(self) -> int:
         """See `Query`."""
@@ -64,12 +65,12 @@ def balanced(sums: list[int]) -> list[float]:
     >>> balanced([1, 3, 0])
     [2.0, 0.6666666666666666, 1.0]
     """
-    present = sum(own > 0 for own in sums)
-    return [sum(sums) / (present * own) if own else 1.0 for own in sums]
+    present = sum(weight > 0 for weight in sums)
+    return [sum(sums) / (present * weight) if weight else 1.0 for weight in sums]
 
 
 class WeighClasses(Fact, frozen=True, eq=False):
-    """From now on, a row weighs what it did, times the factor of its class.
+    """The fact that a row weighs, from now on, as much as before times the factor of its class.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class WeighClasses(Fact, frozen=True, eq=False):
     factors : float64 (labels,)
     """
 
-    labels: list[Any]
+    labels: ClassLabels
     factors: NDArray[np.float64]
 
     def apply(self, silo: SiloRows) -> None:
@@ -86,7 +87,7 @@ class WeighClasses(Fact, frozen=True, eq=False):
         silo.multiply_weights(self.factors.astype(np.float32)[places])
 
 
-def weigh_classes_alone(silo: SiloRows, labels: list[Any], given: Sequence[float] | Literal["balanced"]) -> None:
+def weigh_classes_alone(silo: SiloRows, labels: ClassLabels, given: Sequence[float] | Literal["balanced"]) -> None:
     """Multiply one silo's weights by factors of classes, which are balanced by its rows alone."""
     if given == "balanced":
         sums = ClassSums(silo.table.n_rows, labels)

@@ -1,4 +1,4 @@
-"""How updates become integers: finely, in few bits, or only the largest of them.
+"""Compression of updates to integers: finely, in few bits, or only the largest of them.
 
 Every silo of a cohort rounds to the same grid, so that sums mean something; a grid that has to be narrow follows the
 largest update of the round before, which is learnt by a sum, too.
@@ -76,7 +76,7 @@ class UpdateScale(msgspec.Struct, frozen=True):
 
 
 class Compression(Protocol):
-    """The result of an update.
+    """The way from a silo's update to integers.
 
     Attributes
     ----------
@@ -101,11 +101,11 @@ class Compression(Protocol):
         ...
 
     def entries(self, n: int) -> int:
-        """How many of ``n`` integers are other than zero, at the most."""
+        """The most of ``n`` integers that are other than zero."""
         ...
 
     def round(self, values: NDArray[np.floating], grid: UpdateScale, lot: Lot, memory: Memory, mass: int = 1) -> Vector:
-        """Values times the silo's mass in integers, int64 like values; ``lot`` is the silo's own in the round."""
+        """Values times the silo's mass in integers, int64 like values; ``lot`` is of the silo and the round."""
         ...
 
 
@@ -135,7 +135,7 @@ class Exact(msgspec.Struct, frozen=True, tag="exact"):
 class Rounded(msgspec.Struct, frozen=True, tag="rounded"):
     """A few bits, rounded up or down by lot so that the mean is right; Alistarh et al. (2017), section 3.
 
-    The first round is sent finely, as nobody knows yet how large updates are. Updates that grow to more than double
+    The first round is sent finely, as the size of updates is not known yet. Updates that grow to more than double
     from one round to the next are cut off.
 
     Parameters
@@ -245,4 +245,4 @@ def of_digits(digits: Vector, width: int, n: int) -> NDArray[np.float64]:
     array([1000.,   -1.])
     """
     each = digits.reshape(-1, n).tolist()
-    return np.array([float(sum(digit << (width * place) for place, digit in enumerate(own))) for own in each])
+    return np.array([float(sum(digit << (width * place) for place, digit in enumerate(one))) for one in each])

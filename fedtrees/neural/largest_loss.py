@@ -1,4 +1,4 @@
-"""The largest loss of a cohort, found by a sum: what losses are divided by before they are raised to a power."""
+"""The largest loss of a cohort, found by a sum; losses are divided by it before they are raised to a power."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOWEST, HIGHEST = -40 * STEPS, 128 * STEPS
 
 
 class LargestLoss(Query, frozen=True, eq=False):
-    """How many silos have a loss of each size, to the eighth of an octave, under the shared parameters.
+    """The number of silos whose loss has each size, to the eighth of an octave, under the shared parameters.
 
     Parameters
     ----------

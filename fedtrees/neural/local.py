@@ -1,21 +1,22 @@
-"""What a silo does with its rows: some epochs of gradient descent in small batches."""
+"""A silo's training on its rows: some epochs of gradient descent in small batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from fedtrees.errors import DivergenceError
+from fedtrees.neural.losses import Targets
 from fedtrees.neural.model import Floats, Model
+
+Correction = Callable[[Floats, Floats], object]  # changes a gradient, the second argument, at parameters
 
 
 class Work(msgspec.Struct, frozen=True):
-    """How much a silo trains in a round.
+    """The amount and the rates of a silo's training in a round.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class Rows:
     """
 
     X: Floats
-    y: NDArray[Any]
+    y: Targets
     weight: Floats | None
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What came of it: parameters, steps taken, and the mean loss of the batches as they were met."""
+    """The result of a silo's training: parameters, steps taken, and the mean loss of the batches as they were met."""
 
     params: Floats
     steps: int
@@ -77,7 +78,7 @@ def train(
     rows: Rows,
     work: Work,
     rng: np.random.Generator,
-    correct: Callable[[Floats, Floats], object] | None = None,
+    correct: Correction | None = None,
 ) -> Trained:
     """Descend from ``params``, which stay as they are.
 
@@ -106,16 +107,16 @@ def train(
         for _ in range(work.epochs):
             order = rng.permutation(n) if batch < n else None
             for first in range(0, n, batch):
-                own = slice(first, first + batch) if order is None else order[first : first + batch]
-                weight = None if rows.weight is None else rows.weight[own]
-                loss = model.gradient(params, rows.X[own], rows.y[own], weight, gradient)
+                batch_rows = slice(first, first + batch) if order is None else order[first : first + batch]
+                weight = None if rows.weight is None else rows.weight[batch_rows]
+                loss = model.gradient(params, rows.X[batch_rows], rows.y[batch_rows], weight, gradient)
                 if alpha:
                     gradient += alpha * params
                 if correct is not None:
                     correct(params, gradient)
                 gradient *= rate
                 params -= gradient
-                total, steps = total + loss * len(rows.X[own]), steps + 1
+                total, steps = total + loss * len(rows.X[batch_rows]), steps + 1
     mean = total / (n * work.epochs)
     if not (np.isfinite(mean) and np.isfinite(params).all()):
         raise DivergenceError("the loss or a parameter is no longer finite; lower learning_rate.")

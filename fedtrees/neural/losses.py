@@ -1,4 +1,4 @@
-"""What margins are to be: each row's loss, and its gradient in the margins. Names are XGBoost's, as of the metrics."""
+"""Losses of rows, and their gradients in the margins. Names are XGBoost's, as of the metrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Loss = Callable[[Floats, NDArray[Any]], tuple[Floats, Floats]]
+# int64 (rows,), places of classes, or float32 (rows, outputs): which of them, the loss decides
+Targets = NDArray[Any]
+Loss = Callable[[Floats, Targets], tuple[Floats, Floats]]
 
 
-def logistic(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+def logistic(margin: Floats, y: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """The log loss of two classes, with one margin: that of the second. y: int64 (rows,)."""
     z, second = margin[:, 0], y.astype(margin.dtype)
     small = np.exp(-np.abs(z))
@@ -21,7 +23,7 @@ def logistic(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
     return losses, (p - second)[:, None]
 
 
-def softmax(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+def softmax(margin: Floats, y: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """The cross entropy of several classes, a margin each. y: int64 (rows,)."""
     rows = np.arange(len(y))
     z = margin - margin.max(axis=1, keepdims=True)
@@ -33,13 +35,13 @@ def softmax(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
     return losses, p
 
 
-def squared(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+def squared(margin: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Half the squared error, summed over targets. y: float32 (rows, outputs)."""
     error = margin - y
     return (error * error).sum(axis=1) / 2, error
 
 
-def poisson(margin: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+def poisson(margin: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Half the deviance of counts, summed over targets; margins are logarithms. y: float32 (rows, outputs), from 0."""
     mean = np.exp(margin)
     positive = np.where(y > 0, y, 1)

@@ -1,13 +1,13 @@
-"""What silos send of their training, and what the server makes of the mean: a class a paper.
+"""Federated averaging and its relatives: the vectors that silos send, and the server's use of their mean.
 
-Each is a record, so that it travels with the question. What a silo sends is a vector whose weighted mean over the
-cohort is all that the server learns.
+There is a class per paper, and each is a record, so that it travels with the question. A silo sends a vector whose
+weighted mean over the cohort is all that the server learns.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.number_checks import is_number, is_whole
 from fedtrees.errors import ParameterError
-from fedtrees.neural.local import Rows, Trained, Work, train
+from fedtrees.neural.local import Correction, Rows, Trained, Work, train
 from fedtrees.neural.memory import Memory
 from fedtrees.neural.model import Floats, Model
 
@@ -35,7 +35,7 @@ class Job:
     work : Work
     rng : numpy.random.Generator
     shared : float32 (any,)
-        What the server says besides; see `Method.combine`.
+        What the server sends besides; see `Method.combine`.
     memory : Memory
         What the silo keeps from round to round.
     """
@@ -48,14 +48,14 @@ class Job:
     shared: Floats
     memory: Memory
 
-    def train(self, correct: Any = None, params: Floats | None = None) -> Trained:
+    def train(self, correct: Correction | None = None, params: Floats | None = None) -> Trained:
         """Train from the shared parameters, or from others."""
         return train(self.model, self.params if params is None else params, self.rows, self.work, self.rng, correct)
 
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """What the server knows of a round that is over.
+    """The results of a round that is over.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Round:
     loss : float
         The weighted mean of their losses.
     shared : float32 (any,)
-        What the server said.
+        What the server sent besides the parameters.
     part : float
         The share of all weight that the cohort holds.
     learning_rate : float
@@ -78,7 +78,7 @@ class Round:
 
 
 class Method(Protocol):
-    """What is sent, and what it means."""
+    """A way of averaging: the vector that a silo sends, and the change that follows from the mean."""
 
     def length(self, model: Model) -> int:
         """Numbers that a silo sends."""
@@ -86,7 +86,7 @@ class Method(Protocol):
 
     @property
     def extras(self) -> int:
-        """How many of them, at the end, are no updates of parameters, and are not to be compressed."""
+        """The number of entries at the end that are no updates of parameters, and are not to be compressed."""
         ...
 
     @property
@@ -109,15 +109,15 @@ class Method(Protocol):
         ...
 
     def start(self, model: Model) -> Floats:
-        """What the server says in the first round, besides the parameters."""
+        """The vector that the server sends in the first round, besides the parameters."""
         ...
 
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
-        """What a silo sends, float (length,), and its loss."""
+        """Train; return the vector that the silo sends, float (length,), and its loss."""
         ...
 
     def combine(self, round: Round) -> tuple[Mean, Floats]:
-        """By how much the parameters change, float64 (n_params,), and what the server says next."""
+        """The change of the parameters, float64 (n_params,), and the vector that the server sends next."""
         ...
 
 
@@ -139,7 +139,7 @@ def _refuse(what: str, value: object, fine: bool) -> None:
 
 
 class _Plain(_Checked):
-    """What most of them share: as long as the parameters, and the mean is the change."""
+    """The base of most of them: vectors are as long as the parameters, and the mean is the change."""
 
     extras = 0
 
@@ -225,8 +225,8 @@ class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
 
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
-        own = job.memory.recall(len(job.params))
-        drift, gradients = job.shared - own, np.zeros_like(job.params)
+        variate = job.memory.recall(len(job.params))
+        drift, gradients = job.shared - variate, np.zeros_like(job.params)
 
         def correct(params: Floats, gradient: Floats) -> None:
             np.add(gradients, gradient, out=gradients)
@@ -236,7 +236,7 @@ class Scaffold(_Checked, msgspec.Struct, frozen=True, tag="scaffold"):
         moved = trained.params - job.params
         # option II's c_i - c + (x - y_i) / (K rate) is the mean of the gradients, which no rounding of y_i touches
         new = gradients / np.float32(trained.steps)
-        change = new - own
+        change = new - variate
         job.memory.keep(new)
         return np.concatenate([moved, change]), trained.loss
 
@@ -307,7 +307,7 @@ class QFedAvg(msgspec.Struct, frozen=True, tag="qfedavg"):
     def update(self, job: Job) -> tuple[NDArray[np.floating], float]:
         """See `Method`."""
         unit = float(job.shared[0])
-        # not 0, as in the authors' own code; and a silo that ``unit`` does not know of must not leave the grid
+        # not 0, as in the authors' own code; and a silo whose loss ``unit`` does not include must not leave the grid
         loss = min(max(job.rows.loss(job.model, job.params) / unit, 1e-10), 1.125)
         trained = job.train()
         moved = (trained.params - job.params).astype(np.float64)

@@ -1,12 +1,13 @@
-"""What a model is to the averaging: a vector of parameters, and gradients of it."""
+"""The interface of a model that is averaged: a vector of parameters, and gradients of it."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.neural.losses import Targets
 from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.torch_model import TorchNetwork
 
@@ -21,7 +22,7 @@ class Model(Protocol):
 
     @property
     def objective(self) -> str:
-        """What margins mean, by XGBoost's name: ``binary:logistic``, ``multi:softprob`` or ``reg:squarederror``."""
+        """The meaning of margins by XGBoost's name: ``binary:logistic``, ``multi:softprob`` or ``reg:squarederror``."""
         ...
 
     @property
@@ -38,25 +39,25 @@ class Model(Protocol):
         ...
 
     def constant(self, params: Floats, margins: Floats) -> Floats | None:
-        """The parameters, those of the last layer such that it says the same of all rows; None where it has no biases.
+        """The parameters, those of the last layer such that all rows get the same; None where it has no biases.
 
         params: float32 (n_params,), margins: float32 (outputs,), NaN where an output is left as it is
         """
         ...
 
     def margins(self, params: Floats, X: Floats) -> Floats:
-        """What is predicted of rows, before any link: float32 (rows, outputs)."""
+        """Predictions before any link, float32 (rows, outputs)."""
         ...
 
-    def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
+    def losses(self, params: Floats, X: Floats, y: Targets) -> NDArray[np.float64]:
         """Each row's loss, float64 (rows,)."""
         ...
 
-    def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
+    def gradient(self, params: Floats, X: Floats, y: Targets, weight: Floats | None, out: Floats) -> float:
         """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         ...
 
-    def row_gradients(self, params: Floats, X: Floats, y: NDArray[Any]) -> Floats:
+    def row_gradients(self, params: Floats, X: Floats, y: Targets) -> Floats:
         """The gradient of each row's own loss, float32 (rows, n_params)."""
         ...
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 
@@ -18,7 +19,7 @@ LEAST_SHARE = 1e-6  # XGBoost's, of classes that no row is of
 
 
 class ClassRows(Query, frozen=True, eq=False):
-    """How many rows of each class weigh more than 0.
+    """The number of rows of each class that weigh more than 0.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class ClassRows(Query, frozen=True, eq=False):
     """
 
     rows: int
-    labels: list[Any]
+    labels: ClassLabels
 
     def size(self) -> int:
         """See `Query`."""

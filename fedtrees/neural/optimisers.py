@@ -1,4 +1,4 @@
-"""What the server does with the mean change: Reddi et al. (2021), Adaptive Federated Optimization, Algorithm 2.
+"""Server optimisers, which step by the mean change: Reddi et al. (2021), Adaptive Federated Optimization, Algorithm 2.
 
 A server optimiser is a value: its memory is handed in and out.
 """
@@ -28,16 +28,16 @@ class ServerOptimiser(Protocol):
         ...
 
     def start(self, n_params: int) -> OptimiserState:
-        """What it remembers before the first round."""
+        """Return the memory before the first round."""
         ...
 
     def step(self, change: Change, memory: OptimiserState) -> tuple[Change, OptimiserState]:
-        """By how much the parameters change, and what it remembers."""
+        """Return the change of the parameters, and the memory after it."""
         ...
 
 
 class _Checked:
-    """What all of them share: rates and scales are above 0, and shares from 0 to below 1."""
+    """The checks that all share: rates and scales are above 0, and shares from 0 to below 1."""
 
     def check(self) -> None:
         """See `ServerOptimiser`."""
@@ -83,7 +83,7 @@ class Momentum(_Checked):
 
 @dataclass(frozen=True)
 class _Adaptive(_Checked):
-    """The change by its own size: what the three of Algorithm 2 share."""
+    """The change over the root of its mean square: the base of the three of Algorithm 2."""
 
     learning_rate: float = 0.01
     beta_1: float = 0.9
@@ -129,7 +129,7 @@ class FedAdam(_Adaptive):
 
 @dataclass(frozen=True)
 class FedYogi(_Adaptive):
-    """Squares move the average by their own size at the most."""
+    """Squares move the average by no more than their size."""
 
     def second(self, v: Change, square: Change) -> Change:
         """See `_Adaptive`."""

@@ -72,7 +72,7 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         return constant
 
     def margins(self, params: Floats, X: Floats) -> Floats:
-        """What the last layer says, float32 (rows, outputs)."""
+        """The last layer's output, float32 (rows, outputs)."""
         return self._forward(self.layers(params), X)[-1]
 
     def gradient(self, params: Floats, X: Floats, y: NDArray[np.generic], weight: Floats | None, out: Floats) -> float:
@@ -119,7 +119,7 @@ class Perceptron(msgspec.Struct, frozen=True, tag="perceptron"):
         return np.concatenate(parts, axis=1)
 
     def _forward(self, layers: list[tuple[Floats, Floats]], X: Floats) -> list[Floats]:
-        """What each layer is given, and behind it the margins."""
+        """The input of each layer, and after them the margins."""
         values = [X]
         squash = ACTIVATIONS[self.activation].squash
         for place, (weights, biases) in enumerate(layers):

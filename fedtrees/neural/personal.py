@@ -58,8 +58,8 @@ class Ditto:
             raise ParameterError(f"Ditto(lam={self.lam!r}): give a number from 0.")
         lam = np.float32(self.lam)
 
-        def pull(own: Floats, gradient: Floats) -> None:
-            gradient += lam * (own - params)
+        def pull(moved: Floats, gradient: Floats) -> None:
+            gradient += lam * (moved - params)
 
         return train(model, params, rows, _epochs(work, self.epochs), rng, pull).params
 
@@ -83,7 +83,7 @@ class OwnHead:
             raise ParameterError(f"OwnHead({self.layers!r}): give a whole number of layers from 1.")
         body = model.n_params - model.tail(self.layers)
 
-        def freeze(own: Floats, gradient: Floats) -> None:
+        def freeze(moved: Floats, gradient: Floats) -> None:
             gradient[:body] = 0
 
         return train(

@@ -1,4 +1,4 @@
-"""How the silos' learning rate falls from round to round, as a multiple of the first one's."""
+"""Schedules of the silos' learning rate, as multiples of the first round's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Constant:
-    """It does not fall."""
+    """The same rate in all rounds."""
 
     def __call__(self, round: int) -> float:
         """See `Schedule`."""

@@ -1,4 +1,4 @@
-"""What a silo scores of an evaluation set: the margins of a network."""
+"""Scores of a network on a silo's rows of an evaluation set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class NetworkScores(Scores, frozen=True, eq=False):
             return margins_by_row(model, params, state.features(table, asked))
         # PyTorch's last bits depend on where in a batch a row stands: each silo's rows by themselves, as it has them
         apart = np.split(asked, np.searchsorted(asked, table.starts[1:-1]))
-        parts = [model.margins(params, state.features(table, own)) for own in apart if len(own)]
+        parts = [model.margins(params, state.features(table, rows)) for rows in apart if len(rows)]
         return np.concatenate(parts) if parts else model.margins(params, state.features(table, asked))
 
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from threading import local
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.errors import MissingExtraError, ParameterError, ProtocolError
+from fedtrees.neural.losses import Targets
+
+if TYPE_CHECKING:
+    from torch import Tensor  # PyTorch is optional, and slow to import
+    from torch.nn import Module
 
 Floats = NDArray[np.float32]
-Factory = Callable[[int, int], Any]
+Factory = Callable[[int, int], "Module"]
 
 _FACTORIES: dict[str, Factory] = {}
 
 
 class TorchModel:
-    """What to hand to an estimator as ``model=``: how to build a module.
+    """A factory of modules, for an estimator's ``model=``.
 
     A module's parameters are averaged, and nothing else of it: one with buffers, such as the running means of batch
     normalisation, is refused (group normalisation has none), as is one that draws, such as dropout, whose draws
@@ -44,9 +51,9 @@ class TorchModel:
         """The network for so many columns and outputs."""
         if not callable(self.module_factory):
             raise ParameterError(f"TorchModel({self.module_factory!r}): give a function of features and outputs.")
-        own = self.module_factory
-        name = f"{getattr(own, '__module__', '')}.{getattr(own, '__qualname__', type(own).__qualname__)}"
-        while _FACTORIES.setdefault(name, own) is not own:
+        factory = self.module_factory
+        name = f"{getattr(factory, '__module__', '')}.{getattr(factory, '__qualname__', type(factory).__qualname__)}"
+        while _FACTORIES.setdefault(name, factory) is not factory:
             name += "'"
         network = TorchNetwork(name, features, outputs, objective)
         network.check()
@@ -75,12 +82,12 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
     @property
     def n_params(self) -> int:
         """Length of the vector of parameters."""
-        return sum(own.numel() for own in _module(self.name, self.features, self.outputs).parameters())
+        return sum(tensor.numel() for tensor in _module(self.name, self.features, self.outputs).parameters())
 
     def tail(self, layers: int) -> int:
-        """How many parameters the last modules have that have any of their own."""
+        """The number of parameters of the last modules that have some, without their children's."""
         module = _module(self.name, self.features, self.outputs)
-        sizes = [sum(own.numel() for own in part.parameters(recurse=False)) for part in module.modules()]
+        sizes = [sum(tensor.numel() for tensor in part.parameters(recurse=False)) for part in module.modules()]
         return sum([size for size in sizes if size][-layers:])
 
     def check(self) -> None:
@@ -100,31 +107,31 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
                 f"model: {self.name} has the buffer {buffers[0]!r}, which averaging knows nothing of; use layers "
                 "without one, as GroupNorm is instead of BatchNorm."
             )
-        draws = [own for own in module.modules() if isinstance(own, torch.nn.modules.dropout._DropoutNd) and own.p]
+        draws = [part for part in module.modules() if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.p]
         if draws:
             raise ParameterError(f"model: {self.name} has a {type(draws[0]).__name__}, whose draws nobody can repeat.")
         if not self.n_params:
             raise ParameterError(f"model: {self.name} has no parameters to train.")
-        frozen = [name for name, own in module.named_parameters() if not own.requires_grad]
+        frozen = [name for name, tensor in module.named_parameters() if not tensor.requires_grad]
         if frozen:
             raise ParameterError(f"model: {self.name} freezes {frozen[0]!r}, and averaging trains all parameters.")
-        if any(own.dtype != torch.float32 for own in module.parameters()):
+        if any(tensor.dtype != torch.float32 for tensor in module.parameters()):
             raise ParameterError(f"model: {self.name} has parameters that are not float32.")
         try:
             params = self.initial(np.random.default_rng(0))
             rows = np.linspace(-1, 1, 2 * self.features, dtype=np.float32).reshape(2, self.features)
             with torch.random.fork_rng(devices=[]):
                 before = torch.random.get_rng_state()
-                said, again = (self.margins(params, rows) for _ in range(2))
+                first, again = (self.margins(params, rows) for _ in range(2))
                 drew = not torch.equal(torch.random.get_rng_state(), before)
         except RuntimeError as error:
             raise ParameterError(f"model: {self.name} does not take {self.features} features: {error}") from error
-        if said.shape != (2, self.outputs):
+        if first.shape != (2, self.outputs):
             raise ParameterError(
-                f"model: {self.name} maps two rows to {said.shape}, where (2, {self.outputs}) is needed."
+                f"model: {self.name} maps two rows to {first.shape}, where (2, {self.outputs}) is needed."
             )
         # two draws may happen to be the same, and a module may have a generator of its own: either gives it away
-        if drew or not np.array_equal(said, again):
+        if drew or not np.array_equal(first, again):
             raise ParameterError(f"model: {self.name} draws: it says something else of the same rows each time.")
 
     def initial(self, rng: np.random.Generator) -> Floats:
@@ -133,12 +140,12 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             module = _FACTORIES[self.name](self.features, self.outputs)
-        parts = [own.detach().numpy().ravel() for own in module.parameters()]
+        parts = [tensor.detach().numpy().ravel() for tensor in module.parameters()]
         return np.concatenate(parts).astype(np.float32)
 
     def constant(self, params: Floats, margins: Floats) -> Floats | None:
         """See `neural.model.Model`; for modules that end with a linear layer and its biases."""
-        shapes = [tuple(own.shape) for own in _module(self.name, self.features, self.outputs).parameters()]
+        shapes = [tuple(tensor.shape) for tensor in _module(self.name, self.features, self.outputs).parameters()]
         last = self.tail(1)
         if len(shapes) < 2 or len(shapes[-2]) != 2 or shapes[-1] != margins.shape or shapes[-2][0] != len(margins):
             return None
@@ -150,18 +157,18 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         return constant
 
     def margins(self, params: Floats, X: Floats) -> Floats:
-        """What the module says, float32 (rows, outputs)."""
+        """The module's output, float32 (rows, outputs)."""
         with _torch().no_grad():
             margins: Floats = self._call(_tensor(params), X).numpy()
             return margins
 
-    def losses(self, params: Floats, X: Floats, y: NDArray[Any]) -> NDArray[np.float64]:
+    def losses(self, params: Floats, X: Floats, y: Targets) -> NDArray[np.float64]:
         """Each row's loss, float64 (rows,)."""
         with _torch().no_grad():
             each: NDArray[np.float64] = self._losses(_tensor(params), X, y).numpy().astype(np.float64)
             return each
 
-    def gradient(self, params: Floats, X: Floats, y: NDArray[Any], weight: Floats | None, out: Floats) -> float:
+    def gradient(self, params: Floats, X: Floats, y: Targets, weight: Floats | None, out: Floats) -> float:
         """Write the gradient of the mean of the rows' losses, each times its weight, into ``out``; return that mean."""
         torch = _torch()
         flat = _tensor(params).requires_grad_()
@@ -171,59 +178,63 @@ class TorchNetwork(msgspec.Struct, frozen=True, tag="torch"):
         torch.from_numpy(out).copy_(torch.autograd.grad(loss, flat)[0])
         return float(loss.detach())
 
-    def row_gradients(self, params: Floats, X: Floats, y: NDArray[Any]) -> Floats:
+    def row_gradients(self, params: Floats, X: Floats, y: Targets) -> Floats:
         """The gradient of each row's own loss, float32 (rows, n_params)."""
         out = np.empty((len(X), len(params)), np.float32)
         for row in range(len(X)):
             self.gradient(params, X[row : row + 1], y[row : row + 1], None, out[row])
         return out
 
-    def _call(self, flat: Any, X: Floats) -> Any:
+    def _call(self, flat: Tensor, X: Floats) -> Tensor:
         torch, module = _torch(), _module(self.name, self.features, self.outputs)
         named = dict(module.named_parameters())
-        parts = torch.split(flat, [own.numel() for own in named.values()])
-        views = {name: part.view(own.shape) for (name, own), part in zip(named.items(), parts, strict=True)}
-        return torch.func.functional_call(module, views, (_tensor(X),))
+        parts = torch.split(flat, [tensor.numel() for tensor in named.values()])
+        views = {name: part.view(tensor.shape) for (name, tensor), part in zip(named.items(), parts, strict=True)}
+        margin: Tensor = torch.func.functional_call(module, views, (_tensor(X),))
+        return margin
 
-    def _losses(self, flat: Any, X: Floats, y: NDArray[Any]) -> Any:
+    def _losses(self, flat: Tensor, X: Floats, y: Targets) -> Tensor:
         torch = _torch()
         margin, target = self._call(flat, X), _tensor(np.ascontiguousarray(y))
         functional = torch.nn.functional
+        losses: Tensor
         if self.objective == "binary:logistic":
-            return functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
-        if self.objective == "multi:softprob":
-            return functional.cross_entropy(margin, target, reduction="none")
-        if self.objective == "count:poisson":
-            return (margin.exp() - target * margin + torch.special.xlogy(target, target) - target).sum(dim=1)
-        return ((margin - target) ** 2).sum(dim=1) / 2
+            losses = functional.binary_cross_entropy_with_logits(margin[:, 0], target.float(), reduction="none")
+        elif self.objective == "multi:softprob":
+            losses = functional.cross_entropy(margin, target, reduction="none")
+        elif self.objective == "count:poisson":
+            losses = (margin.exp() - target * margin + torch.special.xlogy(target, target) - target).sum(dim=1)
+        else:
+            losses = ((margin - target) ** 2).sum(dim=1) / 2
+        return losses
 
 
-def _torch() -> Any:
+def _torch() -> ModuleType:
     try:
-        import torch
+        return import_module("torch")
     except ImportError as error:
         raise MissingExtraError("TorchModel needs PyTorch: pip install '.[torch]' in a checkout.") from error
-    return torch
 
 
-def _tensor(values: NDArray[Any]) -> Any:
+def _tensor(values: Targets) -> Tensor:
     """Share an array's memory, or copy an array that is only to be read, of which PyTorch makes no tensor in peace."""
-    return _torch().from_numpy(values if values.flags.writeable else values.copy())
+    tensor: Tensor = _torch().from_numpy(values if values.flags.writeable else values.copy())
+    return tensor
 
 
-_own = local()  # a module is called with other parameters by putting them into it: threads cannot share one
+_of_thread = local()  # a module is called with other parameters by putting them into it: threads cannot share one
 
 
-def _module(name: str, features: int, outputs: int) -> Any:
-    """The module of this thread, to call with other parameters than its own: it says what shapes there are."""
-    modules: dict[tuple[str, int, int], Any] = _own.__dict__.setdefault("modules", {})
+def _module(name: str, features: int, outputs: int) -> Module:
+    """The module of this thread, to be called with any parameters of the shapes of its own."""
+    modules: dict[tuple[str, int, int], Module] = _of_thread.__dict__.setdefault("modules", {})
     key = name, features, outputs
     if key not in modules:
         modules[key] = _built(name, features, outputs)
     return modules[key]
 
 
-def _built(name: str, features: int, outputs: int) -> Any:
+def _built(name: str, features: int, outputs: int) -> Module:
     if name not in _FACTORIES:
         raise ProtocolError(f"no module factory {name!r} here; make a TorchModel of it in this silo's process.")
     torch = _torch()

@@ -16,6 +16,9 @@ _EXACT = 2**53  # whole numbers up to it are float64 as they are
 _BEYOND = "make labels texts, or all of them floats"
 
 Label = str | bool | int | float  # a class label, or the name of a category, as a plain value
+# agreed class labels, sorted: a `Label` each, or of several columns a list of them each; Any, as msgspec reads no
+# union of two lists
+ClassLabels = list[Any]
 
 
 class MixedLabels(DataError):
