@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.bagging.growing_alone import GrowingAlone
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.messages.earlier_model import EarlierModel
@@ -31,7 +32,7 @@ class GrowAlone(Fact, frozen=True, eq=False):
     seed : int
     """
 
-    labels: list[Any] | None
+    labels: ClassLabels | None
     base_margin: NDArray[np.float32]
     params: dict[str, Any]
     seed: int

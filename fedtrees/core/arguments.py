@@ -10,6 +10,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from fedtrees.errors import ArgumentError
 
+# a table of rows: a frame of pandas, polars or pyarrow, a sparse matrix, or an array; no one type is all of these
+Features = Any
+EvalSet = tuple[Any, ...]  # X and y, and up to three columns of the rows: weights, base margins, ids of groups
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -92,7 +96,7 @@ def _holds_silos(given: list[object]) -> bool:
     return has_method(candidate, "ask") or has_method(candidate, "answer")
 
 
-def _called(function: Callable[..., Any], owner: object) -> str:
+def _called(function: Callable[..., object], owner: object) -> str:
     """The function's name as its caller wrote it: after the class of the object or class that it was called on."""
     if owner is None:
         return function.__name__

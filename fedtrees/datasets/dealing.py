@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -117,7 +115,7 @@ def dealt(classes: Codes, counts: NDArray[np.int64], rng: np.random.Generator) -
     return codes
 
 
-def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
+def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[np.generic]]:
     """Read class labels: the place of each row's label, and the labels, sorted.
 
     Raises
@@ -135,18 +133,18 @@ def read_classes(y: ArrayLike) -> tuple[Codes, NDArray[Any]]:
     return codes_of(labels)
 
 
-def has_fractions(column: NDArray[Any]) -> bool:
+def has_fractions(column: NDArray[np.generic]) -> bool:
     """Return whether a column holds numbers that are not whole, and so no classes."""
     return column.dtype.kind == "f" and bool((column != np.floor(column)).any())
 
 
-def codes_of(column: NDArray[Any]) -> tuple[Codes, NDArray[Any]]:
+def codes_of(column: NDArray[np.generic]) -> tuple[Codes, NDArray[np.generic]]:
     """Return the place of each row's value among the different ones, which are sorted, and these."""
     codes, found = pd.factorize(column, sort=True)  # by hashing, faster than sorting all rows
     return codes.astype(np.int64), np.asarray(found)
 
 
-def read_column(values: ArrayLike, what: str) -> NDArray[Any]:
+def read_column(values: ArrayLike, what: str) -> NDArray[np.generic]:
     """Read a column: finite numbers, booleans or texts, one a row, none missing.
 
     Raises

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import Features, by_name
 from fedtrees.core.data.features import read_features
 from fedtrees.core.numeric.rng import stream
 from fedtrees.datasets.dealing import codes_of, has_fractions, read_column
@@ -96,7 +96,7 @@ class PartitionDescription:
 
 
 @by_name
-def describe_partition(y: ArrayLike, *, silos: ArrayLike, X: Any = None) -> PartitionDescription:
+def describe_partition(y: ArrayLike, *, silos: ArrayLike, X: Features = None) -> PartitionDescription:
     """Measure how unlike the silos of a partition are.
 
     The table has, for each silo:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import Features, by_name
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.frames import as_pandas, is_frame
 from fedtrees.core.data.rounding import as_float32
@@ -23,7 +22,7 @@ __all__ = ["shift_features"]
 
 @by_name
 def shift_features(
-    X: Any,
+    X: Features,
     *,
     silos: ArrayLike,
     rotation: float = 0.0,
@@ -31,7 +30,7 @@ def shift_features(
     offset: float = 0.0,
     noise: float = 0.0,
     seed: int = 0,
-) -> Any:
+) -> Features:
     """Return OTHER values than X's: each silo's features turned, stretched, moved and blurred by a key of its own.
 
     Every silo gets one map, for all of its rows. It works on features in units of their standard deviation over all

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 
-def quantile_groups(values: NDArray[Any], groups: int) -> tuple[NDArray[np.int64], list[str]]:
+def quantile_groups(values: NDArray[np.generic], groups: int) -> tuple[NDArray[np.int64], list[str]]:
     """Cut numbers into groups of about equal size; equal values stay together.
 
     Parameters

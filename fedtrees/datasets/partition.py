@@ -131,7 +131,8 @@ def partition_by(column: ArrayLike, groups: int | None = None) -> SiloIds:
         return _named(spans)[codes]
     found, codes = np.unique(values, return_inverse=True)
     if found.dtype.kind not in "iuf":
-        return found.astype(np.str_)[codes]
+        texts: SiloIds = found.astype(np.str_)
+        return texts[codes]
     return _named([plain(value) for value in found])[codes]
 
 

@@ -91,7 +91,7 @@ def _coloured(description: Described, plt: ModuleType) -> tuple[NDArray[np.int64
     return counts, labels, list(palette[: len(labels)])
 
 
-def _with_gaps(heights: NDArray[Any]) -> NDArray[np.float64]:
+def _with_gaps(heights: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Heights of bars with nothing in between."""
     spread = np.full(2 * len(heights) - 1, np.nan)
     spread[::2] = heights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +47,7 @@ def held_out(silos: ArrayLike, share: float = 0.25, seed: int = 0) -> NDArray[np
     """
     if not 0 < share < 1:
         raise ParameterError(f"share={share}: give a number above 0 and below 1.")
-    ids: NDArray[Any] = np.asarray(silos)
+    ids: NDArray[np.generic] = np.asarray(silos)
     mask = np.zeros(len(ids), dtype=np.bool_)
     names, place = np.unique(ids, return_inverse=True)
     order = np.argsort(place, kind="stable")  # each silo's rows together, in the order they came

@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from sklearn.tree._tree import NODE_DTYPE
 from sklearn.tree._tree import Tree as NativeTree
 
+from fedtrees.core.arguments import Features
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 
@@ -24,9 +25,9 @@ UNDEFINED = -2  # what scikit-learn writes as a leaf's feature and threshold
 def to_decision_tree(
     tree: Tree,
     cuts: Cuts,
-    classes: NDArray[Any] | list[NDArray[Any]] | None,
+    classes: NDArray[np.generic] | list[NDArray[np.generic]] | None,
     base: NDArray[np.float64] | None = None,
-    names: NDArray[Any] | None = None,
+    names: NDArray[np.generic] | None = None,
     random: bool = False,
     **params: Any,
 ) -> DecisionTreeClassifier | DecisionTreeRegressor:
@@ -170,7 +171,7 @@ class _TakesMissing:
     Rows were read before they come here, and staged predictions check theirs twice, the second time without names.
     """
 
-    def _check_X(self, X: Any) -> Any:
+    def _check_X(self, X: Features) -> Features:
         return np.asarray(X, np.float32)
 
 

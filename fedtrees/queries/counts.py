@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.labels import Label
+from fedtrees.core.data.labels import ClassLabels, Label
 from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
     Vector,
@@ -205,7 +205,7 @@ class WholeWeights(Query, frozen=True, eq=False):
     """
 
     rows: int
-    labels: list[Any] | None
+    labels: ClassLabels | None
     targets: int = 1
 
     def size(self) -> int:
@@ -254,7 +254,7 @@ class LabelExponents(Query, frozen=True, eq=False):
     """
 
     rows: int
-    labels: list[Any] | None
+    labels: ClassLabels | None
 
     def size(self) -> int:
         """See `Query`."""
@@ -305,7 +305,7 @@ class LabelSums(Query, frozen=True, eq=False):
     """
 
     rows: int
-    labels: list[Any] | None
+    labels: ClassLabels | None
     exponents: tuple[int, int]
     bits: int
     targets: int = 1

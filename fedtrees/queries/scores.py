@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.table_targets import check_rows, numbers_of, of_set, places_of, refuse_other_targets
 from fedtrees.core.numeric.fixed_point import (
@@ -58,7 +59,7 @@ class HeldOut(Query, frozen=True, eq=False):
     """
 
     sets: int
-    labels: list[Any] | None
+    labels: ClassLabels | None
     most_rows: int = 2**40
 
     def size(self) -> int:

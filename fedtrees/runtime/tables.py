@@ -185,7 +185,7 @@ def split_held_out(
 def _sorted(
     schema: Schema,
     values: NDArray[np.float32],
-    target: NDArray[Any],
+    target: NDArray[np.generic],
     weight: NDArray[np.float32] | None,
     names: Sequence[str],
     codes: NDArray[np.integer],
@@ -207,7 +207,7 @@ def _sorted(
     return Table(schema, values, target, weight, names, starts, order, margin=margin, ids=ids, groups=groups)
 
 
-def _join_targets(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _join_targets(targets: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
     """Targets of several silos, each as it is: what no type of numbers holds stays objects."""
     kinds = {y.dtype.kind for y in targets}
     whole = [y for y in targets if y.dtype.kind in "iu" and len(y)]
@@ -221,7 +221,7 @@ def _join_targets(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(targets)
 
 
-def _narrow(y: NDArray[Any]) -> NDArray[Any]:
+def _narrow(y: NDArray[np.generic]) -> NDArray[np.generic]:
     """Whole numbers in as few bytes as they need."""
     if y.dtype.kind not in "iu" or not len(y):
         return y

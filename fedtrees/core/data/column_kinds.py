@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
 from numbers import Number
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_NAMED = 8  # columns in one error
 _LOOKED_AT = 1000  # values of a column
@@ -53,7 +56,7 @@ class NoNumbers(NamedTuple):
     how: str
 
 
-def no_numbers(column: Any) -> NoNumbers | None:
+def no_numbers(column: pd.Series) -> NoNumbers | None:
     """The kind of values that a column of a frame holds instead of numbers; None of numbers, or of nothing at all.
 
     Examples

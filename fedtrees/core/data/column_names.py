@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
 
 from fedtrees.core.data.texts import odd_text
 from fedtrees.errors import DataError
 
 
-def column_names(columns: Any, where: str = "") -> list[str]:
+def column_names(columns: Iterable[Hashable], where: str = "") -> list[str]:
     """The labels of a frame's columns as texts, whatever they are, as XGBoost writes them.
 
     Raises

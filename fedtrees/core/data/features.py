@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.arguments import has_method
+from fedtrees.core.arguments import Features, has_method
 from fedtrees.core.data.absent_entries import all_absent, apart_from_absent
 from fedtrees.core.data.column_kinds import all_of, no_numbers_in
 from fedtrees.core.data.frames import as_pandas, is_frame, other_count, read_frame
@@ -27,10 +27,10 @@ _OF_ARRAYS = {  # by the kind of their type
 
 
 def read_features(
-    X: Any,
+    X: Features,
     where: str = "",
     known: Schema | None = None,
-    silos: NDArray[Any] | None = None,
+    silos: NDArray[np.generic] | None = None,
     missing: float = math.nan,
     frame_codes: bool = False,
     absent: float = math.nan,
@@ -85,7 +85,7 @@ def read_features(
     return values, schema if schema.formats == formats else msgspec.structs.replace(schema, formats=formats)
 
 
-def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
+def _read_array(X: Features, where: str, known: Schema | None) -> tuple[NDArray[np.float32], Schema]:
     array = np.ma.getdata(X) if isinstance(X, np.ma.MaskedArray) else plain_array(_no_other(X, where), f"{where}X")
     if isinstance(X, dict):
         raise DataError(f"{where}X is a dict: give one table with a silo id a row, or Silos to fit_federation.")
@@ -103,7 +103,7 @@ def _read_array(X: Any, where: str, known: Schema | None) -> tuple[NDArray[np.fl
     return values, schema
 
 
-def _no_other(X: Any, where: str) -> Any:
+def _no_other(X: Features, where: str) -> Features:
     """Return X, and refuse objects for another place, which look like arrays of nothing."""
     if has_method(X, "num_row") and has_method(X, "get_label"):
         raise DataError(f"{where}X is an xgboost.{type(X).__name__}; give the table that it was made of.")
@@ -113,7 +113,7 @@ def _no_other(X: Any, where: str) -> Any:
     return X
 
 
-def _read_sparse(X: Any, where: str, known: Schema | None, zero: bool) -> tuple[NDArray[np.float32], Schema]:
+def _read_sparse(X: Features, where: str, known: Schema | None, zero: bool) -> tuple[NDArray[np.float32], Schema]:
     """The entries of a sparse matrix, the rest absent, or 0: in float32 from the start, in their stored order."""
     if X.ndim != 2 or X.dtype.kind not in "buif":
         kind = "Complex data not supported: X" if X.dtype.kind == "c" else "X"
@@ -142,7 +142,7 @@ def _unnamed(n: int, where: str, known: Schema | None) -> Schema:
     return known
 
 
-def _numbers(array: NDArray[Any], where: str) -> NDArray[np.float32]:
+def _numbers(array: NDArray[np.generic], where: str) -> NDArray[np.float32]:
     """The numbers of an array; objects are looked at column by column, and all that hold none are named."""
     if array.dtype.kind in "buif":
         return as_float32(array)
@@ -170,7 +170,9 @@ def _refuse_no_codes(values: NDArray[np.float32], known: Schema, where: str) -> 
                 )
 
 
-def _refuse_infinite(values: NDArray[np.float32], schema: Schema, where: str, silos: NDArray[Any] | None) -> None:
+def _refuse_infinite(
+    values: NDArray[np.float32], schema: Schema, where: str, silos: NDArray[np.generic] | None
+) -> None:
     if values.shape[1] == 0:
         raise DataError(f"{where}0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     for start in range(0, len(values), 65536):  # in blocks: a mask of the whole would double the memory

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.arguments import has_method
+from fedtrees.core.arguments import Features, has_method
 from fedtrees.core.data.categories import first_unseen, translated, unseen_category
 from fedtrees.core.data.column_kinds import NoNumbers, all_of, no_numbers
 from fedtrees.core.data.column_names import column_names, difference
@@ -18,40 +19,49 @@ from fedtrees.core.data.table import MISSING, Schema
 from fedtrees.core.data.texts import odd_text
 from fedtrees.errors import DataError, MissingExtraError, SchemaError
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow
 
-def is_frame(X: Any) -> bool:
+
+def is_frame(X: Features) -> bool:
     """Return whether this is a table with columns: pandas', polars' or pyarrow's."""
     kind = type(X)  # of which nothing is computed: a lazy table would
     return hasattr(kind, "columns") and (hasattr(kind, "dtypes") or hasattr(kind, "column_names"))
 
 
-def as_pandas(X: Any, where: str) -> Any:
+def as_pandas(X: Features, where: str) -> pd.DataFrame:
     """A table of pandas; of polars or pyarrow, through the buffers of Arrow, as whose types its columns come."""
+    frame: pd.DataFrame
     if hasattr(X, "iloc"):
-        return X
-    import pandas as pd
+        frame = X
+        return frame
 
     if has_method(X, "collect") and not has_method(X, "to_arrow"):
         raise DataError(f"{where}X is a lazy table; collect it first.")
     try:
         table = X.to_arrow() if has_method(X, "to_arrow") else X
-        return table.to_pandas(types_mapper=_arrow_type(pd))
+        frame = table.to_pandas(types_mapper=_arrow_type())
     except ImportError as error:
         raise MissingExtraError(
             f"{where}{type(X).__module__} needs pyarrow; pip install '.[arrow]' in a checkout."
         ) from error
+    return frame
 
 
-def _arrow_type(pd: Any) -> Any:
+def _arrow_type() -> Callable[[pyarrow.DataType], pd.ArrowDtype | None]:
+    import pandas as pd
     import pyarrow
 
-    def kind(arrow: Any) -> Any:
+    def kind(arrow: pyarrow.DataType) -> pd.ArrowDtype | None:
         return None if pyarrow.types.is_dictionary(arrow) else pd.ArrowDtype(arrow)
 
     return kind
 
 
-def read_frame(X: Any, where: str, known: Schema | None, frame_codes: bool) -> tuple[NDArray[np.float32], Schema]:
+def read_frame(
+    X: pd.DataFrame, where: str, known: Schema | None, frame_codes: bool
+) -> tuple[NDArray[np.float32], Schema]:
     """Read a frame of pandas; see `read_features`."""
     names = column_names(X.columns, where)
     if known is not None:
@@ -69,7 +79,7 @@ def read_frame(X: Any, where: str, known: Schema | None, frame_codes: bool) -> t
             values[codes < 0, place] = np.nan
             if kinds[place] == "category":
                 categories[name] = [_category(value, name, where) for value in column.cat.categories]
-                type_of = column.cat.categories.dtype
+                type_of: Any = column.cat.categories.dtype  # NumPy's, or pandas' of a like interface
                 if type_of.kind == "i" and type_of.itemsize < 8:
                     widths[name] = 8 * type_of.itemsize
             continue
@@ -111,7 +121,7 @@ def _all_missing(column: NDArray[np.float32]) -> bool:
     return not len(column) or bool(np.isnan(column[0]) and np.isnan(column).all())
 
 
-def _numbers_of(column: Any) -> NDArray[np.float32]:
+def _numbers_of(column: pd.Series) -> NDArray[np.float32]:
     """A column of numbers, each rounded once, or one without any value."""
     if column.dtype.kind not in "buif":
         return np.full(len(column), np.nan, np.float32)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
+from fedtrees.core.arguments import EvalSet, Features
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.ranking_groups import refuse_ids_missing, rows_to_keep, weights_of_rows
 from fedtrees.core.data.row_ids import RowIds, read_row_ids
@@ -13,9 +13,11 @@ from fedtrees.core.data.table import Schema, Table, of_rows, read_weight
 from fedtrees.core.data.target import read_margin, read_target
 from fedtrees.errors import ParameterError
 
+Parts = tuple[Features, ArrayLike, ArrayLike | None, ArrayLike | None, ArrayLike | None]
+
 
 def read_held_out(
-    eval_set: tuple[Any, ...], schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
+    eval_set: EvalSet, schema: Schema, name: str, place: int, missing: float, trained_on: RowIds | None
 ) -> Table:
     """Read one silo's evaluation set, of the same columns as its rows to train on, and in groups where those are.
 
@@ -36,7 +38,7 @@ def read_held_out(
     return Table(schema_of_set, values, target, weight, [name], starts, order, margin=margin, groups=groups)
 
 
-def apart(eval_set: tuple[Any, ...], where: str) -> tuple[Any, Any, Any, Any, Any]:
+def apart(eval_set: EvalSet, where: str) -> Parts:
     """An evaluation set's X, y, sample weights, base margins and group ids; the last three may be left out.
 
     Raises

@@ -25,7 +25,7 @@ class MixedLabels(DataError):
     """Labels that no one type holds as they are."""
 
 
-def label_array(values: NDArray[Any]) -> NDArray[Any]:
+def label_array(values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Labels in the one type that stands for them: bool, int64, uint64, float64 or texts.
 
     Booleans among numbers are 0 and 1, and whole numbers among floats are floats. Minus 0 is 0.
@@ -53,12 +53,12 @@ def label_array(values: NDArray[Any]) -> NDArray[Any]:
     return _of_objects(values.tolist())
 
 
-def _whole(values: NDArray[Any]) -> NDArray[Any]:
+def _whole(values: NDArray[np.generic]) -> NDArray[np.generic]:
     large = values.dtype.kind == "u" and len(values) and values.max() > _LARGEST
     return values.astype(np.uint64 if large else np.int64, copy=False)
 
 
-def _of_objects(values: list[Any]) -> NDArray[Any]:
+def _of_objects(values: list[Any]) -> NDArray[np.generic]:
     """Numbers and booleans of Python and NumPy."""
     if all(isinstance(value, bool | np.bool_) for value in values):
         return np.array(values, bool)
@@ -82,7 +82,7 @@ def is_label(value: object) -> bool:
     return isinstance(value, Real | np.bool_)
 
 
-def columns_of_labels(columns: Sequence[Sequence[Label]]) -> list[NDArray[Any]]:
+def columns_of_labels(columns: Sequence[Sequence[Label]]) -> list[NDArray[np.generic]]:
     """Agreed labels of several columns, as arrays of one type that holds all of them, as those of one array are.
 
     Examples
@@ -100,14 +100,14 @@ def columns_of_labels(columns: Sequence[Sequence[Label]]) -> list[NDArray[Any]]:
     return [array.astype(object) for array in arrays]
 
 
-def labels_array(labels: Sequence[Label] | None) -> NDArray[Any]:
+def labels_array(labels: Sequence[Label] | None) -> NDArray[np.generic]:
     """Agreed labels as an array of the one type that holds them."""
     values = np.empty(len(labels or ()), object)
     values[:] = list(labels or ())
     return label_array(values) if len(values) else np.zeros(0, np.int64)
 
 
-def places_among(labels: Sequence[Label], y: NDArray[Any]) -> NDArray[np.int64]:
+def places_among(labels: Sequence[Label], y: NDArray[np.generic]) -> NDArray[np.int64]:
     """Each label's place among the agreed ones, which are sorted; -1 of others.
 
     Parameters
@@ -129,7 +129,8 @@ def places_among(labels: Sequence[Label], y: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(exact & (known[codes] == same), codes, -1)
 
 
-def _as_type(y: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+# of numbers, if they are compared: the kind of the dtype decides, which no type can
+def _as_type(y: NDArray[Any], dtype: np.dtype[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Labels in another type, and which of them are the same there."""
     if y.dtype.kind == dtype.kind or dtype.kind == "U":
         return y, np.ones(len(y), bool)
@@ -177,7 +178,7 @@ def joined_labels(parts: Iterable[tuple[str, Sequence[Label]]]) -> list[Label]:
     return labels
 
 
-def _refuse_beyond(arrays: Sequence[tuple[str, NDArray[Any]]]) -> None:
+def _refuse_beyond(arrays: Sequence[tuple[str, NDArray[np.generic]]]) -> None:
     """Refuse labels of two silos that no one type holds, naming both."""
     floats = [silo for silo, array in arrays if array.dtype.kind == "f"]
     below = [silo for silo, array in arrays if array.dtype.kind == "i" and array.min() < 0]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.arguments import has_method
+from fedtrees.core.arguments import Features, has_method
 from fedtrees.core.data.frames import as_pandas, is_frame
 
 MOST_LOST = 0.05  # of a column's spread
@@ -58,7 +57,7 @@ class LostDigits:
 
 
 def lost_digits(
-    X: Any, values: NDArray[np.float32], names: Sequence[str], silo: str, first: int = 0
+    X: Features, values: NDArray[np.float32], names: Sequence[str], silo: str, first: int = 0
 ) -> list[LostDigits]:
     """The losses of those columns of a table that lose anything that counts.
 
@@ -112,7 +111,7 @@ def _doubtful(values: NDArray[np.float32]) -> list[int]:
     return doubtful
 
 
-def _columns(X: Any) -> Callable[[int], Any]:
+def _columns(X: Features) -> Callable[[int], ArrayLike]:
     """A function that returns a column of a table as it was given."""
     if is_frame(X):
         frame = as_pandas(X, "")

@@ -59,8 +59,7 @@ def weights_of_rows(sample_weight: ArrayLike | None, groups: RowIds | None, wher
         raise DataError(
             f"{where}sample_weight has the shape {given.shape}; give one a query, of which there are {len(names)}."
         )
-    each: NDArray[Any] = given[codes]
-    return each
+    return given[codes]
 
 
 def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray[np.int64]:
@@ -76,7 +75,7 @@ def ids_of_groups(group: ArrayLike, n_rows: int, what: str = "group") -> NDArray
     >>> ids_of_groups([2, 1], 3).tolist()
     [0, 0, 1]
     """
-    sizes = plain_array(group, what)
+    sizes: NDArray[Any] = plain_array(group, what)  # of numbers, if it is compared
     whole = sizes.ndim == 1 and sizes.dtype.kind in "iuf" and (np.floor(sizes) == sizes).all() and (sizes >= 1).all()
     if not whole:
         raise DataError(f"{what}: give how many rows each query has, whole numbers from 1.")

@@ -13,7 +13,7 @@ _EXACT = 2.0**53  # whole numbers up to it are float64 as they are
 _BITS = 40  # of a larger one that are kept: more than float32 has, and one that marks a rest
 
 
-def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+def as_float32(array: NDArray[np.generic]) -> NDArray[np.float32]:
     """An array as float32, itself where it is; what is too large becomes infinite, None and its like NaN.
 
     Raises

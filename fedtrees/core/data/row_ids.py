@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from hashlib import blake2b
 from math import factorial
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +107,7 @@ def mixed(words: RowIds) -> RowIds:
     return words ^ (words >> np.uint64(31))
 
 
-def _codes(texts: NDArray[Any]) -> NDArray[np.uint32]:
+def _codes(texts: NDArray[np.generic]) -> NDArray[np.uint32]:
     """The characters of texts, uint32 (texts, characters), filled up with zeros."""
     native = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("=")))
     return native.view(np.uint32).reshape(len(texts), -1 if len(texts) and texts.dtype.itemsize else 0)
@@ -120,7 +119,7 @@ def _refuse_nul(wrong: NDArray[np.bool_], where: str, what: str) -> None:
         raise DataError(f"{where}{what} has a NUL character in row {row}, which does not come through; rename it.")
 
 
-def _hash_texts(texts: NDArray[Any]) -> RowIds:
+def _hash_texts(texts: NDArray[np.generic]) -> RowIds:
     if not len(texts):
         return np.zeros(0, np.uint64)
     codes = _codes(texts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +14,7 @@ from fedtrees.core.data.texts import odd_text
 from fedtrees.errors import DataError
 
 
-def read_silos(silos: ArrayLike) -> NDArray[Any]:
+def read_silos(silos: ArrayLike) -> NDArray[np.generic]:
     """Read silo ids, one a row, as something that sorts.
 
     Law: ids that are equal are one silo, and those that are not are two; or they are refused.
@@ -39,7 +38,7 @@ def read_silos(silos: ArrayLike) -> NDArray[Any]:
     return ids
 
 
-def read_some_silos(silos: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def read_some_silos(silos: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Read silo ids, some of which may be missing: the present ones, and whether each row has one, bool (rows,)."""
     import pandas as pd
 
@@ -48,7 +47,7 @@ def read_some_silos(silos: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     return _sorting(ids if there.all() else ids[there]), there
 
 
-def _as_given(silos: ArrayLike) -> NDArray[Any]:
+def _as_given(silos: ArrayLike) -> NDArray[np.generic]:
     """Ids as an array of one dimension."""
     if isinstance(silos, str | bytes):
         raise DataError(f"silos={silos!r}: give one id a row, such as those of a column, X[{silos!r}].")
@@ -73,7 +72,7 @@ def _of_tuples(first: Iterable[object]) -> DataError:
     )
 
 
-def _sorting(ids: NDArray[Any]) -> NDArray[Any]:
+def _sorting(ids: NDArray[np.generic]) -> NDArray[np.generic]:
     """Ids that are all there, in the type that they sort by."""
     if ids.dtype.kind == "f":  # by its width a float is written; minus 0 is 0
         return ids.astype(np.float64 if ids.dtype.itemsize > 8 else ids.dtype) + np.zeros(1, ids.dtype)
@@ -88,7 +87,7 @@ def _sorting(ids: NDArray[Any]) -> NDArray[Any]:
     return ids
 
 
-def _of_objects(ids: NDArray[Any]) -> NDArray[Any]:
+def _of_objects(ids: NDArray[np.generic]) -> NDArray[np.generic]:
     """Objects of one type as an array of that, of several as texts."""
     import pandas as pd
 
@@ -121,7 +120,7 @@ def _of_objects(ids: NDArray[Any]) -> NDArray[Any]:
     return texts
 
 
-def _refuse_odd(ids: NDArray[Any]) -> None:
+def _refuse_odd(ids: NDArray[np.generic]) -> None:
     """Refuse texts that do not come through as they are."""
     import pandas as pd
 
@@ -132,7 +131,7 @@ def _refuse_odd(ids: NDArray[Any]) -> None:
             raise DataError(f"silos holds {str(each)!r} in row {row}, which has {odd} in it; rename that silo.")
 
 
-def codes_of_ids(ids: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+def codes_of_ids(ids: NDArray[np.generic]) -> tuple[NDArray[np.int64], list[str]]:
     """Each row's place among the silos, int64 (rows,), and the silos' names, in the order of their ids."""
     import pandas as pd
 
@@ -140,7 +139,7 @@ def codes_of_ids(ids: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
     return codes.astype(np.int64, copy=False), [str(name) for name in found]
 
 
-def places_of_ids(ids: NDArray[Any], names: Sequence[str]) -> NDArray[np.int64]:
+def places_of_ids(ids: NDArray[np.generic], names: Sequence[str]) -> NDArray[np.int64]:
     """Each row's place among silos of these names, int64 (rows,); -1 of others.
 
     Whole numbers are found as floats, too, and the other way round: pandas makes floats of them where some are missing.

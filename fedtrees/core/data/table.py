@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.data.categories import agreed_vocabulary
 from fedtrees.core.data.column_names import are_numbers_from_0, difference
-from fedtrees.core.data.labels import Label, joined_labels
+from fedtrees.core.data.labels import ClassLabels, Label, joined_labels
 from fedtrees.core.data.record import Record
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.row_ids import RowIds, placed_row_ids
@@ -53,7 +53,7 @@ class Schema(Record, frozen=True, eq=False):
     kinds: list[str]
     categories: dict[str, list[Any]]
     named: bool
-    labels: list[Any] | None = None
+    labels: ClassLabels | None = None
     targets: int = 1
     widths: dict[str, int] = msgspec.field(default_factory=dict)
     formats: dict[str, str] = msgspec.field(default_factory=lambda: {DENSE: ""})
@@ -97,7 +97,7 @@ class Table:
 
     schema: Schema
     X: NDArray[np.float32]
-    y: NDArray[Any]
+    y: NDArray[np.generic]
     weight: NDArray[np.float32] | None
     names: Sequence[str]
     starts: NDArray[np.int64]
@@ -181,7 +181,7 @@ class Table:
 
 
 def read_weight(
-    weight: ArrayLike | None, n_rows: int, where: str = "", silos: NDArray[Any] | None = None
+    weight: ArrayLike | None, n_rows: int, where: str = "", silos: NDArray[np.generic] | None = None
 ) -> NDArray[np.float32] | None:
     """Read sample weights, float32 (rows,); None stays None, every row counting 1.
 
@@ -225,6 +225,7 @@ def kept_rows(weight: NDArray[np.float32] | None) -> NDArray[np.uint32] | None:
     return None if weight is None or weight.all() else np.flatnonzero(weight).astype(np.uint32)
 
 
+# Any is an array, or None: the overloads that would say that the one gives the other are longer than the function
 def of_rows(values: Any, rows: NDArray[np.integer] | None) -> Any:
     """A column of some rows; of all where ``rows`` is None. No column stays none."""
     return values if values is None or rows is None else values[rows]
@@ -325,7 +326,7 @@ def _all_targets(schemas: Sequence[tuple[str, Schema]]) -> int:
     return having[0][1]
 
 
-def _all_labels_by_column(schemas: Sequence[tuple[str, Schema]], targets: int) -> list[Any] | None:
+def _all_labels_by_column(schemas: Sequence[tuple[str, Schema]], targets: int) -> list[list[Label]] | None:
     """The labels of each of several columns, of all silos that hold rows; None where none were asked for."""
     of_silos = [(silo, schema.labels) for silo, schema in schemas if schema.targets > 1]
     if any(labels is None for _, labels in of_silos):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,11 +168,11 @@ def _refuse(table: Table, wrong: NDArray[np.bool_], what: str) -> None:
         raise DataError(f"{_place(table, row)}{what}.")
 
 
-def _are(y: NDArray[Any], kind: type) -> NDArray[np.bool_]:
+def _are(y: NDArray[np.generic], kind: type) -> NDArray[np.bool_]:
     return np.array([isinstance(value, kind) for value in y.flat], bool).reshape(y.shape)
 
 
-def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+def _missing(y: NDArray[np.generic]) -> NDArray[np.bool_]:
     wrong: NDArray[np.bool_] = np.zeros(y.shape, bool)
     if y.dtype.kind == "f":
         wrong = ~np.isfinite(y)
@@ -188,7 +188,7 @@ def _odd_label(label: str, odd: str) -> str:
     return f"label {label!r} has {odd}, which does not come through; rename it."
 
 
-def _comparable(table: Table) -> NDArray[Any]:
+def _comparable(table: Table) -> NDArray[np.generic]:
     """The labels as an array that sorts: see `label_array`."""
     y = table.y
     if y.ndim == 2:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.arguments import has_method
+from fedtrees.core.arguments import Features, has_method
 from fedtrees.core.data.column_kinds import is_missing
 from fedtrees.core.data.labels import Label
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.errors import DataError, DataTypeError, SchemaError
 
-if TYPE_CHECKING:
-    pass
 
-
-def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
+def plain_array(values: ArrayLike, what: str) -> NDArray[np.generic]:
     """An array of labels or ids as they were given.
 
     NumPy would write a number, NaN or None that stands in a list of texts as a text, and make floats of whole numbers
@@ -58,7 +54,7 @@ def plain_array(values: ArrayLike, what: str) -> NDArray[Any]:
     return array
 
 
-def _of_columns(frame: Any, floats: NDArray[Any]) -> NDArray[Any]:
+def _of_columns(frame: Features, floats: NDArray[np.generic]) -> NDArray[np.generic]:
     """A frame of numbers as floats; as objects where some whole numbers would be equal as floats."""
     places = range(floats.shape[1])
     columns = [np.asarray(frame.iloc[:, k] if hasattr(frame, "iloc") else frame[:, k]) for k in places]
@@ -89,7 +85,7 @@ def read_margin(margin: ArrayLike | None, n_rows: int, where: str = "") -> NDArr
     return values
 
 
-def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
+def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[np.generic]:
     """Read y as it is given: (rows,), or (rows, columns).
 
     Raises
@@ -108,7 +104,7 @@ def read_target(y: ArrayLike, n_rows: int, where: str = "") -> NDArray[Any]:
     return target
 
 
-def _kind(target: Sequence[Label] | NDArray[Any]) -> str | None:
+def _kind(target: Sequence[Label] | NDArray[np.generic]) -> str | None:
     """Return whether labels are texts or numbers; of mixed ones, the kind of the first that is not missing."""
     if isinstance(target, np.ndarray) and target.dtype.kind != "O":
         return ("texts" if target.dtype.kind == "U" else "numbers") if len(target) else None
@@ -117,7 +113,7 @@ def _kind(target: Sequence[Label] | NDArray[Any]) -> str | None:
     return None if first is None else "texts" if isinstance(first, str) else "numbers"
 
 
-def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Label] | NDArray[Any]]], what: str = "y") -> None:
+def refuse_mixed_targets(targets: Sequence[tuple[str, Sequence[Label] | NDArray[np.generic]]], what: str = "y") -> None:
     """Raise a `SchemaError` where y holds texts in some silos and numbers in others; empty ones hold neither."""
     columns = max((y.shape[1] for _, y in targets if isinstance(y, np.ndarray) and y.ndim == 2), default=0)
     for column in range(columns):

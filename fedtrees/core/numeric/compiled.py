@@ -55,14 +55,14 @@ class _Listener(event.Listener):
         self._begun, self._ended = begun, ended
         self._depth, self._n = 0, 0  # compilations that are open: a kernel's begins those of its parts
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, event: event.Event) -> None:
         """See `numba.core.event.Listener`."""
         if self._depth == 0:
             self._n += 1
             self._begun(self._n)
         self._depth += 1
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, event: event.Event) -> None:
         """See `numba.core.event.Listener`."""
         self._depth -= 1
         if self._depth == 0:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from fedtrees.core.data.categories import first_unseen, unseen_category
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.recoding import recoded
 from fedtrees.core.data.silo_column import with_silo_column
 from fedtrees.core.data.table import Table
@@ -38,7 +39,7 @@ class LabelsByColumn(Fact, frozen=True, eq=False):
         Of each column, sorted.
     """
 
-    labels: list[list[Any]]
+    labels: list[ClassLabels]
 
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""

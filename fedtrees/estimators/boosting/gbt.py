@@ -200,7 +200,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         return loss_named(objective, self._loss_params(objective), by_column=True)
 
     @property
-    def classes_(self) -> NDArray[Any]:
+    def classes_(self) -> NDArray[np.generic]:
         """The class labels, sorted; of several labels a row, 0 and 1."""
         check_is_fitted(self, "booster_")
         return labels_array(self._labels)
@@ -253,7 +253,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
         silos: ArrayLike | None = None,
-    ) -> NDArray[Any]:
+    ) -> NDArray[np.generic]:
         """The likeliest class of each row; of several labels a row, whether each is likelier than not: (rows, labels).
 
         Parameters
@@ -282,12 +282,12 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         )
         return self._likeliest(shares)
 
-    def _likeliest(self, shares: NDArray[np.float32]) -> NDArray[Any]:
+    def _likeliest(self, shares: NDArray[np.float32]) -> NDArray[np.generic]:
         likeliest = (shares > 0.5).astype(np.int64) if self._several else shares.argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[likeliest]
+        labels: NDArray[np.generic] = self.classes_[likeliest]
         return labels
 
-    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[Any]]:
+    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.generic]]:
         """The likeliest class of each row after each round; see `predict`."""
         for shares in self.staged_predict_proba(X, silos=silos):
             yield self._likeliest(shares)

@@ -180,7 +180,7 @@ class Classifies(ClassifierMixin):
         return float(super().score(X, y, sample_weight))
 
 
-def refuse_unlike(y: ArrayLike, classes: NDArray[Any] | list[NDArray[Any]], others: bool = True) -> None:
+def refuse_unlike(y: ArrayLike, classes: NDArray[np.generic] | list[NDArray[np.generic]], others: bool = True) -> None:
     """Refuse labels that cannot be compared with those of the training; ``others`` than these can.
 
     Of several columns, each has its own.
@@ -205,7 +205,7 @@ def _is_whole(label: Any) -> bool:
     return isinstance(label, Real) and math.isfinite(label) and label == math.floor(label)
 
 
-def column_of(y: ArrayLike | None) -> NDArray[Any]:
+def column_of(y: ArrayLike | None) -> NDArray[np.generic]:
     """Targets as they are given to an estimator; a table of one column is that column, with a warning.
 
     Raises

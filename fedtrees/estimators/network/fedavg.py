@@ -150,7 +150,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
 
     __init__ = with_defaults(FedAvgEstimator.__init__, without=("loss",))
     _classifies = True
-    classes_ = AfterFit[NDArray[Any]]()
+    classes_ = AfterFit[NDArray[np.generic]]()
 
     def _know(self, schema: Schema) -> None:
         super()._know(schema)
@@ -190,13 +190,13 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
         return shares
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any) -> NDArray[np.generic]:
         """The likeliest class of each row; the first of those that are equally likely."""
         margin = self.decision_function(X)
         likeliest = (margin > 0).astype(np.intp) if margin.ndim == 1 else margin.argmax(axis=1)
         if len(self.classes_) == 1:  # a second output stands for all that is not of it
             likeliest[:] = 0
-        labels: NDArray[Any] = self.classes_[likeliest]
+        labels: NDArray[np.generic] = self.classes_[likeliest]
         return labels
 
     @by_name

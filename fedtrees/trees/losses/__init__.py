@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.errors import ParameterError, ProtocolError, unknown_value
 from fedtrees.trees.losses.base import Bounds, Loss, Moves, Params, RowStatistics, column_of, gradients
@@ -78,7 +79,7 @@ def loss_named(
     return kind(**given)
 
 
-def loss_of(objective: str, params: Mapping[str, Any], labels: list[Any] | None) -> RowStatistics:
+def loss_of(objective: str, params: Mapping[str, Any], labels: ClassLabels | None) -> RowStatistics:
     """Return the loss that a message names.
 
     Raises

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import Vector, quantise, restore, step_bits
 from fedtrees.core.protocol.query import Query
 from fedtrees.trees.losses import Params, gradients, loss_of
@@ -35,7 +36,7 @@ class InitialMarginSums(Query, frozen=True, eq=False):
 
     objective: str
     params: Params
-    labels: list[Any] | None
+    labels: ClassLabels | None
     outputs: int
     rows: int
     weight_exponent: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
@@ -60,7 +61,7 @@ class OutOfBag(Query, frozen=True, eq=False):
     dimensions: ClassVar[dict[str, int | None]] = {"values": 2}
 
     rows: int
-    labels: list[Any] | None
+    labels: ClassLabels | None
     draws: list[RowDraws]
     ends: NDArray[np.int64]
     feature: NDArray[np.int32]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.table_targets import numbers_of, of_set, refuse_other_targets
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import DataError, ProtocolError
@@ -37,7 +38,7 @@ class Aim(Fact, frozen=True, eq=False):
 
     objective: str
     params: Params
-    labels: list[Any] | None
+    labels: ClassLabels | None
 
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""

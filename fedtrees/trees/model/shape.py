@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ class Shape:
     categories: Categories
     most_bins: int  # of any feature whose categories the tree asks for, the missing and the unknown included
 
-    def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[Any], ...]:
+    def walk(self, bins: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.generic], ...]:
         """Return the arrays by which kernels walk rows of such bins: (column, question, of, goes_right).
 
         ``column`` is where the feature's bin of row 0 stands in the flat bins. ``question`` is one word: the left child

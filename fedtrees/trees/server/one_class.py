@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels, Label
 from fedtrees.core.data.one_class import FOLLOWS, OneClassWarning, warn_of_one_class
 from fedtrees.core.notices import warn_caller
 from fedtrees.trees.losses import BY_COLUMN, Loss, RowStatistics
@@ -20,7 +20,7 @@ def with_second_class(sums: NDArray[np.float64], loss: RowStatistics) -> NDArray
     return np.append(sums, 0.0) if isinstance(loss, Loss) and len(sums) == 1 else sums
 
 
-def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: RowStatistics) -> None:
+def warn_if_constant(sums: NDArray[np.float64], labels: ClassLabels | None, loss: RowStatistics) -> None:
     """Warn where the rows that count are of one class only, or those of a column of labels.
 
     Parameters
@@ -38,7 +38,7 @@ def warn_if_constant(sums: NDArray[np.float64], labels: list[Any] | None, loss: 
         warn_of_one_class(labels[int(np.argmax(sums))], labels)
 
 
-def warn_of_constant_columns(sums: NDArray[np.float64], labels: Sequence[Sequence[Any]]) -> None:
+def warn_of_constant_columns(sums: NDArray[np.float64], labels: Sequence[Sequence[Label]]) -> None:
     """Warn where the rows that count are of one class only in some of several columns of classes.
 
     Parameters
@@ -60,7 +60,7 @@ def _warn_of_columns(sums: NDArray[np.float64]) -> None:
     _warn_of({column: int(sums[1 + column] > 0) for column in constant.tolist()})
 
 
-def _warn_of(constant: dict[int, Any]) -> None:
+def _warn_of(constant: dict[int, Label]) -> None:
     """Warn of columns by their only labels."""
     if constant:
         each = [f"{label!r} in column {column}" for column, label in list(constant.items())[:MOST_NAMED]]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.record import Record
 from fedtrees.trees.losses import Params
 from fedtrees.trees.silo.row_sampling import RowDraws
@@ -43,7 +42,7 @@ class Terms(Record, frozen=True, eq=False):
     """
 
     objective: str
-    labels: list[Any] | None
+    labels: ClassLabels | None
     base_margin: NDArray[np.float32]
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
