@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator
 
 from fedtrees.core.arguments import by_name
 from fedtrees.core.data.silo_column import schema_with_silos
-from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
@@ -23,8 +22,8 @@ from fedtrees.errors import ParameterError
 from fedtrees.estimators.boosting.booster_parameters import keep_parameters
 from fedtrees.estimators.boosting.callbacks import GrowingModel, check_callbacks
 from fedtrees.estimators.boosting.earlier_model import earlier_booster, go_on_from, labels_to_go_on_with
+from fedtrees.estimators.boosting.exporting import exported
 from fedtrees.estimators.boosting.history import Monitor
-from fedtrees.estimators.boosting.model_file import describe
 from fedtrees.estimators.boosting.parameters import OF_LOSSES, check_parameters
 from fedtrees.estimators.boosting.personalizing import Personalizes
 from fedtrees.estimators.boosting.settings import refuse_categories, settings_of
@@ -34,8 +33,7 @@ from fedtrees.estimators.common.columns import channel_to, column_of, one_a_set,
 from fedtrees.estimators.common.defaults import filled
 from fedtrees.estimators.common.parameter_checks import as_plain
 from fedtrees.estimators.common.progress import progress
-from fedtrees.export.continued import Continued
-from fedtrees.export.xgboost import storable_base_margin, to_booster
+from fedtrees.export.xgboost import storable_base_margin
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
 from fedtrees.trees.server.constraints import Interactions, Monotone
@@ -347,7 +345,7 @@ class FedGBT(Personalizes):
         settings.weighting.check(federation.names)
 
         def export(grown: Ensemble) -> xgboost.Booster:
-            booster = self._export(grown, schema, loss, earlier)
+            booster = exported(grown, schema, loss, earlier, bool(self.split_on_silo))
             keep_parameters(booster, settings, self.eval_metric is not None, model.learning_rate)
             return booster
 
@@ -382,26 +380,3 @@ class FedGBT(Personalizes):
         tags.no_validation = tags.non_deterministic = False
         tags.input_tags.categorical = False
         return tags
-
-    def _export(self, ensemble: Ensemble, schema: Schema, loss: Loss, earlier: Continued | None) -> xgboost.Booster:
-        objective, categorical = loss.exported_as(len(ensemble.base_margin)), ensemble.cuts.categorical
-        booster: xgboost.Booster = to_booster(
-            ensemble.apart(),
-            ensemble.cuts,
-            objective=objective,
-            # an earlier model's own base score, which comes back as it is, will take this one's place
-            base_margin=storable_base_margin(objective, ensemble.base_margin),
-            n_classes=loss.outputs(len(schema.labels or ()), schema.targets),
-            n_targets=1 if schema.labels else len(ensemble.base_margin),
-            params=loss.params(),
-            parallel=ensemble.parallel,
-            feature_names=schema.names if schema.named else None,
-            feature_types=["c" if own else "float" for own in categorical] if categorical.any() else None,
-            categories=[schema.categories.get(name) for name in schema.names],
-            widths=[schema.widths.get(name, 64) for name in schema.names],
-            position_bias=ensemble.bias,
-        )
-        if earlier is not None:
-            booster = earlier.with_new(booster)
-        describe(booster, schema, loss.name, loss.params(), bool(self.split_on_silo), ensemble.grid)
-        return booster
