@@ -1,4 +1,4 @@
-"""What a silo keeps from round to round, if its method wants it to."""
+"""A silo's memory from round to round, of methods that need one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Memory:
         return self
 
     def recall(self, size: int) -> Floats:
-        """What was kept in the last round before this one; zeros where nothing was."""
+        """The vector of the last round before this one; zeros where there was none."""
         return np.zeros(size, np.float32) if self._before is None else self._before
 
     def keep(self, vector: Floats) -> None:

@@ -1,4 +1,4 @@
-"""What a silo knows of a network's training: the model, and how its rows are scaled."""
+"""A silo's state of a network's training: the model, and its rows, scaled."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CHUNK = 1 << 14  # rows that are looked at together
 
 
 class RefuseMissing(Fact, frozen=True, eq=False):
-    """A network is going to be trained: told first of all, so that the silo that cannot take part says so by name."""
+    """The fact that a network is going to be trained, sent first: a silo with missing values refuses, by its name."""
 
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
@@ -74,7 +74,7 @@ class RefuseMissing(Fact, frozen=True, eq=False):
 
 
 class StartTraining(Fact, frozen=True, eq=False):
-    """Training begins: a model, the agreed labels, and what features and targets are to be scaled by.
+    """The beginning of training: a model, the agreed labels, and what features and targets are to be scaled by.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class StartTraining(Fact, frozen=True, eq=False):
 
 
 class Scaling:
-    """How columns are scaled, and how predictions are scaled back.
+    """The scales of columns, by which rows are scaled, and predictions scaled back.
 
     All of it is float64 until the end: a deviation of 1e-40 has no reciprocal in float32, and a mean of 1e6 beside a
     spread of 0.1 is too coarse there.
@@ -165,13 +165,13 @@ class NetworkState(State):
         self.scaling = Scaling(begin.mean, begin.deviation, silo.table.n_features, begin.model.objective)
         self.y = self.scaled_targets(silo, silo.table)
         self.weights = silo.weights()
-        self.unit: WeightUnit | None = None  # until it is known what all silos weigh
+        self.unit: WeightUnit | None = None  # until all silos are weighed
         self._weight_of: dict[int, float] = {}
         self._memory: dict[tuple[int, str], Memory] = defaultdict(Memory)
 
     def weight_of(self, table: Table, place: int) -> float:
         """The rows of a silo, or what they weigh together."""
-        first, end = (int(own) for own in table.starts[place : place + 2])
+        first, end = (int(border) for border in table.starts[place : place + 2])
         if self.weights is None:
             return float(end - first)
         if place not in self._weight_of:
@@ -191,17 +191,17 @@ class NetworkState(State):
         return self.unit.mass(self.weight_of(table, place))
 
     def memory(self, place: int, round: int, purpose: str) -> Memory:
-        """What the silo at a place of the table remembers for a purpose."""
+        """The memory of the silo at a place of the table, for a purpose."""
         return self._memory[place, purpose].enter(round)
 
     def rows(self, table: Table, place: int) -> Rows:
         """The rows of a silo, scaled."""
-        own = slice(*table.starts[place : place + 2])
+        rows = slice(*table.starts[place : place + 2])
         weight = None
         if self.weights is not None:  # 1 in the mean, so that a batch's rows count what they weigh in the silo
-            given = self.weights[own].astype(np.float64)
+            given = self.weights[rows].astype(np.float64)
             weight = (given / (given.mean() or 1.0)).astype(np.float32)
-        return Rows(self.features(table, own), self.y[own], weight)
+        return Rows(self.features(table, rows), self.y[rows], weight)
 
     def features(self, table: Table, rows: Any) -> Floats:
         """Scaled features of some of a table's rows, float32 (rows, features), by rows."""
@@ -209,7 +209,7 @@ class NetworkState(State):
         return np.ascontiguousarray(self.scaling.features(X))
 
     def scaled_targets(self, silo: SiloRows, table: Table) -> NDArray[Any]:
-        """What margins are to be: int64 (rows,) of classes, or float32 (rows, targets)."""
+        """The targets of margins: int64 (rows,) of classes, or float32 (rows, targets)."""
         if self.begin.labels is not None:
             return places_of(table, self.begin.labels).astype(np.int64)
         numbers = numbers_of(table)

@@ -41,7 +41,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
     params : float32 (n_params,)
         The shared parameters.
     shared : float32 (any,)
-        What else the server says; see `methods.Method`.
+        Numbers that the server sends besides; see `methods.Method`.
     method : FedAvg or another
     work : Work
     grid : UpdateScale
@@ -159,7 +159,7 @@ class LocalUpdate(Query, frozen=True, eq=False):
 
 
 class TotalWeight(Query, frozen=True, eq=False):
-    """How many rows do not weigh 1, and what all rows weigh together.
+    """The number of rows that do not weigh 1, and the weight of all rows together.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class TotalWeight(Query, frozen=True, eq=False):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """What a cohort sent: weighted means, and their weight.
+    """A cohort's update: weighted means, and their weight.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The one main loop: rounds that make a state of a state, and an observer between them."""
+"""The main loop of every training: rounds that make a state of a state, and an observer between them."""
 
 from __future__ import annotations
 

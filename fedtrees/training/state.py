@@ -1,4 +1,4 @@
-"""The state of a training between two rounds: all that the server knows and the log of facts does not."""
+"""The state of a training between two rounds: all that the server has besides the log of facts."""
 
 from __future__ import annotations
 

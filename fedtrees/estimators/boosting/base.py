@@ -1,4 +1,4 @@
-"""What the boosted estimators share: reading parameters, running a training, and holding an XGBoost model."""
+"""The base of the boosted estimators: their parameters, and running a training."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class FedGBT(Personalizes):
         """
         return super().set_params(**in_our_names(params))
 
-    # -- what a subclass says -------------------------------------------------------------------------------
+    # -- what a subclass fills in ---------------------------------------------------------------------------
 
     def _loss(self, labels: list[Any] | None) -> Loss:
         raise NotImplementedError
@@ -191,12 +191,12 @@ class FedGBT(Personalizes):
 
     def _loss_params(self, objective: str) -> Params:
         """The parameters of an objective that were set; XGBoost's defaults stand for others."""
-        own = [field.name for field in fields(LOSSES[objective])] if objective in LOSSES else []
+        taken = [field.name for field in fields(LOSSES[objective])] if objective in LOSSES else []
         given = {name: getattr(self, name) for name in OF_LOSSES if getattr(self, name) is not None}
-        unused = [name for name in given if name not in own and name != "max_delta_step"]
+        unused = [name for name in given if name not in taken and name != "max_delta_step"]
         if unused:
             warn_caller(f"{unused[0]} is not used by {objective}.")
-        return {name: as_plain(value) for name, value in given.items() if name in own}
+        return {name: as_plain(value) for name, value in given.items() if name in taken}
 
     # -- fitting --------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class FedGBT(Personalizes):
         if asked.split_on_silo and held_out and options["eval_silos"] is None:
             raise ParameterError("eval_silos: trees with split_on_silo ask whose the rows of eval_set are; say it.")
         columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
-        sets = [with_columns(*own) for own in zip(held_out, *columns, strict=True)]
+        sets = [with_columns(*parts) for parts in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
             X, column_of(y), silos=silos, sample_weight=sample_weight, eval_set=sets,
             missing=asked.missing, n_jobs=self.n_jobs, **options,
@@ -376,7 +376,7 @@ class FedGBT(Personalizes):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # where XGBoost's estimators are a base, too, they have told other things of themselves
+        # where XGBoost's estimators are a base, too, they have other tags
         tags.no_validation = tags.non_deterministic = False
         tags.input_tags.categorical = False
         return tags

@@ -1,4 +1,4 @@
-"""What trees by impurity, forests of them and AdaBoost share: a training, and a fitted object of scikit-learn."""
+"""The base of trees by impurity, forests and AdaBoost: a training, and a fitted object of scikit-learn."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Shares = NDArray[np.float64] | list[NDArray[np.float64]]
 class FedCart(ReadsRows):
     """The common part of trees by impurity, forests and AdaBoost.
 
-    A subclass says in ``_grow`` how trees come about, and in ``_exported`` what of scikit-learn they become.
+    A subclass grows trees in ``_grow``, and makes an object of scikit-learn of them in ``_hold``.
     """
 
     model_ = AfterFit[Any]()
@@ -189,7 +189,7 @@ class FedCart(ReadsRows):
         self.ledger_ = channel.ledger
         return self
 
-    # -- what a subclass says -------------------------------------------------------------------------------
+    # -- what a subclass fills in -------------------------------------------------------------------------------
 
     def _loss(self, schema: Schema) -> Target:
         if self._classifies and schema.targets > 1:
@@ -202,7 +202,7 @@ class FedCart(ReadsRows):
         return cart_settings(self, self._loss(schema), schema, seed, **others)
 
     def _settings_over(self, channel: Channel, schema: Schema, seed: int) -> TreeSettings:
-        """Return the settings of a training over a channel's silos, whose names samplers and weights may be by."""
+        """Return the settings of a training over a channel's silos, which samplers and weights may name."""
         settings = self._settings(schema, seed, sampler=as_sampler(self.sampling, channel.ledger.names))
         settings.weighting.check(channel.ledger.names)
         return settings
@@ -229,7 +229,7 @@ class FedCart(ReadsRows):
         """Refuse columns and labels that are not those of trees that stay."""
 
     def _keep_rows(self, federation: LocalFederation) -> None:
-        """Keep what is known of rows where all of them are in this process."""
+        """Keep the draws of rows, where all rows are in this process."""
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         raise NotImplementedError
@@ -243,9 +243,9 @@ class FedCart(ReadsRows):
                   "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha",
                   "monotonic_cst")  # fmt: skip
 
-        def made(own: Tree) -> Any:
+        def made(grown: Tree) -> Any:
             return to_decision_tree(
-                own,
+                grown,
                 ensemble.cuts,
                 classes,
                 None if self._classifies else ensemble.base_margin.astype(np.float64),
@@ -261,7 +261,7 @@ class FedCart(ReadsRows):
         return model
 
     def _rows(self, X: Any) -> Any:
-        """Rows as the fitted object takes them: with the names that it knows."""
+        """Rows as the fitted object takes them: with its names."""
         values = self._read(X)
         return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.labelled else values
 
@@ -278,7 +278,7 @@ class FedCart(ReadsRows):
 
     @property
     def _predictor(self) -> Any:
-        """What predicts: the fitted object."""
+        """The object that predicts: the fitted one."""
         return self.model_
 
     def to_booster(self) -> xgboost.Booster:
@@ -312,7 +312,7 @@ class FedCart(ReadsRows):
 
 
 class CartClassifier(Classifies, FedCart):
-    """What classifiers share."""
+    """The base of classifiers."""
 
     _classifies = True
 
@@ -327,7 +327,7 @@ class CartClassifier(Classifies, FedCart):
     def n_classes_(self) -> int | list[int]:
         """The number of classes; of several outputs, a list of each one's."""
         classes = self.classes_
-        return [len(own) for own in classes] if isinstance(classes, list) else len(classes)
+        return [len(labels) for labels in classes] if isinstance(classes, list) else len(classes)
 
     def predict_proba(self, X: Any) -> Shares:
         """Each class's probability, float64 (rows, classes); of several outputs, a list of each one's."""
@@ -339,7 +339,7 @@ class CartClassifier(Classifies, FedCart):
         """The logarithm of each class's probability, as `predict_proba` has it."""
         shares = self.predict_proba(X)
         with np.errstate(divide="ignore"):  # of a class that is nowhere, minus infinity
-            return [np.log(own) for own in shares] if isinstance(shares, list) else np.log(shares)
+            return [np.log(part) for part in shares] if isinstance(shares, list) else np.log(shares)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -354,7 +354,7 @@ class CartClassifier(Classifies, FedCart):
 
 
 class CartRegressor(RegressorMixin, FedCart):
-    """What regressors share."""
+    """The base of regressors."""
 
     _classifies = False
 

@@ -160,8 +160,8 @@ class FedAvgEstimator(FittedNetwork):
         sets = [] if eval_set is None else list(eval_set)
         weights = one_a_set("sample_weight_eval_set", sample_weight_eval_set, len(sets))
         sets = [
-            with_columns(dense(own), *([weight] * (weight is not None)))
-            for own, weight in zip(sets, weights, strict=True)
+            with_columns(dense(pair), *([weight] * (weight is not None)))
+            for pair, weight in zip(sets, weights, strict=True)
         ]
         federation = self._federation(X, y, silos, sample_weight, sets, eval_silos)
         try:

@@ -66,8 +66,8 @@ class FittedNetwork(KnowsColumns):
         seen = [loss for loss in watch.losses if not math.isnan(loss)]
         self.loss_, self.best_loss_ = (seen[-1], min(seen)) if seen else (math.nan, math.nan)
         self.out_activation_ = OUTPUTS[settings.model.objective]
-        for own in ("evals_result_", "evals_uncertainty_", "personal_"):
-            self.__dict__.pop(own, None)
+        for name in ("evals_result_", "evals_uncertainty_", "personal_"):
+            self.__dict__.pop(name, None)
         if watch.history.scores:
             self.evals_result_, self.evals_uncertainty_ = watch.history.scores, watch.history.uncertainty
         self._show_layers(settings.model)
@@ -76,7 +76,7 @@ class FittedNetwork(KnowsColumns):
         if isinstance(model, Perceptron):
             layers = model.layers(self.params_)
             self.n_layers_, self.n_outputs_ = len(model.sizes), model.sizes[-1]
-            self.coefs_, self.intercepts_ = [own for own, _ in layers], [own for _, own in layers]
+            self.coefs_, self.intercepts_ = [weights for weights, _ in layers], [bias for _, bias in layers]
 
     # -- predicting -----------------------------------------------------------------------------------------
 
@@ -90,11 +90,11 @@ class FittedNetwork(KnowsColumns):
 
     @property
     def _model(self) -> AnyModel:
-        """The network; a module's factory is made known to a process that has unpickled it."""
-        own = self._settings.model
-        if isinstance(own, TorchNetwork) and self.model is not None:
-            own = self.model.for_task(own.features, own.outputs, own.objective)
-        return own
+        """The network; in a process that has unpickled it, its module is made anew by the factory."""
+        model = self._settings.model
+        if isinstance(model, TorchNetwork) and self.model is not None:
+            model = self.model.for_task(model.features, model.outputs, model.objective)
+        return model
 
     @property
     def _scaling(self) -> Scaling:
@@ -169,9 +169,9 @@ class FittedNetwork(KnowsColumns):
         rows = NetworkState(fresh, begin).rows(fresh.table, 0)
         with OneBlasThread():
             rng = stream(settings.seed, "personal batches", self.n_rounds_, silo.name)
-            own = how.own(model, self.params_, rows, settings.work, rng)
+            params = how.own(model, self.params_, rows, settings.work, rng)
         fresh.forget()
         personal = copy(self)
-        personal.params_, personal.personal_ = own, True
+        personal.params_, personal.personal_ = params, True
         personal._show_layers(model)
         return personal
