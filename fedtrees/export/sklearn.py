@@ -6,7 +6,7 @@ the cut, which parts float32 values alike. Where rows that miss a feature go is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from fedtrees.core.arguments import Features
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 
+DecisionTree: TypeAlias = DecisionTreeClassifier | DecisionTreeRegressor
+
 UNDEFINED = -2  # what scikit-learn writes as a leaf's feature and threshold
 
 
@@ -30,7 +32,7 @@ def to_decision_tree(
     names: NDArray[np.generic] | None = None,
     random: bool = False,
     **params: Any,
-) -> DecisionTreeClassifier | DecisionTreeRegressor:
+) -> DecisionTree:
     """A fitted tree of scikit-learn that predicts what a grown one does.
 
     Parameters

@@ -19,6 +19,8 @@ Label = str | bool | int | float  # a class label, or the name of a category, as
 # agreed class labels, sorted: a `Label` each, or of several columns a list of them each; Any, as msgspec reads no
 # union of two lists
 ClassLabels = list[Any]
+# labels or ids in the type that a user gave them in: what may be computed with them is the user's affair
+LabelArray = NDArray[Any]
 
 
 class MixedLabels(DataError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Generic, Self, TypeVar, overload
 
 from sklearn.exceptions import NotFittedError
 
@@ -34,7 +34,7 @@ class AfterFit(Generic[T]):
     @overload
     def __get__(self, estimator: object, owner: type) -> T: ...
 
-    def __get__(self, estimator: object | None, owner: type) -> Any:
+    def __get__(self, estimator: object | None, owner: type) -> Self | T:
         if estimator is None:
             return self
         if "_schema" not in vars(estimator):
@@ -43,5 +43,5 @@ class AfterFit(Generic[T]):
 
 
 def not_fitted(estimator: object, asked: str) -> NotFittedError:
-    """The error of what an estimator has only once it is fitted."""
+    """The error for an attribute that an estimator has only once it is fitted."""
     return NotFittedError(f"{asked}: this {type(estimator).__name__} is not fitted yet; call fit first.")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fedtrees.core.numeric.number_checks import is_number
 from fedtrees.errors import ParameterError
 
+if TYPE_CHECKING:
+    from fedtrees.core.data.labels import Label
+    from fedtrees.estimators.common.parameter_types import ClassWeight
+
 MOST_CLASS_WEIGHT = 2.0**64
 
 
-def check_class_weight(given: Any, forest: bool = False, several: bool = False) -> None:
+def check_class_weight(given: object, forest: bool = False, several: bool = False) -> None:
     """Refuse what is no weighting of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
     if several and isinstance(given, list) and given and all(isinstance(weights, Mapping) for weights in given):
         for weights in given:
@@ -31,7 +35,7 @@ def check_class_weight(given: Any, forest: bool = False, several: bool = False) 
             )
 
 
-def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Literal["balanced"] | None:
+def class_weights(given: ClassWeight, labels: Sequence[Label]) -> tuple[float, ...] | Literal["balanced"] | None:
     """Return the weight of each label: 1 where a dict has none.
 
     Raises
@@ -47,7 +51,7 @@ def class_weights(given: Any, labels: Sequence[Any]) -> tuple[float, ...] | Lite
     return weight_of_each(given, labels)
 
 
-def refuse_unknown_labels(given: Mapping[Any, float], labels: Sequence[Any], what: str) -> None:
+def refuse_unknown_labels(given: Mapping[Label, float], labels: Sequence[Label], what: str) -> None:
     """Refuse weights of labels that there are not.
 
     Raises
@@ -59,6 +63,6 @@ def refuse_unknown_labels(given: Mapping[Any, float], labels: Sequence[Any], wha
         raise ParameterError(f"class_weight names {unknown[0]!r}, which {what} does not hold. Labels: {list(labels)}.")
 
 
-def weight_of_each(given: Mapping[Any, float], labels: Sequence[Any]) -> tuple[float, ...]:
+def weight_of_each(given: Mapping[Label, float], labels: Sequence[Label]) -> tuple[float, ...]:
     """Return the weight of each label, 1 where none is given."""
     return tuple(float(given.get(label, 1.0)) for label in labels)

@@ -1,4 +1,4 @@
-"""What an estimator knows of its columns, and the tables that it reads by that."""
+"""The columns that an estimator was trained on, and tables that are read by them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import EvalSet, Features
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.frames import is_frame
 from fedtrees.core.data.table import DENSE, Labels, Schema, agree, refuse_mixed_formats
@@ -57,7 +58,9 @@ class KnowsColumns(NamedParameters):
             raise not_fitted(self, asked)
         return self._schema
 
-    def _read_known(self, X: Any, validate_features: bool = True, missing: float = math.nan) -> NDArray[np.float32]:
+    def _read_known(
+        self, X: Features, validate_features: bool = True, missing: float = math.nan
+    ) -> NDArray[np.float32]:
         known = self._schema if validate_features else msgspec.structs.replace(self._schema, named=False)
         values, _ = read_features(X, known=known, missing=missing, absent=self._absent)
         if validate_features:
@@ -66,7 +69,7 @@ class KnowsColumns(NamedParameters):
             raise DataError(f"Found array with 0 sample(s) (shape={values.shape}) while a minimum of 1 is required.")
         return values
 
-    def _warn_of_names(self, X: Any) -> None:
+    def _warn_of_names(self, X: Features) -> None:
         """Warn as scikit-learn does: the columns of training have names and those of X have none, or the reverse."""
         name = type(self).__name__
         if self._schema.labelled and not is_frame(X):
@@ -96,7 +99,7 @@ def channel_to(federation: Federation, aggregation: Aggregation | None, store: S
 
 
 def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, several: bool = False) -> tuple[Schema, int]:
-    """The schema that a federation's silos share, and how many evaluation sets each holds.
+    """The schema that a federation's silos share, and the number of evaluation sets that each holds.
 
     Parameters
     ----------
@@ -119,13 +122,13 @@ def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, severa
         If y has several columns where there is to be one.
     """
     described = channel.describe(labels)
-    eval_sets = agreed_eval_sets({name: own.eval_sets for name, own in described})
-    schemas = [(name, own.schema) for name, own in described]
+    eval_sets = agreed_eval_sets({name: silo.eval_sets for name, silo in described})
+    schemas = [(name, silo.schema) for name, silo in described]
     schema = agree(schemas)
     if math.isnan(absent):
         refuse_mixed_formats(schema)
     if labels and schema.labels is None and not several:
-        silo = next(name for name, own in schemas if own.targets > 1)
+        silo = next(name for name, part in schemas if part.targets > 1)
         raise DataError(f"silo {silo!r}: y has {schema.targets} columns; a classifier needs one label a row.")
     return schema, eval_sets
 
@@ -163,9 +166,9 @@ def refuse_other_columns(schema: Schema, known: Schema, name: str) -> None:
 class Classifies(ClassifierMixin):
     """A classifier that scores the labels of its training, and no others."""
 
-    classes_: Any
+    classes_: Any  # an array, or of several outputs a list of arrays: an attribute of some, a property of others
 
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy; rows of a class that was not there in training are wrong.
 
         Of several outputs of two classes each, it is the share of rows with all of them right.
@@ -192,8 +195,8 @@ def refuse_unlike(y: ArrayLike, classes: NDArray[np.generic] | list[NDArray[np.g
     """
     if isinstance(classes, list):
         columns = plain_array(y, "y")
-        for place, own in enumerate(classes if columns.shape[1:] == (len(classes),) else ()):
-            refuse_unlike(columns[:, place], own, others)
+        for place, known_ones in enumerate(classes if columns.shape[1:] == (len(classes),) else ()):
+            refuse_unlike(columns[:, place], known_ones, others)
         return
     known, texts = set(classes.tolist()), classes.dtype.kind == "U"
     for label in plain_array(y, "y").ravel().tolist():
@@ -201,7 +204,7 @@ def refuse_unlike(y: ArrayLike, classes: NDArray[np.generic] | list[NDArray[np.g
             raise DataError(f"y: label {label!r} was not there in training; known are {classes.tolist()}.")
 
 
-def _is_whole(label: Any) -> bool:
+def _is_whole(label: object) -> bool:
     return isinstance(label, Real) and math.isfinite(label) and label == math.floor(label)
 
 
@@ -226,7 +229,7 @@ def column_of(y: ArrayLike | None) -> NDArray[np.generic]:
 
 
 def one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
-    """What is given for each evaluation set; None of each where nothing is.
+    """A parameter's entry for each evaluation set; None for each where there is no parameter.
 
     Raises
     ------
@@ -239,6 +242,6 @@ def one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) ->
     return entries
 
 
-def with_columns(own: Any, *more: ArrayLike | None) -> Any:
+def with_columns(eval_set: EvalSet, *more: ArrayLike | None) -> EvalSet:
     """An evaluation set as a federation takes it; what is no pair is refused there."""
-    return (*own, *more) if isinstance(own, tuple | list) and len(own) == 2 else own
+    return (*eval_set, *more) if isinstance(eval_set, tuple | list) and len(eval_set) == 2 else eval_set

@@ -1,4 +1,4 @@
-"""Defaults of constructors: of those that differ in them alone, and in place of None."""
+"""Defaults of constructors: other ones for a class that differs in nothing else, and those in place of None."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from copy import copy
 from functools import cache, wraps
 from inspect import signature
-from typing import Any, TypeVar
+from typing import TypeVar
 
 _Estimator = TypeVar("_Estimator")
 
 
-def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **own: Any) -> Callable[..., None]:
-    """A constructor with other defaults of keyword-only parameters; its signature says so, as scikit-learn asks.
+def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **defaults: object) -> Callable[..., None]:
+    """A constructor with other defaults of keyword-only parameters; its signature has them, as scikit-learn asks.
 
     It does not take, nor hold, the parameters that ``without`` names.
 
@@ -32,14 +32,14 @@ def with_defaults(init: Callable[..., None], without: tuple[str, ...] = (), **ow
     """
     whole = signature(init)
     kept = [parameter for name, parameter in whole.parameters.items() if name not in without]
-    kept = [parameter.replace(default=own.get(parameter.name, parameter.default)) for parameter in kept]
+    kept = [parameter.replace(default=defaults.get(parameter.name, parameter.default)) for parameter in kept]
 
     @wraps(init)
-    def constructor(self: Any, *args: Any, **given: Any) -> None:
+    def constructor(self: object, *args: object, **given: object) -> None:
         for name in without:
             if name in given:
                 raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
-        init(self, *args, **own | given)
+        init(self, *args, **defaults | given)
         for name in without:
             delattr(self, name)
 
@@ -66,8 +66,8 @@ def filled(estimator: _Estimator) -> _Estimator:
 
 
 @cache
-def _defaults(kind: type) -> dict[str, Any]:
-    """Those of a class's parameters, and of the classes that it inherits from."""
-    inits = [vars(own)["__init__"] for own in reversed(kind.__mro__[:-1]) if "__init__" in vars(own)]
-    each = [own for init in inits for own in signature(init).parameters.values()]
-    return {own.name: own.default for own in each if own.default is not own.empty}
+def _defaults(kind: type) -> dict[str, object]:
+    """Defaults of a class's parameters, and of those of the classes that it inherits from."""
+    inits = [vars(base)["__init__"] for base in reversed(kind.__mro__[:-1]) if "__init__" in vars(base)]
+    parameters = [one for init in inits for one in signature(init).parameters.values()]
+    return {one.name: one.default for one in parameters if one.default is not one.empty}

@@ -1,4 +1,4 @@
-"""The best round so far, and whether it is long ago."""
+"""Early stopping: the best round so far, and whether it is out of patience."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedtrees.errors import DataError
 
 
 class Best:
-    """Watches a score round by round.
+    """The best of a score's rounds.
 
     Parameters
     ----------

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 _EQUIVALENCE = tuple(f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 
 
-def expected_failed_checks(estimator: Any) -> dict[str, str]:
+def expected_failed_checks(estimator: object) -> dict[str, str]:
     """The checks that an estimator fails, each with its reason: scikit-learn's ``expected_failed_checks``.
 
     All others pass. scikit-learn's own forests and networks fail the same ones.

@@ -1,10 +1,10 @@
-"""Names of an estimator's parameters: a misspelt one is answered with the nearest, and the class that was written."""
+"""Names of an estimator's parameters: the error of a misspelt one has the nearest, and the class that was written."""
 
 from __future__ import annotations
 
 from functools import cache
 from inspect import Parameter, signature
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from sklearn.base import BaseEstimator
 
@@ -27,13 +27,13 @@ class NamedParameters(BaseEstimator):
 
     _other_names: ClassVar[frozenset[str]] = frozenset()  # which the constructor takes for parameters, too
 
-    def __new__(cls, *args: Any, **params: Any) -> Self:
+    def __new__(cls, *args: object, **params: object) -> Self:
         """Refuse names before the constructor, whose own error would name the class that it was inherited from."""
         if args or params:
             _check_call(cls, len(args), params)
         return super().__new__(cls)  # type: ignore[no-any-return]
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set parameters, also those of nested estimators, as scikit-learn has it.
 
         Raises
@@ -49,7 +49,7 @@ class NamedParameters(BaseEstimator):
         return self
 
 
-def _check_call(kind: type[NamedParameters], places: int, params: dict[str, Any]) -> None:
+def _check_call(kind: type[NamedParameters], places: int, params: dict[str, object]) -> None:
     placed, named, open_ended = _names_of(kind)  # type: ignore[arg-type]
     if open_ended:  # its constructor sees to the names itself
         return
@@ -65,9 +65,9 @@ def _check_call(kind: type[NamedParameters], places: int, params: dict[str, Any]
 @cache
 def _names_of(kind: type) -> tuple[list[str], list[str], bool]:
     """A constructor's parameters that go by place and those that go by name; and whether it takes any others."""
-    own = list(signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+    parameters = list(signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
     return (
-        [one.name for one in own if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)],
-        [one.name for one in own if one.kind is Parameter.KEYWORD_ONLY],
-        any(one.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for one in own),
+        [one.name for one in parameters if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)],
+        [one.name for one in parameters if one.kind is Parameter.KEYWORD_ONLY],
+        any(one.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for one in parameters),
     )

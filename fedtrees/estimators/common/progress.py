@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, a line every few seconds elsewhere, and a word while kernels compile."""
+"""Progress of a training: a bar on a terminal, lines now and then elsewhere, and a notice while kernels compile."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from fedtrees.core.numeric.compiled import ADVICE, listening
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 EVERY = 3.0  # seconds between two lines
 _advised = False
@@ -54,7 +54,7 @@ def draws_bars(stream: TextIO) -> bool:
 
 
 def _advise() -> bool:
-    """Return whether it is still to be said, in this process, that kernels are compiled."""
+    """Return whether this process has not shown yet that kernels are compiled; from now on it has."""
     global _advised
     first, _advised = not _advised, True
     return first
@@ -70,25 +70,25 @@ class _Lines:
         self._done = 0
 
     def finished(self, step: int) -> None:
-        """Note a finished step; say so if nothing was said for a while."""
+        """Note a finished step; write a line if the last one is a while ago."""
         self._done = step + 1
         if not self._quiet and time.monotonic() - self._last >= EVERY:
-            self._say()
+            self._write_progress()
 
     def compiling(self, n: int) -> None:
-        """Say once that kernels are compiled."""
+        """Write once that kernels are compiled."""
         if _advise():
             _write(ADVICE)
 
     def compiled(self) -> None:
-        """Say nothing: the next line does."""
+        """Write nothing: the next line does."""
 
     def close(self) -> None:
-        """Say how it ended."""
+        """Write the last line."""
         if not self._quiet:
-            self._say()
+            self._write_progress()
 
-    def _say(self) -> None:
+    def _write_progress(self) -> None:
         self._last = time.monotonic()
         seconds = self._last - self._start
         _write(f"{self._task}: {self._done}{self._of} {self._unit}, {seconds:.0f} s")
@@ -102,13 +102,14 @@ def _write(line: str) -> None:
 class _Bar:
     """A bar that moves; a quiet one is there only while kernels are compiled."""
 
+    _step: TaskID  # of the bar that is shown
+
     def __init__(self, task: str, unit: str, total: int | None, quiet: bool):
         from rich.console import Console
 
         self._console, self._quiet = Console(file=sys.stderr), quiet
         self._task, self._unit, self._total = task, unit, total
         self._shown: Progress | None = None
-        self._step: Any = None
         if not quiet:
             self._open(task, unit, total)
 
@@ -128,7 +129,7 @@ class _Bar:
             self._shown.update(self._step, completed=step + 1)
 
     def compiling(self, n: int) -> None:
-        """Show that kernels are compiled, and say once what that is about."""
+        """Show that kernels are compiled, and once what that is about."""
         if self._shown is None:
             self._open("compiling", "kernels", None)
         assert self._shown is not None
@@ -140,7 +141,7 @@ class _Bar:
             self._shown.update(self._step, description="compiling", refresh=True)
 
     def compiled(self) -> None:
-        """Go back to what was shown before."""
+        """Show again the bar that was there before."""
         if self._shown is not None and self._quiet:
             self.close()
         elif self._shown is not None:

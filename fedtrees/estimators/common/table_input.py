@@ -1,14 +1,16 @@
-"""What every estimator of trees has: rows read as the columns it was trained on, missing values and all."""
+"""The base of all estimators of trees: rows are read as the columns of the training, missing values and all."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import Features
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.errors import DataError
 from fedtrees.estimators.common.columns import KnowsColumns
 
@@ -17,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class ReadsRows(KnowsColumns):
-    """An estimator that knows the columns of its rows, and what stands for a missing value."""
+    """An estimator that has the columns of its rows, and the number that stands for a missing value."""
 
     missing: float  # a parameter of the constructor
 
-    # -- what a subclass says -------------------------------------------------------------------------------
+    # -- set by subclasses ---------------------------------------------------------------------------------
 
     _classifies: bool
     _fitted: str  # the attribute that a fitted one has
 
-    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
+    def _read(self, X: Features, validate_features: bool = True) -> NDArray[np.float32]:
         check_is_fitted(self, self._fitted)
         return self._read_known(X, validate_features, math.nan if self.missing is None else self.missing)
 
@@ -37,7 +39,7 @@ class ReadsRows(KnowsColumns):
         return tags
 
 
-def check_labels(labels: list[Any] | None) -> list[Any]:
+def check_labels(labels: ClassLabels | None) -> ClassLabels:
     """The class labels of a classifier.
 
     Raises

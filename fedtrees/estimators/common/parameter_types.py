@@ -1,0 +1,24 @@
+"""Types of estimators' parameters as users give them; `parameter_checks` and its like refuse all other values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedtrees.core.data.labels import Label
+from fedtrees.core.sampling.samplers import Sampler
+from fedtrees.core.sampling.weighting import Weighting
+
+Parameters = Mapping[str, Any]  # an estimator's, by name: of many types, and given before any check
+Sampling = float | Sampler  # of silos: a fraction, a number, or a sampler
+SiloWeighting = Literal["rows", "equal"] | Mapping[str, float] | Weighting
+Seed = int | np.random.RandomState | np.random.Generator | None
+Metric = str | Callable[..., ArrayLike]
+EvalMetric = Metric | Sequence[Metric] | None
+ClassWeight = Literal["balanced"] | Mapping[Label, float] | None
+CartClassWeight = ClassWeight | Literal["balanced_subsample"] | list[Mapping[Label, float]]  # a list is by column
+MaxFeatures = float | Literal["sqrt", "log2"] | None
+Directions = Mapping[str, int] | Sequence[int] | None  # 1, 0 or -1 by name or place
