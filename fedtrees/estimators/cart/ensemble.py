@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import SupportsIndex
 
 from fedtrees.estimators.cart.base import FedCart
+from fedtrees.export.sklearn import DecisionTree
 
 
 class FedEnsemble(FedCart):
-    """An estimator of several trees: those of ``estimators_`` have a number, an order and places."""
+    """An estimator of several trees: a sequence of ``estimators_``."""
 
     @property
-    def estimators_(self) -> list[Any]:
+    def estimators_(self) -> list[DecisionTree]:
         """The trees, each scikit-learn's."""
-        trees: list[Any] = self._trained.estimators_
+        trees: list[DecisionTree] = self._trained.estimators_
         return trees
 
     @property
-    def estimator_(self) -> Any:
+    def estimator_(self) -> DecisionTree:
         """A tree that is not fitted, with the parameters of all trees."""
         return self._trained.estimator_
 
     def __len__(self) -> int:
         return len(self.estimators_)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: SupportsIndex) -> DecisionTree:
         return self.estimators_[index]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[DecisionTree]:
         return iter(self.estimators_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from fedtrees.core.data.table import Schema
 from fedtrees.errors import ParameterError
 from fedtrees.trees.server.constraints import Constraints
 
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import Directions
 
-def check_directions(given: Any) -> None:
+
+def check_directions(given: Directions) -> None:
     """Refuse what are no directions, before anything is read.
 
     Raises
@@ -24,12 +27,12 @@ def check_directions(given: Any) -> None:
     each = list(given.values()) if isinstance(given, Mapping) else given
     if isinstance(each, str) or np.ndim(each) != 1:
         raise ParameterError(f"monotonic_cst={given!r}: give 1, 0 or -1 for each feature, or None.")
-    wrong = [own for own in each if isinstance(own, str) or own not in (-1, 0, 1)]
+    wrong = [direction for direction in each if isinstance(direction, str) or direction not in (-1, 0, 1)]
     if wrong:
         raise ParameterError(f"monotonic_cst: a direction is 1, 0 or -1, not {wrong[0]!r}.")
 
 
-def directions_of(given: Any, schema: Schema) -> Constraints | None:
+def directions_of(given: Directions, schema: Schema) -> Constraints | None:
     """The constraints of directions by place or by name; names that are left out have none.
 
     Raises

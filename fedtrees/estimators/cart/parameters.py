@@ -1,13 +1,14 @@
-"""What the parameters of trees by impurity may be, and what they mean for a training."""
+"""Parameters of trees by impurity: checks, and the settings of a training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.number_checks import is_number, is_whole
@@ -32,6 +33,11 @@ from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
+if TYPE_CHECKING:
+    from fedtrees.core.data.labels import ClassLabels, Label
+    from fedtrees.estimators.cart.base import FedCart
+    from fedtrees.estimators.common.parameter_types import MaxFeatures, Parameters
+
 _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error", "poisson")
 _WHY_NOT = {
     "absolute_error": "a median follows from rows, not from sums, which are all that silos send; give 'squared_error'.",
@@ -51,7 +57,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
 _LEAST = {"max_depth": 1, "max_leaf_nodes": 2}
 
 
-def check_cart_parameters(estimator: Any) -> None:
+def check_cart_parameters(estimator: FedCart) -> None:
     """Refuse the first parameter that is wrong, before anything is read.
 
     Raises
@@ -65,11 +71,11 @@ def check_cart_parameters(estimator: Any) -> None:
         if not estimator._classifies and estimator.criterion in _WHY_NOT:
             raise ParameterError(f"criterion={estimator.criterion!r}: {_WHY_NOT[estimator.criterion]}")
         raise unknown_value("criterion", estimator.criterion, known)
-    check_ranges(estimator, {name: own for name, own in _RANGES.items() if name in given})
+    check_ranges(estimator, {name: span for name, span in _RANGES.items() if name in given})
     for name, least in _LEAST.items():
-        own = given.get(name)
-        if own is not None and not is_whole(own, least):
-            raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or None for no limit.")
+        value = given.get(name)
+        if value is not None and not is_whole(value, least):
+            raise ParameterError(f"{name}={value!r}: give a whole number from {least}, or None for no limit.")
     for name, least in {"min_samples_split": 2, "min_samples_leaf": 1}.items():
         if name in given:
             _check_rows(name, given[name], least)
@@ -91,12 +97,12 @@ def check_cart_parameters(estimator: Any) -> None:
     check_seed(estimator.random_state)
 
 
-def _check_rows(name: str, own: Any, least: int) -> None:
-    if not is_whole(own, least) and not _is_share(own):
-        raise ParameterError(f"{name}={own!r}: give a whole number from {least}, or a share above 0 and up to 1.")
+def _check_rows(name: str, value: object, least: int) -> None:
+    if not is_whole(value, least) and not _is_share(value):
+        raise ParameterError(f"{name}={value!r}: give a whole number from {least}, or a share above 0 and up to 1.")
 
 
-def _check_bag(given: Mapping[str, Any]) -> None:
+def _check_bag(given: Parameters) -> None:
     """Refuse what trees of a forest cannot draw, or be scored by."""
     samples, score = given["max_samples"], given["oob_score"]
     if samples is not None and not (is_whole(samples, 1) or (is_number(samples, 0, MOST_SHARE) and samples > 0)):
@@ -112,21 +118,21 @@ def _check_bag(given: Mapping[str, Any]) -> None:
         _try_score(score)
 
 
-def _try_score(score: Any) -> None:
+def _try_score(score: Callable[[NDArray[np.int64], NDArray[np.int64]], ArrayLike]) -> None:
     """Refuse a function of all rows together before anything is trained."""
     two = np.arange(2)
     try:
         given = np.shape(score(two, two))
-    except Exception:  # it may well need more than two rows of nothing: then it is told of those there are
+    except Exception:  # it may well need more than two rows of nothing: then it is refused over rows that there are
         return
     if given != two.shape:
         numbers_of_rows("oob_score", getattr(score, "__name__", type(score).__name__), score, two, two)
 
 
 def _weights_of_classes(
-    given: Mapping[str, Any], labels: Sequence[Any]
+    given: Parameters, labels: Sequence[Label]
 ) -> tuple[float, ...] | Literal["balanced", "balanced_subsample"] | None:
-    """The weight of each label in trees; where these have all rows, what balances their own rows balances all."""
+    """The weight of each label in trees; where these have all rows, factors that balance a tree's rows balance all."""
     weights = given.get("class_weight")
     if isinstance(weights, list):
         raise ParameterError(f"class_weight={weights!r}: a list is for several columns of y; give a dict.")
@@ -134,11 +140,11 @@ def _weights_of_classes(
     return "balanced_subsample" if by_tree else class_weights(weights, labels)
 
 
-def _is_share(own: object) -> bool:
-    return is_number(own, 0, 1) and not isinstance(own, Integral) and own > 0
+def _is_share(value: object) -> bool:
+    return is_number(value, 0, 1) and not isinstance(value, Integral) and value > 0
 
 
-def features_a_node(given: Any, n_features: int) -> int:
+def features_a_node(given: MaxFeatures, n_features: int) -> int:
     """The number of features that a node may ask for: a number, a share, "sqrt", "log2", or None for all.
 
     Raises
@@ -158,15 +164,15 @@ def features_a_node(given: Any, n_features: int) -> int:
     raise ParameterError(f"max_features={given!r}: give a number, a share, 'sqrt', 'log2', or None for all.")
 
 
-def _drawn(max_samples: Any) -> float | int:
-    """The share of rows that a tree draws, or how many."""
+def _drawn(max_samples: float | None) -> float | int:
+    """The share of rows that a tree draws, or their number."""
     if max_samples is None:
         return 1.0
     return int(max_samples) if isinstance(max_samples, Integral) else float(max_samples)
 
 
-def check_several(estimator: Any, schema: Schema) -> None:
-    """Refuse what several columns of y leave without a meaning.
+def check_several(estimator: FedCart, schema: Schema) -> None:
+    """Refuse parameters that have no meaning for several columns of y.
 
     Raises
     ------
@@ -182,7 +188,7 @@ def check_several(estimator: Any, schema: Schema) -> None:
         raise ParameterError(f"monotonic_cst={given!r}: y has {targets} columns, and it is for one.")
     if not estimator._classifies:
         return
-    classes = [len(own) for own in schema.labels or ()]
+    classes = [len(labels) for labels in schema.labels or ()]
     if getattr(estimator, "oob_score", False) and max(classes) > 2:
         raise DataError(
             f"oob_score: y has {targets} columns, and column {int(np.argmax(classes))} holds {max(classes)} classes; "
@@ -190,13 +196,13 @@ def check_several(estimator: Any, schema: Schema) -> None:
         )
 
 
-def labels_of_one(schema: Schema) -> list[Any] | None:
+def labels_of_one(schema: Schema) -> ClassLabels | None:
     """The class labels of a single column; None of numbers, and of several columns, whose rows carry places."""
     return None if schema.targets > 1 else schema.labels
 
 
 def _weights_by_column(
-    parameters: Mapping[str, Any], labels: Sequence[Sequence[Any]]
+    parameters: Parameters, labels: Sequence[Sequence[Label]]
 ) -> list[tuple[float, ...]] | str | None:
     """The weight of each label of several columns, None where all weigh 1: a row weighs their product.
 
@@ -219,8 +225,8 @@ def _weights_by_column(
     return [weight_of_each(weights, known) for weights, known in zip(given, labels, strict=True)]
 
 
-def cart_settings(estimator: Any, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
-    """What an estimator's parameters mean for trees on these columns; ``others`` are the training's own.
+def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
+    """The settings of a training on these columns by an estimator's parameters; ``others`` are the training's.
 
     Raises
     ------

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.row_ids import RowIds
 from fedtrees.core.data.table import Table
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.messages.out_of_bag import OutOfBag
 from fedtrees.trees.silo.row_sampling import RowDraws
+
+if TYPE_CHECKING:
+    from fedtrees.export.sklearn import DecisionTree
 
 NO_ROWS_HERE = (
     "is known where fit(X, y) had all rows: in a federation they stay in their silos, "
@@ -60,7 +64,7 @@ class RowsHere:
 
     @staticmethod
     def of(table: Table, target: NDArray[np.float32], cohort: Cohort, stage: Stage) -> RowsHere:
-        """Keep what there is to know of a table."""
+        """Return the places and names of a table's rows, and whether their silos took part."""
         there = np.repeat(np.isin(np.arange(len(table.names)), cohort), np.diff(table.starts))
         by_class = stage.draws is not None and len(stage.draws.class_draws) > 0
         ids = np.zeros(0, np.uint64) if stage.draws is None else table.row_ids()
@@ -89,7 +93,7 @@ def places_in(table: Table) -> NDArray[np.int64]:
 
 
 def out_of_bag(
-    trees: Sequence[Any], stages: Sequence[Stage], rows: int, labels: list[Any] | None, metric: str
+    trees: Sequence[DecisionTree], stages: Sequence[Stage], rows: int, labels: ClassLabels | None, metric: str
 ) -> OutOfBag | None:
     """The question for the score of rows that fitted trees left out; None where each has all rows."""
     ends = np.cumsum([stage.trees for stage in stages]).tolist()
@@ -102,22 +106,22 @@ def out_of_bag(
     ]
     if not asked:
         return None
-    values = np.concatenate([own.value.reshape(own.node_count, -1) for own in asked])
-    classes = [len(own) for own in labels] if labels and isinstance(labels[0], list) else []
+    values = np.concatenate([tree.value.reshape(tree.node_count, -1) for tree in asked])
+    classes = [len(column) for column in labels] if labels and isinstance(labels[0], list) else []
     numbers = labels is None
-    centre = np.mean([own.value[0].ravel() for own in asked], axis=0) if numbers else np.zeros(0)
+    centre = np.mean([tree.value[0].ravel() for tree in asked], axis=0) if numbers else np.zeros(0)
     farthest = float(np.abs(values - centre).max()) if numbers else 0.0
-    left = np.concatenate([own.children_left for own in asked])
+    left = np.concatenate([tree.children_left for tree in asked])
     return OutOfBag(
         rows=rows,
         labels=None if classes else labels,
         draws=draws,
-        ends=np.cumsum([own.node_count for own in asked], dtype=np.int64),
-        feature=np.where(left < 0, -1, np.concatenate([own.feature for own in asked])).astype(np.int32),
-        threshold=np.concatenate([own.threshold for own in asked]),
-        missing_left=np.concatenate([own.missing_go_to_left for own in asked]).astype(bool),
+        ends=np.cumsum([tree.node_count for tree in asked], dtype=np.int64),
+        feature=np.where(left < 0, -1, np.concatenate([tree.feature for tree in asked])).astype(np.int32),
+        threshold=np.concatenate([tree.threshold for tree in asked]),
+        missing_left=np.concatenate([tree.missing_go_to_left for tree in asked]).astype(bool),
         left=left.astype(np.int32),
-        right=np.concatenate([own.children_right for own in asked]).astype(np.int32),
+        right=np.concatenate([tree.children_right for tree in asked]).astype(np.int32),
         values=values,
         centre=centre,
         exponent=math.frexp(farthest)[1] if farthest else 0,

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.tree._tree import ccp_pruning_path
 from sklearn.utils import Bunch
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import Features, by_name
 from fedtrees.core.data.table import Schema
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.federation import Federation
 from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, FedCart
 from fedtrees.estimators.common.defaults import with_defaults
 from fedtrees.trees.server.ensemble import Ensemble
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.tree._tree import Tree as NativeTree
+
+    from fedtrees.estimators.common.parameter_types import (
+        CartClassWeight,
+        Directions,
+        MaxFeatures,
+        Sampling,
+        Seed,
+        SiloWeighting,
+    )
 
 
 class _OneTree(FedCart):
@@ -32,19 +46,19 @@ class _OneTree(FedCart):
         min_samples_split: float = 2,
         min_samples_leaf: float = 1,
         min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = None,
+        max_features: MaxFeatures = None,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
-        class_weight: Any = None,
+        class_weight: CartClassWeight = None,
         ccp_alpha: float = 0.0,
-        monotonic_cst: Any = None,
+        monotonic_cst: Directions = None,
         max_bin: int = 256,
         min_bin_rows: int = 1,
         missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ):
@@ -72,7 +86,7 @@ class _OneTree(FedCart):
     @by_name
     def cost_complexity_pruning_path(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
@@ -112,7 +126,7 @@ class _OneTree(FedCart):
         return Bunch(**ccp_pruning_path(free.tree_))
 
     @property
-    def tree_(self) -> Any:
+    def tree_(self) -> NativeTree:
         """The nodes, as scikit-learn keeps them."""
         return self._trained.tree_
 
@@ -123,7 +137,7 @@ class _OneTree(FedCart):
 
     @property
     def max_features_(self) -> int:
-        """How many features a node may ask for."""
+        """The number of features that a node may ask for."""
         return int(self._trained.max_features_)
 
     def get_depth(self) -> int:
@@ -134,13 +148,14 @@ class _OneTree(FedCart):
         """The number of leaves."""
         return int(self._trained.get_n_leaves())
 
-    def apply(self, X: Any) -> Any:
+    def apply(self, X: Features) -> NDArray[np.int64]:
         """The number of the node that each row ends in, int64 (rows,)."""
         rows = self._rows(X)
-        return self.model_.apply(rows)
+        ends: NDArray[np.int64] = self.model_.apply(rows)
+        return ends
 
-    def decision_path(self, X: Any) -> Any:
-        """Which nodes each row passes: a sparse matrix (rows, nodes) of 0 and 1."""
+    def decision_path(self, X: Features) -> csr_matrix:
+        """The nodes that each row passes: a sparse matrix (rows, nodes) of 0 and 1."""
         rows = self._rows(X)
         return self.model_.decision_path(rows)
 
@@ -175,8 +190,8 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     min_impurity_decrease : float, default 0.0
         The impurity, weighted by the share of rows, that a split must save.
     class_weight : dict of label to float, "balanced", list of dict or None, default None
-        What each class's rows count for where impurity, shares and ``min_weight_fraction_leaf`` are told; rows stay
-        one each where rows are counted. A label that a dict does not name counts 1. "balanced" makes all classes as
+        The weight of each class's rows in impurities, shares and ``min_weight_fraction_leaf``; rows stay one each where
+        rows are counted. A label that a dict does not name counts 1. "balanced" makes all classes as
         heavy, by the rows' weights. It costs no message: silos tell classes apart in any case. Of several outputs,
         which take a list of a dict for each, a row counts for the product of its classes' weights.
     ccp_alpha : float, default 0.0
@@ -189,15 +204,15 @@ class FedTreeClassifier(CartClassifier, _OneTree):
     min_bin_rows : int, default 1
         Rows of the federation that a bin holds at the least; see `FedGBTClassifier`.
     missing : float, default NaN
-        The number that stands for a missing value; NaN is missing whatever it says, and is all that ``model_`` knows
-        of. A `Silo` says its own.
+        The number that stands for a missing value; NaN is missing in any case, and is all that is missing to
+        ``model_``. A `Silo` has a ``missing`` of its own.
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like. The trees of a
         forest share one draw.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
-        Whether each row counts the same, or each silo, or each silo as told.
+        Whether each row counts the same, or each silo, or each silo by its weight in a dict.
     aggregation : Aggregation, optional
-        How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
+        The way from silos' answers to totals; None adds them up as they are. See `fedtrees.Aggregation`.
     random_state : int, optional
         The run's seed; None is 0.
     n_jobs : int, optional
