@@ -1,4 +1,4 @@
-"""What an exported Booster knows of its training, as XGBoost's own does: its parameters and metrics."""
+"""The parameters and metrics of its training that an exported Booster has, as XGBoost's own does."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""The model that a training goes on from: whether it fits the columns, and by which codes their categories go on."""
+"""The model that a training goes on from: checked against the columns, whose categories go on by its codes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from os import PathLike
-from typing import Any
 
 import msgspec
 import xgboost
 
+from fedtrees.core.data.labels import ClassLabels, Label
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
-from fedtrees.estimators.boosting.model_file import ATTRIBUTE, read_booster
+from fedtrees.estimators.boosting.model_file import ATTRIBUTE, About, read_booster
 from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.continued import Continued
 from fedtrees.trees.losses import Loss
@@ -53,7 +53,7 @@ def go_on_from(given: xgboost.Booster, schema: Schema, loss: Loss) -> tuple[Cont
     )
 
 
-def earlier_booster(given: Any) -> xgboost.Booster:
+def earlier_booster(given: object) -> xgboost.Booster:
     """The Booster of a model to go on from: a Booster itself, a fitted estimator, a path or bytes.
 
     Raises
@@ -72,7 +72,7 @@ def earlier_booster(given: Any) -> xgboost.Booster:
     return booster
 
 
-def labels_to_go_on_with(booster: xgboost.Booster, labels: list[Any] | None) -> list[Any] | None:
+def labels_to_go_on_with(booster: xgboost.Booster, labels: ClassLabels | None) -> ClassLabels | None:
     """The classes of the earlier model, of which the rows that it goes on with need not hold all.
 
     Raises
@@ -89,18 +89,18 @@ def labels_to_go_on_with(booster: xgboost.Booster, labels: list[Any] | None) -> 
     return known
 
 
-def _classes_without_names(booster: xgboost.Booster, labels: list[Any] | None) -> list[Any] | None:
+def _classes_without_names(booster: xgboost.Booster, labels: ClassLabels | None) -> ClassLabels | None:
     """The classes of a model that XGBoost wrote: whole numbers from 0, or whatever as many labels there are."""
     n = max(2, int(json.loads(booster.save_config())["learner"]["learner_model_param"]["num_class"]))
     return list(range(n)) if labels and len(labels) < n else labels
 
 
-def _about(booster: xgboost.Booster) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads(booster.attr(ATTRIBUTE) or "{}")
+def _about(booster: xgboost.Booster) -> About:
+    about: About = json.loads(booster.attr(ATTRIBUTE) or "{}")
     return about
 
 
-def _vocabularies_of(booster: xgboost.Booster, schema: Schema, about: dict[str, Any]) -> list[list[Any] | None]:
+def _vocabularies_of(booster: xgboost.Booster, schema: Schema, about: About) -> list[list[Label] | None]:
     """The vocabulary of each of the model's columns; None of numbers, and empty of codes that came without one."""
     if about:
         return [about["categories"].get(name) for name in about["names"]]
@@ -109,7 +109,7 @@ def _vocabularies_of(booster: xgboost.Booster, schema: Schema, about: dict[str, 
     return [vocabulary if kind == "c" else None for kind, vocabulary in each]
 
 
-def _aligned(schema: Schema, earlier: list[list[Any] | None]) -> dict[str, list[Any]]:
+def _aligned(schema: Schema, earlier: list[list[Label] | None]) -> dict[str, list[Label]]:
     """The vocabularies of a training whose codes go on from an earlier model's."""
     aligned = {}
     for name, known in zip(schema.names, earlier, strict=True):
@@ -121,7 +121,7 @@ def _aligned(schema: Schema, earlier: list[list[Any] | None]) -> dict[str, list[
             continue
         if not known:
             raise DataError(f"xgb_model: the model has codes of column {name!r}, and no names of its categories.")
-        texts, were = (isinstance(own[0], str) if own else None for own in (now, known))
+        texts, were = (isinstance(names[0], str) if names else None for names in (now, known))
         if texts is not None and texts != were:
             kind = "texts" if were else "numbers"
             raise DataError(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.data.labels import labels_array
+from fedtrees.core.arguments import Features
+from fedtrees.core.data.labels import ClassLabels, LabelArray, labels_array
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.boosting.base import FedGBT
@@ -23,6 +24,7 @@ from fedtrees.estimators.common.table_input import check_labels
 from fedtrees.trees.losses import BY_COLUMN, Loss, loss_named
 
 if TYPE_CHECKING:
+    import xgboost
     from sklearn.utils import Tags
 
 
@@ -77,17 +79,17 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     min_bin_rows : int, default 1
         Rows of the federation that a bin holds at the least, so that neither bin edges nor histograms single out fewer:
         rare extremes join the bin beside them, rare categories each other, a few missing values the highest bin. At 1,
-        the counts that find the edges also tell the server nearly every value of a small table.
+        the counts that find the edges also show the server nearly every value of a small table.
     enable_categorical : bool, default True
         Whether columns of a category type are taken, and split by sets of categories, as XGBoost has it. False refuses
-        them, as XGBoost's default does. Silos need not know each other's categories: the server learns the names of
+        them, as XGBoost's default does. Silos need not have each other's categories: the server learns the names of
         those that rows have, and sends all to each.
     max_cat_to_onehot : int, default 4
         Features of fewer categories are split one category from all others.
     max_cat_threshold : int, default 64
         Categories that are tried on one side of other splits, which part them as their leaves would be sorted.
     missing : float, default NaN
-        The number that stands for a missing value; NaN is missing whatever it says.
+        The number that stands for a missing value; NaN is missing in any case.
     base_score : float or sequence of float, optional
         What predictions start from, a probability of the second class of two; of several outputs one number, or one of
         each. None estimates it.
@@ -98,7 +100,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     scale_pos_weight : float, optional
         What rows of the second class of two weigh more; None is 1.
     max_delta_step : float, optional
-        The most that a leaf may say before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
+        The largest leaf before the learning rate; None is no limit, and 0.7 for ``count:poisson``.
     huber_slope, tweedie_variance_power, quantile_alpha : float, optional
         Parameters of ``reg:pseudohubererror``, ``reg:tweedie`` and ``reg:quantileerror``; None is 1, 1.5 and 0.5. Of
         several quantiles, each is a column of the predictions.
@@ -133,7 +135,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     sampling : float, int or sampler, default 1.0
         Silos that take part in a tree: a fraction, a number, or a `fedtrees.Poisson` and its like.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
-        Whether each row counts the same, or each silo, or each silo as told.
+        Whether each row counts the same, or each silo, or each silo by its weight in a dict.
     aggregation : Aggregation, optional
         How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
     random_state : int, optional
@@ -182,7 +184,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     _loads = ("binary:", "multi:")
     __metadata_request__predict_proba: ClassVar[dict[str, bool]] = {"silos": False}
 
-    def _loss(self, labels: list[Any] | None) -> Loss:
+    def _loss(self, labels: ClassLabels | None) -> Loss:
         if labels is None:  # several a row
             return self._loss_of_columns()
         labels = check_labels(labels)
@@ -200,12 +202,12 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         return loss_named(objective, self._loss_params(objective), by_column=True)
 
     @property
-    def classes_(self) -> NDArray[np.generic]:
+    def classes_(self) -> LabelArray:
         """The class labels, sorted; of several labels a row, 0 and 1."""
         check_is_fitted(self, "booster_")
         return labels_array(self._labels)
 
-    def _hold(self, booster: Any, schema: Schema, split_on_silo: bool = False) -> None:
+    def _hold(self, booster: xgboost.Booster, schema: Schema, split_on_silo: bool = False) -> None:
         super()._hold(booster, schema, split_on_silo)
         self._several = schema.labels is None  # labels a row
         self._labels = [0, 1] if schema.labels is None else schema.labels
@@ -217,7 +219,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
 
     def predict_proba(
         self,
-        X: Any,
+        X: Features,
         *,
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
@@ -246,14 +248,14 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
 
     def predict(
         self,
-        X: Any,
+        X: Features,
         *,
         output_margin: bool = False,
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
         silos: ArrayLike | None = None,
-    ) -> NDArray[np.generic]:
+    ) -> LabelArray:
         """The likeliest class of each row; of several labels a row, whether each is likelier than not: (rows, labels).
 
         Parameters
@@ -268,8 +270,8 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         validate_features : bool, default True
             Whether columns must have the names they had in training.
         silos : str or array-like (rows,), optional
-            Of a model with ``split_on_silo``, the silo of all rows, or of each. Rows of which it is not said, and those
-            where it is None, go the default way of such splits.
+            Of a model with ``split_on_silo``, the silo of all rows, or of each. Rows without one, and those where it is
+            None, go the default way of such splits.
         """
         if output_margin:
             return self._predict(X, base_margin, iteration_range, validate_features, True, silos)
@@ -282,17 +284,17 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         )
         return self._likeliest(shares)
 
-    def _likeliest(self, shares: NDArray[np.float32]) -> NDArray[np.generic]:
+    def _likeliest(self, shares: NDArray[np.float32]) -> LabelArray:
         likeliest = (shares > 0.5).astype(np.int64) if self._several else shares.argmax(axis=1)
-        labels: NDArray[np.generic] = self.classes_[likeliest]
+        labels: LabelArray = self.classes_[likeliest]
         return labels
 
-    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.generic]]:
+    def staged_predict(self, X: Features, *, silos: ArrayLike | None = None) -> Iterator[LabelArray]:
         """The likeliest class of each row after each round; see `predict`."""
         for shares in self.staged_predict_proba(X, silos=silos):
             yield self._likeliest(shares)
 
-    def staged_predict_proba(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
+    def staged_predict_proba(self, X: Features, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
         """Each class's probability after each round; see `predict_proba`.
 
         Examples
@@ -305,13 +307,13 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         for second in staged(self, X, self._objective in _BY_MARGIN, silos):
             yield self._shares(second)
 
-    def staged_decision_function(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
+    def staged_decision_function(self, X: Features, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.float32]]:
         """The margins after each round: float32 (rows,), or (rows, classes) of three and more."""
         check_is_fitted(self, "booster_")
         yield from staged(self, X, True, silos)
 
     def score(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
+        self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
     ) -> float:
         """The accuracy, of several labels a row the share of rows with all of them right; see `predict` for ``silos``.
 
@@ -354,13 +356,13 @@ class FedGBTRegressor(FedGBT, XGBRegressor):
     _classifies = False
     _loads = ("reg:", "count:", "survival:")
 
-    def _loss(self, labels: list[Any] | None) -> Loss:
+    def _loss(self, labels: ClassLabels | None) -> Loss:
         objective = self._objective_named("reg:squarederror")
         return loss_named(objective, self._loss_params(objective), self._classifies)
 
     def predict(
         self,
-        X: Any,
+        X: Features,
         *,
         output_margin: bool = False,
         base_margin: ArrayLike | None = None,
@@ -375,21 +377,21 @@ class FedGBTRegressor(FedGBT, XGBRegressor):
         numbers = self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
         return numbers if numbers.ndim == 1 else numbers.astype(np.float64)  # which scikit-learn asks for
 
-    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
+    def staged_predict(self, X: Features, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
         """The predicted number of each row after each round; see `predict`."""
         check_is_fitted(self, "booster_")
         for numbers in staged(self, X, silos=silos):
             yield numbers if numbers.ndim == 1 else numbers.astype(np.float64)
 
     def score(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
+        self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None, *, silos: ArrayLike | None = None
     ) -> float:
         """The coefficient of determination; see `FedGBTClassifier.predict` for ``silos``.
 
         Raises
         ------
         DataError
-            For models of times, which it says nothing of, and of several quantiles.
+            For models of times, which it has no meaning for, and of several quantiles.
         """
         check_is_fitted(self, "booster_")
         several = self._objective == "reg:quantileerror" and len(np.ravel(self.intercept_)) > 1

@@ -1,4 +1,4 @@
-"""What a trained estimator has: an XGBoost model to predict with, to look into, to save and to read back."""
+"""The XGBoost model of a trained estimator: to predict with, to look into, to save and to read back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import Features
 from fedtrees.core.data.silo_column import COLUMN, codes_of_silos, schema_without_silos
 from fedtrees.core.data.table import Schema
 from fedtrees.core.data.target import read_margin
@@ -37,7 +38,9 @@ from fedtrees.estimators.common.table_input import ReadsRows
 if TYPE_CHECKING:
     import xgboost
 
-# of the constructor, what XGBoost's own training has no parameter for
+    from fedtrees.estimators.common.parameter_types import XGBoostParameters
+
+# parameters of the constructor that XGBoost's own training does not have
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type", "validation_fraction"}
 _OURS |= {
     "feature_weights",
@@ -65,7 +68,7 @@ class HoldsBooster(ReadsRows):
     importance_type: str | None
     early_stopping_rounds: int | None
 
-    # -- what a subclass says -------------------------------------------------------------------------------
+    # -- set by subclasses ---------------------------------------------------------------------------------
 
     _fitted = "booster_"
     _loads: tuple[str, ...]  # objectives, or their beginnings, whose predictions mean what `predict` returns
@@ -75,14 +78,14 @@ class HoldsBooster(ReadsRows):
     def _hold(self, booster: xgboost.Booster, schema: Schema, split_on_silo: bool = False) -> None:
         """Hold a model of these columns, the last of which may be the silo's."""
         self._silos: list[str] | None = schema.categories[COLUMN] if split_on_silo else None
-        self._own_silo: str | None = None  # of a personal model, whose rows all are
+        self._own_silo: str | None = None  # of a personal model: the silo that all rows are of
         self._objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         booster.set_param({"nthread": Threads(self.n_jobs).n})
         self._Booster = booster
         self._know(schema_without_silos(schema) if split_on_silo else schema)
 
     def _note(self, monitor: Monitor[Any] | None) -> None:
-        """Keep what the evaluation sets said; as with XGBoost, predictions end with the best round if it was sought."""
+        """Keep the evaluation sets' scores; as with XGBoost, predictions end with the best round if it was sought."""
         for name in ("evals_result_", "evals_uncertainty_"):
             self.__dict__.pop(name, None)
         if monitor is not None and monitor.history.scores:
@@ -95,7 +98,7 @@ class HoldsBooster(ReadsRows):
 
     def _predict(
         self,
-        X: Any,
+        X: Features,
         base_margin: ArrayLike | None = None,
         iteration_range: tuple[int, int] | None = None,
         validate_features: bool = True,
@@ -113,7 +116,9 @@ class HoldsBooster(ReadsRows):
         )
         return prediction
 
-    def _read_all(self, X: Any, validate_features: bool = True, silos: ArrayLike | None = None) -> NDArray[np.float32]:
+    def _read_all(
+        self, X: Features, validate_features: bool = True, silos: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
         """All columns that trees may split by: those of X, and where it is one, the silo's."""
         values = self._read(X, validate_features)
         if self._silos is None:
@@ -134,7 +139,7 @@ class HoldsBooster(ReadsRows):
         return int(given[0]), int(given[1])
 
     def apply(
-        self, X: Any, iteration_range: tuple[int, int] | None = None, *, silos: ArrayLike | None = None
+        self, X: Features, iteration_range: tuple[int, int] | None = None, *, silos: ArrayLike | None = None
     ) -> NDArray[np.float32]:
         """The number of the leaf that each row reaches in each tree, float32 (rows, trees).
 
@@ -149,7 +154,7 @@ class HoldsBooster(ReadsRows):
 
         matrix = xgboost.DMatrix(self._read_all(X, silos=silos), nthread=Threads(self.n_jobs).n)
         first, end = self._rounds(iteration_range)
-        model = self.booster_[first:end] if first else self.booster_  # of some trees, leaves are told from the first on
+        model = self.booster_[first:end] if first else self.booster_  # XGBoost predicts leaves from the first tree on
         leaves: NDArray[np.float32] = model.predict(
             matrix, pred_leaf=True, iteration_range=(0, end - first), validate_features=False
         )
@@ -177,12 +182,12 @@ class HoldsBooster(ReadsRows):
 
     @property
     def best_iteration(self) -> int:
-        """The best round, where `early_stopping_rounds` or a callback sought it, or a file says it."""
+        """The best round, where `early_stopping_rounds` or a callback sought it, or a file has it."""
         return int(self._best("best_iteration"))
 
     @property
     def best_score(self) -> float:
-        """That round's score."""
+        """The score of the best round."""
         return float(self._best("best_score"))
 
     def _best(self, name: str) -> str:
@@ -200,7 +205,7 @@ class HoldsBooster(ReadsRows):
         """Rounds that `fit` grows at the most."""
         return filled(self).n_estimators
 
-    def get_xgb_params(self) -> dict[str, Any]:
+    def get_xgb_params(self) -> XGBoostParameters:
         """The parameters of XGBoost's own training, by its names; what is None is left to it, and functions are out.
 
         A generator as ``random_state`` is the seed that the next `fit` draws from it.
@@ -236,7 +241,7 @@ class HoldsBooster(ReadsRows):
 
     @property
     def feature_importances_(self) -> NDArray[np.float32]:
-        """What each feature's splits come to, as shares of their sum: float32 (features,).
+        """The sum of each feature's splits, as shares of all: float32 (features,).
 
         With ``split_on_silo``, what is missing to 1 is the silo's.
 

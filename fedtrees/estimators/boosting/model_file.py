@@ -1,4 +1,4 @@
-"""A model's file: read, and what it has of the columns and the parameters that the model was trained with."""
+"""A model's file: read, and the columns and parameters of the training that it has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from fedtrees.export.objectives import OBJECTIVES
 from fedtrees.trees.losses import LOSSES, Params
 from fedtrees.trees.model.gradient_scale import GradientScale
 
-ATTRIBUTE = "fedtrees"  # what a saved model says of itself beyond what XGBoost keeps
+ATTRIBUTE = "fedtrees"  # of a saved model: facts of its training that XGBoost has no place for, as JSON
+
+About = dict[str, Any]  # as JSON has it, which `schema_of` and `parameters_of` read with care: a file may hold anything
 
 
 def read_booster(file: str | PathLike[str] | bytes | bytearray) -> xgboost.Booster:
@@ -61,9 +63,9 @@ def describe(
     booster: xgboost.Booster, schema: Schema, objective: str, params: Params, split_on_silo: bool = False,
     grid: GradientScale | None = None,
 ) -> None:  # fmt: skip
-    """Write into a model what fedtrees needs to know of it when it is read back."""
+    """Write columns and parameters of the training into a model, for when it is read back."""
     columns = {name: getattr(schema, name) for name in Schema.__struct_fields__ if name != "formats"}
-    about: dict[str, Any] = {"schema": columns, "params": {"objective": objective, **params}}
+    about: About = {"schema": columns, "params": {"objective": objective, **params}}
     if split_on_silo:
         about["split_on_silo"] = True
     if grid is not None:
@@ -72,13 +74,13 @@ def describe(
 
 
 def note_own_silo(booster: xgboost.Booster, silo: str) -> None:
-    """Write into a model of several silos whose all its rows are."""
+    """Write into a model of several silos the one that all rows are of."""
     about = json.loads(booster.attr(ATTRIBUTE) or "{}")
     booster.set_attr(**{ATTRIBUTE: json.dumps({**about, "own_silo": silo})})
 
 
-def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
-    """The columns that a model was trained on, as far as it knows them."""
+def schema_of(booster: xgboost.Booster, about: About | None, classifies: bool) -> Schema:
+    """The columns that a model was trained on, as far as it has them."""
     n = booster.num_features()
     if about is not None:
         schema = Schema(**about["schema"])
@@ -92,19 +94,19 @@ def schema_of(booster: xgboost.Booster, about: Any, classifies: bool) -> Schema:
     config = json.loads(booster.save_config())["learner"]["learner_model_param"]
     if classifies:
         labels = list(range(max(2, int(config["num_class"])))) if int(config["num_target"]) < 2 else None
-    known = {name: own for name, own in zip(names, vocabularies_of(booster), strict=True) if own}
+    known = {name: vocabulary for name, vocabulary in zip(names, vocabularies_of(booster), strict=True) if vocabulary}
     kinds = ["category" if name in known else "number" for name in names]  # codes without names are numbers in X
     return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))
 
 
-def parameters_of(booster: xgboost.Booster, about: Any) -> dict[str, Any]:
+def parameters_of(booster: xgboost.Booster, about: About | None) -> dict[str, Any]:
     """The parameters of an estimator that a model has, by their names.
 
     Parameters
     ----------
     booster : xgboost.Booster
     about : dict, optional
-        What fedtrees wrote into it; None where XGBoost wrote it alone.
+        fedtrees' own entries; None where XGBoost wrote it alone.
     """
     learner = json.loads(booster.save_config())["learner"]
     known = dict(about.get("params", {})) if about else _written(learner["objective"])
@@ -129,8 +131,8 @@ def _written(objective: dict[str, Any]) -> Params:
     """An objective of XGBoost's, as the values that its texts stand for."""
     form = OBJECTIVES.get(objective["name"])
     section = {} if form is None or form.section is None else objective[form.section]
-    own = {name: _value(section[name]) for name in ([] if form is None else form.parameters) if name in section}
-    return {"objective": objective["name"], **own}
+    values = {name: _value(section[name]) for name in ([] if form is None else form.parameters) if name in section}
+    return {"objective": objective["name"], **values}
 
 
 def _value(text: str) -> Any:

@@ -1,12 +1,13 @@
-"""The boosted estimators' parameters: what each may be, and one clear error for what it may not."""
+"""Checks of the boosted estimators' parameters, with one clear error for each."""
 
 from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS
 from fedtrees.core.numeric.number_checks import is_whole
@@ -16,6 +17,9 @@ from fedtrees.estimators.common.parameter_checks import LARGEST, check_federated
 from fedtrees.trees.losses import LOSSES
 from fedtrees.trees.losses.custom import custom_named
 from fedtrees.trees.losses.ranking import PAIR_METHODS
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.boosting.base import FedGBT
 
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
@@ -55,7 +59,7 @@ _WORDS = {"aft_loss_distribution": tuple(DISTRIBUTIONS), "lambdarank_pair_method
 _SWITCHES = ("lambdarank_normalization", "lambdarank_score_normalization", "lambdarank_unbiased", "ndcg_exp_gain")
 
 
-def check_parameters(estimator: Any) -> None:
+def check_parameters(estimator: FedGBT) -> None:
     """Refuse the first parameter of a `FedGBT` that is wrong, before anything is read.
 
     Raises
@@ -66,7 +70,7 @@ def check_parameters(estimator: Any) -> None:
     check_ranges(estimator, _RANGES)
     _check_choices(estimator)
     _check_of_losses(estimator)
-    patience: Any = estimator.early_stopping_rounds
+    patience = estimator.early_stopping_rounds
     for name in ("enable_categorical", "split_on_silo"):
         if not isinstance(getattr(estimator, name), bool | np.bool_):
             raise ParameterError(f"{name}={getattr(estimator, name)!r}: give True or False.")
@@ -78,24 +82,24 @@ def check_parameters(estimator: Any) -> None:
     check_federated(estimator)
 
 
-def _check_of_losses(estimator: Any) -> None:
+def _check_of_losses(estimator: FedGBT) -> None:
     for name in OF_LOSSES:
-        own = getattr(estimator, name)
+        value = getattr(estimator, name)
         if name in _WORDS:
-            if own is not None and own not in _WORDS[name]:
-                raise unknown_value(name, own, _WORDS[name])
+            if value is not None and value not in _WORDS[name]:
+                raise unknown_value(name, value, _WORDS[name])
             continue
         if name in _SWITCHES:
-            if own is not None and not isinstance(own, bool | np.bool_):
-                raise ParameterError(f"{name}={own!r}: give True or False, or None.")
+            if value is not None and not isinstance(value, bool | np.bool_):
+                raise ParameterError(f"{name}={value!r}: give True or False, or None.")
             continue
-        each = own if name == "quantile_alpha" and isinstance(own, list | tuple | np.ndarray) else [own]
-        if own is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
-            raise ParameterError(f"{name}={own!r}: give a number from 0, or None.")
+        each = value if name == "quantile_alpha" and isinstance(value, list | tuple | np.ndarray) else [value]
+        if value is not None and not all(isinstance(one, Real) and 0 <= float(one) < math.inf for one in each):
+            raise ParameterError(f"{name}={value!r}: give a number from 0, or None.")
 
 
-def _check_base_score(estimator: Any) -> None:
-    """It is in the units of a prediction."""
+def _check_base_score(estimator: FedGBT) -> None:
+    """Refuse a base score that no prediction of the objective can be."""
     score, objective = estimator.base_score, estimator.objective
     if objective is None:
         objective = "binary:logistic" if estimator._classifies else "reg:squarederror"
@@ -110,12 +114,12 @@ def _check_base_score(estimator: Any) -> None:
         raise ParameterError(f"base_score={score!r}: give a number above 0, or None.")
 
 
-def scores_of(base_score: Any) -> list[Any]:
+def scores_of(base_score: Any) -> list[Any]:  # of anything, for the check of the numbers
     """The numbers of a ``base_score``: one for all outputs, or one for each."""
     return list(base_score) if isinstance(base_score, list | tuple | np.ndarray) else [base_score]
 
 
-def check_feature_weights(given: Any, n_features: int) -> tuple[float, ...] | None:
+def check_feature_weights(given: ArrayLike | None, n_features: int) -> tuple[float, ...] | None:
     """Read ``feature_weights``, one a feature; None stays None.
 
     Raises
@@ -134,7 +138,7 @@ def check_feature_weights(given: Any, n_features: int) -> tuple[float, ...] | No
     return tuple(weights.tolist())
 
 
-def _check_choices(estimator: Any) -> None:
+def _check_choices(estimator: FedGBT) -> None:
     classifies, given = estimator._classifies, estimator.objective
     known = [name for name in LOSSES if name.startswith(estimator._loads)]
     if isinstance(given, str) and given not in known and custom_named(given, classifies) is None:

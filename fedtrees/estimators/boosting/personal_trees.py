@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -19,6 +19,8 @@ from fedtrees.trees.server.constraints import directions
 if TYPE_CHECKING:
     import xgboost
 
+    from fedtrees.estimators.common.parameter_types import XGBoostParameters
+
 
 _BEST = ("best_iteration", "best_score")  # of the shared model's rounds
 
@@ -26,7 +28,7 @@ _BEST = ("best_iteration", "best_score")  # of the shared model's rounds
 class PersonalTrees(Protocol):
     """From the shared model to a silo's own."""
 
-    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: XGBoostParameters) -> xgboost.Booster:
         """Train on the silo's rows."""
         ...
 
@@ -42,7 +44,7 @@ class MoreTrees:
 
     n_estimators: int = 10
 
-    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: XGBoostParameters) -> xgboost.Booster:
         """See `PersonalTrees`; the shared model is a copy to change."""
         import xgboost
 
@@ -55,9 +57,9 @@ class MoreTrees:
 
 @dataclass(frozen=True)
 class OwnLeaves:
-    """Keep the splits, and let the silo's rows say what their leaves are; XGBoost calls it a refresh."""
+    """Keep the splits, and take the leaves from the silo's rows; XGBoost calls it a refresh."""
 
-    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: dict[str, Any]) -> xgboost.Booster:
+    def own(self, shared: xgboost.Booster, matrix: xgboost.DMatrix, params: XGBoostParameters) -> xgboost.Booster:
         """See `PersonalTrees`."""
         import xgboost
 
@@ -68,7 +70,7 @@ class OwnLeaves:
 
 
 def personal_booster(
-    shared: xgboost.Booster, schema: Schema, silo: Silo, how: PersonalTrees, params: dict[str, Any],
+    shared: xgboost.Booster, schema: Schema, silo: Silo, how: PersonalTrees, params: XGBoostParameters,
     feature_weights: tuple[float, ...] | None = None,
 ) -> xgboost.Booster:  # fmt: skip
     """A silo's own model.
@@ -111,18 +113,18 @@ def personal_booster(
     if params["objective"].startswith("rank:"):
         starts = table.group_starts()
         matrix.set_group(np.diff(starts))
-        weight = None if weight is None else weight[starts[:-1]]  # which all rows of a query share
+        weight = None if weight is None else weight[starts[:-1]]  # which all rows of a group share
     if weight is not None:
         matrix.set_weight(weight)
     if feature_weights is not None:
         matrix.set_info(feature_weights=np.array(feature_weights))
     if table.margin is not None:
         matrix.set_base_margin(table.margin)
-    own = in_order(
+    personal = in_order(
         how.own(_best_of(shared), matrix, params), directions(params.get("monotone_constraints"), schema.names)
     )
-    own.set_attr(**{name: None if name in _BEST else value for name, value in shared.attributes().items()})
-    return own
+    personal.set_attr(**{name: None if name in _BEST else value for name, value in shared.attributes().items()})
+    return personal
 
 
 def _best_of(shared: xgboost.Booster) -> xgboost.Booster:

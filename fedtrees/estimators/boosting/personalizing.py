@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
+
+from numpy.typing import ArrayLike
 
 from fedtrees.core.data.silo_column import codes_of_silos
 from fedtrees.core.numeric.threads import Threads
@@ -14,18 +16,22 @@ from fedtrees.estimators.boosting.model_file import note_own_silo
 from fedtrees.estimators.boosting.parameters import check_feature_weights
 from fedtrees.estimators.boosting.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
 from fedtrees.estimators.common.parameter_checks import seed_of
+from fedtrees.trees.losses.custom import Function
 from fedtrees.trees.server.constraints import Constraints, Interactions, Monotone
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import Seed
 
 
 class Personalizes(HoldsBooster):
     """An estimator that a silo can fit to its rows."""
 
     # parameters of the constructor that are needed here
-    objective: Any
-    feature_weights: Any
+    objective: str | Function | None
+    feature_weights: ArrayLike | None
     monotone_constraints: Monotone
     interaction_constraints: Interactions
-    random_state: Any
+    random_state: Seed
 
     def personalize(self, silo: Silo, how: PersonalTrees | None = None) -> Self:
         """A copy of this model that fits one silo better; made in that silo, and nothing leaves it.
@@ -64,14 +70,14 @@ class Personalizes(HoldsBooster):
             params["num_class"] = max(2, len(self._schema.labels or ()))
         params["seed"] = seed_of(0 if self.random_state is None else self.random_state)
         weights = check_feature_weights(self.feature_weights, len(self._schema.names))
-        own = personal_booster(shared, self._schema, silo, how or MoreTrees(), params, weights)
+        booster = personal_booster(shared, self._schema, silo, how or MoreTrees(), params, weights)
         personal = copy(self)
-        personal._hold(own, self._schema)
+        personal._hold(booster, self._schema)
         personal._note(None)
         return personal
 
     def _of_silo(self, silo: Silo, how: PersonalTrees | None) -> Self:
-        """The model as it is of one of the silos that it tells apart."""
+        """The model for one of the silos that it has branches of."""
         check_personal(self._schema, silo)
         if how is not None:
             raise ParameterError(f"how={how!r}: a model with split_on_silo has the silo's own branches; leave it out.")

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import Features, by_name
 from fedtrees.core.data.frames import as_pandas, is_frame
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.ranking_groups import ids_of_groups, side_by_side
 from fedtrees.core.data.row_ids import read_row_ids
 from fedtrees.core.data.target import plain_array
@@ -76,14 +77,14 @@ class FedGBTRanker(FedGBT, XGBRanker):
     _loads = ("rank:",)
     _takes_functions = False
 
-    def _loss(self, labels: list[Any] | None) -> Loss:
+    def _loss(self, labels: ClassLabels | None) -> Loss:
         objective = self._objective_named("rank:ndcg")
         return loss_named(objective, self._loss_params(objective), self._classifies)
 
     @by_name
     def fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
@@ -166,12 +167,12 @@ class FedGBTRanker(FedGBT, XGBRanker):
         options = {"eval_silos": eval_silos, "base_margin": base_margin, "row_id": row_id, "qid": qid}
         return self._fit_table(X, y, silos, sample_weight, held_out, more, xgb_model, verbose, options)
 
-    def _read(self, X: Any, validate_features: bool = True) -> NDArray[np.float32]:
+    def _read(self, X: Features, validate_features: bool = True) -> NDArray[np.float32]:
         return super()._read(with_ids_apart(X, None)[0], validate_features)
 
     def predict(
         self,
-        X: Any,
+        X: Features,
         *,
         output_margin: bool = False,
         base_margin: ArrayLike | None = None,
@@ -185,12 +186,14 @@ class FedGBTRanker(FedGBT, XGBRanker):
         """
         return self._predict(X, base_margin, iteration_range, validate_features, output_margin, silos)
 
-    def staged_predict(self, X: Any, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
+    def staged_predict(self, X: Features, *, silos: ArrayLike | None = None) -> Iterator[NDArray[np.floating]]:
         """The score of each row after each round."""
         check_is_fitted(self, "booster_")
         yield from staged(self, X, silos=silos)
 
-    def score(self, X: Any, y: ArrayLike, *, qid: ArrayLike | None = None, silos: ArrayLike | None = None) -> float:
+    def score(
+        self, X: Features, y: ArrayLike, *, qid: ArrayLike | None = None, silos: ArrayLike | None = None
+    ) -> float:
         """The last ``eval_metric``, or what XGBoost reports for the objective, by default NDCG of the first 32 ranks.
 
         Parameters
@@ -220,7 +223,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         return tags
 
 
-def with_ids_apart(X: Any, qid: ArrayLike | None, where: str = "") -> tuple[Any, ArrayLike | None]:
+def with_ids_apart(X: Features, qid: ArrayLike | None, where: str = "") -> tuple[Any, ArrayLike | None]:
     """A table without its column ``"qid"``, and what that holds; as XGBoost has it.
 
     Raises

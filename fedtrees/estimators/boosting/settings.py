@@ -1,9 +1,9 @@
-"""What the estimators' parameters mean for a training."""
+"""The settings of a training by an estimator's parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,14 @@ from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
+    from fedtrees.estimators.boosting.base import FedGBT
     from fedtrees.export.continued import Continued
 
 
 def settings_of(
-    estimator: Any, loss: Loss, schema: Schema, names: Sequence[str], eval_sets: int, earlier: Continued | None
+    estimator: FedGBT, loss: Loss, schema: Schema, names: Sequence[str], eval_sets: int, earlier: Continued | None
 ) -> TreeSettings:
-    """What an estimator's parameters mean for a training on these columns.
+    """The settings of a training on these columns by an estimator's parameters.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def settings_of(
     eval_sets : int
         Evaluation sets that silos hold.
     earlier : Continued, optional
-        What the training goes on from.
+        The model that the training goes on from.
 
     Raises
     ------
@@ -100,25 +101,25 @@ def settings_of(
     )
 
 
-def _base_score(estimator: Any, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
+def _base_score(estimator: FedGBT, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
     """The base score of each output; None where it is estimated."""
     if estimator.base_score is None:
         return None
-    scores = [float(own) for own in scores_of(estimator.base_score)]
+    scores = [float(score) for score in scores_of(estimator.base_score)]
     outputs = loss.outputs(len(schema.labels or ()), 1 if schema.labels else schema.targets)
     if len(scores) not in (1, outputs):
         raise ParameterError(f"base_score has {len(scores)} numbers for {outputs} outputs; give one, or one of each.")
     return tuple(scores if len(scores) == outputs else scores * outputs)
 
 
-def _feature_weights(estimator: Any, schema: Schema) -> tuple[float, ...] | None:
+def _feature_weights(estimator: FedGBT, schema: Schema) -> tuple[float, ...] | None:
     """Weights of features in draws; the silo's column, which users do not see, as the others in the mean."""
     hidden = int(estimator.split_on_silo)
     weights = check_feature_weights(estimator.feature_weights, len(schema.names) - hidden)
     return None if weights is None else weights + (sum(weights) / len(weights),) * hidden
 
 
-def _categories(estimator: Any, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
+def _categories(estimator: FedGBT, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
     """The categories of each feature that is split by them, 0 of others; None where none is."""
     split = schema.categories
     if not split:
@@ -149,8 +150,8 @@ def refuse_categories(schema: Schema) -> None:
         )
 
 
-def _vocabulary(estimator: Any, schema: Schema) -> Vocabulary | None:
-    """What silos hear of categories, and of each other's names where trees may split by these."""
+def _vocabulary(estimator: FedGBT, schema: Schema) -> Vocabulary | None:
+    """The names of categories for all silos, and of the silos where trees may split by them."""
     if not schema.categories:
         return None
     if not estimator.split_on_silo:
@@ -158,14 +159,14 @@ def _vocabulary(estimator: Any, schema: Schema) -> Vocabulary | None:
     return Vocabulary(schema_without_silos(schema).categories, schema.categories[COLUMN])
 
 
-def _metrics_of(estimator: Any, loss: Loss, targets: int) -> list[str]:
+def _metrics_of(estimator: FedGBT, loss: Loss, targets: int) -> list[str]:
     names = metric_names(estimator.eval_metric) or [loss.metric()]
     several = loss.outputs(0, targets) > targets and not estimator._classifies
     areas = [name for name in names if name.startswith("auc")] if estimator._classifies and targets > 1 else []
     if areas:
         raise ParameterError(f"eval_metric={areas[0]!r} is for one label a row; of several, score by logloss or error.")
     for name in names:
-        # of several quantiles, one says little by itself
+        # of several quantiles, one means little by itself
         if not metric_named(name, loss.name).fits(loss.name) or (several and name in METRICS and name != loss.metric()):
             raise ParameterError(f"eval_metric={name!r} says nothing of what {loss.name} predicts.")
     return names

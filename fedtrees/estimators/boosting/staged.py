@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import Features
 from fedtrees.estimators.boosting.model import HoldsBooster
 
 
 def staged(
-    model: HoldsBooster, X: Any, margin: bool = False, silos: ArrayLike | None = None
+    model: HoldsBooster, X: Features, margin: bool = False, silos: ArrayLike | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Predictions of the first round, of the first two, and so on; each tree is walked once or twice.
 

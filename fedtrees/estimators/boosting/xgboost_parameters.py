@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
-from typing import Any, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import numpy as np
 
 from fedtrees.core.arguments import unknown_argument
 from fedtrees.errors import ParameterError
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import Parameters
 
 _P = ParamSpec("_P")
 
@@ -28,7 +31,7 @@ ALIASES = {
 class Choice(NamedTuple):
     """Choices of XGBoost's that fedtrees makes in one way."""
 
-    taken: tuple[Any, ...]  # values that mean what fedtrees does; the first is the word for it
+    taken: tuple[str | int, ...]  # values for the choice that fedtrees makes; the first is the word for it
     instead: str  # of any other value, the reason and what to do
 
 
@@ -54,7 +57,7 @@ CHOICES: Mapping[str, Choice] = {
 NAMES = frozenset((*ALIASES, *CHOICES))
 
 
-def in_our_names(given: Mapping[str, Any]) -> dict[str, Any]:
+def in_our_names(given: Parameters) -> dict[str, Any]:
     """Parameters with ours in place of XGBoost's other names, and without its choices, which are ours.
 
     None is not given, as in XGBoost.
@@ -100,7 +103,7 @@ def by_xgboosts_names(init: Callable[_P, None]) -> Callable[_P, None]:
         if kwargs.keys() <= known:
             return init(*args, **kwargs)
         for name in kwargs:
-            if name not in known and name not in NAMES:  # of a subclass that passes on what it does not know
+            if name not in known and name not in NAMES:  # of a subclass that passes on names that it does not have
                 raise unknown_argument(type(args[0]).__name__, name, (known | NAMES) - {"self"})
         renamed: Any = in_our_names(kwargs)
         return init(*args, **renamed)
@@ -108,7 +111,7 @@ def by_xgboosts_names(init: Callable[_P, None]) -> Callable[_P, None]:
     return taken
 
 
-def _is_taken(value: Any, taken: tuple[Any, ...]) -> bool:
+def _is_taken(value: object, taken: tuple[str | int, ...]) -> bool:
     return value is None or (isinstance(value, str | int | np.bool_ | np.integer) and value in taken)
 
 

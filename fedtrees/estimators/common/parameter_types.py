@@ -13,6 +13,7 @@ from fedtrees.core.sampling.samplers import Sampler
 from fedtrees.core.sampling.weighting import Weighting
 
 Parameters = Mapping[str, Any]  # an estimator's, by name: of many types, and given before any check
+XGBoostParameters = dict[str, Any]  # of XGBoost's own training: texts, numbers, and lists of them
 Sampling = float | Sampler  # of silos: a fraction, a number, or a sampler
 SiloWeighting = Literal["rows", "equal"] | Mapping[str, float] | Weighting
 Seed = int | np.random.RandomState | np.random.Generator | None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fedtrees.errors import ParameterError
 from fedtrees.trees.losses.base import Doubles, Floats, Loss, Ranges
 
-Function = Callable[..., tuple[Any, Any]]
+Function = Callable[..., tuple[ArrayLike, ArrayLike]]  # of labels, margins and, if it takes them, weights
 
 _KNOWN: dict[tuple[str, bool], type[CustomLoss]] = {}
 
