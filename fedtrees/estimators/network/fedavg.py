@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
-from fedtrees.core.arguments import by_name
-from fedtrees.core.data.labels import labels_array
+from fedtrees.core.arguments import Features, by_name
+from fedtrees.core.data.labels import LabelArray, labels_array
 from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.common.after_fit import AfterFit
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class FedAvgClassifier(Classifies, FedAvgEstimator):
     """A neural network that classifies, trained by federated averaging: McMahan et al. (2016).
 
-    Every round, a cohort of silos gets the shared parameters; each trains on its own rows; the server averages what
-    came of it, weighted by rows. What leaves a silo is integers that are summed: its change of the parameters on a
-    fixed grid, times its rows.
+    Every round, a cohort of silos gets the shared parameters; each trains on its own rows; the server averages the
+    results, weighted by rows. Only integers that are summed leave a silo: its change of the parameters on a fixed
+    grid, times its rows.
 
     Parameters
     ----------
@@ -42,17 +42,17 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     learning_rate : float, default 0.1
         Of the silos' steps.
     schedule : {"constant", "exponential", "inverse", "cosine"} or callable, default "constant"
-        How the rate falls from round to round; a function of the round returns what it is multiplied by.
+        The fall of the rate from round to round; a function of the round returns its factor.
     decay : float, default 0.01
-        By what share an exponential schedule falls a round; the slope of an inverse one.
+        The share by which an exponential schedule falls per round; the slope of an inverse one.
     alpha : float, default 0.0
         L2 penalty.
     method : {"fedavg", "fedprox", "scaffold", "fednova", "qfedavg", "fedper"} or method, default "fedavg"
-        What silos do and send. A name stands for the defaults; for others, give an object of `fedtrees.neural.methods`:
-        ``FedProx(mu=0.01)``, ``QFedAvg(q=1.0)``, ``FedPer(layers=1)``; ``FedAvg()``, ``Scaffold()`` and ``FedNova()``
-        have no parameters.
+        The training of silos, and the vectors that they send. A name stands for the defaults; for others, give an
+        object of `fedtrees.neural.methods`: ``FedProx(mu=0.01)``, ``QFedAvg(q=1.0)``, ``FedPer(layers=1)``;
+        ``FedAvg()``, ``Scaffold()`` and ``FedNova()`` have no parameters.
     server : {"fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"} or optimiser, default "fedavg"
-        What the server does with the mean. A name stands for the defaults; for others, give an object of
+        The server's step by the mean. A name stands for the defaults; for others, give an object of
         `fedtrees.neural.optimisers`: ``Averaging(learning_rate=1.0)``, ``Momentum(learning_rate=1.0, momentum=0.9)``,
         ``FedAdagrad(learning_rate=0.1, beta_1=0.0, beta_2=0.99, tau=0.001)``, ``FedAdam(learning_rate=0.01, beta_1=0.9,
         beta_2=0.99, tau=0.001)`` or ``FedYogi(learning_rate=0.01, beta_1=0.9, beta_2=0.99, tau=0.001)``.
@@ -62,15 +62,15 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         Updates in a few bits, ``Rounded(bits=8)``, or the largest only, ``TopK(share=0.01, bits=12)``. None sends them
         finely.
     stragglers : float, default 0.0
-        The share of silos, drawn anew each round, that are slow and do a part of their epochs only: to try out what
-        that does.
+        The share of silos, drawn anew each round, that are slow and do a part of their epochs only: to try out the
+        effect.
     standardize : bool, default True
         Whether features, and targets that are numbers, are scaled by the means and deviations of all silos' rows,
         which are learnt by sums. Without it columns are taken as they are, and one of 1e-25 moves nothing.
     model : TorchModel, optional
         Another network than the built-in perceptron.
     eval_metric : str, callable or sequence of these, optional
-        What evaluation sets are scored by; see `FedGBTClassifier`.
+        The metrics of evaluation sets; see `FedGBTClassifier`.
     target_score : float, optional
         Training ends when the last metric of the last evaluation set is as good.
     patience : int, optional
@@ -81,11 +81,11 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     sampling : float, int or sampler, default 1.0
         Silos that take part in a round: the paper's C, a number, or a sampler.
     weighting : {"rows", "equal"} or dict of str to float, default "rows"
-        What a silo's change counts.
+        The weight of a silo's change.
     aggregation : Aggregation, optional
-        How silos' answers become totals; None adds them up as they are. See `fedtrees.Aggregation`.
+        The way from silos' answers to totals; None adds them up as they are. See `fedtrees.Aggregation`.
     warm_start : bool, default False
-        Whether `fit` goes on from what it learnt before.
+        Whether `fit` goes on from the last training.
     random_state : int, optional
         The run's seed; None is 0.
     n_jobs : int, optional
@@ -108,11 +108,11 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
     n_layers_, n_outputs_ : int
         With the layer of features; units of the last. Of the built-in perceptron.
     out_activation_ : {"logistic", "softmax", "identity", "exp"}
-        What makes predictions of margins.
+        The function from margins to predictions.
     loss_, best_loss_ : float
         The last of ``loss_curve_``, and the smallest.
     loss_curve_ : list of float
-        The mean training loss of each round, NaN where nobody took part; those of earlier calls come first where a
+        The mean training loss of each round, NaN where no silo took part; those of earlier calls come first where a
         training goes on.
     evals_result_ : dict of str to dict of str to list of float
         Each evaluation set's metrics, round by round, as long as ``loss_curve_``: those of earlier calls come first
@@ -150,7 +150,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
 
     __init__ = with_defaults(FedAvgEstimator.__init__, without=("loss",))
     _classifies = True
-    classes_ = AfterFit[NDArray[np.generic]]()
+    classes_ = AfterFit[LabelArray]()
 
     def _know(self, schema: Schema) -> None:
         super()._know(schema)
@@ -161,12 +161,12 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         if not labels:
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required: no silo holds any row.")
 
-    def decision_function(self, X: Any) -> NDArray[np.float32]:
+    def decision_function(self, X: Features) -> NDArray[np.float32]:
         """The margins: of two classes the log odds of the second, float32 (rows,); else one a class (rows, classes)."""
         margin = self._margins(X)
         return margin[:, 0] if margin.shape[1] == 1 else margin
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_log_proba(self, X: Features) -> NDArray[np.float32]:
         """The logarithm of each class's probability, float32 (rows, classes); finite where the probability is 0."""
         margin = self._margins(X)
         if len(self.classes_) == 1:
@@ -178,7 +178,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         logarithms = margin - np.log(np.exp(margin).sum(axis=1, keepdims=True))
         return logarithms
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_proba(self, X: Features) -> NDArray[np.float32]:
         """Each class's probability, float32 (rows, classes)."""
         margin = self._margins(X)
         if len(self.classes_) == 1:
@@ -190,19 +190,19 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         shares: NDArray[np.float32] = power / power.sum(axis=1, keepdims=True)
         return shares
 
-    def predict(self, X: Any) -> NDArray[np.generic]:
+    def predict(self, X: Features) -> LabelArray:
         """The likeliest class of each row; the first of those that are equally likely."""
         margin = self.decision_function(X)
         likeliest = (margin > 0).astype(np.intp) if margin.ndim == 1 else margin.argmax(axis=1)
         if len(self.classes_) == 1:  # a second output stands for all that is not of it
             likeliest[:] = 0
-        labels: NDArray[np.generic] = self.classes_[likeliest]
+        labels: LabelArray = self.classes_[likeliest]
         return labels
 
     @by_name
     def partial_fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
@@ -210,10 +210,10 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         classes: ArrayLike | None = None,
         n_rounds: int = 1,
     ) -> FedAvgClassifier:
-        """Go on for some rounds, from what was learnt before.
+        """Go on for some rounds from the last training.
 
-        Features, and targets that are numbers, stay scaled as in the first call. What ``class_weight="balanced"`` makes
-        of classes is by the rows of the call.
+        Features, and targets that are numbers, stay scaled as in the first call. ``class_weight="balanced"`` weighs
+        classes by the rows of the call.
 
         Parameters
         ----------
@@ -261,9 +261,9 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     _classifies = False
 
     def _check(self, schema: Schema) -> None:
-        """Whatever numbers there are will do."""
+        """Check nothing: any numbers are fine."""
 
-    def predict(self, X: Any) -> NDArray[np.floating]:
+    def predict(self, X: Features) -> NDArray[np.floating]:
         """The predicted number of each row, float32 (rows,); of several targets, float64 (rows, targets)."""
         margin = self._margins(X)
         if self.out_activation_ == "exp":
@@ -277,14 +277,14 @@ class FedAvgRegressor(RegressorMixin, FedAvgEstimator):
     @by_name
     def partial_fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         n_rounds: int = 1,
     ) -> FedAvgRegressor:
-        """Go on for some rounds, from what was learnt before. See `FedAvgClassifier.partial_fit`."""
+        """Go on for some rounds from the last training. See `FedAvgClassifier.partial_fit`."""
         self._go_on(X, y, silos, sample_weight, None, n_rounds)
         return self
 

@@ -1,10 +1,10 @@
-"""The parameters of `FedAvgClassifier` and `FedAvgRegressor`: what each may be, and what it means for a training."""
+"""Parameters of `FedAvgClassifier` and `FedAvgRegressor`: checks, and the settings of a training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,11 @@ from fedtrees.neural.schedules import Checked, Constant, Cosine, Exponential, In
 from fedtrees.neural.settings import NetworkSettings
 from fedtrees.queries.metrics import metric_named, metric_of
 
+if TYPE_CHECKING:
+    from fedtrees.estimators.network.base import FedAvgEstimator
+
+T = TypeVar("T")
+
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "n_rounds": (True, 1, math.inf, True),
     "local_epochs": (True, 1, math.inf, True),
@@ -47,7 +52,7 @@ UPLOADS = ("weights", "gradients")
 LOSSES = {"squared_error": "reg:squarederror", "poisson": "count:poisson"}  # and the objectives' names in XGBoost
 
 
-def check_parameters(estimator: Any) -> None:
+def check_parameters(estimator: FedAvgEstimator) -> None:
     """Refuse the first parameter that is wrong, before anything is read.
 
     Raises
@@ -82,15 +87,15 @@ def check_parameters(estimator: Any) -> None:
     method_of(estimator), optimiser_of(estimator), schedule_of(estimator), compression_of(estimator)
 
 
-def hidden_layers(given: Any) -> list[Any] | None:
-    """The sizes of hidden layers; a number is one layer, and None what is no list of them."""
+def hidden_layers(given: int | Sequence[int]) -> list[int] | None:
+    """The sizes of hidden layers, of which a number is one; None for what is no list of them."""
     if is_whole(given):
         return [given]
     return list(given) if isinstance(given, list | tuple | np.ndarray) else None
 
 
-def method_of(estimator: Any) -> AnyMethod:
-    """What silos send.
+def method_of(estimator: FedAvgEstimator) -> AnyMethod:
+    """The way of averaging: the silos' vectors, and the server's use of their mean.
 
     Raises
     ------
@@ -110,8 +115,8 @@ def method_of(estimator: Any) -> AnyMethod:
     return FedSGD()
 
 
-def optimiser_of(estimator: Any) -> ServerOptimiser:
-    """What the server does with the mean.
+def optimiser_of(estimator: FedAvgEstimator) -> ServerOptimiser:
+    """The server's optimiser, which steps by the mean.
 
     Raises
     ------
@@ -122,8 +127,8 @@ def optimiser_of(estimator: Any) -> ServerOptimiser:
     return optimiser
 
 
-def compression_of(estimator: Any) -> AnyCompression:
-    """How updates become integers.
+def compression_of(estimator: FedAvgEstimator) -> AnyCompression:
+    """The way from updates to integers.
 
     Raises
     ------
@@ -138,8 +143,8 @@ def compression_of(estimator: Any) -> AnyCompression:
     return given
 
 
-def schedule_of(estimator: Any) -> Schedule:
-    """How the silos' learning rate falls.
+def schedule_of(estimator: FedAvgEstimator) -> Schedule:
+    """The schedule of the silos' learning rate.
 
     Raises
     ------
@@ -164,7 +169,8 @@ def schedule_of(estimator: Any) -> Schedule:
     raise unknown_value("schedule", given, SCHEDULES)
 
 
-def _named(what: str, given: Any, known: Mapping[str, Callable[[], Any]], does: str) -> Any:
+def _named(what: str, given: str | T, known: Mapping[str, Callable[[], T]], does: str) -> T:
+    """The object of a name, with its defaults, or one that is given, which has the method ``does``."""
     if isinstance(given, str):
         if given not in known:
             raise unknown_value(what, given, known)
@@ -174,7 +180,7 @@ def _named(what: str, given: Any, known: Mapping[str, Callable[[], Any]], does: 
     return given
 
 
-def model_of(estimator: Any, schema: Schema) -> AnyModel:
+def model_of(estimator: FedAvgEstimator, schema: Schema) -> AnyModel:
     """The model for these columns and labels.
 
     Raises
@@ -195,17 +201,17 @@ def model_of(estimator: Any, schema: Schema) -> AnyModel:
     else:
         objective, outputs = LOSSES[estimator.loss], schema.targets
     if estimator.model is not None:
-        own: AnyModel = estimator.model.for_task(len(schema.names), outputs, objective)
-        return own
+        network: AnyModel = estimator.model.for_task(len(schema.names), outputs, objective)
+        return network
     hidden = [int(size) for size in hidden_layers(estimator.hidden_layer_sizes) or ()]
     return Perceptron([len(schema.names), *hidden, outputs], objective, estimator.activation)
 
 
 def settings_of(
-    estimator: Any, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
+    estimator: FedAvgEstimator, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
     more_classes: bool = False,
 ) -> NetworkSettings:  # fmt: skip
-    """What an estimator's parameters mean for a training on these columns.
+    """The settings of a training on these columns by an estimator's parameters.
 
     Parameters
     ----------

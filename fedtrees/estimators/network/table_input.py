@@ -1,16 +1,16 @@
-"""What a network is given: dense tables that float32 can hold, and the classes that it goes on with."""
+"""Input of networks: dense tables that float32 can hold, and the classes that a training goes on with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
-from fedtrees.core.arguments import has_method
+from fedtrees.core.arguments import Features, has_method
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.lost_digits import lost_digits
 from fedtrees.core.data.target import plain_array
 from fedtrees.errors import DataError, ParameterError
@@ -18,14 +18,14 @@ from fedtrees.errors import DataError, ParameterError
 FEWEST = 8
 
 
-def dense(own: Any) -> Any:
-    """A table, or the table of an evaluation set, that is not sparse: what was not held is 0, as in scikit-learn."""
-    if isinstance(own, tuple | list) and len(own) and has_method(own[0], "tocsr"):
-        return (own[0].toarray(), *own[1:])
-    return own.toarray() if has_method(own, "tocsr") else own
+def dense(given: Features) -> Features:
+    """A table, or an evaluation set with its table, that is not sparse: absent entries are 0, as in scikit-learn."""
+    if isinstance(given, tuple | list) and len(given) and has_method(given[0], "tocsr"):
+        return (given[0].toarray(), *given[1:])
+    return given.toarray() if has_method(given, "tocsr") else given
 
 
-def refuse_lost(X: Any, values: NDArray[np.float32], names: Sequence[str], silos: ArrayLike | None) -> None:
+def refuse_lost(X: Features, values: NDArray[np.float32], names: Sequence[str], silos: ArrayLike | None) -> None:
     """Refuse a table with columns whose values float32, which all tables are read as, does not tell apart.
 
     Raises
@@ -41,7 +41,7 @@ def refuse_lost(X: Any, values: NDArray[np.float32], names: Sequence[str], silos
             raise DataError(str(replace(lost, silo=silo)))
 
 
-def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:
+def known_classes(given: ArrayLike, known: ClassLabels | None) -> ClassLabels:
     """The classes of a call, sorted; those of the first one, if there was one.
 
     Raises
@@ -63,7 +63,7 @@ def known_classes(given: ArrayLike, known: list[Any] | None) -> list[Any]:
     return classes if known is None else known
 
 
-def within(labels: list[Any], known: list[Any]) -> list[Any]:
+def within(labels: ClassLabels, known: ClassLabels) -> ClassLabels:
     """The known labels, where those that are there are among them.
 
     Raises
