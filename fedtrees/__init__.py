@@ -165,7 +165,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # of any public name
     if name == "__version__":
         from importlib.metadata import version
 

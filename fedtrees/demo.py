@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Scored", "Settings", "SiloRow", "compare", "report", "run"]
 
 _WIDTH = 88  # of the report: a README's code block shows it without scrolling
+
+
+class SharedParameters(TypedDict):
+    """Parameters that fedtrees and XGBoost share, by the same names."""
+
+    n_estimators: int
+    max_depth: int
+    learning_rate: float
+    max_bin: int
+    random_state: int
+    n_jobs: int | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Settings:
     n_jobs: int | None = None
     max_rows: int | None = None
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> SharedParameters:
         """The parameters that fedtrees and XGBoost share, by the same names."""
         return {
             "n_estimators": self.n_estimators,
@@ -195,14 +206,14 @@ def _load(settings: Settings) -> Example:
     return example.take(kept)
 
 
-def _compile(train: Example, parameters: dict[str, Any]) -> None:
+def _compile(train: Example, parameters: SharedParameters) -> None:
     """Fit both once on a few rows, so that no time below is a compiler's or a thread pool's."""
     from fedtrees import FedGBTClassifier
 
     few = train.take(np.arange(len(train.y)) < 2000)
     if len(np.unique(few.y)) < 2:
         return
-    few_trees = {**parameters, "n_estimators": 2}
+    few_trees: SharedParameters = {**parameters, "n_estimators": 2}
     FedGBTClassifier(**few_trees).fit(few.X, few.y, silos=few.silos)
     _xgboost(few, few_trees)
 
@@ -213,7 +224,7 @@ def _timed_fit(model: FedGBTClassifier | XGBClassifier, X: pd.DataFrame, y: NDAr
     return perf_counter() - start
 
 
-def _xgboost(train: Example, parameters: dict[str, Any]) -> tuple[XGBClassifier, float]:
+def _xgboost(train: Example, parameters: SharedParameters) -> tuple[XGBClassifier, float]:
     from xgboost import XGBClassifier
 
     model = XGBClassifier(**parameters, tree_method="hist")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from fedtrees.core.arguments import Features
 from fedtrees.estimators.boosting.gbt import FedGBTClassifier, FedGBTRegressor
 from fedtrees.estimators.boosting.ranker import FedGBTRanker
 from fedtrees.estimators.cart.adaboost import FedAdaBoostClassifier, FedAdaBoostRegressor
@@ -20,6 +22,10 @@ from fedtrees.estimators.cart.forest import (
 )
 from fedtrees.estimators.cart.tree import FedTreeClassifier, FedTreeRegressor
 from fedtrees.trees.losses import LOSSES
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.boosting.base import FedGBT
+    from fedtrees.estimators.cart.base import FedCart
 
 __all__ = ["steps", "warm_up"]
 
@@ -48,10 +54,11 @@ def steps() -> list[Callable[[], object]]:
     weight, groups, silos = rng.uniform(0.5, 2.0, _ROWS), np.arange(_ROWS) // 8, np.arange(_ROWS) % 2
     classes, shares = np.arange(_ROWS) % 3, rng.uniform(0.1, 0.9, _ROWS)
     two, times = classes > 0, np.stack([shares, shares + 1], axis=1)
+    # Any: the values are checked against each constructor's parameters, of all of which mypy asks the same type
     few: dict[str, Any] = {"n_estimators": 2, "max_depth": 3}
     deep: dict[str, Any] = {"n_estimators": 16, "max_depth": 8}
 
-    def fit(estimator: Any, y: Any, X: Any = X, **more: Any) -> Callable[[], object]:
+    def fit(estimator: FedGBT | FedCart, y: NDArray[np.generic], X: Features = X, **more: Any) -> Callable[[], object]:
         return partial(estimator.fit, X, y, silos=silos, **more)
 
     curves = ["logloss", "error", "auc", "aucpr"]
