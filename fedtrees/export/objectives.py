@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from fedtrees.errors import unknown_value
 from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.trees.losses import Params
+
+Json = dict[str, Any]  # an object of XGBoost's JSON, of XGBoost's schema
 
 
 @dataclass(frozen=True)

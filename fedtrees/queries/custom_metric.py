@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ParameterError
@@ -15,7 +15,7 @@ from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
 from fedtrees.queries.metrics import CUSTOM, METRICS
 
-Function = Callable[[Any, Any], Any]
+Function = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]  # of targets and predictions, in the types of either
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class CustomMetric(Metric):
         return mean_of_sums(total)
 
 
-def numbers_of_rows(parameter: str, name: str, function: Function, y: Any, predicted: Any) -> NDArray[np.float32]:
+def numbers_of_rows(
+    parameter: str, name: str, function: Function, y: NDArray[np.generic], predicted: NDArray[np.generic]
+) -> NDArray[np.float32]:
     """The number that a function returns for each row, float32 (rows,).
 
     Raises

@@ -1,10 +1,10 @@
-"""XGBoost's callbacks over a federated training: what they see as the model, and when they are called."""
+"""XGBoost's callbacks over a federated training: their calls, and the model that they get."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fedtrees.core.files import check_folder
 from fedtrees.errors import ParameterError
@@ -12,6 +12,9 @@ from fedtrees.trees.server.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import xgboost
+    from xgboost.callback import TrainingCallback
+
+    from fedtrees.estimators.common.history import Scores
 
 
 class GrowingModel:
@@ -49,7 +52,7 @@ class GrowingModel:
         """Take in a finished round: how many there are now, and a function that returns the trees so far."""
         self._rounds, self._ensemble, self._booster = rounds, ensemble, None
 
-    def set_param(self, params: Any, value: Any = None) -> None:
+    def set_param(self, params: str | dict[str, float] | Iterable[tuple[str, float]], value: Any = None) -> None:
         """Set the learning rate of the rounds to come; nothing else can change between rounds.
 
         Raises
@@ -64,7 +67,7 @@ class GrowingModel:
                 raise ParameterError(f"a callback set the learning rate to {new!r}; give a number above 0.")
             self.learning_rate = float(new)
 
-    def set_attr(self, **attributes: Any) -> None:
+    def set_attr(self, **attributes: object) -> None:
         """Note something that is saved with the model; None takes it off."""
         for name, value in attributes.items():
             self._noted.pop(name, None)
@@ -72,7 +75,7 @@ class GrowingModel:
                 self._noted[name] = str(value)
 
     def attr(self, name: str) -> str | None:
-        """What was noted, or None."""
+        """The note of a name, or None."""
         return self._noted.get(name)
 
     def attributes(self) -> dict[str, str]:
@@ -83,7 +86,7 @@ class GrowingModel:
         """Rounds so far."""
         return self.before + self._rounds
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         """Pickle as the Booster so far, as a checkpoint does."""
         return self._built().__reduce_ex__(protocol)
 
@@ -115,7 +118,8 @@ class Callbacks:
         Each set's metrics, round by round; it grows as training goes on.
     """
 
-    def __init__(self, callbacks: Sequence[Any], model: GrowingModel, history: dict[str, Any]):
+    # Any: a callback takes a Booster, which to mypy the model is not
+    def __init__(self, callbacks: Sequence[Any], model: GrowingModel, history: Scores):
         self._callbacks, self._history, self.model = callbacks, history, model
 
     def start(self) -> None:
@@ -143,7 +147,7 @@ class Callbacks:
         return model
 
 
-def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+def check_callbacks(callbacks: Sequence[TrainingCallback] | None) -> list[TrainingCallback]:
     """The callbacks as a list.
 
     Raises

@@ -15,7 +15,7 @@ from fedtrees.core.data.table import Schema
 from fedtrees.errors import DataError
 from fedtrees.estimators.boosting.parameters import OF_LOSSES
 from fedtrees.export.categories import vocabularies_of
-from fedtrees.export.objectives import OBJECTIVES
+from fedtrees.export.objectives import OBJECTIVES, Json
 from fedtrees.trees.losses import LOSSES, Params
 from fedtrees.trees.model.gradient_scale import GradientScale
 
@@ -127,7 +127,7 @@ def parameters_of(booster: xgboost.Booster, about: About | None) -> dict[str, An
     return params
 
 
-def _written(objective: dict[str, Any]) -> Params:
+def _written(objective: Json) -> Params:
     """An objective of XGBoost's, as the values that its texts stand for."""
     form = OBJECTIVES.get(objective["name"])
     section = {} if form is None or form.section is None else objective[form.section]

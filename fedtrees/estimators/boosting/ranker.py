@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.arguments import Features, by_name
+from fedtrees.core.arguments import EvalSet, Features, by_name
 from fedtrees.core.data.frames import as_pandas, is_frame
 from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.ranking_groups import ids_of_groups, side_by_side
@@ -92,7 +92,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         qid: ArrayLike | None = None,
         group: ArrayLike | None = None,
         base_margin: ArrayLike | None = None,
-        eval_set: Sequence[tuple[Any, Any]] | None = None,
+        eval_set: Sequence[EvalSet] | None = None,
         eval_qid: Sequence[ArrayLike | None] | None = None,
         eval_group: Sequence[ArrayLike | None] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
@@ -110,14 +110,14 @@ class FedGBTRanker(FedGBT, XGBRanker):
         y : array-like (rows,)
             Relevances.
         silos : array-like (rows,), optional
-            Whose each row is; all rows of a query are one silo's.
-        sample_weight : array-like (queries,), optional
-            One a query, in the order in which they appear.
+            The silo of each row; all rows of a group are one silo's.
+        sample_weight : array-like (groups,), optional
+            One for each group, in the order in which they appear.
         qid : array-like (rows,), optional
-            Whole numbers or texts that name each row's query, in any order; or X is a table of which they are the
+            Whole numbers or texts that name each row's group, in any order; or X is a table of which they are the
             column ``"qid"``, as XGBoost has it.
-        group : array-like (queries,), optional
-            In place of ``qid``: how many rows each query has, whose rows stand side by side.
+        group : array-like (groups,), optional
+            In place of ``qid``: the number of rows of each group, whose rows stand side by side.
         eval_qid, eval_group : sequence of array-like, optional
             Those of the rows of each evaluation set.
         base_margin, eval_set, eval_silos, sample_weight_eval_set, base_margin_eval_set, xgb_model, row_id, verbose
@@ -130,7 +130,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         Raises
         ------
         DataError
-            Naming silo, column or query, before any training.
+            Naming silo, column or group, before any training.
         ParameterError
             Naming the parameter, before anything is read.
         """
@@ -143,8 +143,8 @@ class FedGBTRanker(FedGBT, XGBRanker):
                 raise ParameterError("eval_qid and eval_group are both given; give one of them.")
             sets = one_a_set("eval_group", eval_group, len(eval_set or ()))
             eval_qid = [
-                None if sizes is None else ids_of_groups(sizes, len(plain_array(own[1], "y")), f"eval_group {place}")
-                for place, (sizes, own) in enumerate(zip(sets, eval_set or (), strict=True))
+                None if sizes is None else ids_of_groups(sizes, len(plain_array(given[1], "y")), f"eval_group {place}")
+                for place, (sizes, given) in enumerate(zip(sets, eval_set or (), strict=True))
             ]
         more = {
             "sample_weight_eval_set": sample_weight_eval_set, "base_margin_eval_set": base_margin_eval_set,
@@ -157,10 +157,10 @@ class FedGBTRanker(FedGBT, XGBRanker):
             )
         held_out = list(eval_set or ())
         ids = one_a_set("eval_qid", eval_qid, len(held_out))
-        for place, own in enumerate(held_out):
-            if isinstance(own, tuple | list) and len(own) == 2:
-                table, ids[place] = with_ids_apart(own[0], ids[place], f"eval_set {place}: ")
-                held_out[place] = (table, own[1])
+        for place, given in enumerate(held_out):
+            if isinstance(given, tuple | list) and len(given) == 2:
+                table, ids[place] = with_ids_apart(given[0], ids[place], f"eval_set {place}: ")
+                held_out[place] = (table, given[1])
                 if ids[place] is None:
                     raise ParameterError(f"eval_qid: eval_set {place} needs the query of each row, as X does.")
         more["eval_qid"] = ids
@@ -180,7 +180,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         validate_features: bool = True,
         silos: ArrayLike | None = None,
     ) -> NDArray[np.floating]:
-        """The score of each row, float32 (rows,): more is higher up in its query.
+        """The score of each row, float32 (rows,): more is higher up in its group.
 
         A column ``"qid"`` of X is passed over. See `FedGBTClassifier.predict` for the parameters.
         """
@@ -202,15 +202,15 @@ class FedGBTRanker(FedGBT, XGBRanker):
         y : array-like (rows,)
             Relevances.
         qid : array-like (rows,), optional
-            The query of each row; or X has a column ``"qid"``. Without, all rows are one query.
+            The group of each row; or X has a column ``"qid"``. Without, all rows are one group.
         silos : str or array-like (rows,), optional
             See `FedGBTClassifier.predict`.
         """
         X, qid = with_ids_apart(X, qid)
         relevance = plain_array(y, "y").astype(np.float32)
-        queries = read_row_ids(np.zeros(len(relevance), int) if qid is None else qid, len(relevance), what="qid")
-        assert queries is not None
-        order, starts = side_by_side(queries)
+        groups = read_row_ids(np.zeros(len(relevance), int) if qid is None else qid, len(relevance), what="qid")
+        assert groups is not None
+        order, starts = side_by_side(groups)
         margin = np.asarray(self.predict(X, silos=silos), np.float32)[order]
         loss = self._loss(None)
         metric = metric_named((metric_names(self.eval_metric) or [loss.metric()])[-1], loss.name)
@@ -223,8 +223,8 @@ class FedGBTRanker(FedGBT, XGBRanker):
         return tags
 
 
-def with_ids_apart(X: Features, qid: ArrayLike | None, where: str = "") -> tuple[Any, ArrayLike | None]:
-    """A table without its column ``"qid"``, and what that holds; as XGBoost has it.
+def with_ids_apart(X: Features, qid: ArrayLike | None, where: str = "") -> tuple[Features, ArrayLike | None]:
+    """A table without its column ``"qid"``, and the ids in that; as XGBoost has it.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""How trees come about: from histograms, the pooled model; or from each silo's own XGBoost, joined or passed on."""
+"""Modes of training: by histograms, for the pooled model; or by each silo's XGBoost, joined or passed on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from fedtrees.trees.server.boosting import boost
 from fedtrees.trees.server.ensemble import Ensemble
 from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.boosting.base import FedGBT
+    from fedtrees.estimators.common.parameter_types import XGBoostParameters
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
 TASKS = {"histogram": "boosting", "bagging": "bagging", "cyclic": "cyclic boosting"}  # as progress names them
@@ -46,8 +50,8 @@ def grow_by(
     )  # fmt: skip
 
 
-def check_mode(estimator: Any, objective: str, goes_on: bool, schema: Schema) -> None:
-    """Refuse what a mode cannot do.
+def check_mode(estimator: FedGBT, objective: str, goes_on: bool, schema: Schema) -> None:
+    """Refuse parameters that a mode does not have.
 
     Raises
     ------
@@ -70,11 +74,11 @@ def check_mode(estimator: Any, objective: str, goes_on: bool, schema: Schema) ->
             raise ParameterError(f"mode={mode!r} does not go with {what}; mode='histogram' does.")
 
 
-def _params_of(settings: TreeSettings, schema: Schema) -> dict[str, Any]:
-    """What the XGBoost of each silo is told, by XGBoost's names."""
+def _params_of(settings: TreeSettings, schema: Schema) -> XGBoostParameters:
+    """The parameters of each silo's XGBoost."""
     rule, columns, constraints, loss = settings.rule, settings.columns, settings.constraints, settings.loss
     assert isinstance(rule, SplitRule) and isinstance(loss, Loss)
-    params: dict[str, Any] = {
+    params: XGBoostParameters = {
         **loss.params(),
         "objective": loss.exported_as(loss.outputs(len(schema.labels or ()), settings.targets)),
         "tree_method": "hist",
@@ -89,7 +93,7 @@ def _params_of(settings: TreeSettings, schema: Schema) -> dict[str, Any]:
     if rule.max_delta_step:
         params["max_delta_step"] = rule.max_delta_step
     if columns is not None:
-        params |= {f"colsample_{own}": getattr(columns, own) for own in ("bytree", "bylevel", "bynode")}
+        params |= {f"colsample_{kind}": getattr(columns, kind) for kind in ("bytree", "bylevel", "bynode")}
     if params["objective"].startswith("multi:"):
         params["num_class"] = loss.outputs(len(schema.labels or ()), settings.targets)
     if constraints is not None:

@@ -57,7 +57,7 @@ CHOICES: Mapping[str, Choice] = {
 NAMES = frozenset((*ALIASES, *CHOICES))
 
 
-def in_our_names(given: Parameters) -> dict[str, Any]:
+def in_our_names(given: Parameters) -> dict[str, object]:
     """Parameters with ours in place of XGBoost's other names, and without its choices, which are ours.
 
     None is not given, as in XGBoost.
@@ -105,7 +105,7 @@ def by_xgboosts_names(init: Callable[_P, None]) -> Callable[_P, None]:
         for name in kwargs:
             if name not in known and name not in NAMES:  # of a subclass that passes on names that it does not have
                 raise unknown_argument(type(args[0]).__name__, name, (known | NAMES) - {"self"})
-        renamed: Any = in_our_names(kwargs)
+        renamed: Any = in_our_names(kwargs)  # as `kwargs` are, to mypy
         return init(*args, **renamed)
 
     return taken

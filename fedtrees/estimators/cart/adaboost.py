@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,8 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.metrics import accuracy_score, r2_score
 
+from fedtrees.core.arguments import Features
+from fedtrees.core.data.labels import LabelArray
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
@@ -30,6 +32,11 @@ from fedtrees.trees.messages.tree_errors import LOSS_KINDS
 from fedtrees.trees.server.adaboost import AdaBoostState, R2Votes, SammeVotes, Vote, VoteRule, adaboost
 from fedtrees.trees.server.ensemble import Ensemble
 from fedtrees.trees.server.settings import TreeSettings
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import Sampling, Seed, SiloWeighting
+
+AdaBoost: TypeAlias = AdaBoostClassifier | AdaBoostRegressor
 
 
 class _AdaBoost(FedEnsemble):
@@ -59,7 +66,7 @@ class _AdaBoost(FedEnsemble):
     def _hold_votes(self, ensemble: Ensemble, votes: list[Vote], schema: Schema) -> None:
         raise NotImplementedError
 
-    def _hold_trees(self, model: Any, ensemble: Ensemble, votes: list[Vote], classes: Classes | None) -> None:
+    def _hold_trees(self, model: AdaBoost, ensemble: Ensemble, votes: list[Vote], classes: Classes | None) -> None:
         """Fill a fitted AdaBoost of scikit-learn."""
         model.estimators_ = [self._decision_tree(tree, ensemble, classes, names=False) for tree in ensemble.trees]
         model.estimator = model.estimator_ = clone(model.estimators_[0])
@@ -71,12 +78,12 @@ class _AdaBoost(FedEnsemble):
         self.model_ = model
 
     @property
-    def _predictor(self) -> Any:
+    def _predictor(self) -> AdaBoost:
         return taking_missing(self.model_)
 
     @property
     def estimator_weights_(self) -> NDArray[np.float64]:
-        """What each tree's word counts, float64 (trees,)."""
+        """The weight of each tree's vote, float64 (trees,)."""
         votes: NDArray[np.float64] = self._trained.estimator_weights_
         return votes
 
@@ -86,12 +93,12 @@ class _AdaBoost(FedEnsemble):
         errors: NDArray[np.float64] = self._trained.estimator_errors_
         return errors
 
-    def staged_predict(self, X: Any) -> Iterator[NDArray[Any]]:
-        """What is predicted of each row after one tree, after two, and so on."""
+    def staged_predict(self, X: Features) -> Iterator[LabelArray]:
+        """The prediction of each row after one tree, after two, and so on."""
         rows = self._rows(X)
         yield from self._predictor.staged_predict(rows)
 
-    def staged_score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
+    def staged_score(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
         """The score after one tree, after two, and so on: the accuracy, or the coefficient of determination."""
         if isinstance(self, CartClassifier):
             refuse_unlike(y, self.classes_)
@@ -146,10 +153,10 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
         max_bin: int = 256,
         min_bin_rows: int = 1,
         missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ):
@@ -163,18 +170,18 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
             random_state=random_state, n_jobs=n_jobs, verbose=verbose,
         )  # fmt: skip
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: Features) -> NDArray[np.float64]:
         """The votes for each class, float64 (rows, classes); of two, (rows,): those for the second less the other's."""
         rows = self._rows(X)
         votes: NDArray[np.float64] = self._predictor.decision_function(rows)
         return votes
 
-    def staged_decision_function(self, X: Any) -> Iterator[NDArray[np.float64]]:
+    def staged_decision_function(self, X: Features) -> Iterator[NDArray[np.float64]]:
         """The votes after one tree, after two, and so on; see `decision_function`."""
         rows = self._rows(X)
         yield from self._predictor.staged_decision_function(rows)
 
-    def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
+    def staged_predict_proba(self, X: Features) -> Iterator[NDArray[np.float64]]:
         """Each class's probability after one tree, after two, and so on: float64 (rows, classes)."""
         rows = self._rows(X)
         if len(self.classes_) == 1:  # scikit-learn's divides by the number of the others
@@ -198,13 +205,13 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
     """AdaBoost of regression trees over silos: R2 of Drucker (1997).
 
     Trees are grown from weighted rows, where scikit-learn draws rows by their weights. The largest error, which others
-    are divided by, is told to one part in 2048. See `FedAdaBoostClassifier` for the other parameters and attributes.
+    are divided by, is found to one part in 2048. See `FedAdaBoostClassifier` for the other parameters and attributes.
 
     Parameters
     ----------
     max_depth : int, optional, default 3
     loss : {"linear", "square", "exponential"}, default "linear"
-        What becomes of an error's share of the largest.
+        The function of an error's share of the largest.
 
     Examples
     --------
@@ -224,10 +231,10 @@ class FedAdaBoostRegressor(CartRegressor, _AdaBoost):
         max_bin: int = 256,
         min_bin_rows: int = 1,
         missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,14 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import Features
 from fedtrees.core.data.table import Schema
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.aggregation import Aggregation
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.core.sampling.samplers import as_sampler
-from fedtrees.estimators.cart.base import CartClassifier, CartRegressor
+from fedtrees.estimators.cart.base import CartClassifier, CartRegressor, Classes
 from fedtrees.estimators.cart.ensemble import FedEnsemble
 from fedtrees.estimators.cart.parameters import labels_of_one
 from fedtrees.estimators.cart.rows_left_out import NO_ROWS_HERE, RowsHere, Stage, out_of_bag, places_in
@@ -31,11 +31,24 @@ from fedtrees.estimators.common.after_fit import AfterFit
 from fedtrees.estimators.common.columns import refuse_other_columns
 from fedtrees.estimators.common.defaults import with_defaults
 from fedtrees.queries.counts import Counts
-from fedtrees.queries.custom_metric import register_metric
+from fedtrees.queries.custom_metric import Function, register_metric
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.server.ensemble import Ensemble
 from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.start import tell_tables
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from fedtrees.estimators.common.parameter_types import (
+        CartClassWeight,
+        Directions,
+        MaxFeatures,
+        Sampling,
+        Seed,
+        SiloWeighting,
+    )
+    from fedtrees.export.sklearn import DecisionTree
 
 
 class _Forest(FedEnsemble):
@@ -53,23 +66,23 @@ class _Forest(FedEnsemble):
         min_samples_split: float = 2,
         min_samples_leaf: float = 1,
         min_weight_fraction_leaf: float = 0.0,
-        max_features: Any = "sqrt",
+        max_features: MaxFeatures = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
-        oob_score: bool | Callable[[Any, Any], Any] = False,
+        oob_score: bool | Function = False,
         warm_start: bool = False,
         max_samples: float | None = None,
-        class_weight: Any = None,
+        class_weight: CartClassWeight = None,
         ccp_alpha: float = 0.0,
-        monotonic_cst: Any = None,
+        monotonic_cst: Directions = None,
         max_bin: int = 128,
         min_bin_rows: int = 1,
         missing: float = math.nan,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ):
@@ -101,8 +114,8 @@ class _Forest(FedEnsemble):
     # -- fitting --------------------------------------------------------------------------------------------
 
     @property
-    def _earlier(self) -> tuple[list[Any], list[Stage]]:
-        """The trees that stay, and how they grew."""
+    def _earlier(self) -> tuple[list[DecisionTree], list[Stage]]:
+        """The trees that stay, and the stages that they grew in."""
         stay = self.warm_start and hasattr(self, "model_")
         return (list(self.model_.estimators_), self._stages) if stay else ([], [])
 
@@ -137,10 +150,10 @@ class _Forest(FedEnsemble):
 
     def _hold(self, ensemble: Ensemble, schema: Schema) -> None:
         classifies = isinstance(self, CartClassifier)
-        places: Any = None
+        places: Classes | None = None
         if isinstance(self, CartClassifier):
             n = self.n_classes_
-            each = [np.arange(own, dtype=np.float64) for own in (n if isinstance(n, list) else [n])]
+            each = [np.arange(count, dtype=np.float64) for count in (n if isinstance(n, list) else [n])]
             places = each if isinstance(n, list) else each[0]
         new = [self._decision_tree(tree, ensemble, places, names=False) for tree in ensemble.of_all_outputs()]
         kept, stages = self._earlier
@@ -150,7 +163,7 @@ class _Forest(FedEnsemble):
         else:
             kind = RandomForestClassifier if classifies else RandomForestRegressor
         theirs = kind().get_params()
-        model = kind(**{name: own for name, own in self.get_params(deep=False).items() if name in theirs})
+        model = kind(**{name: value for name, value in self.get_params(deep=False).items() if name in theirs})
         # threads add up in the order that they end in: predictions would not be the same bytes twice
         model.set_params(verbose=0, random_state=None, n_jobs=None)
         model.estimator_, model.estimators_ = clone(trees[0]), trees
@@ -160,18 +173,18 @@ class _Forest(FedEnsemble):
         if schema.labelled:
             model.feature_names_in_ = self.feature_names_in_
         self.model_, self._stages = model, [*stages, Stage(len(new), ensemble.draws)]
-        self._rows_of = {place: own for place, own in getattr(self, "_rows_of", {}).items() if place < len(stages)}
+        self._rows_of = {place: rows for place, rows in getattr(self, "_rows_of", {}).items() if place < len(stages)}
         self.__dict__.pop("_left_out", None)
 
     # -- rows left out --------------------------------------------------------------------------------------
 
     def _score_left_out(self, channel: Channel, n_silos: int, schema: Schema) -> None:
         """Learn the score of rows that trees left out, in two rounds."""
-        everyone = np.arange(n_silos)
-        rows = channel.total(Counts(len(schema.names)), everyone).rows
+        all_silos = np.arange(n_silos)
+        rows = channel.total(Counts(len(schema.names)), all_silos).rows
         metric = register_metric(self.oob_score) if callable(self.oob_score) else ""
         question = out_of_bag(self.model_.estimators_, self._stages, rows, schema.labels, metric)
-        self.oob_score_, scored = (None, 0) if question is None else channel.total(question, everyone)
+        self.oob_score_, scored = (None, 0) if question is None else channel.total(question, all_silos)
         if scored < rows:
             warn_caller(
                 "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
@@ -205,7 +218,7 @@ class _Forest(FedEnsemble):
         rows = getattr(self, "_rows_of", {})
         if len(rows) < len(self._stages):
             raise AttributeError(f"estimators_samples_ {NO_ROWS_HERE}")
-        return [own for place, stage in enumerate(self._stages) for own in rows[place].drawn(stage)]
+        return [drawn for place, stage in enumerate(self._stages) for drawn in rows[place].drawn(stage)]
 
     def _of_rows_left_out(self, name: str) -> NDArray[np.float64]:
         check_is_fitted(self, "model_")
@@ -215,9 +228,9 @@ class _Forest(FedEnsemble):
             raise AttributeError(f"{name} {NO_ROWS_HERE}")
         return self._left_out
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {name: own for name, own in state.items() if name not in ("_rows_of", "_left_out", "_cohort")}
+    def __getstate__(self) -> dict[str, object]:
+        state: dict[str, object] = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_rows_of", "_left_out", "_cohort")}
 
     # -- the fitted object ----------------------------------------------------------------------------------
 
@@ -226,16 +239,17 @@ class _Forest(FedEnsemble):
         """Columns of y."""
         return int(self._trained.n_outputs_)
 
-    def apply(self, X: Any) -> NDArray[np.int64]:
+    def apply(self, X: Features) -> NDArray[np.int64]:
         """The number of the node that each row ends in, in each tree: int64 (rows, trees)."""
         rows = self._rows(X)
         nodes: NDArray[np.int64] = self.model_.apply(rows)
         return nodes
 
-    def decision_path(self, X: Any) -> Any:
-        """Which nodes each row passes: a sparse matrix (rows, nodes of all trees), and where each tree's start."""
+    def decision_path(self, X: Features) -> tuple[csr_matrix, NDArray[np.int64]]:
+        """The nodes that each row passes: a sparse matrix (rows, nodes of all trees), and where each tree's start."""
         rows = self._rows(X)
-        return self.model_.decision_path(rows)
+        passed: tuple[csr_matrix, NDArray[np.int64]] = self.model_.decision_path(rows)
+        return passed
 
 
 class _ForestClassifier(CartClassifier, _Forest):
@@ -281,9 +295,9 @@ class FedForestClassifier(_ForestClassifier):
     more where nodes draw features that are constant there. Each node asks for a few features of its own, and silos send
     no others. ``model_`` is a fitted `sklearn.ensemble.RandomForestClassifier`. Breiman (2001).
 
-    Rows are drawn as often as a Poisson variable of mean 1, or of the share that ``max_samples`` is, says: what drawing
-    with replacement comes to where rows are many, and needs nobody to know how many others hold. Each draw follows from
-    the row's id, the tree and ``random_state``.
+    A row is drawn as often as a Poisson variable of mean 1, or of the share that ``max_samples`` is, comes out: drawing
+    with replacement is the same where rows are many, but for it silos would need the number of each other's rows. Each
+    draw follows from the row's id, the tree and ``random_state``.
 
     Parameters
     ----------
@@ -305,7 +319,7 @@ class FedForestClassifier(_ForestClassifier):
         Whether another fit keeps the trees and adds those that ``n_estimators`` is more; it may be of other rows. Of
         the same, some trees and then others are the same forest as all of them at once.
     max_samples : float or int, optional
-        The share of the rows that a tree draws, above 0 and up to 16, or how many; None is as many as there are.
+        The share of the rows that a tree draws, above 0 and up to 16, or their number; None is as many as there are.
     class_weight : dict of label to float, "balanced", "balanced_subsample", list of dict or None, default None
         "balanced_subsample" makes all classes as heavy in each tree, by the rows that it drew. Of the others: where
         trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.number_checks import is_number, is_whole
@@ -26,7 +25,7 @@ from fedtrees.estimators.common.class_weights import (
     weight_of_each,
 )
 from fedtrees.estimators.common.parameter_checks import check_missing, check_ranges, check_seed
-from fedtrees.queries.custom_metric import numbers_of_rows
+from fedtrees.queries.custom_metric import Function, numbers_of_rows
 from fedtrees.trees.losses import Target
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.impurity import Impurity
@@ -118,7 +117,7 @@ def _check_bag(given: Parameters) -> None:
         _try_score(score)
 
 
-def _try_score(score: Callable[[NDArray[np.int64], NDArray[np.int64]], ArrayLike]) -> None:
+def _try_score(score: Function) -> None:
     """Refuse a function of all rows together before anything is trained."""
     two = np.arange(2)
     try:
