@@ -124,7 +124,7 @@ class FederatedAveraging:
         )  # fmt: skip
 
     def _after(self, network: Network, update: Update | None) -> Network:
-        """The network after a round; a round that nobody took part in changes nothing."""
+        """The network after a round; a round that no silo took part in changes nothing."""
         if update is None or not update.mass:
             return replace(network, round=network.round + 1)
         settings = self.settings

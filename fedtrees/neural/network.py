@@ -17,7 +17,7 @@ class Network:
     ----------
     params : float32 (n_params,)
     moments : Moments
-        What features and targets are scaled by.
+        The means and deviations that features and targets are scaled by.
     shared : float32 (any,)
         Numbers that the server sends besides; see `methods.Method`.
     memory : sequence of float64 (n_params,)

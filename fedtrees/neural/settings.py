@@ -17,7 +17,7 @@ from fedtrees.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class NetworkSettings(TrainingSettings):
-    """The network to train, and how.
+    """The network to train, and the settings of its training.
 
     Attributes
     ----------

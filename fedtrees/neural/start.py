@@ -1,4 +1,4 @@
-"""The start of a training of networks: how many rows there are, how they weigh and how they are scaled."""
+"""The start of a training of networks: the number of rows, their weights and their scales."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Start:
 def prepare(
     channel: Channel, all_silos: Cohort, labels: list[Label] | None, settings: NetworkSettings, earlier: Network | None
 ) -> Start:
-    """Learn how many rows there are, how they weigh and how they are scaled, and send that to the silos."""
+    """Learn the number of rows, their weights and their scales, and send these to the silos."""
     channel.tell(RefuseMissing())
     summary = count_rows(channel, all_silos, settings, settings.features)
     channel.tell(Weigh(settings.weighting.settled(summary.rows, summary.silos)))
