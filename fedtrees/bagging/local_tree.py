@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
+from fedtrees.export.objectives import Json
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.monotone import in_order
@@ -88,7 +89,7 @@ def read_trees(booster: xgboost.Booster) -> list[list[LocalTree]]:
     return outputs
 
 
-def _read(tree: dict[str, Any]) -> LocalTree:
+def _read(tree: Json) -> LocalTree:
     """A tree of XGBoost's JSON, its nodes numbered anew: level by level, siblings side by side."""
     left, right = tree["left_children"], tree["right_children"]
     order = [0]

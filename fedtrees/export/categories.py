@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.labels import Label
 from fedtrees.core.notices import warn_caller
 from fedtrees.errors import DataError
+from fedtrees.export.objectives import Json
 
 MOST_CATEGORIES = 65_533  # bins are numbered in 16 bits, with one for the missing and one for the unknown
 _KIND_OF_ARRAY = {8: 9, 16: 11, 32: 13, 64: 15}  # XGBoost's numbers for arrays of integers, by their bits
@@ -70,7 +71,7 @@ def encoded(vocabularies: Sequence[Sequence[Label] | None], widths: Sequence[int
     }
 
 
-def _written(vocabulary: Sequence[Any]) -> list[Any]:
+def _written(vocabulary: Sequence[Any]) -> list[Label | bytes]:
     """Numbers, or the bytes of texts as XGBoost cuts them out of a pandas frame: it counts characters, not bytes.
 
     For texts beyond ASCII the pieces are not the names, but a frame is cut in the same way when it predicts.
@@ -107,7 +108,7 @@ def vocabularies_of(booster: xgboost.Booster) -> list[list[Label]]:
     return [_names(column) for column in written] or [[] for _ in range(booster.num_features())]
 
 
-def _names(column: dict[str, Any]) -> list[Label]:
+def _names(column: Json) -> list[Label]:
     if "offsets" not in column:
         return list(column["values"])
     text: NDArray[np.int8] = np.array(column["values"], np.int8)

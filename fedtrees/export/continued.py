@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xgboost
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fedtrees.errors import DataError, ProtocolError
+from fedtrees.export.objectives import Json
 from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.model.gradient_scale import GradientScale
+
+D = TypeVar("D", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Continued:
         Of a ranking without the bias of positions, its estimate.
     """
 
-    model: dict[str, Any]
+    model: Json
     objective: str
     trees: EarlierModel
     rounds: int
@@ -48,7 +51,7 @@ class Continued:
         DataError
             For a booster of other than plain trees, or of some that are none.
         """
-        model: dict[str, Any] = json.loads(booster.save_raw("json"))
+        model: Json = json.loads(booster.save_raw("json"))
         learner = model["learner"]
         kind = learner["gradient_booster"]["name"]
         if kind != "gbtree":
@@ -75,7 +78,7 @@ class Continued:
 
         Law: its margins start from the earlier model's and add the trees in this order, each in float32.
         """
-        merged: dict[str, Any] = json.loads(booster.save_raw("json"))
+        merged: Json = json.loads(booster.save_raw("json"))
         learner, before = merged["learner"], self.model["learner"]
         new, old = learner["gradient_booster"]["model"], before["gradient_booster"]["model"]
         n_old = len(old["trees"])
@@ -89,13 +92,13 @@ class Continued:
         return _loaded(merged)
 
 
-def _loaded(model: dict[str, Any]) -> xgboost.Booster:
+def _loaded(model: Json) -> xgboost.Booster:
     booster = xgboost.Booster()
     booster.load_model(bytearray(json.dumps(model).encode()))
     return booster
 
 
-def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
+def _base_margin(model: Json) -> NDArray[np.float32]:
     """The margins that XGBoost starts from: those of the model with an empty leaf for each output."""
     learner = model["learner"]
     forest = learner["gradient_booster"]["model"]
@@ -116,10 +119,10 @@ def _base_margin(model: dict[str, Any]) -> NDArray[np.float32]:
     return margin.reshape(-1).astype(np.float32)
 
 
-def _stump(tree: dict[str, Any]) -> dict[str, Any]:
+def _stump(tree: Json) -> Json:
     """A tree of one leaf of value 0, in the form of another."""
     nodes = int(tree["tree_param"]["num_nodes"])
-    blank: dict[str, Any] = {"left_children": [-1], "right_children": [-1], "parents": [2**31 - 1]}
+    blank: Json = {"left_children": [-1], "right_children": [-1], "parents": [2**31 - 1]}
     blank |= {name: [] for name in tree if name.startswith("categories")}
     for name, column in tree.items():
         if isinstance(column, list) and len(column) == nodes:
@@ -127,10 +130,10 @@ def _stump(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, **blank, "tree_param": {**tree["tree_param"], "num_nodes": "1"}}
 
 
-def _earlier_model(forest: dict[str, Any], features: int, base_margin: NDArray[np.float32]) -> EarlierModel:
+def _earlier_model(forest: Json, features: int, base_margin: NDArray[np.float32]) -> EarlierModel:
     trees = forest["trees"]
 
-    def column(name: str, dtype: DTypeLike) -> NDArray[Any]:
+    def column(name: str, dtype: type[D]) -> NDArray[D]:
         return np.concatenate([np.array(tree[name], dtype) for tree in trees])
 
     left = column("left_children", np.int32)
@@ -149,7 +152,7 @@ def _earlier_model(forest: dict[str, Any], features: int, base_margin: NDArray[n
     )
 
 
-def _sets(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+def _sets(trees: list[Json]) -> dict[str, NDArray[Any]]:
     """The categories that go right, of the nodes of all trees that ask for them; see `EarlierModel`."""
     nodes, sets, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for tree in trees:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xgboost
@@ -16,10 +16,14 @@ from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.growing_tree import within
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.tree._tree import Tree as NativeTree
+
 Values = NDArray[np.float64]
 
 
-def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booster:
+def to_xgboost(model: BaseEstimator, names: Sequence[str] | None = None) -> xgboost.Booster:
     """An XGBoost model that predicts what a fitted object of `export.sklearn` does, up to float32.
 
     Law: what it predicts is the number of a regression, the probability of the second of two classes, or that of each
@@ -74,7 +78,7 @@ def to_xgboost(model: Any, names: Sequence[str] | None = None) -> xgboost.Booste
     )
 
 
-def _votes(model: AdaBoostClassifier, trees: Sequence[Any]) -> list[Values]:
+def _votes(model: AdaBoostClassifier, trees: Sequence[NativeTree]) -> list[Values]:
     """Values of leaves by class, float64 (nodes, classes), whose sum's softmax is that of the votes."""
     weights, n_classes = model.estimator_weights_[: len(trees)], len(model.classes_)
     # of two classes, the margin is the difference of the two
@@ -86,7 +90,7 @@ def _votes(model: AdaBoostClassifier, trees: Sequence[Any]) -> list[Values]:
     return votes
 
 
-def _cuts(trees: Sequence[Any]) -> Cuts:
+def _cuts(trees: Sequence[NativeTree]) -> Cuts:
     """The thresholds that trees use, each once: bins of features all of which may be missing."""
     feature = np.concatenate([tree.feature for tree in trees])
     above = np.concatenate([_above(tree) for tree in trees])
@@ -95,7 +99,7 @@ def _cuts(trees: Sequence[Any]) -> Cuts:
     return Cuts(np.concatenate(each).astype(np.float32), offsets, np.ones(len(each), bool))
 
 
-def _above(tree: Any) -> NDArray[np.float32]:
+def _above(tree: NativeTree) -> NDArray[np.float32]:
     """The least float32 above each threshold: x <= threshold is x < that."""
     with np.errstate(over="ignore"):
         near = tree.threshold.astype(np.float32)
@@ -103,7 +107,7 @@ def _above(tree: Any) -> NDArray[np.float32]:
     return np.where(np.isneginf(tree.threshold), np.float32(-np.inf), above)
 
 
-def _bins(tree: Any, cuts: Cuts) -> NDArray[np.int32]:
+def _bins(tree: NativeTree, cuts: Cuts) -> NDArray[np.int32]:
     """The bin of each node's threshold; -1 where only the missing go left."""
     above, bins = _above(tree), np.zeros(tree.node_count, np.int32)
     for f in np.unique(tree.feature[tree.feature >= 0]).tolist():
@@ -113,7 +117,7 @@ def _bins(tree: Any, cuts: Cuts) -> NDArray[np.int32]:
     return bins
 
 
-def _tree(tree: Any, values: Values, bins: NDArray[np.int32]) -> Tree:
+def _tree(tree: NativeTree, values: Values, bins: NDArray[np.int32]) -> Tree:
     """One tree whose leaves have these values."""
     inner = tree.children_left != LEAF
     weight = tree.weighted_n_node_samples

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from fedtrees.export.objectives import Json
 from fedtrees.trees.server import monotone
 
 
@@ -23,7 +23,7 @@ def in_order(booster: xgboost.Booster, direction: NDArray[np.int8]) -> xgboost.B
     """
     if not direction.any():
         return booster
-    model: dict[str, Any] = json.loads(booster.save_raw("json"))
+    model: Json = json.loads(booster.save_raw("json"))
     moved = [_put_in_order(tree, direction) for tree in model["learner"]["gradient_booster"]["model"]["trees"]]
     if not any(moved):
         return booster
@@ -32,7 +32,7 @@ def in_order(booster: xgboost.Booster, direction: NDArray[np.int8]) -> xgboost.B
     return ordered
 
 
-def _put_in_order(tree: dict[str, Any], direction: NDArray[np.int8]) -> bool:
+def _put_in_order(tree: Json, direction: NDArray[np.int8]) -> bool:
     """Move a tree's leaves; returns whether any had to be."""
     left, right = (np.array(tree[f"{side}_children"], np.int64) for side in ("left", "right"))
     feature = np.where(left >= 0, np.array(tree["split_indices"], np.int64), -1)

@@ -6,7 +6,7 @@ the cut, which parts float32 values alike. Where rows that miss a feature go is 
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def to_decision_tree(
     base: NDArray[np.float64] | None = None,
     names: NDArray[np.generic] | None = None,
     random: bool = False,
-    **params: Any,
+    **params: object,
 ) -> DecisionTree:
     """A fitted tree of scikit-learn that predicts what a grown one does.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import EvalSet, Features, by_name
 from fedtrees.core.data.record import encode
 from fedtrees.core.data.table import Table, refuse_mixed_formats, with_kinds_of
 from fedtrees.core.numeric.fixed_point import Vector
@@ -82,12 +81,12 @@ class LocalFederation:
     @by_name
     def from_table(
         cls,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        eval_set: Sequence[tuple[Any, ...]] = (),
+        eval_set: Sequence[EvalSet] = (),
         eval_silos: Sequence[ArrayLike | None] | None = None,
         base_margin: ArrayLike | None = None,
         missing: float = math.nan,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrees.core.arguments import EvalSet, Features
 from fedtrees.core.data.absent_entries import apart_from_absent, take_absent_as
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.held_out import apart
@@ -118,7 +118,7 @@ def _join_groups(tables: Sequence[Table]) -> RowIds | None:
 
 
 def split_table(
-    X: Any,
+    X: Features,
     y: ArrayLike,
     silos: ArrayLike | None,
     sample_weight: ArrayLike | None,
@@ -153,7 +153,7 @@ def split_table(
 
 
 def split_held_out(
-    table: Table, eval_set: tuple[Any, ...], silos: ArrayLike | None, place: int, missing: float = math.nan
+    table: Table, eval_set: EvalSet, silos: ArrayLike | None, place: int, missing: float = math.nan
 ) -> Table:
     """Sort an evaluation set, (X, y) or (X, y, sample_weight), by the silos of a table; None is the first of them.
 

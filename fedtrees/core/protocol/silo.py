@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import EvalSet, Features, by_name
 from fedtrees.core.data.disclosure import disclosed, withhold_rare
 from fedtrees.core.data.features import read_features
 from fedtrees.core.data.held_out import read_held_out
@@ -92,12 +91,12 @@ class Silo(SiloRows):
     def __init__(
         self,
         name: str,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
         n_jobs: int | None = None,
-        eval_set: Sequence[tuple[Any, ...]] = (),
+        eval_set: Sequence[EvalSet] = (),
         base_margin: ArrayLike | None = None,
         missing: float = math.nan,
         row_id: ArrayLike | None = None,

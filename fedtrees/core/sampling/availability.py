@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,7 +140,7 @@ class Availability:
         return chances
 
 
-def _read(present: Any) -> float | BySilo | Chances:
+def _read(present: object) -> float | BySilo | Chances:
     if isinstance(present, Real) and not isinstance(present, bool):
         chance = float(present)
         if not 0 < chance <= 1:

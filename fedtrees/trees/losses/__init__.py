@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
 from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import exponent_of
@@ -46,9 +44,7 @@ _TABLES: tuple[type[Target], ...] = (
 TABLES: dict[str, type[Target]] = {kind.name: kind for kind in _TABLES}
 
 
-def loss_named(
-    name: str, params: Mapping[str, Any] | None = None, classification: bool = False, by_column: bool = False
-) -> Loss:
+def loss_named(name: str, params: Params | None = None, classification: bool = False, by_column: bool = False) -> Loss:
     """Return the loss of an XGBoost objective's name.
 
     Parameters
@@ -79,7 +75,7 @@ def loss_named(
     return kind(**given)
 
 
-def loss_of(objective: str, params: Mapping[str, Any], labels: ClassLabels | None) -> RowStatistics:
+def loss_of(objective: str, params: Params, labels: ClassLabels | None) -> RowStatistics:
     """Return the loss that a message names.
 
     Raises

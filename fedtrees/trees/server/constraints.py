@@ -82,7 +82,7 @@ class Constraints:
 
 def directions(monotone: Monotone, names: Sequence[str]) -> NDArray[np.int8]:
     """Read XGBoost's ``monotone_constraints``: int8 (features,); see `Constraints.of`."""
-    given: Any = monotone
+    given: Any = monotone  # or what a text of it has, which may be anything
     if isinstance(given, str):
         try:
             given = json.loads(f"[{given.strip().strip('()').rstrip(',')}]")
@@ -105,7 +105,7 @@ def directions(monotone: Monotone, names: Sequence[str]) -> NDArray[np.int8]:
 
 def _groups(interactions: Interactions, names: Sequence[str]) -> tuple[frozenset[int], ...] | None:
     """Read XGBoost's ``interaction_constraints``; see `Constraints.of`."""
-    given: Any = interactions
+    given: Any = interactions  # see above
     if isinstance(given, str):
         try:
             given = json.loads(given) if given.strip() else None

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +90,7 @@ class NodeGrower(LevelGrower):
         bins = cuts.n_bins[self.drawn].sum(axis=1)
         self.starts = np.append(0, np.cumsum(bins * self.plan.rule.statistics))
         self.nodes = Frontier(of_tree, build, np.arange(len(build)))
-        plain: Any = super()._ask(of_tree, build)
+        plain = super()._ask(of_tree, build)
         given = {name: getattr(plain, name) for name in plain.__struct_fields__}
         given |= {"columns": self.drawn.astype(np.int32).reshape(-1), "column_bins": bins.astype(np.int32)}
         return NodeHistograms(**given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class PositionBiases:
         """Return the query to ask along with a tree's first histograms."""
         return PositionCosts(self.loss.positions, self.rows)
 
-    def after(self, channel: Channel, costs: Any, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    def after(self, channel: Channel, costs: NDArray[np.float64], bias: NDArray[np.float32]) -> NDArray[np.float32]:
         """Estimate biases from a round's costs, the first being 1, and send them to silos; equations 30 and 31.
 
         bias: float32 (2, positions); of the round before, which stay where there are no costs

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.core.protocol.start_messages import Vocabulary
 from fedtrees.training.settings import TrainingSettings
 from fedtrees.trees.losses import RowStatistics
@@ -30,7 +31,7 @@ class TreeSettings(TrainingSettings):
 
     loss: RowStatistics
     targets: int = 1  # columns of y
-    labels_by_column: list[list[Any]] | None = None  # of several columns of classes
+    labels_by_column: list[list[Label]] | None = None  # of several columns of classes
     class_weight: list[tuple[float, ...]] | str | None = None  # of their classes, in the order of labels
     max_depth: int = 6
     max_bin: int = 256

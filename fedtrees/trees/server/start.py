@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import step_bits
 from fedtrees.core.protocol.start_messages import LabelsByColumn
 from fedtrees.core.sampling.samplers import Cohort
@@ -85,7 +86,7 @@ def prepare(
     channel: Channel,
     all_silos: Cohort,
     n_features: int,
-    labels: list[Any] | None,
+    labels: ClassLabels | None,
     settings: TreeSettings,
     threads: Threads,
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
@@ -222,7 +223,7 @@ def _leaf_quantile(weights: Weights, loss: RowStatistics, outputs: int) -> Quant
 
 
 def start_margin(
-    channel: Channel, all_silos: Cohort, weights: Weights, labels: list[Any] | None, settings: TreeSettings
+    channel: Channel, all_silos: Cohort, weights: Weights, labels: ClassLabels | None, settings: TreeSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int | None]:
     """The initial margins, the sums that `LabelSums` reads, and the power of two that `TargetSteps` reads."""
     loss = settings.loss
