@@ -105,7 +105,6 @@ def area_under_precision(histogram: ScoreHistogram) -> tuple[float, Doubles]:
     most, least = (_area_between(a, b, n, np.zeros(len(n))) for n in (before_n, after_n))
     doubts = np.zeros(len(positive))
     doubts[gained] = np.maximum(0, np.maximum(most - area, area - least))
-    doubts[negative == 0] = 0
     return float(area.sum()), np.where(histogram.tied, 0.0, doubts[::-1])
 
 
