@@ -59,7 +59,7 @@ class Joined(EarlierModel, frozen=True, eq=False):
             value=np.concatenate([tree.value for tree in trees]),
             default_left=np.concatenate([tree.default_left for tree in trees]),
             left=left,
-            right=np.where(left < 0, left, left + 1),
+            right=left + 1,  # of a leaf, which has no child, nobody reads it
         )
 
     def apply(self, silo: SiloRows) -> None:
