@@ -26,7 +26,7 @@ from fedtrees import (
 from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.scores import HeldOut
-from fedtrees.trees.messages.evaluation import ForestScores
+from fedtrees.trees.messages.evaluation import ForestScores, groups_asked
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4
 
@@ -169,6 +169,15 @@ def test_patience_without_a_set_is_refused() -> None:
         model(eval_metric="rsme").fit(X, Y)
 
 
+@pytest.mark.parametrize(("silos", "starts"), [([0], [0, 2, 3]), ([1], [0, 3, 4]), ([0, 1], [0, 2, 3, 6, 7])])
+def test_the_last_group_of_the_silos_that_are_asked_ends_with_their_rows(silos: list[int], starts: list[int]) -> None:
+    owned = {"a": [0, 0, 1], "b": [5, 5, 5, 6]}
+    parts = [Silo(name, np.zeros((len(qid), 1)), np.zeros(len(qid)), qid=qid) for name, qid in owned.items()]
+    table = LocalFederation(parts).table
+    asked = np.concatenate([np.arange(table.starts[k], table.starts[k + 1]) for k in silos])
+    assert groups_asked(table, asked).tolist() == starts
+
+
 def test_silos_with_other_numbers_of_sets_are_refused() -> None:
     parts = [Silo("a", X, Y), Silo("b", X, Y, eval_set=[(XV, YV)])]
     with pytest.raises(ParameterError, match=r"different numbers of evaluation sets: \{'a': 0, 'b': 1\}"):
@@ -228,14 +237,14 @@ def test_a_function_is_a_metric_if_it_says_something_of_each_row() -> None:
 def test_a_function_of_several_classes_gets_probabilities() -> None:
     seen = []
 
-    def missed(y: Any, p: Any) -> Any:
+    def chance_missed(y: Any, p: Any) -> Any:
         seen.append(p.shape)
         return 1 - p[np.arange(len(y)), y.astype(int)]
 
     y = np.arange(len(Y)) % 4
-    fitted = model(eval_metric=missed).fit(X, y, eval_set=[(X, y)])
+    fitted = model(eval_metric=chance_missed).fit(X, y, eval_set=[(X, y)])
     p = fitted.predict_proba(X)[np.arange(len(y)), y]
-    assert fitted.evals_result_["validation_0"]["missed"][-1] == pytest.approx((1 - p).mean(), rel=1e-5)
+    assert fitted.evals_result_["validation_0"]["chance_missed"][-1] == pytest.approx((1 - p).mean(), rel=1e-5)
     assert set(seen) == {(len(y), 4)}
 
 

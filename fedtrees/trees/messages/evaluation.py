@@ -32,14 +32,14 @@ class ForestScores(Scores, frozen=True, eq=False):
         if target.ndim == 2 and not silo.open_above:  # each target counts as a row, as in XGBoost
             weight = None if weight is None else np.tile(weight, len(margin))
             margin, target = margin.reshape(1, -1), target.T.ravel()
-        groups = _groups_asked(table, asked) if isinstance(state.loss, RankingLoss) else None
+        groups = groups_asked(table, asked) if isinstance(state.loss, RankingLoss) else None
         bins = bins_of(target, state.gradients.times) if len(state.gradients.times) else None
         return Rows(
             evaluation_set.objective, margin, target, weight, self.weight_exponent, state.terms.params, groups, bins
         )
 
 
-def _groups_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+def groups_asked(table: Table, asked: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where each ranking group starts among the rows asked; silos are asked whole, and groups with them."""
     starts = table.group_starts()[:-1]
     return np.append(np.flatnonzero(np.isin(asked, starts)), len(asked)).astype(np.int64)
