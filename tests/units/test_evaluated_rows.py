@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from fedtrees import FedGBTClassifier, FedGBTRegressor
+from fedtrees import FedGBTClassifier, FedGBTRegressor, LocalFederation
 
 RNG = np.random.default_rng(0)
 
@@ -77,3 +77,19 @@ def test_several_targets_are_scored_by_the_weight_of_their_row(parallel: int) ->
     error = (model.predict(X[80:]).astype(np.float64) - y[80:]) ** 2
     expected = np.sqrt((error * weight[:, None]).sum() / (3 * weight.sum()))
     assert model.evals_result_["validation_0"]["rmse"][-1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+@pytest.mark.parametrize("way", ["histogram", "bagging"])
+@pytest.mark.parametrize("weight", [None, 1.75])
+def test_sums_of_several_targets_have_the_room_that_each_takes(mode: str, way: str, weight: float | None) -> None:
+    """All targets' errors are of one power of two, with nearly all bits set: their sums are as large as they get."""
+    X = np.zeros((40, 1), np.float32)
+    y, other = np.zeros((40, 3)), np.full((40, 3), 4093.0)
+    held_out = (X, other) if weight is None else (X, other, np.full(40, weight))
+    federation = LocalFederation.from_table(
+        X, y, silos=np.arange(40) % 2, eval_set=[held_out], eval_silos=[np.arange(40) % 2], mode=mode, n_jobs=1
+    )
+    model = FedGBTRegressor(2, mode=way, eval_metric=["rmse", "mae"], max_depth=1, n_jobs=1).fit_federation(federation)
+    for scores in model.evals_result_["validation_0"].values():
+        np.testing.assert_allclose(scores, [4093.0] * 2, rtol=1e-7)
