@@ -98,6 +98,25 @@ def test_a_network_is_scored_and_stopped_by_the_right_area() -> None:
     assert reached.evals_result_["validation_0"]["auc"][-1] >= score - 0.01
 
 
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("small", [0, 1, 2])
+def test_each_set_is_certain_enough_whatever_the_others_are(small: int) -> None:
+    rng = stream(0, "certain sets")
+    sets, margins = [], []
+    for place in range(3):
+        n = 2 if place == small else 30_000
+        score = np.array([-9e5, 9e5]) if place == small else rng.normal(size=n)
+        margins.append((3 + 1e-4 * score).astype(np.float32))  # two far apart, or many that are not told apart at once
+        sets.append((np.zeros((n, 1)), (rng.random(n) < 1 / (1 + np.exp(-np.clip(score, -99, 99)))).astype(int)))
+    model = FedGBTClassifier(1, eval_metric=["auc", "aucpr"], n_jobs=1)
+    model.fit(np.zeros((9, 1)), np.arange(9) % 2, eval_set=sets, base_margin_eval_set=margins)
+    for place, ((_, y), margin) in enumerate(zip(sets, margins, strict=True)):
+        scores, off = (each[f"validation_{place}"] for each in (model.evals_result_, model.evals_uncertainty_))
+        for name in ("auc", "aucpr"):
+            assert off[name][0] <= MOST_UNCERTAIN
+            assert scores[name][0] == pytest.approx(by_xgboost(margin, y, name), abs=off[name][0] + 1e-6)
+
+
 def test_scores_that_are_sums_are_certain() -> None:
     X, y = rare(200, 0.3)
     model = FedGBTClassifier(3, eval_metric=["logloss", "auc"], n_jobs=1).fit(X, y, eval_set=[(X, y)])
@@ -149,6 +168,24 @@ def test_areas_of_rankings_are_xgboost_s(name: str, most: int, weighted: bool) -
     whole = metric.ask(Rows("rank:ndcg", margin[None], y.astype(np.float32), each, 1, {}, starts))
     right = by_xgboost(margin, y, name, weight, "rank:ndcg", group=sizes)
     assert metric.read(whole) == pytest.approx(right, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "most"), [("auc", 4), ("aucpr", 1), ("ndcg", 4), ("map", 1), ("pre@2", 1)])
+def test_queries_of_weight_0_are_as_if_not_there(name: str, most: int) -> None:
+    margin, y, sizes, weight = ranked(True, most)
+    weight[[2, 5, 8]] = 0
+    there = np.repeat(weight, sizes) > 0
+    metric = metric_named(name, "rank:ndcg")
+    read = []
+    for rows, groups in ((slice(None), slice(None)), (there, weight > 0)):
+        each = np.repeat(weight, sizes)[rows].astype(np.float32)
+        starts = np.append(0, np.cumsum(sizes[groups]))
+        asked = Rows("rank:ndcg", margin[None, rows], y[rows].astype(np.float32), each, 1, {}, starts)
+        read.append(metric.read(metric.ask(asked)))
+    assert read[0] == read[1]
+    if name != "ndcg":  # of a query without a relevant row, XGBoost counts 1 there, and not its weight
+        right = by_xgboost(margin[there], y[there], name, weight[weight > 0], "rank:ndcg", group=sizes[weight > 0])
+        assert read[0] == pytest.approx(right, rel=1e-6)
 
 
 def test_a_ranking_is_stopped_by_its_area() -> None:
