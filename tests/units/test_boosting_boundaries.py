@@ -239,6 +239,22 @@ def test_one_callback_of_several_ends_a_training(place: int) -> None:
         assert FedGBTRegressor(5, callbacks=callbacks, n_jobs=1).fit(X, NOISE).booster_.num_boosted_rounds() == rounds
 
 
+@pytest.mark.parametrize("mode", ["histogram", "bagging", "cyclic"])
+@pytest.mark.parametrize("last", [("before", 2), ("after", 1)])
+def test_a_training_that_ended_does_not_go_on(mode: str, last: tuple[str, int]) -> None:
+    """A callback says once that it is over, before a round or after one, and is not asked again."""
+    asked: list[tuple[str, int]] = []
+
+    def ends(when: str, epoch: int) -> bool:
+        asked.append((when, epoch))
+        return asked[-1] == last
+
+    stop = Does(lambda model, epoch: ends("before", epoch), lambda model, epoch: ends("after", epoch))
+    model = FedGBTRegressor(5, mode=mode, max_depth=2, callbacks=[stop], n_jobs=1).fit(X, NOISE)
+    assert model.booster_.num_boosted_rounds() == 2
+    assert asked == [("before", 0), ("after", 0), ("before", 1), ("after", 1), last][: 5 if last[0] == "before" else 4]
+
+
 @pytest.mark.parametrize(
     ("rate", "fine"), [(0, False), (-1, False), (float("nan"), False), (1e39, False), (1e-30, True)]
 )
