@@ -142,6 +142,19 @@ def test_columns_that_float32_does_not_tell_apart_are_refused_by_name(case: str)
             FedAvgClassifier((4,), n_rounds=1).fit_federation(LocalFederation(silos, mode=mode))
 
 
+@pytest.mark.parametrize(("rows", "refused"), [(7, False), (8, True)])
+def test_few_rows_may_be_alike_by_chance(rows: int, refused: bool) -> None:
+    table, y = (1e9 + np.arange(rows) % 2)[:, None], np.arange(rows) % 2
+    if not refused:
+        FedAvgClassifier((), n_rounds=1, n_jobs=1).fit(table, y)
+        FedAvgRegressor((), n_rounds=1, n_jobs=1).fit(y[:, None], 1e9 + y)
+        return
+    with pytest.raises(DataError, match="column 'f0': its numbers differ by"):
+        FedAvgClassifier((), n_rounds=1, n_jobs=1).fit(table, y)
+    with pytest.raises(DataError, match="y: its numbers differ by"):
+        FedAvgRegressor((), n_rounds=1, n_jobs=1).fit(y[:, None], 1e9 + y)
+
+
 def test_one_silos_digits_may_be_lost_where_all_silos_differ_by_more() -> None:
     near = X.astype(np.float64)
     near[:, 2] = np.where(SILOS == 0, near[:, 2] * 0.01 + 1e6, near[:, 2] * 1e6)
