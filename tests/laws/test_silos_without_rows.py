@@ -16,6 +16,8 @@ from fedtrees import (
     LocalFederation,
     Silo,
 )
+from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT
+from fedtrees.queries.counts import LabelExponents
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 COUNTS = np.abs(X[:, 0]).round(1)
@@ -71,3 +73,21 @@ def test_an_evaluation_set_that_nobody_has_rows_of_is_refused_by_name(name: str,
         NOTHING[name].fit(X, y, silos=np.arange(60) % 2, eval_set=sets, eval_silos=ids)
     with pytest.raises(DataError, match=f"^validation_{place}: the evaluation set holds no row in any silo"):
         NOTHING[name].fit_federation(LocalFederation(silos))
+
+
+def test_a_silo_without_rows_counts_none_whatever_the_others_weigh() -> None:
+    """By definition: how many rows have weights, and weighted targets, of each power of two."""
+    for n in (0, 1, 3):
+        for weight in (None, np.full(n, 2.0**-5)):
+            counts = LabelExponents(9, None).ask(Silo("a", np.zeros((n, 1)), np.full(n, 4.0), sample_weight=weight))
+            own, product = counts.reshape(2, -1)
+            light = 0 if weight is None else -5
+            assert dict(enumerate(own)) == {k: n * (k == light - LOWEST_EXPONENT) for k in range(len(own))}
+            assert dict(enumerate(product)) == {k: n * (k == light + 2 - LOWEST_EXPONENT) for k in range(len(own))}
+    full = {"X": X[:40], "y": COUNTS[:40], "sample_weight": np.full(40, 2.0**-5)}
+    empty = {"X": X[:0], "y": COUNTS[:0]}
+    models = []
+    for more in ({}, {"sample_weight": np.zeros(0)}):
+        silos = [Silo("a", **full), Silo("b", **empty, **more)]
+        models.append(FedGBTRegressor(2).fit_federation(LocalFederation(silos, n_jobs=1)).predict(X).tobytes())
+    assert models[0] == models[1]
