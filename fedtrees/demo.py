@@ -218,6 +218,7 @@ def _compile(train: Example, parameters: SharedParameters) -> None:
     _xgboost(few, few_trees)
 
 
+# `more` is of what one of the two takes
 def _timed_fit(model: FedGBTClassifier | XGBClassifier, X: pd.DataFrame, y: NDArray[np.int64], **more: Any) -> float:
     start = perf_counter()
     model.fit(X, y, **more)
@@ -241,11 +242,11 @@ def _bytes_of(model: FedGBTClassifier) -> bytes:
     return bytes(model.booster_.save_raw("json"))
 
 
-def _silo_rows(model: Any, train: Example, test: Example, settings: Settings) -> list[SiloRow]:
+def _silo_rows(model: FedGBTClassifier, train: Example, test: Example, settings: Settings) -> list[SiloRow]:
     from rich.console import Console
     from rich.progress import track
 
-    bytes_of = model.ledger_.per_silo()
+    bytes_of: Any = model.ledger_.per_silo()  # whose entries pandas has no type of
     names, counts = np.unique(train.silos, return_counts=True)
     rows = []
     order = np.argsort(-counts, kind="stable")

@@ -54,7 +54,7 @@ def steps() -> list[Callable[[], object]]:
     weight, groups, silos = rng.uniform(0.5, 2.0, _ROWS), np.arange(_ROWS) // 8, np.arange(_ROWS) % 2
     classes, shares = np.arange(_ROWS) % 3, rng.uniform(0.1, 0.9, _ROWS)
     two, times = classes > 0, np.stack([shares, shares + 1], axis=1)
-    # Any: the values are checked against each constructor's parameters, of all of which mypy asks the same type
+    # of any type, as constructors unpack them among parameters of many types
     few: dict[str, Any] = {"n_estimators": 2, "max_depth": 3}
     deep: dict[str, Any] = {"n_estimators": 16, "max_depth": 8}
 

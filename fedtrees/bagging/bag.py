@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from fedtrees.trees.server.start import start_margin
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.channel import Channel
+    from fedtrees.export.objectives import XGBoostParameters
 
 
 class BaggingState(TrainingState, frozen=True, eq=False, kw_only=True):
@@ -129,7 +130,7 @@ def bag(
     n_features: int,
     labels: list[Label] | None,
     settings: TreeSettings,
-    params: dict[str, Any],
+    params: XGBoostParameters,
     most_nodes: int,
     storable: Callable[[NDArray[np.float64]], NDArray[np.float32]],
     observer: Observer[BaggingState],

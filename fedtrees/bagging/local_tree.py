@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.errors import ProtocolError
-from fedtrees.export.objectives import Json
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 from fedtrees.trees.server.monotone import in_order
 
 if TYPE_CHECKING:
     import xgboost
+
+    from fedtrees.export.objectives import Json
 
 FIELDS = 6  # integers that a node takes
 

@@ -13,6 +13,7 @@ from fedtrees.errors import MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.typing import ColorType
 
 
 _MOST_LABELS = 20  # that have a colour of their own
@@ -72,7 +73,7 @@ def plot_labels(description: Described, ax: Axes | None, shares: bool) -> Axes:
     return ax
 
 
-def _coloured(description: Described, plt: ModuleType) -> tuple[NDArray[np.int64], list[str], list[Any]]:
+def _coloured(description: Described, plt: ModuleType) -> tuple[NDArray[np.int64], list[str], list[ColorType]]:
     """Rows by silo and label, of the most frequent labels and all others together; their names and colours."""
     counts, labels = description.counts.to_numpy(), list(description.counts.columns)
     if description.numeric:

@@ -71,6 +71,7 @@ def encoded(vocabularies: Sequence[Sequence[Label] | None], widths: Sequence[int
     }
 
 
+# of texts only, or of numbers only, which no type of a list's entries is
 def _written(vocabulary: Sequence[Any]) -> list[Label | bytes]:
     """Numbers, or the bytes of texts as XGBoost cuts them out of a pandas frame: it counts characters, not bytes.
 

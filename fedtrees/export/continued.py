@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xgboost
@@ -138,6 +138,7 @@ def _earlier_model(forest: Json, features: int, base_margin: NDArray[np.float32]
 
     left = column("left_children", np.int32)
     feature = np.where(left < 0, -1, column("split_indices", np.int32)).astype(np.int32)
+    by_category, categories, category_ends = _sets(trees)
     return EarlierModel(
         features=features,
         base_margin=base_margin,
@@ -148,12 +149,14 @@ def _earlier_model(forest: Json, features: int, base_margin: NDArray[np.float32]
         default_left=column("default_left", np.bool_),
         left=left,
         right=column("right_children", np.int32),
-        **_sets(trees),
+        by_category=by_category,
+        categories=categories,
+        category_ends=category_ends,
     )
 
 
-def _sets(trees: list[Json]) -> dict[str, NDArray[Any]]:
-    """The categories that go right, of the nodes of all trees that ask for them; see `EarlierModel`."""
+def _sets(trees: list[Json]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """The nodes of all trees that ask for categories, those that go right, and their ends; see `EarlierModel`."""
     nodes, sets, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
     for tree in trees:
         nodes.append(first + np.array(tree["categories_nodes"], np.int64))
@@ -161,4 +164,4 @@ def _sets(trees: list[Json]) -> dict[str, NDArray[Any]]:
             sets.append(np.array(tree["categories"][start : start + size], np.int32))
         first += len(tree["left_children"])
     ends = np.cumsum([len(codes) for codes in sets[1:]], dtype=np.int64)
-    return {"by_category": np.concatenate(nodes), "categories": np.concatenate(sets), "category_ends": ends}
+    return np.concatenate(nodes), np.concatenate(sets), ends

@@ -11,6 +11,7 @@ from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.trees.losses import Params
 
 Json = dict[str, Any]  # an object of XGBoost's JSON, of XGBoost's schema
+XGBoostParameters = dict[str, Any]  # of XGBoost's own training: texts, numbers, and lists of them
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def no_numbers(column: pd.Series) -> NoNumbers | None:
     return _found(present.iloc[:_LOOKED_AT].tolist(), _FRAME)
 
 
-def no_numbers_in(values: Iterable[Any]) -> NoNumbers | None:
+def no_numbers_in(values: Iterable[Any]) -> NoNumbers | None:  # objects of the user's
     """`no_numbers` of a column of an array of objects, where numbers are read as such."""
     present = list(islice((value for value in values if not is_missing(value)), _LOOKED_AT))
     if not present:
@@ -126,7 +126,7 @@ def _kind(values: list[object]) -> tuple[str, object]:
     return "others", odd
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:  # an object of the user's, which float may take or not
     """Return whether this is a number, or a text that reads as one."""
     try:
         float(value)

@@ -16,8 +16,8 @@ _EXACT = 2**53  # whole numbers up to it are float64 as they are
 _BEYOND = "make labels texts, or all of them floats"
 
 Label = str | bool | int | float  # a class label, or the name of a category, as a plain value
-# agreed class labels, sorted: a `Label` each, or of several columns a list of them each; Any, as msgspec reads no
-# union of two lists
+# agreed class labels, sorted: a `Label` each, or of several columns a list of them each; msgspec reads no union of two
+# lists
 ClassLabels = list[Any]
 # labels or ids in the type that a user gave them in: what may be computed with them is the user's affair
 LabelArray = NDArray[Any]
@@ -61,7 +61,7 @@ def _whole(values: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _of_objects(values: list[Any]) -> NDArray[np.generic]:
-    """Numbers and booleans of Python and NumPy."""
+    """Return numbers and booleans of Python, NumPy and other libraries as an array of one type."""
     if all(isinstance(value, bool | np.bool_) for value in values):
         return np.array(values, bool)
     if all(isinstance(value, Integral | np.bool_) for value in values):

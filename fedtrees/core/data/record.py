@@ -40,7 +40,7 @@ class Record(msgspec.Struct, frozen=True, eq=False):
             if isinstance(value, np.ndarray) and value.ndim != (self.dimensions.get(name, 1) or value.ndim):
                 raise ValueError(f"{self.kind}.{name}: an array of {value.ndim} dimensions")
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:  # msgspec's
         super().__init_subclass__(**options)
         other = _KINDS.setdefault(cls.__name__, cls)
         # msgspec builds a class twice where slots are added; only a namesake from elsewhere is a clash
@@ -70,7 +70,7 @@ def _encode_other(value: object) -> object:
     raise TypeError(f"{type(value).__name__} does not travel")
 
 
-def _decode_other(wanted: Any, value: Any) -> object:
+def _decode_other(wanted: Any, value: Any) -> object:  # msgspec's hook: a type, and what a message has for it
     if get_origin(wanted) is np.ndarray:
         code, shape, data = value
         if code not in _DTYPES:

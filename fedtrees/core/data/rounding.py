@@ -33,7 +33,7 @@ def as_float32(array: NDArray[np.generic]) -> NDArray[np.float32]:
         return array.astype(np.float32, copy=False)
 
 
-def _as_float64(value: Any) -> float:
+def _as_float64(value: Any) -> float:  # an object of the user's, which float may take or not
     """A number as one of float64 that rounds to the float32 next to it."""
     if is_missing(value):
         return np.nan

@@ -51,7 +51,7 @@ class Schema(Record, frozen=True, eq=False):
 
     names: list[str]
     kinds: list[str]
-    categories: dict[str, list[Any]]
+    categories: dict[str, list[Any]]  # `Label`s, and None in place of those that a silo keeps to itself
     named: bool
     labels: ClassLabels | None = None
     targets: int = 1
@@ -225,7 +225,7 @@ def kept_rows(weight: NDArray[np.float32] | None) -> NDArray[np.uint32] | None:
     return None if weight is None or weight.all() else np.flatnonzero(weight).astype(np.uint32)
 
 
-# Any is an array, or None: the overloads that would say that the one gives the other are longer than the function
+# an array or None, as is the result: overloads would be longer than the function
 def of_rows(values: Any, rows: NDArray[np.integer] | None) -> Any:
     """A column of some rows; of all where ``rows`` is None. No column stays none."""
     return values if values is None or rows is None else values[rows]

@@ -6,7 +6,10 @@ import sys
 from functools import lru_cache
 from threading import Lock
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class OneBlasThread:
@@ -19,7 +22,7 @@ class OneBlasThread:
     # of the process, not of an object: the libraries' numbers of threads are the process's, too
     _lock = Lock()
     _inside = 0  # blocks that are open
-    _limit: Any = None
+    _limit: Any = None  # of threadpoolctl, which has no types
     _torch_threads = 0  # to be restored; 0 without torch
 
     def __enter__(self) -> None:
@@ -57,7 +60,7 @@ def _take_control() -> None:
 
 
 @lru_cache(maxsize=1)
-def _controller() -> Any:
+def _controller() -> ThreadpoolController:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

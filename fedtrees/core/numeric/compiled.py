@@ -21,6 +21,7 @@ _UNCACHED = (
 _warned = False
 
 
+# kernels have no types: see mypy's settings in pyproject.toml
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a kernel as `numba.njit` does; without ``cache`` where no folder can be written to, which warns once."""
 

@@ -7,7 +7,7 @@ the other door, each silo's integers by themselves; an aggregation that hides th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.federation import Answer, Federation, Simulating, silo_lost
 from fedtrees.core.protocol.ledger import Amount, Entry, Ledger
 from fedtrees.core.protocol.log import Call, Log, run_name
-from fedtrees.core.protocol.query import Fact, Query
+from fedtrees.core.protocol.query import Fact, Query, QueryResult
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, ProtocolError
 
@@ -92,11 +92,11 @@ class Channel:
         if self._recorder is not None:
             self._recorder.check(self._log.frames[-1], len(self._log) - 1, fact.kind)
 
-    def total(self, query: Query, cohort: Cohort) -> Any:
+    def total(self, query: Query, cohort: Cohort) -> QueryResult:
         """The answer that a query reads from the total of the cohort's vectors."""
         return self.totals([query], cohort)[0]
 
-    def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[Any]:
+    def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[QueryResult]:
         """The answers that several queries read, all asked in one round."""
         vectors = None if self._recorder is None else self._recorder.answer()
         if vectors is None:

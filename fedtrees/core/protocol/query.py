@@ -1,4 +1,4 @@
-"""The one primitive: a query that each silo answers with integers, and how their sum is read.
+"""The one primitive: a query that each silo answers with integers, and that reads their sum.
 
 A `Query` is a plain record, and most of them change nothing. A `Fact` is a plain record that a silo keeps: the log of a
 run's facts is all that a silo remembers, so the log restores one that lost its memory; `Query.remembered` are the rest.
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
 
 __all__ = ["Fact", "Query", "Question", "Repeat"]
+
+
+QueryResult = Any  # of a query, read from a total: each class has a type of its own, which its `read` states
 
 
 class Question(Record, frozen=True, eq=False):
@@ -106,7 +109,7 @@ class Query(Question, frozen=True, eq=False):
         """
         yield self.ask(silo)
 
-    def read(self, total: Vector) -> Any:
+    def read(self, total: Vector) -> QueryResult:
         """Read the total: a query's result from its integers."""
         raise NotImplementedError
 

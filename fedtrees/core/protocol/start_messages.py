@@ -60,7 +60,7 @@ class Vocabulary(Fact, frozen=True, eq=False):
         The names of all silos, where trees may split by them; see `silo_column`.
     """
 
-    categories: dict[str, list[Any]]
+    categories: dict[str, list[Any]]  # `Label`s, taken as they come
     silos: list[str] = msgspec.field(default_factory=list)
 
     def apply(self, silo: SiloRows) -> None:

@@ -20,7 +20,7 @@ class States:
     """The states that a silo has at present, no more than one of each kind."""
 
     def __init__(self) -> None:
-        self._by_kind: dict[type, Any] = {}
+        self._by_kind: dict[type, Any] = {}  # each of its key's type
 
     def keep(self, state: object, kind: type | None = None) -> None:
         """Keep a state until the run is over, in place of an earlier one of its kind."""

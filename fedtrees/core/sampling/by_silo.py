@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.labels import Label
 from fedtrees.errors import ParameterError
 
 __all__ = ["BySilo"]
@@ -122,7 +123,7 @@ class BySilo:
         return f"{len(self.numbers)} silos"
 
 
-def _sorted(given: Mapping[Any, object]) -> list[Any]:
+def _sorted(given: Mapping[Label, object]) -> list[Label]:
     try:
         return sorted(given)
     except TypeError:  # names of several types

@@ -42,7 +42,7 @@ class GrowingModel:
         self._booster: xgboost.Booster | None = None
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # no subclass of `GrowingModel`'s, as mypy wants it
         """A Booster's: some of XGBoost's callbacks ask, and it can do all that one can."""
         import xgboost
 
@@ -90,7 +90,7 @@ class GrowingModel:
         """Pickle as the Booster so far, as a checkpoint does."""
         return self._built().__reduce_ex__(protocol)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # of any attribute of a Booster
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._built(), name)
@@ -139,7 +139,7 @@ class Callbacks:
 
     def end(self) -> Any:
         """After the last round; returns the model, or the Booster that one of them would have in its place."""
-        model: Any = self.model
+        model: Any = self.model  # see `__init__`
         for callback in self._callbacks:
             model = callback.after_training(model)
             if not hasattr(model, "num_boosted_rounds"):

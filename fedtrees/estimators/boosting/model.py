@@ -38,7 +38,7 @@ from fedtrees.estimators.common.table_input import ReadsRows
 if TYPE_CHECKING:
     import xgboost
 
-    from fedtrees.estimators.common.parameter_types import XGBoostParameters
+    from fedtrees.export.objectives import XGBoostParameters
 
 # parameters of the constructor that XGBoost's own training does not have
 _OURS = {"n_estimators", "missing", "callbacks", "early_stopping_rounds", "importance_type", "validation_fraction"}
@@ -84,7 +84,7 @@ class HoldsBooster(ReadsRows):
         self._Booster = booster
         self._know(schema_without_silos(schema) if split_on_silo else schema)
 
-    def _note(self, monitor: Monitor[Any] | None) -> None:
+    def _note(self, monitor: Monitor[Any] | None) -> None:  # of whatever state
         """Keep the evaluation sets' scores; as with XGBoost, predictions end with the best round if it was sought."""
         for name in ("evals_result_", "evals_uncertainty_"):
             self.__dict__.pop(name, None)

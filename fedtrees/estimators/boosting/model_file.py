@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost
@@ -18,6 +18,9 @@ from fedtrees.export.categories import vocabularies_of
 from fedtrees.export.objectives import OBJECTIVES, Json
 from fedtrees.trees.losses import LOSSES, Params
 from fedtrees.trees.model.gradient_scale import GradientScale
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import Parameters
 
 ATTRIBUTE = "fedtrees"  # of a saved model: facts of its training that XGBoost has no place for, as JSON
 
@@ -99,7 +102,7 @@ def schema_of(booster: xgboost.Booster, about: About | None, classifies: bool) -
     return Schema(list(names), kinds, known, booster.feature_names is not None, labels, int(config["num_target"]))
 
 
-def parameters_of(booster: xgboost.Booster, about: About | None) -> dict[str, Any]:
+def parameters_of(booster: xgboost.Booster, about: About | None) -> Parameters:
     """The parameters of an estimator that a model has, by their names.
 
     Parameters
@@ -115,7 +118,7 @@ def parameters_of(booster: xgboost.Booster, about: About | None) -> dict[str, An
         objective = learner["objective"]["name"]
     usual = OBJECTIVES[objective].parameters if objective in OBJECTIVES else {}
     known = {name: value for name, value in known.items() if value != usual.get(name)}
-    params: dict[str, Any] = {name: known.get(name) for name in OF_LOSSES}
+    params: About = {name: known.get(name) for name in OF_LOSSES}
     params |= {
         "objective": objective,
         "n_estimators": booster.num_boosted_rounds(),
@@ -135,7 +138,7 @@ def _written(objective: Json) -> Params:
     return {"objective": objective["name"], **values}
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> float | bool | str | list[float]:
     try:
         value = json.loads(text)
     except ValueError:

@@ -19,7 +19,7 @@ from fedtrees.trees.server.constraints import directions
 if TYPE_CHECKING:
     import xgboost
 
-    from fedtrees.estimators.common.parameter_types import XGBoostParameters
+    from fedtrees.export.objectives import XGBoostParameters
 
 
 _BEST = ("best_iteration", "best_score")  # of the shared model's rounds

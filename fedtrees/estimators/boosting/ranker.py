@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,8 @@ from fedtrees.trees.losses import Loss, loss_named
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+    from fedtrees.estimators.common.parameter_types import ModelToContinue
 
 
 class FedGBTRanker(FedGBT, XGBRanker):
@@ -98,7 +100,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
-        xgb_model: Any = None,
+        xgb_model: ModelToContinue = None,
         row_id: ArrayLike | None = None,
         verbose: int | None = None,
     ) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,11 +32,10 @@ def staged(
     values = model._read_all(X, silos=silos)
     booster, before = model.get_booster(), None
     for round in range(booster.num_boosted_rounds()):
-        here: dict[str, Any] = {
-            "iteration_range": (round, round + 1),
-            "base_margin": before,
-            "validate_features": False,
-        }
-        now = booster.inplace_predict(values, predict_type="margin", **here)
-        yield now if margin else booster.inplace_predict(values, predict_type="value", **here)
+        predict = partial(
+            booster.inplace_predict, values, iteration_range=(round, round + 1), base_margin=before,
+            validate_features=False,
+        )  # fmt: skip
+        now = predict(predict_type="margin")
+        yield now if margin else predict(predict_type="value")
         before = now

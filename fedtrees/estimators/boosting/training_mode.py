@@ -24,7 +24,7 @@ from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
     from fedtrees.estimators.boosting.base import FedGBT
-    from fedtrees.estimators.common.parameter_types import XGBoostParameters
+    from fedtrees.export.objectives import XGBoostParameters
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
 TASKS = {"histogram": "boosting", "bagging": "bagging", "cyclic": "cyclic boosting"}  # as progress names them
@@ -36,7 +36,7 @@ Storable = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 def grow_by(
     mode: str, channel: Channel, names: list[str], schema: Schema, settings: TreeSettings, threads: Threads,
-    storable: Storable, observer: Observer[Any],
+    storable: Storable, observer: Observer[Any],  # of the state that the mode has
 ) -> Ensemble | None:  # fmt: skip
     """Grow an ensemble in one of the modes; None of one that ended before its first round."""
     n_silos, n_features = len(names), len(schema.names)

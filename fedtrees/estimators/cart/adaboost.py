@@ -112,14 +112,14 @@ class FedAdaBoostClassifier(CartClassifier, _AdaBoost):
 
     The weights of rows live in their silos, which learn of each tree and multiply them themselves; a tree's error is
     read off its own leaves. ``model_`` is a fitted `sklearn.ensemble.AdaBoostClassifier`. It refuses missing values,
-    which its trees know what to do with, and which this estimator takes.
+    which its trees have a way for, and which this estimator takes.
 
     Parameters
     ----------
     n_estimators : int, default 50
         Trees at the most; a tree without error is the last.
     learning_rate : float, default 1.0
-        What votes are multiplied by, up to 100.
+        The factor of votes, up to 100.
     criterion : {"gini", "entropy", "log_loss"}, default "gini"
     max_depth : int, optional, default 1
         Of each tree.

@@ -241,6 +241,7 @@ def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, *
     most = features_a_node(given.get("max_features"), n)
     # half a feature more: what a share comes to is rounded down
     columns = FeatureSampling(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
+    # of any type, as `Impurity` takes them among fields of other types
     least: dict[str, Any] = {
         name: int(given[name]) if isinstance(given[name], Integral) else float(given[name])
         for name in ("min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf", "min_impurity_decrease")

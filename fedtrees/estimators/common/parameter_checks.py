@@ -61,7 +61,7 @@ def check_ranges(estimator: object, ranges: Mapping[str, tuple[bool, float, floa
             raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
 
 
-# Any: whatever stands in a sequence for a metric is refused by `metric_named`
+# of any type: what is no metric is refused by `metric_named`
 def metric_names(given: Any) -> list[str]:
     """The metrics of an ``eval_metric``, none of None; functions are registered in this process."""
     if given is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
+import xgboost
 from numpy.typing import ArrayLike
 
 from fedtrees.core.data.labels import Label
@@ -13,9 +15,9 @@ from fedtrees.core.sampling.samplers import Sampler
 from fedtrees.core.sampling.weighting import Weighting
 
 Parameters = Mapping[str, Any]  # an estimator's, by name: of many types, and given before any check
-XGBoostParameters = dict[str, Any]  # of XGBoost's own training: texts, numbers, and lists of them
 Sampling = float | Sampler  # of silos: a fraction, a number, or a sampler
 SiloWeighting = Literal["rows", "equal"] | Mapping[str, float] | Weighting
+ModelToContinue = xgboost.Booster | xgboost.XGBModel | str | PathLike[str] | bytes | bytearray | None
 Seed = int | np.random.RandomState | np.random.Generator | None
 Metric = str | Callable[..., ArrayLike]
 EvalMetric = Metric | Sequence[Metric] | None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import HIGHEST_EXPONENT, LOWEST_EXPONENT, Vector, exponent_of, largest_exponent
+from fedtrees.core.protocol.query import QueryResult
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.training.weights import Weights
 from fedtrees.trees.kernels.histogram import STATISTIC_BITS_G, STATISTIC_BITS_H
@@ -132,7 +133,9 @@ class GradientScales:
         """Return the queries to ask along with the round's first histograms."""
         return [] if self._fixed or self._hazards else [self._query]
 
-    def after(self, answers: Sequence[Any], trees: list[Tree], asked: float, outputs: int) -> GradientScale | None:
+    def after(
+        self, answers: Sequence[QueryResult], trees: list[Tree], asked: float, outputs: int
+    ) -> GradientScale | None:
         """Return the scale that bounds the next round's gradients; None where a cohort left silos out.
 
         asked: float; the share of the silos that were asked

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.channel import Channel
-from fedtrees.core.protocol.query import Query
+from fedtrees.core.protocol.query import Query, QueryResult
 from fedtrees.core.sampling.samplers import Cohort
 
 
@@ -23,7 +23,7 @@ class HistogramSource(Protocol):
         """Return whether totals are sums, so that one child's is its parent's less its sibling's."""
         ...
 
-    def totals(self, queries: Sequence[Query]) -> list[Any]:
+    def totals(self, queries: Sequence[Query]) -> list[QueryResult]:
         """Return the answers of several queries, as each reads its total; asked in one round."""
         ...
 
@@ -44,7 +44,7 @@ class CohortHistograms:
         """See `HistogramSource`."""
         return self.channel.exact
 
-    def totals(self, queries: Sequence[Query]) -> list[Any]:
+    def totals(self, queries: Sequence[Query]) -> list[QueryResult]:
         """See `HistogramSource`."""
         return self.channel.totals(queries, self.cohort)
 

@@ -359,14 +359,14 @@ class LevelGrower:
         return self._of_nodes("sums", of_tree, node)
 
     def _of_nodes(self, what: str, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[Any]:
-        """Return an attribute of some nodes of the trees, in the nodes' order."""
+        """Return an attribute of some nodes of the trees, in the nodes' order and of the attribute's type."""
         columns: list[NDArray[Any]] = [getattr(tree, what) for tree in self.trees]
         if len(columns) == 1:
             return columns[0][node]
         order = np.argsort(of_tree, kind="stable")  # fast where nodes stand tree after tree already
         ends = np.searchsorted(of_tree[order], np.arange(len(columns)), side="right")
         parts = [column[node[which]] for column, which in zip(columns, np.split(order, ends[:-1]), strict=True)]
-        sorted_: NDArray[Any] = np.concatenate(parts)
+        sorted_ = np.concatenate(parts)
         of_all = np.empty_like(sorted_)
         of_all[order] = sorted_
         return of_all

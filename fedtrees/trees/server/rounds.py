@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedtrees.core.protocol.query import QueryResult
 from fedtrees.errors import DataError
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.tree import Tree
@@ -40,7 +41,7 @@ class GrownRound:
     cohort: Cohort
     scale: GradientScale
     trees: list[Tree]
-    answers: Sequence[Any]
+    answers: Sequence[QueryResult]
 
 
 @dataclass(eq=False)  # not frozen: it keeps the memory of histograms from round to round
