@@ -30,7 +30,7 @@ class TorchModel:
 
     A module's parameters are averaged, and nothing else of it: one with buffers, such as the running means of batch
     normalisation, is refused (group normalisation has none), as is one that draws, such as dropout, whose draws
-    nobody could repeat.
+    could not be repeated.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GrowingModel:
-    """The model as far as it has grown: what XGBoost's callbacks get for a Booster.
+    """The model as far as it has grown, which XGBoost's callbacks get for a Booster.
 
     It has the learning rate to set, attributes to note things in, and whatever else a Booster of the trees so far has;
     that Booster is built when it is asked for, and kept until the next round.
@@ -49,7 +49,7 @@ class GrowingModel:
         return xgboost.Booster
 
     def grown(self, rounds: int, ensemble: Callable[[], Ensemble]) -> None:
-        """Take in a finished round: how many there are now, and a function that returns the trees so far."""
+        """Take in a finished round: the number of rounds now, and a function that returns the trees so far."""
         self._rounds, self._ensemble, self._booster = rounds, ensemble, None
 
     def set_param(self, params: str | dict[str, float] | Iterable[tuple[str, float]], value: Any = None) -> None:
@@ -153,7 +153,7 @@ def check_callbacks(callbacks: Sequence[TrainingCallback] | None) -> list[Traini
     Raises
     ------
     ParameterError
-        For what is no ``xgboost.callback.TrainingCallback``.
+        For anything but an ``xgboost.callback.TrainingCallback``.
     FileNotFoundError, PermissionError
         For a folder of checkpoints that does not exist, or cannot be written to.
     """

@@ -61,7 +61,7 @@ def earlier_booster(given: object) -> xgboost.Booster:
     DataError
         For a file without a model.
     ParameterError
-        For what is no model.
+        For anything but a model.
     FileNotFoundError
     """
     if isinstance(given, str | PathLike | bytes | bytearray):

@@ -1,4 +1,4 @@
-"""The Booster of a training: its trees in XGBoost's format, with what fedtrees needs to read it back."""
+"""The Booster of a training: its trees in XGBoost's format, with columns and parameters to read it back by."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def exported(
         params=loss.params(),
         parallel=ensemble.parallel,
         feature_names=schema.names if schema.named else None,
-        feature_types=["c" if own else "float" for own in categorical] if categorical.any() else None,
+        feature_types=["c" if split else "float" for split in categorical] if categorical.any() else None,
         categories=[schema.categories.get(name) for name in schema.names],
         widths=[schema.widths.get(name, 64) for name in schema.names],
         position_bias=ensemble.bias,

@@ -65,11 +65,11 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
         Trees that a round grows of each output; with ``subsample`` and ``colsample_bynode`` they are a random forest.
     subsample : float, default 1.0
         The share of rows that a tree is grown from. Each row is drawn by its ``row_id``, see `fit`; without ids the
-        model depends on who holds a row. In the other modes, silos' XGBoosts draw rows by their places.
+        model depends on the silo that holds a row. In the other modes, silos' XGBoosts draw rows by their places.
     colsample_bytree, colsample_bylevel, colsample_bynode : float, default 1.0
         The shares of features that a tree, a level and a node may ask for; histograms of others are not sent.
     feature_weights : array-like (features,), optional
-        Numbers above 0: how likely each feature is to be among those drawn; None takes all alike.
+        Numbers above 0, in whose ratio features are likely to be drawn; None takes all alike.
     monotone_constraints : sequence or dict by name, or str, optional
         1 where predictions must not fall as a feature rises, -1 where they must not rise.
     interaction_constraints : sequence of sequences, or str, optional
@@ -110,7 +110,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     lambdarank_unbiased, lambdarank_bias_norm, ndcg_exp_gain : optional
         Parameters of rankings, see `FedGBTRanker`; None is XGBoost's default.
     eval_metric : str, callable or sequence of these, optional
-        What the evaluation sets are scored by, of XGBoost's names; None is what XGBoost reports for the objective. A
+        The metrics of the evaluation sets, by XGBoost's names; None is the one XGBoost reports for the objective. A
         function of targets and predictions that returns a number for each row is one, too; see
         `fedtrees.queries.custom_metric.register_metric`.
     early_stopping_rounds : int, optional
@@ -162,7 +162,7 @@ class FedGBTClassifier(FedGBT, XGBClassifier):
     evals_result_ : dict of str to dict of str to list of float
         Each evaluation set's metrics, round by round, where there are any.
     evals_uncertainty_ : dict of str to dict of str to list of float
-        By how much each of these may be off. ``auc`` and ``aucpr`` of sets of more than 4096 rows are read from
+        The most that each of these may be off by. ``auc`` and ``aucpr`` of sets of more than 4096 rows are read from
         histograms of scores, and are certain to 1e-4 at least; smaller sets' are exact, and so are all other metrics.
     best_iteration, best_score : int and float
         The best round, where `early_stopping_rounds` sought it.

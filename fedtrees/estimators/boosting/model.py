@@ -129,7 +129,7 @@ class HoldsBooster(ReadsRows):
         return np.column_stack([values, codes])
 
     def _rounds(self, given: tuple[int, int] | None) -> tuple[int, int]:
-        """As XGBoost has it: what is not given, or ends at 0, ends with the best round where it was sought."""
+        """The first round and the end, as XGBoost has it: without a range, up to the best round where it was sought."""
         rounds = self.booster_.num_boosted_rounds()
         if given is None or (len(given) == 2 and given[1] == 0):
             best = getattr(self, "best_iteration", None)
@@ -206,7 +206,7 @@ class HoldsBooster(ReadsRows):
         return filled(self).n_estimators
 
     def get_xgb_params(self) -> XGBoostParameters:
-        """The parameters of XGBoost's own training, by its names; what is None is left to it, and functions are out.
+        """The parameters of XGBoost's own training, by its names; without those that are None, and functions.
 
         A generator as ``random_state`` is the seed that the next `fit` draws from it.
         """
@@ -243,7 +243,7 @@ class HoldsBooster(ReadsRows):
     def feature_importances_(self) -> NDArray[np.float32]:
         """The sum of each feature's splits, as shares of all: float32 (features,).
 
-        With ``split_on_silo``, what is missing to 1 is the silo's.
+        With ``split_on_silo``, the rest to 1 is the silo's.
 
         Raises
         ------
@@ -285,7 +285,7 @@ class HoldsBooster(ReadsRows):
         Parameters
         ----------
         fname : path, or bytes
-            Bytes are what `xgboost.Booster.save_raw` returns.
+            Bytes are those of `xgboost.Booster.save_raw`.
 
         Raises
         ------

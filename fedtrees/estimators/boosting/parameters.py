@@ -65,7 +65,7 @@ def check_parameters(estimator: FedGBT) -> None:
     Raises
     ------
     ParameterError
-        Naming it, and what it may be.
+        Naming it, and the values that it may have.
     """
     check_ranges(estimator, _RANGES)
     _check_choices(estimator)

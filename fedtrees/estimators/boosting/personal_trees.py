@@ -134,7 +134,7 @@ def _best_of(shared: xgboost.Booster) -> xgboost.Booster:
 
 
 def check_personal(schema: Schema, silo: Silo) -> None:
-    """Refuse what is no silo, or has other columns than the model.
+    """Refuse anything but a silo with the model's columns.
 
     Raises
     ------

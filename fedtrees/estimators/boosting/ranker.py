@@ -35,9 +35,9 @@ class FedGBTRanker(FedGBT, XGBRanker):
     """A ranker of gradient-boosted trees, trained over silos that send only integer histograms.
 
     LambdaMART, Burges (2010), as XGBoost has it: ``rank:ndcg``, ``rank:pairwise`` or ``rank:map``. Rows are compared
-    with the others of their query, which lives inside one silo: pairs never leave it.
+    with the others of their group, the rows of one ``qid``, which one silo holds: pairs never leave it.
 
-    Law: the model is the same bytes whichever silo holds a query. Rows of equal scores are ranked in the order in which
+    Law: the model is the same bytes whichever silo holds a group. Rows of equal scores are ranked in the order in which
     they stand, as in XGBoost.
 
     Parameters
@@ -46,32 +46,32 @@ class FedGBTRanker(FedGBT, XGBRanker):
         None is ``rank:ndcg``. Relevances are whole numbers from 0 to 31, or 0 and 1 for ``rank:map``.
     lambdarank_pair_method : {"topk", "mean"}, optional
         Whether the rows that are ranked highest are compared with all below them, or each row with some drawn by lot,
-        by the query's id and ``random_state`` alone; None is "topk".
+        by the group's id and ``random_state`` alone; None is "topk".
     lambdarank_num_pair_per_sample : int, optional
-        How many rows from the top, or draws a row; None is 32, or 1.
+        The number of rows from the top, or of draws for each row; None is 32, or 1.
     lambdarank_normalization : bool, optional
-        Whether queries of many pairs count no more for it; None is True.
+        Whether groups of many pairs count no more for it; None is True.
     lambdarank_score_normalization : bool, optional
         Whether pairs count less that are far apart already; None is True.
     lambdarank_unbiased : bool, optional
-        Whether relevances are clicks, which come oftener to rows that were shown higher up, and each query's rows stand
-        in the order in which they were shown: pairs are then weighed by what positions are estimated to add, as in
+        Whether relevances are clicks, which come oftener to rows that were shown higher up, and each group's rows stand
+        in the order in which they were shown: pairs are then weighed by the estimated effect of positions, as in
         XGBoost, from costs that are summed over all silos. None is False.
     lambdarank_bias_norm : float, optional
-        How much these estimates are smoothed; None is 1.
+        The smoothing of these estimates; None is 1.
     ndcg_exp_gain : bool, optional
         Whether a relevance of r is worth ``2**r - 1``, or r; None is True.
 
     For the others and for attributes see `FedGBTClassifier`; metrics are ``ndcg``, ``map`` and ``pre``, also of so many
-    ranks, such as ``ndcg@10``, and ``auc`` and ``aucpr``, means over queries.
+    ranks, such as ``ndcg@10``, and ``auc`` and ``aucpr``, means over groups.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> X, query = rng.normal(size=(300, 2)), np.arange(300) // 10
+    >>> X, group = rng.normal(size=(300, 2)), np.arange(300) // 10
     >>> relevance = (X[:, 0] > 0.5).astype(int) + (X[:, 0] > 1.5)
-    >>> model = FedGBTRanker(n_estimators=5, max_depth=3).fit(X, relevance, qid=query, silos=query % 3)
-    >>> model.score(X, relevance, qid=query) > 0.95
+    >>> model = FedGBTRanker(n_estimators=5, max_depth=3).fit(X, relevance, qid=group, silos=group % 3)
+    >>> model.score(X, relevance, qid=group) > 0.95
     True
     """
 

@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     """Choices of XGBoost's that fedtrees makes in one way."""
 
     taken: tuple[str | int, ...]  # values for the choice that fedtrees makes; the first is the word for it
-    instead: str  # of any other value, the reason and what to do
+    instead: str  # of any other value, the reason and the way out
 
 
 CHOICES: Mapping[str, Choice] = {
@@ -65,7 +65,7 @@ def in_our_names(given: Parameters) -> dict[str, object]:
     Raises
     ------
     ParameterError
-        For choices of what fedtrees does not do, all at once; and for two values of one parameter.
+        For choices that fedtrees does not have, all at once; and for two values of one parameter.
 
     Examples
     --------

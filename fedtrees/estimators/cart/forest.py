@@ -323,7 +323,7 @@ class FedForestClassifier(_ForestClassifier):
     class_weight : dict of label to float, "balanced", "balanced_subsample", list of dict or None, default None
         "balanced_subsample" makes all classes as heavy in each tree, by the rows that it drew. Of the others: where
         trees draw rows, as many as without weights, those of a class are drawn oftener or less often than others
-        in the ratio of the weights, up to 4 times in the mean; what is beyond that they weigh. Where trees have all
+        in the ratio of the weights, up to 4 times in the mean; beyond that, they weigh more. Where trees have all
         rows, and of several outputs, see `FedTreeClassifier`.
     max_bin : int, default 128
         See `FedTreeClassifier`; trees that are averaged need fewer.

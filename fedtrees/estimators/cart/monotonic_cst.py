@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_directions(given: Directions) -> None:
-    """Refuse what are no directions, before anything is read.
+    """Refuse anything but directions, before anything is read.
 
     Raises
     ------

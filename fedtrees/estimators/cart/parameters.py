@@ -48,7 +48,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
     "min_bin_rows": (True, 1, 2**31, True),
     "verbose": (True, 0, math.inf, True),
     "n_estimators": (True, 1, 10_000, True),
-    "learning_rate": (False, 0, 100, False),  # more moves weights beyond what adds up
+    "learning_rate": (False, 0, 100, False),  # more moves weights beyond numbers that add up
     "min_weight_fraction_leaf": (False, 0, 0.5, True),
     "min_impurity_decrease": (False, 0, math.inf, True),
     "ccp_alpha": (False, 0, math.inf, True),
@@ -62,7 +62,7 @@ def check_cart_parameters(estimator: FedCart) -> None:
     Raises
     ------
     ParameterError
-        Naming it, and what it may be.
+        Naming it, and the values that it may have.
     """
     given = estimator.get_params(deep=False)
     known = _CLASSES if estimator._classifies else _NUMBERS
@@ -102,7 +102,7 @@ def _check_rows(name: str, value: object, least: int) -> None:
 
 
 def _check_bag(given: Parameters) -> None:
-    """Refuse what trees of a forest cannot draw, or be scored by."""
+    """Refuse rows that trees of a forest cannot draw, and scores that they cannot have."""
     samples, score = given["max_samples"], given["oob_score"]
     if samples is not None and not (is_whole(samples, 1) or (is_number(samples, 0, MOST_SHARE) and samples > 0)):
         most = f"a share above 0 and up to {MOST_SHARE}"
@@ -239,7 +239,7 @@ def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, *
     loss.outputs(len(labels or ()))  # refuses more classes than there is room for
     given, n = estimator.get_params(deep=False), len(schema.names)
     most = features_a_node(given.get("max_features"), n)
-    # half a feature more: what a share comes to is rounded down
+    # half a feature more, as the number of a share is rounded down
     columns = FeatureSampling(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
     # of any type, as `Impurity` takes them among fields of other types
     least: dict[str, Any] = {

@@ -16,7 +16,7 @@ MOST_CLASS_WEIGHT = 2.0**64
 
 
 def check_class_weight(given: object, forest: bool = False, several: bool = False) -> None:
-    """Refuse what is no weighting of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
+    """Refuse anything but weights of classes, with a `ParameterError`; ``several`` takes a list of them by column."""
     if several and isinstance(given, list) and given and all(isinstance(weights, Mapping) for weights in given):
         for weights in given:
             check_class_weight(weights)

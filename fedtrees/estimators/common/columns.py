@@ -35,7 +35,7 @@ class KnowsColumns(NamedParameters):
 
     ledger_ = AfterFit[Ledger]()
     _schema: Schema
-    _absent: ClassVar[float] = math.nan  # what entries are that a sparse matrix does not hold
+    _absent: ClassVar[float] = math.nan  # of entries that a sparse matrix does not hold
 
     def _know(self, schema: Schema) -> None:
         self._schema = msgspec.structs.replace(schema, formats={DENSE: ""})  # no part of a model
@@ -86,7 +86,7 @@ def channel_to(federation: Federation, aggregation: Aggregation | None, store: S
     Raises
     ------
     ParameterError
-        For what is no federation.
+        For anything but a federation.
     """
     lacking = [name for name in ("names", "ask") if not hasattr(federation, name)]
     if isinstance(federation, type) or "ask" in lacking:
@@ -107,7 +107,7 @@ def schema_of(channel: Channel, labels: Labels, absent: float = math.nan, severa
     labels : bool or "by column"
         Whether to ask for the class labels, and for those of each of several columns of y, too.
     absent : float, default NaN
-        What entries are to the estimator that a sparse matrix does not hold: missing, or 0.
+        The value of entries that a sparse matrix does not hold: missing, or 0.
     several : bool, default False
         Whether rows may have several labels; the schema's are None then.
 
@@ -243,5 +243,5 @@ def one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) ->
 
 
 def with_columns(eval_set: EvalSet, *more: ArrayLike | None) -> EvalSet:
-    """An evaluation set as a federation takes it; what is no pair is refused there."""
+    """An evaluation set as a federation takes it; anything but a pair is refused there."""
     return (*eval_set, *more) if isinstance(eval_set, tuple | list) and len(eval_set) == 2 else eval_set

@@ -13,7 +13,7 @@ from fedtrees.errors import ArgumentError
 
 
 class NamedParameters(BaseEstimator):
-    """An estimator whose constructor and `set_params` refuse what it has no parameter for.
+    """An estimator whose constructor and `set_params` refuse names that it has no parameter of.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class NamedParameters(BaseEstimator):
         Raises
         ------
         ArgumentError
-            For what there is no parameter for; it names the nearest.
+            For a name without a parameter; it has the nearest.
         """
         known = self._get_param_names()
         for name in params:

@@ -61,7 +61,7 @@ def check_ranges(estimator: object, ranges: Mapping[str, tuple[bool, float, floa
             raise ParameterError(f"{name}={value!r}: give {'a whole number' if whole else 'a number'} {span}.")
 
 
-# of any type: what is no metric is refused by `metric_named`
+# of any type: `metric_named` refuses all but metrics
 def metric_names(given: Any) -> list[str]:
     """The metrics of an ``eval_metric``, none of None; functions are registered in this process."""
     if given is None:
@@ -89,7 +89,7 @@ def seed_of(random_state: Seed) -> int:
 
 
 def check_missing(missing: object) -> None:
-    """Refuse what is no number that could stand for a missing value.
+    """Refuse anything but a number, which could stand for a missing value.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def check_missing(missing: object) -> None:
 
 
 def check_seed(random_state: object) -> None:
-    """Refuse what is no seed.
+    """Refuse anything but a seed.
 
     Raises
     ------

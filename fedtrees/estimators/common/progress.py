@@ -32,7 +32,7 @@ def progress(
     total : int, optional
         Steps there will be; None where that is not known.
     task, unit : str
-        What goes on, and what its steps are.
+        The name of the task, and of its steps.
     """
     kind = _Bar if draws_bars(sys.stderr) else _Lines
     display = kind(task, unit, total, quiet=not verbose)
@@ -129,7 +129,7 @@ class _Bar:
             self._shown.update(self._step, completed=step + 1)
 
     def compiling(self, n: int) -> None:
-        """Show that kernels are compiled, and once what that is about."""
+        """Show that kernels are compiled, and once the reason and the advice."""
         if self._shown is None:
             self._open("compiling", "kernels", None)
         assert self._shown is not None

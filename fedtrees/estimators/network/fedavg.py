@@ -118,7 +118,7 @@ class FedAvgClassifier(Classifies, FedAvgEstimator):
         Each evaluation set's metrics, round by round, as long as ``loss_curve_``: those of earlier calls come first
         where a training goes on, NaN of sets and metrics that were not there.
     evals_uncertainty_ : dict of str to dict of str to list of float
-        By how much each of these may be off; see `FedGBTClassifier`.
+        The most that each of these may be off by; see `FedGBTClassifier`.
     ledger_ : Ledger
         Bytes and integers by silo, round and kind of query, of the last call.
     n_features_in_, feature_names_in_

@@ -87,7 +87,7 @@ class Watch(Observer[AveragingState]):
         score, name = last_score(scored) if scored else (loss, "training")
         if self._target is not None and (score >= self._target if self._maximise else score <= self._target):
             return True, True
-        if self._patience is None or (math.isnan(score) and not scored):  # a round that nobody took part in
+        if self._patience is None or (math.isnan(score) and not scored):  # a round that no silo took part in
             return False, False
         past = self._best.is_past(self._done - 1, score, name)
         return past, self._best.round == self._done - 1

@@ -58,7 +58,7 @@ def check_parameters(estimator: FedAvgEstimator) -> None:
     Raises
     ------
     ParameterError
-        Naming it, and what it may be.
+        Naming it, and the values that it may have.
     """
     check_ranges(estimator, _RANGES)
     check_federated(estimator)
@@ -88,7 +88,7 @@ def check_parameters(estimator: FedAvgEstimator) -> None:
 
 
 def hidden_layers(given: int | Sequence[int]) -> list[int] | None:
-    """The sizes of hidden layers, of which a number is one; None for what is no list of them."""
+    """The sizes of hidden layers, of which a number is one; None for anything but a list of them."""
     if is_whole(given):
         return [given]
     return list(given) if isinstance(given, list | tuple | np.ndarray) else None
