@@ -322,9 +322,10 @@ def shortest_between(low: NDArray[np.float32], high: NDArray[np.float32]) -> NDA
     span = high.astype(np.float64) - low
     middle = low + span / 2
     result, left = high.copy(), np.arange(len(low))
-    # from the coarsest power of ten that can fall between the two, down to the precision of a float
+    # from the coarsest power of ten that can fall between the two; of the third, a twentieth of the span lies between
+    # the middle and the nearest one: if float32 has none there, it has none at all
     coarsest = np.ceil(np.log10(np.maximum(span, 1e-45))).astype(np.int64)
-    for finer in range(10):
+    for finer in range(3):
         digits = finer - coarsest[left]
         with np.errstate(over="ignore", invalid="ignore"):
             unit = 10.0 ** np.abs(digits)
