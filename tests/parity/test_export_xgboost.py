@@ -229,7 +229,7 @@ def test_the_nodes_are_written_as_xgboost_writes_them() -> None:
     data = xgboost.DMatrix(np.float32([[1], [2]]), np.float32([0, 1]))
     theirs = nodes_written(xgboost.train({"objective": "reg:squarederror"}, data, 1), tree=0)
     assert ours.keys() == theirs.keys()
-    assert ours["tree_param"].keys() == theirs["tree_param"].keys()
+    assert ours["tree_param"] == theirs["tree_param"] | {"num_nodes": "5", "num_feature": "2"}
     expected = {
         "left_children": [1, 3, -1, -1, -1],
         "right_children": [2, 4, -1, -1, -1],
@@ -348,6 +348,26 @@ def test_rounds_are_xgboosts_rounds() -> None:
     assert model.booster.num_boosted_rounds() == 5
     first = model.booster.predict(xgboost.DMatrix(X), output_margin=True, iteration_range=(0, 2))
     assert first.tobytes() == walk(model.trees[:6], model.cuts, model.base, X)
+
+
+@pytest.mark.parametrize(("outputs", "parallel"), [(1, 1), (1, 3), (3, 1), (3, 2), (2, 3)])
+def test_the_trees_of_a_round_stand_as_xgboost_s_own(outputs: int, parallel: int) -> None:
+    """Outside reference: XGBoost's file of as many rounds, outputs and parallel trees."""
+    rng = np.random.default_rng(16)
+    y = rng.normal(size=(30, outputs))
+    data = xgboost.DMatrix(rng.normal(size=(30, 2)), y if outputs > 1 else y[:, 0])
+    params = {"num_parallel_tree": parallel, "max_depth": 1, "nthread": 1}
+    written = []
+    cuts = Cuts(np.float32([1, 2]), np.array([0, 2]), np.array([False]))
+    trees = [random_tree(rng, cuts, n_splits=1) for _ in range(2 * outputs * parallel)]
+    ours = to_booster(
+        trees, cuts, objective="reg:squarederror", base_margin=[0] * outputs, n_targets=outputs, parallel=parallel
+    )
+    for booster in (ours, xgboost.train(params, data, 2)):
+        model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]
+        written.append([model[name] for name in ("gbtree_model_param", "iteration_indptr", "tree_info")])
+        assert [tree["id"] for tree in model["trees"]] == list(range(len(trees)))
+    assert written[0] == written[1]
 
 
 @pytest.fixture
