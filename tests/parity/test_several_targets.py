@@ -106,6 +106,14 @@ def test_what_does_not_fit_is_refused() -> None:
         FedGBTRegressor(**SMALL).fit(X, np.zeros((300, 2, 2)))
     with pytest.raises(DataError, match="base_margin has 2 columns for 3 outputs"):
         FedGBTRegressor(**SMALL).fit(X, Y, base_margin=np.zeros((300, 2)))
+    for columns, outputs in ((4, 3), (3, 2), (1, 2), (2, 1)):
+        margins = np.zeros((300, columns))
+        text = f"base_margin has {columns} columns for {outputs} outputs"
+        y = Y[:, 0] if outputs == 1 else Y[:, :outputs]
+        with pytest.raises(DataError, match=text):
+            FedGBTRegressor(**SMALL).fit(X, y, base_margin=margins)
+        with pytest.raises(DataError, match=text):
+            FedGBTRegressor(**SMALL).fit(X, y, eval_set=[(X, y)], base_margin_eval_set=[margins])
     with pytest.raises(DataError, match="xgb_model: a model of 2 outputs, and this training has 3"):
         FedGBTRegressor(**SMALL).fit(X, Y, xgb_model=FedGBTRegressor(**SMALL).fit(X, Y[:, :2]))
     two, three = Silo("two", X, Y[:, :2]), Silo("three", X, Y)
