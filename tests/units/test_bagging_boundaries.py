@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from fedtrees.bagging.local_tree import LocalTree, of_integers, to_integers
 from fedtrees.bagging.questions import JoinedScores, LocalTrees
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
+from fedtrees.core.protocol.federation import Reply
+from fedtrees.core.protocol.ledger import Grouped, grouped, groups_of
 from fedtrees.runtime.unreliable import UnreliableFederation
 
 N = 120
@@ -238,6 +241,27 @@ def test_the_bill_of_those_who_are_there_is_the_same_in_both_modes() -> None:
     for rate in (1, 1.0, -0.1, 1.5, "a"):
         with pytest.raises(ParameterError, match="give a number from 0 to below 1"):
             UnreliableFederation(sets, rate)
+
+
+class Billed(LocalFederation):
+    """Silos that answer with one number, each with bytes of its own."""
+
+    def sum(self, call: Any, cohort: Any) -> Reply:
+        """Of silo k, 10 + k bytes of questions; answers are of 7 bytes each."""
+        return Reply(np.zeros(1, np.int64), grouped(*groups_of(10 + cohort)), 7)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_vanishes_is_billed_nothing_and_the_others_what_they_sent(seed: int) -> None:
+    federation = UnreliableFederation(Billed([Silo(name, X[:2], Y[:2]) for name in "abcdef"]), 0.5, seed)
+    bills, everyone = [], np.arange(6)
+    for partial in (True, False):
+        call: Any = SimpleNamespace(partial=partial, round=0)
+        reply = federation.sum(call, everyone)
+        bills.append([own.each() if isinstance(own, Grouped) else np.zeros(6) + own for own in (reply.down, reply.up)])
+    lots = np.array([stream(seed, "vanished", 0, name).random() for name in "abcdef"])
+    for (down, up), there in zip(bills, (lots >= 0.5, everyone >= 0), strict=True):
+        assert down.tolist() == np.where(there, 10 + everyone, 0).tolist() and up.tolist() == (7 * there).tolist()
 
 
 # -- messages -----------------------------------------------------------------------------------------------
