@@ -197,6 +197,13 @@ def test_rows_that_stay_in_their_silos_and_files_of_models_say_nothing_of_rows()
             assert not hasattr(model, name)
             with pytest.raises(AttributeError, match=f"{name} is known where fit"):
                 getattr(model, name)
+    sampled = clone(forest).set_params(sampling=1, oob_score=False)
+    for mode in ("fused", "faithful"):
+        silos = [Silo(name, X, y) for name in "abc"]
+        sampled.fit_federation(LocalFederation(silos, mode=mode))
+        for model in (here, apart, sampled):  # nor which silos were drawn
+            kept = vars(pickle.loads(pickle.dumps(model)))
+            assert not {"_cohort", "_rows_of", "_left_out"} & kept.keys()
     assert pickle.loads(pickle.dumps(here)).predict_proba(X).tobytes() == here.predict_proba(X).tobytes()
     here.fit_federation(LocalFederation([Silo("a", X, y)]))
     assert not hasattr(here, "estimators_samples_") and not hasattr(here, "oob_decision_function_")
