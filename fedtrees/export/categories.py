@@ -83,7 +83,7 @@ def _written(vocabulary: Sequence[Any]) -> list[Label | bytes]:
     return [data[start:end] for start, end in pairwise(ends)]
 
 
-def _column(names: list[Any], bits: int) -> dict[str, object]:
+def _column(names: list[Any], bits: int) -> dict[str, object]:  # as `_written` has them
     if names and not isinstance(names[0], bytes):
         return {"type": _KIND_OF_ARRAY[bits], "values": np.array(names, f">i{bits // 8}")}
     offsets = np.cumsum([0, *map(len, names)]) if names else np.zeros(0)

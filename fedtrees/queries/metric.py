@@ -45,7 +45,7 @@ class Rows:
     y: Floats
     weight: Floats | None
     weight_exponent: int
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)  # each of its parameter's type
     groups: NDArray[np.int64] | None = None
     bins: NDArray[np.int64] | None = None
 

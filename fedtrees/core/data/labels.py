@@ -60,7 +60,7 @@ def _whole(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return values.astype(np.uint64 if large else np.int64, copy=False)
 
 
-def _of_objects(values: list[Any]) -> NDArray[np.generic]:
+def _of_objects(values: list[Any]) -> NDArray[np.generic]:  # objects of the user's
     """Return numbers and booleans of Python, NumPy and other libraries as an array of one type."""
     if all(isinstance(value, bool | np.bool_) for value in values):
         return np.array(values, bool)

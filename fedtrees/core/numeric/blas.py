@@ -54,7 +54,7 @@ def _take_control() -> None:
     """Let this thread set limits: threadpoolctl from 3.8 on heeds the first that did, and silently no other."""
     import threadpoolctl
 
-    openblas: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    openblas: Any = getattr(threadpoolctl, "OpenBLASController", None)  # from 3.8 on
     if hasattr(openblas, "clear_controlling_thread"):
         openblas.clear_controlling_thread(force=True)
 

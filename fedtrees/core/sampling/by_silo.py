@@ -39,7 +39,7 @@ class BySilo:
 
     @classmethod
     def read(cls, given: Any, what: str, least: float = 0.0, most: float = math.inf) -> BySilo:
-        """Read a dict or a Series by silo name, or a sequence by place.
+        """Read a dict or a Series by silo name, or a sequence by place, of whatever a user gives.
 
         Names are sorted, as ``fit(X, y, silos=...)`` sorts silos; `in_order` brings them into any other order. A Series
         without an index of its own is a sequence.

@@ -48,7 +48,7 @@ class _AdaBoost(FedEnsemble):
     learning_rate: float
     _takes_several = False
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:  # see `cart_settings`
         check_several(self, schema)
         return super()._settings(schema, seed, rounds=int(self.n_estimators), **others)
 

@@ -128,7 +128,7 @@ class _Forest(FedEnsemble):
                 "these are not all there are, give the weights as a dict."
             )
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:  # see `cart_settings`
         before = len(self._earlier[0])
         more = int(self.n_estimators) - before
         return super()._settings(schema, seed, parallel=more, trees_before=before, **others)

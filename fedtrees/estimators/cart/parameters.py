@@ -225,7 +225,7 @@ def _weights_by_column(
 
 
 def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
-    """The settings of a training on these columns by an estimator's parameters; ``others`` are the training's.
+    """The settings of a training on these columns by an estimator's parameters; others: fields of `TreeSettings`.
 
     Raises
     ------

@@ -359,8 +359,8 @@ class LevelGrower:
         return self._of_nodes("sums", of_tree, node)
 
     def _of_nodes(self, what: str, of_tree: NDArray[np.int32], node: NDArray[np.int32]) -> NDArray[Any]:
-        """Return an attribute of some nodes of the trees, in the nodes' order and of the attribute's type."""
-        columns: list[NDArray[Any]] = [getattr(tree, what) for tree in self.trees]
+        """Return an attribute of some nodes of the trees, in the nodes' order."""
+        columns: list[NDArray[Any]] = [getattr(tree, what) for tree in self.trees]  # of the attribute's type
         if len(columns) == 1:
             return columns[0][node]
         order = np.argsort(of_tree, kind="stable")  # fast where nodes stand tree after tree already
