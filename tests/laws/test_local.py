@@ -154,6 +154,18 @@ def test_any_silos_answer_for_their_rows_alone_and_in_as_many_bytes_as_they_woul
     assert_same_ledgers(fused.ledger, faithful.ledger)
 
 
+@pytest.mark.parametrize("silos", [2**16, 2**16 + 1, 70_000])
+def test_rows_of_more_silos_than_two_bytes_count_are_those_of_their_silos(silos: int) -> None:
+    """Ids that stand in no order, each of one row."""
+    ids = np.arange(silos)[::-1]
+    federation = LocalFederation.from_table(ids[:, None].astype(np.float64), ids % 7, silos=ids, n_jobs=1)
+    table = federation.table
+    held = table.X[:, 0] if table.order is None else table.X[table.order, 0]
+    assert [int(name) for name in (*table.names[:3], table.names[-1])] == [0, 1, 2, silos - 1]
+    assert held.tolist() == list(range(silos)) and table.y.tolist() == [place % 7 for place in range(silos)]
+    assert table.starts.tolist() == list(range(silos + 1))
+
+
 class Note(Fact, frozen=True, eq=False):
     """So many bytes for every silo to hear of."""
 

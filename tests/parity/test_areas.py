@@ -303,6 +303,17 @@ def test_areas_are_right_wherever_scores_lie(kind: str, n: int) -> None:
         assert score.uncertainty <= (MOST_UNCERTAIN if n > EXACT_ROWS else 0)
 
 
+def test_areas_of_as_many_rows_as_the_documentation_says_are_exact() -> None:
+    """Those of 4,096 rows; from one more on, they may be off by 1e-4."""
+    margin, y = rows(4096)
+    found, _ = by_silos(margin, y)
+    assert found["auc"] == (pytest.approx(roc_auc_score(y, margin), abs=1e-12), 0.0)
+    assert found["aucpr"].uncertainty == 0.0 and (EXACT_ROWS, MOST_UNCERTAIN) == (4096, 1e-4)
+    margin, y = rows(4097)
+    found, _ = by_silos(margin, y)
+    assert 0 < max(score.uncertainty for score in found.values()) <= 1e-4
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_areas_are_right_of_weights_that_span_orders(exact: bool) -> None:
     n = 900 if exact else EXACT_ROWS + 4000

@@ -59,6 +59,17 @@ def test_what_has_no_bin_joins_the_lighter_neighbour(counts: list[int], most: in
     assert masses_of(counts, most) == masses
 
 
+@pytest.mark.parametrize(
+    ("counts", "most", "masses"),
+    [([1, 2, 3, 1], 3, [1, 2, 4]), ([2, 1, 3, 1], 3, [2, 1, 4]), ([1, 4, 2, 3], 3, [5, 2, 3])],
+)
+def test_what_holds_just_its_share_of_what_the_heavier_leave_has_its_own_bin(
+    counts: list[int], most: int, masses: list[int]
+) -> None:
+    """Of 1, 2, 3, 1 the 3 is above a third; the other two bins share 4, and the 2 is half of it."""
+    assert masses_of(counts, most) == masses
+
+
 @given(masses=st.lists(st.one_of(st.integers(1, 9), st.integers(1, 10**6)), min_size=1, max_size=12), more=st.data())
 @example(masses=[100, 1, 1, 1], more=None)
 def test_every_run_has_a_bin_before_any_has_a_second_one(masses: list[int], more: Any) -> None:
