@@ -252,6 +252,30 @@ def test_no_order_within_buckets_moves_an_area_by_more_than_it_says(data: st.Dat
         assert abs(area - right) <= doubts.sum() + 1e-12 and not none.any() and (doubts >= 0).all()
 
 
+@pytest.mark.parametrize("positive", [1, 2, 5])
+@pytest.mark.parametrize("negative", [1, 4, 9])
+@pytest.mark.parametrize("area_of", [area_under_roc, area_under_precision])
+def test_a_bucket_is_as_uncertain_as_the_worse_of_its_two_extreme_orders(
+    area_of: Any, positive: int, negative: int
+) -> None:
+    """Its positive rows may come first or last: each way lies within the doubt, and one lies at its end."""
+
+    def area(*buckets: tuple[int, int]) -> float:
+        """Of buckets of one score each, the highest first."""
+        edges = np.arange(len(buckets) + 1, dtype=np.int64)
+        counts = np.array([*buckets[::-1], (0, 0)], np.int64).T
+        return float(area_of(ScoreHistogram(edges, counts[0], counts[1]))[0])
+
+    top, low = (2, 1), (1, 3)
+    edges = np.array([0, 1, 5, 6], np.int64)  # the second bucket holds four scores
+    counts = np.array([low, (positive, negative), top, (0, 0)], np.int64).T
+    middle, doubts = area_of(ScoreHistogram(edges, counts[0], counts[1]))
+    first = area(top, (positive, 0), (0, negative), low)
+    last = area(top, (0, negative), (positive, 0), low)
+    assert last < middle < first
+    assert max(first - middle, middle - last) == pytest.approx(doubts.sum())
+
+
 def test_nothing_is_certain_of_scores_in_one_bucket_whatever_the_classes() -> None:
     counts = [5, 2, 3]
     every = [ScoreHistogram(np.zeros(1, np.int64), np.array([n]), np.array([10 - n])) for n in counts]
