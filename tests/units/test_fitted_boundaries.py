@@ -33,7 +33,7 @@ from fedtrees import (
 )
 from fedtrees.core.numeric.rng import stream
 from fedtrees.estimators.boosting.personal_trees import MoreTrees, OwnLeaves
-from fedtrees.estimators.cart.parameters import check_cart_parameters, features_a_node
+from fedtrees.estimators.cart.parameters import check_cart_parameters, features_per_node
 from fedtrees.estimators.network.parameters import check_parameters as check_network_parameters
 
 N = 60
@@ -50,7 +50,7 @@ WEIGHT = stream(2, "fitted").uniform(0.1, 5, N)
 def test_a_node_asks_for_as_many_features_as_scikit_learns(given: Any) -> None:
     for columns in (1, 2, 3, 5, 7, 8, 12, 15, 16, 31):
         theirs = DecisionTreeClassifier(max_features=given).fit(np.zeros((4, max(columns, 2))), [0, 1, 0, 1])
-        assert features_a_node(given, max(columns, 2)) == theirs.max_features_, columns
+        assert features_per_node(given, max(columns, 2)) == theirs.max_features_, columns
     fitted = FedTreeClassifier(max_features=given, max_depth=1, n_jobs=1).fit(X, TWO)
     theirs = DecisionTreeClassifier(max_features=given).fit(X, TWO)
     assert fitted.max_features_ == fitted.model_.max_features_ == theirs.max_features_

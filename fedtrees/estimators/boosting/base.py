@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +11,8 @@ import msgspec
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import EvalSet, Features, by_name
+from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.silo_column import schema_with_silos
 from fedtrees.core.notices import warn_caller
 from fedtrees.core.numeric.threads import Threads
@@ -29,19 +30,29 @@ from fedtrees.estimators.boosting.personalizing import Personalizes
 from fedtrees.estimators.boosting.settings import refuse_categories, settings_of
 from fedtrees.estimators.boosting.training_mode import TASKS, check_mode, grow_by
 from fedtrees.estimators.boosting.xgboost_parameters import NAMES, by_xgboosts_names, in_our_names
-from fedtrees.estimators.common.columns import channel_to, column_of, one_a_set, schema_of, with_columns
+from fedtrees.estimators.common.columns import channel_to, column_of, per_set, schema_of, with_columns
 from fedtrees.estimators.common.defaults import filled
 from fedtrees.estimators.common.parameter_checks import as_plain
 from fedtrees.estimators.common.progress import progress
 from fedtrees.export.xgboost import storable_base_margin
 from fedtrees.runtime.local import LocalFederation
 from fedtrees.trees.losses import LOSSES, Loss, Params, register_objective
+from fedtrees.trees.losses.custom import Function
 from fedtrees.trees.server.constraints import Interactions, Monotone
 from fedtrees.trees.server.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import xgboost
     from sklearn.utils import Tags
+    from xgboost.callback import TrainingCallback
+
+    from fedtrees.estimators.common.parameter_types import (
+        EvalMetric,
+        ModelToContinue,
+        Sampling,
+        Seed,
+        SiloWeighting,
+    )
 
 
 class FedGBT(Personalizes):
@@ -75,7 +86,7 @@ class FedGBT(Personalizes):
         max_cat_threshold: int = 64,
         missing: float = math.nan,
         base_score: float | Sequence[float] | None = None,
-        objective: str | Callable[..., Any] | None = None,
+        objective: str | Function | None = None,
         scale_pos_weight: float | None = None,
         max_delta_step: float | None = None,
         huber_slope: float | None = None,
@@ -90,17 +101,17 @@ class FedGBT(Personalizes):
         lambdarank_unbiased: bool | None = None,
         lambdarank_bias_norm: float | None = None,
         ndcg_exp_gain: bool | None = None,
-        eval_metric: str | Sequence[str] | None = None,
+        eval_metric: EvalMetric = None,
         early_stopping_rounds: int | None = None,
         validation_fraction: float | None = None,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Sequence[TrainingCallback] | None = None,
         importance_type: str | None = None,
         mode: str = "histogram",
         split_on_silo: bool = False,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ):
@@ -163,12 +174,12 @@ class FedGBT(Personalizes):
     __metadata_request__predict: ClassVar[dict[str, bool]] = {"silos": False}
     __metadata_request__score: ClassVar[dict[str, bool]] = {"silos": False}
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # each of its parameter's type
         """Parameters by name."""
         params: dict[str, Any] = BaseEstimator.get_params(self, deep)  # and not XGBoost's, which adds its own
         return params
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set parameters, by XGBoost's other names, too.
 
         Raises
@@ -180,7 +191,7 @@ class FedGBT(Personalizes):
 
     # -- what a subclass fills in ---------------------------------------------------------------------------
 
-    def _loss(self, labels: list[Any] | None) -> Loss:
+    def _loss(self, labels: ClassLabels | None) -> Loss:
         raise NotImplementedError
 
     def _objective_named(self, usual: str) -> str:
@@ -203,17 +214,17 @@ class FedGBT(Personalizes):
     @by_name
     def fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         base_margin: ArrayLike | None = None,
-        eval_set: Sequence[tuple[Any, Any]] | None = None,
+        eval_set: Sequence[EvalSet] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
         base_margin_eval_set: Sequence[ArrayLike | None] | None = None,
-        xgb_model: Any = None,
+        xgb_model: ModelToContinue = None,
         row_id: ArrayLike | None = None,
         verbose: int | None = None,
     ) -> Self:
@@ -268,15 +279,16 @@ class FedGBT(Personalizes):
         return self._fit_table(X, y, silos, sample_weight, eval_set, more, xgb_model, verbose, options)
 
     def _fit_table(
-        self, X: Any, y: Any, silos: Any, sample_weight: Any, eval_set: Any, more: dict[str, Any], xgb_model: Any,
-        verbose: Any, options: dict[str, Any],
+        self, X: Features, y: ArrayLike, silos: ArrayLike | None, sample_weight: ArrayLike | None,
+        eval_set: Sequence[EvalSet] | None, more: Mapping[str, Sequence[ArrayLike | None] | None],
+        xgb_model: ModelToContinue, verbose: int | None, options: dict[str, Any],  # of `LocalFederation.from_table`
     ) -> Self:  # fmt: skip
         """Train over one table; ``more`` is what evaluation sets have besides (X, y), in the order of `Silo`."""
         asked = self._asked(verbose)
         held_out = list(eval_set or ())
         if asked.split_on_silo and held_out and options["eval_silos"] is None:
             raise ParameterError("eval_silos: trees with split_on_silo ask whose the rows of eval_set are; say it.")
-        columns = [one_a_set(what, given, len(held_out)) for what, given in more.items()]
+        columns = [per_set(what, given, len(held_out)) for what, given in more.items()]
         sets = [with_columns(*parts) for parts in zip(held_out, *columns, strict=True)]
         federation = LocalFederation.from_table(
             X, column_of(y), silos=silos, sample_weight=sample_weight, eval_set=sets,
@@ -296,7 +308,9 @@ class FedGBT(Personalizes):
         return asked
 
     @by_name
-    def fit_federation(self, federation: Federation, *, xgb_model: Any = None, verbose: int | None = None) -> Self:
+    def fit_federation(
+        self, federation: Federation, *, xgb_model: ModelToContinue = None, verbose: int | None = None
+    ) -> Self:
         """Train over the silos of a federation, wherever they are.
 
         Besides integer sums, silos say what their columns are, their categories' names included; see `Schema`.
@@ -323,7 +337,11 @@ class FedGBT(Personalizes):
         return self._fit_federation(federation, xgb_model, verbose)
 
     def _fit_federation(
-        self, federation: Federation, xgb_model: Any = None, verbose: int | None = None, store: Store | None = None
+        self,
+        federation: Federation,
+        xgb_model: ModelToContinue = None,
+        verbose: int | None = None,
+        store: Store | None = None,
     ) -> Self:
         """Train over a federation, from the checkpoint in a store on where there is one."""
         asked = self._asked(verbose)

@@ -19,7 +19,7 @@ from fedtrees.errors import ParameterError
 from fedtrees.estimators.boosting.base import FedGBT
 from fedtrees.estimators.boosting.staged import staged
 from fedtrees.estimators.boosting.xgboost_bases import XGBRanker
-from fedtrees.estimators.common.columns import one_a_set
+from fedtrees.estimators.common.columns import per_set
 from fedtrees.estimators.common.parameter_checks import metric_names
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import metric_named
@@ -143,7 +143,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
         if eval_group is not None:
             if eval_qid is not None:
                 raise ParameterError("eval_qid and eval_group are both given; give one of them.")
-            sets = one_a_set("eval_group", eval_group, len(eval_set or ()))
+            sets = per_set("eval_group", eval_group, len(eval_set or ()))
             eval_qid = [
                 None if sizes is None else ids_of_groups(sizes, len(plain_array(given[1], "y")), f"eval_group {place}")
                 for place, (sizes, given) in enumerate(zip(sets, eval_set or (), strict=True))
@@ -158,7 +158,7 @@ class FedGBTRanker(FedGBT, XGBRanker):
                 "qid: a ranking needs the query of each row; give qid, or an X that has them as its column 'qid'."
             )
         held_out = list(eval_set or ())
-        ids = one_a_set("eval_qid", eval_qid, len(held_out))
+        ids = per_set("eval_qid", eval_qid, len(held_out))
         for place, given in enumerate(held_out):
             if isinstance(given, tuple | list) and len(given) == 2:
                 table, ids[place] = with_ids_apart(given[0], ids[place], f"eval_set {place}: ")

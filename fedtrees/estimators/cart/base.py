@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fedtrees.core.arguments import by_name
-from fedtrees.core.data.labels import columns_of_labels, labels_array
+from fedtrees.core.arguments import Features, by_name
+from fedtrees.core.data.labels import LabelArray, columns_of_labels, labels_array
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.table import SPARSE, Labels, Schema
 from fedtrees.core.numeric.threads import Threads
@@ -25,7 +25,7 @@ from fedtrees.core.protocol.ledger import Ledger
 from fedtrees.core.protocol.start_messages import AbsentIsZero
 from fedtrees.core.sampling.samplers import as_sampler
 from fedtrees.estimators.cart.history import TreesShown
-from fedtrees.estimators.cart.parameters import cart_settings, check_cart_parameters, features_a_node, labels_of_one
+from fedtrees.estimators.cart.parameters import cart_settings, check_cart_parameters, features_per_node, labels_of_one
 from fedtrees.estimators.common.after_fit import AfterFit
 from fedtrees.estimators.common.columns import Classifies, channel_to, column_of, schema_of
 from fedtrees.estimators.common.parameter_checks import seed_of
@@ -46,8 +46,11 @@ if TYPE_CHECKING:
     import xgboost
     from sklearn.utils import Tags
 
+    from fedtrees.estimators.common.parameter_types import Sampling, Seed, SiloWeighting
+    from fedtrees.export.sklearn import DecisionTree
 
-Classes = NDArray[Any] | list[NDArray[Any]]  # those of several outputs
+
+Classes = LabelArray | list[LabelArray]  # those of several outputs
 Shares = NDArray[np.float64] | list[NDArray[np.float64]]
 
 
@@ -57,7 +60,7 @@ class FedCart(ReadsRows):
     A subclass grows trees in ``_grow``, and makes an object of scikit-learn of them in ``_hold``.
     """
 
-    model_ = AfterFit[Any]()
+    model_ = AfterFit[Any]()  # of scikit-learn, which has no types
 
     def __init__(
         self,
@@ -65,10 +68,10 @@ class FedCart(ReadsRows):
         max_bin: int,
         min_bin_rows: int,
         missing: float,
-        sampling: Any,
-        weighting: Any,
+        sampling: Sampling,
+        weighting: SiloWeighting,
         aggregation: Aggregation | None,
-        random_state: Any,
+        random_state: Seed,
         n_jobs: int | None,
         verbose: int,
     ):
@@ -91,7 +94,7 @@ class FedCart(ReadsRows):
     @by_name
     def fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
@@ -137,7 +140,14 @@ class FedCart(ReadsRows):
         finally:
             federation.close()
 
-    def _federation(self, X: Any, y: Any, silos: Any, sample_weight: Any, row_id: Any) -> LocalFederation:
+    def _federation(
+        self,
+        X: Features,
+        y: ArrayLike,
+        silos: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        row_id: ArrayLike | None,
+    ) -> LocalFederation:
         """The silos of one table, once parameters are right."""
         check_cart_parameters(self)
         return LocalFederation.from_table(
@@ -198,7 +208,7 @@ class FedCart(ReadsRows):
             return ClassWeights()
         return Totals() if self.get_params(deep=False).get("criterion") == "poisson" else Squares()
 
-    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:
+    def _settings(self, schema: Schema, seed: int, **others: Any) -> TreeSettings:  # fields of `TreeSettings`
         return cart_settings(self, self._loss(schema), schema, seed, **others)
 
     def _settings_over(self, channel: Channel, schema: Schema, seed: int) -> TreeSettings:
@@ -236,14 +246,16 @@ class FedCart(ReadsRows):
 
     # -- the fitted object ----------------------------------------------------------------------------------
 
-    def _decision_tree(self, tree: Tree, ensemble: Ensemble, classes: Classes | None, names: bool = True) -> Any:
+    def _decision_tree(
+        self, tree: Tree, ensemble: Ensemble, classes: Classes | None, names: bool = True
+    ) -> DecisionTree:
         """One grown tree as scikit-learn's, pruned where that was asked for."""
         given = self.get_params(deep=False)
         theirs = ("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf",
                   "max_features", "max_leaf_nodes", "min_impurity_decrease", "class_weight", "ccp_alpha",
                   "monotonic_cst")  # fmt: skip
 
-        def made(grown: Tree) -> Any:
+        def made(grown: Tree) -> DecisionTree:
             return to_decision_tree(
                 grown,
                 ensemble.cuts,
@@ -257,16 +269,16 @@ class FedCart(ReadsRows):
         model = made(tree)
         if given.get("ccp_alpha"):
             model = made(pruned(tree, model.tree_, float(given["ccp_alpha"])))
-        model.max_features_ = features_a_node(given.get("max_features"), self.n_features_in_)
+        model.max_features_ = features_per_node(given.get("max_features"), self.n_features_in_)
         return model
 
-    def _rows(self, X: Any) -> Any:
+    def _rows(self, X: Features) -> pd.DataFrame | NDArray[np.float32]:
         """Rows as the fitted object takes them: with its names."""
         values = self._read(X)
         return pd.DataFrame(values, columns=self.feature_names_in_) if self._schema.labelled else values
 
     @property
-    def _trained(self) -> Any:
+    def _trained(self) -> Any:  # see `model_`
         """The fitted object.
 
         Raises
@@ -277,7 +289,7 @@ class FedCart(ReadsRows):
         return self.model_
 
     @property
-    def _predictor(self) -> Any:
+    def _predictor(self) -> Any:  # see `model_`
         """The object that predicts: the fitted one."""
         return self.model_
 
@@ -329,13 +341,13 @@ class CartClassifier(Classifies, FedCart):
         classes = self.classes_
         return [len(labels) for labels in classes] if isinstance(classes, list) else len(classes)
 
-    def predict_proba(self, X: Any) -> Shares:
+    def predict_proba(self, X: Features) -> Shares:
         """Each class's probability, float64 (rows, classes); of several outputs, a list of each one's."""
         rows = self._rows(X)
         shares: Shares = self._predictor.predict_proba(rows)
         return shares
 
-    def predict_log_proba(self, X: Any) -> Shares:
+    def predict_log_proba(self, X: Features) -> Shares:
         """The logarithm of each class's probability, as `predict_proba` has it."""
         shares = self.predict_proba(X)
         with np.errstate(divide="ignore"):  # of a class that is nowhere, minus infinity
@@ -346,10 +358,10 @@ class CartClassifier(Classifies, FedCart):
         tags.target_tags.multi_output = tags.classifier_tags.multi_label = self._takes_several
         return tags
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Features) -> LabelArray:
         """The likeliest class of each row; of several outputs, of each one: (rows, outputs)."""
         rows = self._rows(X)
-        labels: NDArray[Any] = self._predictor.predict(rows)
+        labels: LabelArray = self._predictor.predict(rows)
         return labels
 
 
@@ -358,7 +370,7 @@ class CartRegressor(RegressorMixin, FedCart):
 
     _classifies = False
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(self, X: Features) -> NDArray[np.float64]:
         """The predicted number of each row, float64 (rows,); of several outputs, (rows, outputs)."""
         rows = self._rows(X)
         numbers: NDArray[np.float64] = self._predictor.predict(rows)

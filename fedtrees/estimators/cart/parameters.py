@@ -79,7 +79,7 @@ def check_cart_parameters(estimator: FedCart) -> None:
         if name in given:
             _check_rows(name, given[name], least)
     if "max_features" in given:
-        features_a_node(given["max_features"], 1)
+        features_per_node(given["max_features"], 1)
     for name in ("bootstrap", "warm_start"):
         if name in given and not isinstance(given[name], bool | np.bool_):
             raise ParameterError(f"{name}={given[name]!r}: give True or False.")
@@ -143,7 +143,7 @@ def _is_share(value: object) -> bool:
     return is_number(value, 0, 1) and not isinstance(value, Integral) and value > 0
 
 
-def features_a_node(given: MaxFeatures, n_features: int) -> int:
+def features_per_node(given: MaxFeatures, n_features: int) -> int:
     """The number of features that a node may ask for: a number, a share, "sqrt", "log2", or None for all.
 
     Raises
@@ -238,7 +238,7 @@ def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, *
     several, labels = schema.targets > 1, labels_of_one(schema)
     loss.outputs(len(labels or ()))  # refuses more classes than there is room for
     given, n = estimator.get_params(deep=False), len(schema.names)
-    most = features_a_node(given.get("max_features"), n)
+    most = features_per_node(given.get("max_features"), n)
     # half a feature more, as the number of a share is rounded down
     columns = FeatureSampling(n, seed, bynode=min(1.0, (most + 0.5) / n)) if most < n else None
     # of any type, as `Impurity` takes them among fields of other types

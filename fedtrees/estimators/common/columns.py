@@ -228,7 +228,7 @@ def column_of(y: ArrayLike | None) -> NDArray[np.generic]:
     return values
 
 
-def one_a_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
+def per_set(what: str, given: Sequence[ArrayLike | None] | None, sets: int) -> list[ArrayLike | None]:
     """A parameter's entry for each evaluation set; None for each where there is no parameter.
 
     Raises

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from numpy.typing import ArrayLike
 
-from fedtrees.core.arguments import by_name
+from fedtrees.core.arguments import EvalSet, Features, by_name
 from fedtrees.core.data.rounding import as_float32
 from fedtrees.core.data.table import SPARSE, Schema
 from fedtrees.core.numeric.number_checks import is_whole
@@ -21,7 +21,7 @@ from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.common.columns import (
     channel_to,
     column_of,
-    one_a_set,
+    per_set,
     refuse_other_columns,
     schema_of,
     with_columns,
@@ -36,6 +36,19 @@ from fedtrees.neural.fedavg import average
 from fedtrees.neural.network import Network
 from fedtrees.neural.settings import NetworkSettings
 from fedtrees.runtime.local import LocalFederation
+
+if TYPE_CHECKING:
+    from fedtrees.estimators.common.parameter_types import (
+        ClassWeight,
+        EvalMetric,
+        Sampling,
+        Seed,
+        SiloWeighting,
+    )
+    from fedtrees.neural.compression import Rounded, TopK
+    from fedtrees.neural.methods import AnyMethod
+    from fedtrees.neural.optimisers import ServerOptimiser
+    from fedtrees.neural.torch_model import TorchModel
 
 
 class FedAvgEstimator(FittedNetwork):
@@ -53,26 +66,26 @@ class FedAvgEstimator(FittedNetwork):
         schedule: str | Callable[[int], float] = "constant",
         decay: float = 0.01,
         alpha: float = 0.0,
-        method: Any = "fedavg",
-        server: Any = "fedavg",
+        method: str | AnyMethod = "fedavg",
+        server: str | ServerOptimiser = "fedavg",
         upload: str = "weights",
-        compression: Any = None,
+        compression: Rounded | TopK | None = None,
         stragglers: float = 0.0,
         standardize: bool = True,
-        model: Any = None,
-        eval_metric: Any = None,
+        model: TorchModel | None = None,
+        eval_metric: EvalMetric = None,
         target_score: float | None = None,
         patience: int | None = None,
         validation_fraction: float | None = None,
-        sampling: Any = 1.0,
-        weighting: Any = "rows",
+        sampling: Sampling = 1.0,
+        weighting: SiloWeighting = "rows",
         aggregation: Aggregation | None = None,
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: Seed = None,
         n_jobs: int | None = None,
         verbose: int = 0,
         loss: str = "squared_error",
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -113,12 +126,12 @@ class FedAvgEstimator(FittedNetwork):
     @by_name
     def fit(
         self,
-        X: Any,
+        X: Features,
         y: ArrayLike,
         *,
         silos: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        eval_set: Sequence[tuple[Any, Any]] | None = None,
+        eval_set: Sequence[EvalSet] | None = None,
         eval_silos: Sequence[ArrayLike | None] | None = None,
         sample_weight_eval_set: Sequence[ArrayLike | None] | None = None,
     ) -> Self:
@@ -158,7 +171,7 @@ class FedAvgEstimator(FittedNetwork):
         """
         check_parameters(self)
         sets = [] if eval_set is None else list(eval_set)
-        weights = one_a_set("sample_weight_eval_set", sample_weight_eval_set, len(sets))
+        weights = per_set("sample_weight_eval_set", sample_weight_eval_set, len(sets))
         sets = [
             with_columns(dense(pair), *([weight] * (weight is not None)))
             for pair, weight in zip(sets, weights, strict=True)
@@ -186,7 +199,13 @@ class FedAvgEstimator(FittedNetwork):
         return channel, *schema_of(channel, labels=self._classifies, absent=0)
 
     def _federation(
-        self, X: Any, y: ArrayLike, silos: Any, sample_weight: Any, eval_set: Any = (), eval_silos: Any = None
+        self,
+        X: Features,
+        y: ArrayLike,
+        silos: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        eval_set: Sequence[EvalSet] = (),
+        eval_silos: Sequence[ArrayLike | None] | None = None,
     ) -> LocalFederation:
         X, target = dense(X), column_of(y)
         federation = LocalFederation.from_table(
@@ -209,7 +228,13 @@ class FedAvgEstimator(FittedNetwork):
         return federation
 
     def _go_on(
-        self, X: Any, y: ArrayLike, silos: Any, sample_weight: Any, classes: ArrayLike | None, rounds: int
+        self,
+        X: Features,
+        y: ArrayLike,
+        silos: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        classes: ArrayLike | None,
+        rounds: int,
     ) -> None:
         check_parameters(self)
         if not is_whole(rounds, least=0):

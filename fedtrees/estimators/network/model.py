@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import numpy as np
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from fedtrees.core.arguments import Features
 from fedtrees.core.data.table import Schema, agree
 from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.core.numeric.rng import stream
@@ -32,7 +33,7 @@ from fedtrees.neural.perceptron import Perceptron
 from fedtrees.neural.personal import FineTuning, OwnHead, Personal
 from fedtrees.neural.settings import NetworkSettings
 from fedtrees.neural.state import NetworkState, Scaling, StartTraining, refuse_missing
-from fedtrees.neural.torch_model import TorchNetwork
+from fedtrees.neural.torch_model import TorchModel, TorchNetwork
 
 CHUNK = 8192  # rows that are predicted at a time
 OUTPUTS = {
@@ -43,7 +44,7 @@ OUTPUTS = {
 class FittedNetwork(KnowsColumns):
     """A network that is, or is to be, fitted: what a subclass trains, this one predicts by."""
 
-    model: Any
+    model: TorchModel | None
     n_jobs: int | None
     _classifies: bool
     _network: Network
@@ -102,7 +103,7 @@ class FittedNetwork(KnowsColumns):
         settings = self._settings
         return Scaling(moments.mean, moments.deviation, settings.features, settings.model.objective)
 
-    def _margins(self, X: Any) -> Floats:
+    def _margins(self, X: Features) -> Floats:
         self._check_fitted()
         if isinstance(self._settings.method, FedPer) and not getattr(self, "personal_", False):
             raise ParameterError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -169,15 +169,16 @@ def schedule_of(estimator: FedAvgEstimator) -> Schedule:
     raise unknown_value("schedule", given, SCHEDULES)
 
 
-def _named(what: str, given: str | T, known: Mapping[str, Callable[[], T]], does: str) -> T:
-    """The object of a name, with its defaults, or one that is given, which has the method ``does``."""
+def _named(what: str, given: Any, known: Mapping[str, Callable[[], T]], does: str) -> T:
+    """The object of a name, with its defaults, or one that is given: any that has the method ``does``."""
     if isinstance(given, str):
         if given not in known:
             raise unknown_value(what, given, known)
         return known[given]()
     if isinstance(given, type) or not hasattr(given, does):
         raise ParameterError(f"{what}={given!r}: give one of {', '.join(map(repr, known))}, or an object of that kind.")
-    return given
+    like: T = given
+    return like
 
 
 def model_of(estimator: FedAvgEstimator, schema: Schema) -> AnyModel:
