@@ -21,7 +21,8 @@ from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
-from fedtrees.queries.ranks import Ranks
+from fedtrees.queries.ranks import Ranks, float_of
+from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN, Cuts
 from fedtrees.trees.model.shape import Shape
@@ -423,6 +424,35 @@ def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins:
     assert shelf.histograms[built].tolist() == own.tolist()
     assert shelf.histograms[places].tolist() == (parents[places] - own).tolist()
     assert shelf.put(own).tolist() == list(range(pairs)) and shelf.histograms[:pairs].tolist() == own.tolist()
+
+
+@examples(60, plain=60)
+@given(seed=seeds, log_keys=st.integers(0, 6), margins=st.booleans(), draws=st.booleans())
+def test_residuals_are_counted_from_an_interval_s_first_key_to_its_last(
+    seed: int, log_keys: int, margins: bool, draws: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows, nodes, leaves, log_child = 80, 4, 3, int(rng.integers(0, log_keys + 1))
+    low = (twins.key(1.0) + rng.integers(-40, 40, (leaves, 2))).astype(np.uint32)
+    ends = np.array([-1, 0, 1, (1 << log_keys) - 1, 1 << log_keys, (1 << log_keys) + 1])
+    keys = rng.choice(low.ravel(), rows).astype(np.int64) + rng.choice(ends, rows)
+    residual, margin = float_of(keys), np.full(rows, 0.5 if margins else 0.0, np.float32)
+    y = residual + margin  # which is exact near 1
+    node, slot_of = rng.integers(0, nodes, rows).astype(np.uint32), np.int32([1, -1, 0, 2])
+    counts = rng.integers(0, 5, rows) if draws else np.ones(1, np.int64)
+    ranges = np.array([[0, 30], [35, rows]])
+    out = np.full((leaves, 2, 1 << (log_keys - log_child)), 7, np.int64)
+    gradients_kernels.count_residuals(
+        y, margin, counts, node, ranges, slot_of, low, log_keys, log_child, out[:leaves]
+    )  # fmt: skip
+    expected = np.full(out.shape, 7)
+    for i in [*range(30), *range(35, rows)]:
+        for side in range(2):
+            slot = slot_of[node[i]]
+            place = twins.key(float(y[i] - margin[i])) - int(low[slot, side])
+            if slot >= 0 and 0 <= place < 1 << log_keys:
+                expected[slot, side, place >> log_child] += counts[i] if draws else 1
+    assert out.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
