@@ -22,6 +22,7 @@ from fedtrees import (
     Silo,
 )
 from fedtrees.core.numeric.rng import stream
+from fedtrees.core.numeric.threads import Threads
 from fedtrees.export.objectives import OBJECTIVES
 
 N = 60
@@ -379,6 +380,15 @@ def test_a_table_is_read_with_the_number_that_stands_for_the_missing() -> None:
     other.fit(nan, NOISE, eval_set=[(nan, NOISE)])
     assert own.evals_result_ == other.evals_result_
     assert own.predict(gaps).tolist() == other.predict(nan).tolist()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_model_predicts_with_the_threads_that_were_asked_for(tmp_path: Path, jobs: int) -> None:
+    model = FedGBTRegressor(1, max_depth=1, n_jobs=jobs).fit(X, NOISE)
+    model.save_model(tmp_path / "model.json")
+    for own in (model, FedGBTRegressor(n_jobs=jobs).load_model(tmp_path / "model.json")):
+        told = json.loads(own.booster_.save_config())["learner"]["generic_param"]
+        assert told["nthread"] == str(Threads(jobs).n)
 
 
 def test_a_federation_has_the_threads_that_were_asked_for() -> None:
