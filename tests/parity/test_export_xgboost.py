@@ -19,7 +19,7 @@ from scipy import sparse
 from fedtrees.errors import ParameterError
 from fedtrees.export.links import LOG, LOGIT, Link
 from fedtrees.export.objectives import OBJECTIVES as KNOWN
-from fedtrees.export.xgboost import _node_columns, accumulate, storable_base_margin, to_booster
+from fedtrees.export.xgboost import _node_columns, _sets, accumulate, storable_base_margin, to_booster
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.tree import LEAF, Tree
 
@@ -244,6 +244,37 @@ def test_the_nodes_are_written_as_xgboost_writes_them() -> None:
     assert {field: ours[field] for field in expected} == expected
     sent = _node_columns([tree], cuts)  # XGBoost writes a root's parent itself, whatever it read
     assert {field: sent[field].tolist() for field in expected} == expected
+
+
+def test_sets_of_categories_are_written_as_xgboost_writes_them() -> None:
+    """Each node's set stands where the one before it ends; a wrong place ends the process that reads the file."""
+    tree = Tree(
+        feature=np.int32([0, 0, 0, LEAF, LEAF, LEAF, LEAF]), bin=np.zeros(7, np.int32),
+        default_left=np.zeros(7, bool), left=np.int32([1, 3, 5, LEAF, LEAF, LEAF, LEAF]), value=np.zeros(7, np.float32),
+        gain=np.zeros(7, np.float32), cover=np.ones(7, np.float32),
+        categories={2: np.int32([5, 0, 3]), 0: np.int32([4]), 1: np.int32([2, 1])},
+    )  # fmt: skip
+    written = _sets(tree)
+    assert {name: (array.dtype.str, array.tolist()) for name, array in written.items()} == {
+        "categories": (">i4", [4, 1, 2, 0, 3, 5]),
+        "categories_nodes": (">i4", [0, 1, 2]),
+        "categories_segments": (">i8", [0, 1, 3]),
+        "categories_sizes": (">i8", [1, 2, 3]),
+    }
+    codes = np.tile(np.arange(8), 9)
+    data = xgboost.DMatrix(codes[:, None], np.sin(3.0 * codes), feature_types=["c"], enable_categorical=True)
+    params = {"max_cat_to_onehot": 1, "max_depth": 3, "tree_method": "hist", "nthread": 1}
+    own = nodes_written(xgboost.train(params, data, 1), tree=0)
+    ends, sets = np.cumsum(own["categories_sizes"]), {}
+    for node, end, size in zip(own["categories_nodes"], ends, own["categories_sizes"], strict=True):
+        sets[node] = np.int32(own["categories"][end - size : end])
+    n = len(own["left_children"])
+    again = Tree(
+        np.int32(own["split_indices"]), np.zeros(n, np.int32), np.zeros(n, bool), np.int32(own["left_children"]),
+        np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32), sets,
+    )  # fmt: skip
+    assert len(sets) > 1
+    assert {name: array.tolist() for name, array in _sets(again).items()} == {name: own[name] for name in written}
 
 
 @pytest.mark.parametrize("objective", sorted(KNOWN))
