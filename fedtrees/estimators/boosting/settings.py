@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from fedtrees.core.data.silo_column import COLUMN, schema_without_silos
 from fedtrees.core.data.table import Schema
 from fedtrees.core.protocol.start_messages import Vocabulary
-from fedtrees.core.sampling.samplers import as_sampler
-from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataError, ParameterError
 from fedtrees.estimators.boosting.parameters import check_feature_weights, scores_of
 from fedtrees.estimators.common.parameter_checks import metric_names, seed_of
+from fedtrees.estimators.common.settings import common_settings
 from fedtrees.export.categories import check_categories
 from fedtrees.queries.metrics import METRICS, metric_named
 from fedtrees.trees.losses import Loss
@@ -86,18 +85,14 @@ def settings_of(
         parallel=int(estimator.num_parallel_tree),
         subsample=float(estimator.subsample),
         base_score=_base_score(estimator, loss, schema),
-        sampler=as_sampler(estimator.sampling, names),
-        weighting=as_weighting(estimator.weighting),
         seed=seed,
-        eval_names=[f"validation_{place}" for place in range(eval_sets)],
-        eval_metrics=_metrics_of(estimator, loss, schema.targets),
-        validation_share=float(estimator.validation_fraction or 0.0),
         earlier=None if earlier is None else earlier.trees,
         rounds_before=0 if earlier is None else earlier.rounds,
         scale_before=None if earlier is None else earlier.gradient_scale,
         bias_before=None if earlier is None else earlier.position_bias,
         vocabulary=_vocabulary(estimator, schema),
         categories=categories,
+        **common_settings(estimator, names, eval_sets, _metrics_of(estimator, loss, schema.targets)),
     )
 
 

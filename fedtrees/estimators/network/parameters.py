@@ -10,12 +10,11 @@ import numpy as np
 
 from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.number_checks import is_number, is_whole
-from fedtrees.core.sampling.samplers import as_sampler
-from fedtrees.core.sampling.weighting import as_weighting
 from fedtrees.errors import DataTypeError, ParameterError, unknown_value
 from fedtrees.estimators.common.class_objective import TWO, objective_of_classes
 from fedtrees.estimators.common.class_weights import check_class_weight, class_weights
 from fedtrees.estimators.common.parameter_checks import check_federated, check_ranges, metric_names, seed_of
+from fedtrees.estimators.common.settings import common_settings
 from fedtrees.neural.activations import ACTIVATIONS
 from fedtrees.neural.compression import AnyCompression, Exact, Rounded, TopK
 from fedtrees.neural.local import Work
@@ -263,12 +262,8 @@ def settings_of(
         optimiser=optimiser_of(estimator),
         schedule=schedule_of(estimator),
         standardize=bool(estimator.standardize),
-        sampler=as_sampler(estimator.sampling, names),
-        weighting=as_weighting(estimator.weighting),
         seed=seed_of(estimator.random_state) if seed is None else seed,
-        eval_names=[f"validation_{place}" for place in range(eval_sets)],
-        eval_metrics=metrics,
-        validation_share=float(estimator.validation_fraction or 0.0),
         class_weight=class_weights(getattr(estimator, "class_weight", None), schema.labels or ()),
         more_classes=more_classes,
+        **common_settings(estimator, names, eval_sets, metrics),
     )
