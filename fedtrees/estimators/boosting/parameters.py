@@ -19,7 +19,7 @@ from fedtrees.trees.losses.custom import custom_named
 from fedtrees.trees.losses.ranking import PAIR_METHODS
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.boosting.base import FedGBT
+    from fedtrees.estimators.boosting.parameter_types import BoostingParameters
 
 # name: (whole numbers only, lowest, highest, whether the lowest itself is allowed)
 _RANGES: dict[str, tuple[bool, float, float, bool]] = {
@@ -59,7 +59,7 @@ _WORDS = {"aft_loss_distribution": tuple(DISTRIBUTIONS), "lambdarank_pair_method
 _SWITCHES = ("lambdarank_normalization", "lambdarank_score_normalization", "lambdarank_unbiased", "ndcg_exp_gain")
 
 
-def check_parameters(estimator: FedGBT) -> None:
+def check_parameters(estimator: BoostingParameters) -> None:
     """Refuse the first parameter of a `FedGBT` that is wrong, before anything is read.
 
     Raises
@@ -82,7 +82,7 @@ def check_parameters(estimator: FedGBT) -> None:
     check_federated(estimator)
 
 
-def _check_of_losses(estimator: FedGBT) -> None:
+def _check_of_losses(estimator: BoostingParameters) -> None:
     for name in OF_LOSSES:
         value = getattr(estimator, name)
         if name in _WORDS:
@@ -98,7 +98,7 @@ def _check_of_losses(estimator: FedGBT) -> None:
             raise ParameterError(f"{name}={value!r}: give a number from 0, or None.")
 
 
-def _check_base_score(estimator: FedGBT) -> None:
+def _check_base_score(estimator: BoostingParameters) -> None:
     """Refuse a base score that no prediction of the objective can be."""
     score, objective = estimator.base_score, estimator.objective
     if objective is None:
@@ -138,7 +138,7 @@ def check_feature_weights(given: ArrayLike | None, n_features: int) -> tuple[flo
     return tuple(weights.tolist())
 
 
-def _check_choices(estimator: FedGBT) -> None:
+def _check_choices(estimator: BoostingParameters) -> None:
     classifies, given = estimator._classifies, estimator.objective
     known = [name for name in LOSSES if name.startswith(estimator._loads)]
     if isinstance(given, str) and given not in known and custom_named(given, classifies) is None:

@@ -24,12 +24,17 @@ from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.boosting.base import FedGBT
+    from fedtrees.estimators.boosting.parameter_types import BoostingParameters
     from fedtrees.export.continued import Continued
 
 
 def settings_of(
-    estimator: FedGBT, loss: Loss, schema: Schema, names: Sequence[str], eval_sets: int, earlier: Continued | None
+    estimator: BoostingParameters,
+    loss: Loss,
+    schema: Schema,
+    names: Sequence[str],
+    eval_sets: int,
+    earlier: Continued | None,
 ) -> TreeSettings:
     """The settings of a training on these columns by an estimator's parameters.
 
@@ -96,7 +101,7 @@ def settings_of(
     )
 
 
-def _base_score(estimator: FedGBT, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
+def _base_score(estimator: BoostingParameters, loss: Loss, schema: Schema) -> tuple[float, ...] | None:
     """The base score of each output; None where it is estimated."""
     if estimator.base_score is None:
         return None
@@ -107,14 +112,16 @@ def _base_score(estimator: FedGBT, loss: Loss, schema: Schema) -> tuple[float, .
     return tuple(scores if len(scores) == outputs else scores * outputs)
 
 
-def _feature_weights(estimator: FedGBT, schema: Schema) -> tuple[float, ...] | None:
+def _feature_weights(estimator: BoostingParameters, schema: Schema) -> tuple[float, ...] | None:
     """Weights of features in draws; the silo's column, which users do not see, as the others in the mean."""
     hidden = int(estimator.split_on_silo)
     weights = check_feature_weights(estimator.feature_weights, len(schema.names) - hidden)
     return None if weights is None else weights + (sum(weights) / len(weights),) * hidden
 
 
-def _categories(estimator: FedGBT, schema: Schema, constraints: Constraints | None) -> NDArray[np.int64] | None:
+def _categories(
+    estimator: BoostingParameters, schema: Schema, constraints: Constraints | None
+) -> NDArray[np.int64] | None:
     """The categories of each feature that is split by them, 0 of others; None where none is."""
     split = schema.categories
     if not split:
@@ -145,7 +152,7 @@ def refuse_categories(schema: Schema) -> None:
         )
 
 
-def _vocabulary(estimator: FedGBT, schema: Schema) -> Vocabulary | None:
+def _vocabulary(estimator: BoostingParameters, schema: Schema) -> Vocabulary | None:
     """The names of categories for all silos, and of the silos where trees may split by them."""
     if not schema.categories:
         return None
@@ -154,7 +161,7 @@ def _vocabulary(estimator: FedGBT, schema: Schema) -> Vocabulary | None:
     return Vocabulary(schema_without_silos(schema).categories, schema.categories[COLUMN])
 
 
-def _metrics_of(estimator: FedGBT, loss: Loss, targets: int) -> list[str]:
+def _metrics_of(estimator: BoostingParameters, loss: Loss, targets: int) -> list[str]:
     names = metric_names(estimator.eval_metric) or [loss.metric()]
     several = loss.outputs(0, targets) > targets and not estimator._classifies
     areas = [name for name in names if name.startswith("auc")] if estimator._classifies and targets > 1 else []

@@ -23,7 +23,7 @@ from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import SplitRule
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.boosting.base import FedGBT
+    from fedtrees.estimators.boosting.parameter_types import BoostingParameters
     from fedtrees.export.objectives import XGBoostParameters
 
 MOST_NODES = 1 << 16  # of a tree that a silo sends
@@ -50,7 +50,7 @@ def grow_by(
     )  # fmt: skip
 
 
-def check_mode(estimator: FedGBT, objective: str, goes_on: bool, schema: Schema) -> None:
+def check_mode(estimator: BoostingParameters, objective: str, goes_on: bool, schema: Schema) -> None:
     """Refuse parameters that a mode does not have.
 
     Raises

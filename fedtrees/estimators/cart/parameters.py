@@ -34,7 +34,7 @@ from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
 if TYPE_CHECKING:
     from fedtrees.core.data.labels import ClassLabels, Label
-    from fedtrees.estimators.cart.base import FedCart
+    from fedtrees.estimators.cart.parameter_types import CartParameters
     from fedtrees.estimators.common.parameter_types import MaxFeatures, Parameters
 
 _CLASSES, _NUMBERS = ("gini", "entropy", "log_loss"), ("squared_error", "poisson")
@@ -56,7 +56,7 @@ _RANGES: dict[str, tuple[bool, float, float, bool]] = {
 _LEAST = {"max_depth": 1, "max_leaf_nodes": 2}
 
 
-def check_cart_parameters(estimator: FedCart) -> None:
+def check_cart_parameters(estimator: CartParameters) -> None:
     """Refuse the first parameter that is wrong, before anything is read.
 
     Raises
@@ -87,9 +87,12 @@ def check_cart_parameters(estimator: FedCart) -> None:
     check_class_weight(given.get("class_weight"), forest="bootstrap" in given, several=True)
     if "bootstrap" in given:
         _check_bag(given)
-    if given.get("warm_start") and len(getattr(estimator, "model_", ())) > given["n_estimators"]:
-        grown = f"len(estimators_)={len(estimator.model_)} when warm_start=True"
-        raise ParameterError(f"n_estimators={given['n_estimators']} must be larger or equal to {grown}.")
+    grown = len(getattr(estimator, "model_", ())) if given.get("warm_start") else 0
+    if grown and grown > given["n_estimators"]:
+        raise ParameterError(
+            f"n_estimators={given['n_estimators']} must be larger or equal to len(estimators_)={grown} when "
+            "warm_start=True."
+        )
     check_missing(estimator.missing)
     as_sampler(estimator.sampling), as_weighting(estimator.weighting), Threads(estimator.n_jobs)
     check_aggregation(estimator.aggregation)
@@ -170,7 +173,7 @@ def _drawn(max_samples: float | None) -> float | int:
     return int(max_samples) if isinstance(max_samples, Integral) else float(max_samples)
 
 
-def check_several(estimator: FedCart, schema: Schema) -> None:
+def check_several(estimator: CartParameters, schema: Schema) -> None:
     """Refuse parameters that have no meaning for several columns of y.
 
     Raises
@@ -224,7 +227,7 @@ def _weights_by_column(
     return [weight_of_each(weights, known) for weights, known in zip(given, labels, strict=True)]
 
 
-def cart_settings(estimator: FedCart, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
+def cart_settings(estimator: CartParameters, loss: Target, schema: Schema, seed: int, **others: Any) -> TreeSettings:
     """The settings of a training on these columns by an estimator's parameters; others: fields of `TreeSettings`.
 
     Raises

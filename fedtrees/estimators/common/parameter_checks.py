@@ -20,13 +20,12 @@ from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.metrics import metric_named
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.common.columns import KnowsColumns
-    from fedtrees.estimators.common.parameter_types import Seed
+    from fedtrees.estimators.common.parameter_types import ScoredParameters, Seed
 
 LARGEST = float(np.finfo(np.float32).max)  # margins and leaves are float32
 
 
-def check_federated(estimator: KnowsColumns) -> None:
+def check_federated(estimator: ScoredParameters) -> None:
     """Refuse the first parameter that is wrong of those that every federated estimator has.
 
     Raises

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from fedtrees.core.sampling.samplers import Sampler, as_sampler
 from fedtrees.core.sampling.weighting import Weighting, as_weighting
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.common.parameter_types import Sampling, SiloWeighting
-
-
-class Sampled(Protocol):
-    """An estimator that samples and weighs silos, and holds rows out."""
-
-    sampling: Sampling
-    weighting: SiloWeighting
-    validation_fraction: float | None
+    from fedtrees.estimators.common.parameter_types import ScoredParameters
 
 
 class CommonSettings(TypedDict):
@@ -30,12 +22,14 @@ class CommonSettings(TypedDict):
     validation_share: float
 
 
-def common_settings(estimator: Sampled, names: Sequence[str], eval_sets: int, metrics: Sequence[str]) -> CommonSettings:
+def common_settings(
+    estimator: ScoredParameters, names: Sequence[str], eval_sets: int, metrics: Sequence[str]
+) -> CommonSettings:
     """Return what an estimator's parameters mean for any training.
 
     Parameters
     ----------
-    estimator : Sampled
+    estimator : ScoredParameters
     names : sequence of str
         The silos.
     eval_sets : int

@@ -27,7 +27,7 @@ from fedtrees.neural.settings import NetworkSettings
 from fedtrees.queries.metrics import metric_named, metric_of
 
 if TYPE_CHECKING:
-    from fedtrees.estimators.network.base import FedAvgEstimator
+    from fedtrees.estimators.network.parameter_types import NetworkParameters
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ UPLOADS = ("weights", "gradients")
 LOSSES = {"squared_error": "reg:squarederror", "poisson": "count:poisson"}  # and the objectives' names in XGBoost
 
 
-def check_parameters(estimator: FedAvgEstimator) -> None:
+def check_parameters(estimator: NetworkParameters) -> None:
     """Refuse the first parameter that is wrong, before anything is read.
 
     Raises
@@ -93,7 +93,7 @@ def hidden_layers(given: int | Sequence[int]) -> list[int] | None:
     return list(given) if isinstance(given, list | tuple | np.ndarray) else None
 
 
-def method_of(estimator: FedAvgEstimator) -> AnyMethod:
+def method_of(estimator: NetworkParameters) -> AnyMethod:
     """The way of averaging: the silos' vectors, and the server's use of their mean.
 
     Raises
@@ -114,7 +114,7 @@ def method_of(estimator: FedAvgEstimator) -> AnyMethod:
     return FedSGD()
 
 
-def optimiser_of(estimator: FedAvgEstimator) -> ServerOptimiser:
+def optimiser_of(estimator: NetworkParameters) -> ServerOptimiser:
     """The server's optimiser, which steps by the mean.
 
     Raises
@@ -126,7 +126,7 @@ def optimiser_of(estimator: FedAvgEstimator) -> ServerOptimiser:
     return optimiser
 
 
-def compression_of(estimator: FedAvgEstimator) -> AnyCompression:
+def compression_of(estimator: NetworkParameters) -> AnyCompression:
     """The way from updates to integers.
 
     Raises
@@ -142,7 +142,7 @@ def compression_of(estimator: FedAvgEstimator) -> AnyCompression:
     return given
 
 
-def schedule_of(estimator: FedAvgEstimator) -> Schedule:
+def schedule_of(estimator: NetworkParameters) -> Schedule:
     """The schedule of the silos' learning rate.
 
     Raises
@@ -180,7 +180,7 @@ def _named(what: str, given: Any, known: Mapping[str, Callable[[], T]], does: st
     return like
 
 
-def model_of(estimator: FedAvgEstimator, schema: Schema) -> AnyModel:
+def model_of(estimator: NetworkParameters, schema: Schema) -> AnyModel:
     """The model for these columns and labels.
 
     Raises
@@ -208,7 +208,7 @@ def model_of(estimator: FedAvgEstimator, schema: Schema) -> AnyModel:
 
 
 def settings_of(
-    estimator: FedAvgEstimator, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
+    estimator: NetworkParameters, schema: Schema, names: Sequence[str], eval_sets: int, rounds: int, seed: int | None,
     more_classes: bool = False,
 ) -> NetworkSettings:  # fmt: skip
     """The settings of a training on these columns by an estimator's parameters.
