@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,34 @@ def test_a_model_whose_notes_are_damaged_is_refused(damaged: str, tmp_path: Path
         FedGBTClassifier().load_model(path)
 
 
-@pytest.mark.parametrize("name", ["model.xgb", "model", "model.JSON"])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"names": ["f0"]}, "1 columns for 2 features"),
+        ({"names": ["f0", "f1", "f2"]}, "3 columns for 2 features"),
+        ({"kinds": ["number"]}, "2 columns for 2 features"),
+        ({"kinds": ["number"] * 3}, "2 columns for 2 features"),
+        ({"names": ["silo", "f1"]}, "no column 'silo' to split by"),
+    ],
+)
+def test_a_model_with_notes_of_other_columns_is_refused(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    split = "to split by" in said
+    X = np.arange(6.0).reshape(6, 1)
+    if split:
+        model = FedGBTClassifier(1, split_on_silo=True).fit(X, [0, 1] * 3, silos=["a", "b"] * 3)
+    else:
+        model = FedGBTClassifier(1).fit(np.column_stack([X, X]), [0, 1] * 3)
+    (note,) = model.booster_.attributes()
+    about = json.loads(model.booster_.attr(note))
+    model.booster_.set_attr(**{note: json.dumps(about | {"schema": about["schema"] | wrong})})
+    model.save_model(path)
+    with pytest.raises(DataError, match="what fedtrees wrote into it of its columns is damaged") as caught:
+        FedGBTClassifier().load_model(path)
+    assert said in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("name", ["model.xgb", "model", "model.JSON", "model.model", "model.json.gz"])
 def test_a_model_of_another_ending_is_not_written(name: str, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"give a name that ends in \.json or \.ubj"):
         fit(["a", "b"] * 3).save_model(tmp_path / name)
