@@ -193,6 +193,8 @@ class LocalFederation:
 
     def _bring_up_to_date(self, call: Call, cohort: Cohort) -> None:
         """Set the silos that the call asks, and hand over the facts that they do not have yet."""
+        if self._fused.version > len(call.log):  # of another run, or of this one before it went back to a checkpoint
+            self._fused.forget()
         known = self._fused.version if self._fused.run == call.log.run else 0
         self._fused.learn(call.log.run, known, call.log.facts[known:])
         for kept in call.log.kept if not known else ():
@@ -216,6 +218,8 @@ class LocalFederation:
         if call.log.run != self._run:
             self._run, self._received = call.log.run, 0
         sizes, now, received = call.log.sizes, len(call.log), self._received
+        if np.max(received) > now:  # the run went back to a checkpoint: silos that are ahead of it begin anew
+            received = self._received = np.where(received > now, 0, received) if np.ndim(received) else 0
         bare, all_asked = len(call.request(now).encode()), len(cohort) == len(self.names)
         if isinstance(received, int) and all_asked and (received or not call.log.kept):
             self._received = now

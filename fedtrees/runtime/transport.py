@@ -62,6 +62,7 @@ class Postman:
         if call.log.run != self._run:
             self._run = call.log.run
             self._received[:] = 0
+        self._received[self._received > len(call.log)] = 0  # the run went back to a checkpoint, and they begin anew
         for start in range(0, len(cohort), self.batch):
             batch = cohort[start : start + self.batch].tolist()
             waiting = {self.names[silo]: _Errand(silo, self.attempts) for silo in batch}

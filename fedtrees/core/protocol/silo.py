@@ -210,6 +210,8 @@ class Silo(SiloRows):
 
     def _answer(self, request: Request) -> bytes:
         try:
+            if request.run == self.run and self.version > request.since + len(request.facts):
+                self.forget()  # the server went back to a checkpoint: what came after it has not happened
             known = self.version if request.run == self.run else 0
             if request.since > known:
                 return reply(request, ReplyKind.BEHIND, known.to_bytes(4, "little"))
