@@ -42,6 +42,15 @@ class Store:
             raise Killed
 
 
+class Unwritten(Store):
+    """A checkpoint by a server that is lost when the next round is over and not yet written down."""
+
+    def save(self, data: bytes) -> None:
+        if self.saved == self.rounds:
+            raise Killed
+        self.data, self.saved = data, self.saved + 1
+
+
 def federation_of(setting: golden.Setting, mode: str) -> Any:
     silos = [golden.silo_of(setting, k) for k in range(golden.N_SILOS)]
     return setting.federation(LocalFederation(silos, mode=mode, n_jobs=1))
@@ -109,6 +118,43 @@ def test_writing_down_changes_nothing_and_neither_does_a_server_that_was_away(ki
     resumed = fit_small(kind, store, federation)
     assert golden.digest(golden.model_of(resumed)) == golden.digest(golden.model_of(plain))
     assert resumed.ledger_.to_json() == plain.ledger_.to_json()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_silos_that_are_ahead_of_the_checkpoint_go_back_to_it(kind: Any, mode: str) -> None:
+    """They have the trees of a round that was not written down, and grow it once more as if they had not."""
+    more = {"validation_fraction": 0.3} if kind in FAMILIES["gbt"] + FAMILIES["network"] else {}
+    whole_store = Store()
+    whole = fit_small(kind, whole_store, federation_of_small(kind, mode), **more)
+    federation, store = federation_of_small(kind, mode), Unwritten(whole_store.saved - 1)
+    with pytest.raises(Killed):
+        fit_small(kind, store, federation, **more)
+    store.rounds = None
+    if whole_store.saved > 1:
+        resumed = fit_small(kind, store, federation, **more)
+    else:  # there is no checkpoint: the training begins anew
+        resumed = fit_small(kind, Store(), federation, **more)
+    assert golden.digest(golden.model_of(resumed)) == golden.digest(golden.model_of(whole))
+    assert getattr(resumed, "evals_result_", None) == getattr(whole, "evals_result_", None)
+
+
+class Narrow:
+    """Draws two silos of three, as numbers of 32 bits."""
+
+    def draw(self, n_silos: int, seed: int, round: int) -> Any:
+        return np.array([0, 2] if round % 2 else [1, 2], np.int32)
+
+
+@pytest.mark.parametrize("kind", [FAMILIES["gbt"][0], FAMILIES["network"][0]], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_a_cohort_of_any_whole_numbers_is_written_down(kind: Any, mode: str) -> None:
+    more: dict[str, Any] = {"sampling": Narrow()} | ({"method": "scaffold"} if kind in FAMILIES["network"] else {})
+    whole, store = fit_small(kind, None, federation_of_small(kind, mode), **more), Store(2)
+    with pytest.raises(Killed):
+        fit_small(kind, store, federation_of_small(kind, mode), **more)
+    resumed = fit_small(kind, store, federation_of_small(kind, mode), **more)
+    assert golden.digest(golden.model_of(resumed)) == golden.digest(golden.model_of(whole))
 
 
 @pytest.mark.parametrize("killed", [1, 2, 3, 4])

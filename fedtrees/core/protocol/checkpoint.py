@@ -57,7 +57,7 @@ class KeptEntry(Record, frozen=True, eq=False):
     @staticmethod
     def of(entry: Entry, n_silos: int) -> KeptEntry:
         """Return an entry as it is kept."""
-        cohort = None if len(entry.cohort) == n_silos else entry.cohort
+        cohort = None if len(entry.cohort) == n_silos else entry.cohort.astype(np.int64)  # of whatever a sampler draws
         return KeptEntry(entry.round, entry.kind, entry.integers, cohort, _kept(entry.down), _kept(entry.up))
 
     def entry(self, all_silos: NDArray[np.int64]) -> Entry:
@@ -217,7 +217,7 @@ class Recorder:
         """Write the run down."""
         n_silos = len(ledger.names)
         entries = [KeptEntry.of(entry, n_silos) for entry in ledger.entries]
-        questions = [KeptQuestion(kept.asked, kept.silos) for kept in log.kept]
+        questions = [KeptQuestion(kept.asked, kept.silos.astype(np.int64)) for kept in log.kept]
         checkpoint = Checkpoint(
             log.run, list(ledger.names), self.described, self.answers, self.start or 0, log.frames, questions, entries,
             encode(state),
