@@ -98,11 +98,11 @@ class Channel:
 
     def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[QueryResult]:
         """The answers that several queries read, all asked in one round."""
-        vectors = None if self._recorder is None else self._recorder.answer()
+        vectors = None if self._recorder is None else self._recorder.answer(queries, cohort)
         if vectors is None:
             vectors = self._vectors(queries, cohort)
         if self._recorder is not None:
-            self._recorder.note(vectors)
+            self._recorder.note(queries, cohort, vectors)
         return [query.read(vector) for query, vector in zip(queries, vectors, strict=True)]
 
     def begin_rounds(self, kind: type[S]) -> S | None:

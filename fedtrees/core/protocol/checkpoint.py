@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -18,6 +19,8 @@ from fedtrees.errors import ParameterError
 if TYPE_CHECKING:
     from fedtrees.core.protocol.ledger import Ledger
     from fedtrees.core.protocol.log import Log
+    from fedtrees.core.protocol.query import Query
+    from fedtrees.core.sampling.samplers import Cohort
 
 S = TypeVar("S", bound=Record)
 
@@ -66,6 +69,21 @@ class KeptEntry(Record, frozen=True, eq=False):
         return Entry(self.round, self.kind, cohort, _amount(self.down), _amount(self.up), self.integers)
 
 
+class KeptAnswer(Record, frozen=True, eq=False):
+    """Totals of questions that were asked in one round.
+
+    Parameters
+    ----------
+    asked : bytes
+        What the questions and their cohort are told from others by.
+    totals : list of int64 (any,)
+        One a question.
+    """
+
+    asked: bytes
+    totals: list[Vector]
+
+
 class KeptQuestion(Record, frozen=True, eq=False):
     """A question that silos remember, and those that answered it; see `Query.remembered`.
 
@@ -92,7 +110,7 @@ class Checkpoint(Record, frozen=True, eq=False):
         The silos.
     described : list of (str, Description)
         The silos' columns.
-    answers : list of list of int64 (any,)
+    answers : list of KeptAnswer
         Totals of the questions before the first round, from which all that came of them is computed again.
     start : int
         Facts before the first round.
@@ -108,7 +126,7 @@ class Checkpoint(Record, frozen=True, eq=False):
     run: bytes
     names: list[str]
     described: list[tuple[str, Description]]
-    answers: list[list[Vector]]
+    answers: list[KeptAnswer]
     start: int
     facts: list[bytes]
     questions: list[KeptQuestion]
@@ -137,7 +155,7 @@ class Recorder:
     store: Store
     earlier: Checkpoint | None
     described: list[tuple[str, Description]]
-    answers: list[list[Vector]]
+    answers: list[KeptAnswer]
     start: int | None = None
 
     @staticmethod
@@ -164,24 +182,27 @@ class Recorder:
         """Return what the silos said of their columns; None where they are to be asked."""
         return None if self._repeating is None else self._repeating.described
 
-    def answer(self) -> list[Vector] | None:
+    def answer(self, queries: Sequence[Query], cohort: Cohort) -> list[Vector] | None:
         """Return the totals of the next questions; None where silos are to be asked.
 
         Raises
         ------
         ParameterError
-            If there were fewer questions.
+            If there were fewer questions, or others.
         """
         if self._repeating is None:
             return None
         if len(self.answers) == len(self._repeating.answers):
             raise ParameterError("checkpoint: of a training that asked silos for less; give the same parameters.")
-        return self._repeating.answers[len(self.answers)]
+        kept = self._repeating.answers[len(self.answers)]
+        if kept.asked != _digest(queries, cohort):
+            raise _of_another("+".join(query.kind for query in queries))
+        return kept.totals
 
-    def note(self, totals: list[Vector]) -> None:
+    def note(self, queries: Sequence[Query], cohort: Cohort, totals: list[Vector]) -> None:
         """Keep the totals of questions before the first round."""
         if self.start is None:
-            self.answers.append(totals)
+            self.answers.append(KeptAnswer(_digest(queries, cohort), totals))
 
     def check(self, frame: bytes, number: int, kind: str) -> None:
         """Refuse a fact other than the one that the silos have under its number.
@@ -192,10 +213,7 @@ class Recorder:
         """
         earlier = self._repeating
         if earlier is not None and (number >= earlier.start or earlier.facts[number] != frame):
-            raise ParameterError(
-                f"checkpoint: of another training, whose {kind} is not this one's; give the same parameters and rows, "
-                "or another place for checkpoints."
-            )
+            raise _of_another(kind)
 
     def begin_rounds(self, log: Log, ledger: Ledger, kind: type[S]) -> S | None:
         """End the repetition: bring log and ledger up to date, and return the state, where there is one."""
@@ -223,6 +241,20 @@ class Recorder:
             encode(state),
         )  # fmt: skip
         self.store.save(encode(checkpoint))
+
+
+def _of_another(kind: str) -> ParameterError:
+    return ParameterError(
+        f"checkpoint: of another training, whose {kind} is not this one's; give the same parameters and rows, or "
+        "another place for checkpoints."
+    )
+
+
+def _digest(queries: Sequence[Query], cohort: Cohort) -> bytes:
+    asked = hashlib.sha256(np.asarray(cohort, np.int64).tobytes())
+    for query in queries:
+        asked.update(encode(query))
+    return asked.digest()
 
 
 def _kept(amount: Amount) -> list[NDArray[np.integer]]:
