@@ -12,7 +12,16 @@ import pytest
 from families import FAMILIES, small
 from sklearn.base import clone
 
-from fedtrees import Answer, Federation, FedGBTRanker, LocalFederation, Silo, UnreliableFederation
+from fedtrees import (
+    Answer,
+    FedAvgClassifier,
+    Federation,
+    FedGBTRanker,
+    LocalFederation,
+    ParameterError,
+    Silo,
+    UnreliableFederation,
+)  # fmt: skip
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3)).round(1)
@@ -31,7 +40,7 @@ class Plain:
 
     def ask(self, call: Any, cohort: Any) -> Iterator[Answer]:
         for silo in cohort:
-            message = call.request(0).encode()
+            message = call.request(0, silo).encode()
             yield Answer(silo, self._answer[silo](message), len(message))
 
 
@@ -76,3 +85,31 @@ def test_the_one_that_the_readme_shows_trains() -> None:
     model = small(FAMILIES["gbt"][0])
     shown = clone(model).fit_federation(names["MyFederation"](silos()))
     assert learnt(shown) == learnt(clone(model).fit_federation(LocalFederation(silos(), n_jobs=1)))
+
+
+class Forgetful(Plain):
+    """Silos that start anew before each answer."""
+
+    def __init__(self, silos: Sequence[Silo]):
+        super().__init__(silos)
+        self._answer = [lambda message, silo=silo: (silo.forget(), silo.answer(message))[1] for silo in silos]
+
+
+def test_silos_that_forget_at_any_question_are_reminded_of_what_they_answered() -> None:
+    estimator = small(FedAvgClassifier, method="scaffold", n_rounds=4)
+    whole, forgetful = (clone(estimator).fit_federation(kind(silos())) for kind in (Plain, Forgetful))
+    assert learnt(whole) == learnt(forgetful)
+
+
+class Nameless(Plain):
+    """Asks without the silos' places."""
+
+    def ask(self, call: Any, cohort: Any) -> Iterator[Answer]:
+        for silo in cohort:
+            yield Answer(silo, self._answer[silo](call.request(0).encode()), 0)
+
+
+def test_silos_that_remember_are_asked_by_their_places() -> None:
+    with pytest.raises(ParameterError, match=r"give the silo's place, as in call.request\(0, silo\)"):
+        small(FedAvgClassifier, method="scaffold").fit_federation(Nameless(silos()))
+    small(FedAvgClassifier).fit_federation(Nameless(silos()))

@@ -16,7 +16,7 @@ from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, ReplyKind, Request, frame, open_reply, read_answers
 from fedtrees.core.protocol.query import Fact, Query, Repeat
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.errors import ProtocolError
+from fedtrees.errors import ParameterError, ProtocolError
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Log:
     def repeat_sizes(self, cohort: Cohort) -> NDArray[np.int64]:
         """Return the bytes that `repeats` take, int64 (silos,)."""
         sizes = np.zeros(len(cohort), np.int64)
-        for kept in self.kept:
+        for kept in self.kept if len(cohort) else ():
             sizes[np.isin(cohort, kept.silos)] += kept.size
         return sizes
 
@@ -106,7 +106,18 @@ class Call:
         return self.log.run
 
     def request(self, since: int, silo: int | None = None) -> Request:
-        """The request for a silo that has ``since`` facts; one without any is reminded of what it has answered."""
+        """The request for a silo that has ``since`` facts; one without any is reminded of what it has answered.
+
+        Raises
+        ------
+        ParameterError
+            If it may have to be reminded and is not named.
+        """
+        if not since and silo is None and self.log.kept:
+            raise ParameterError(
+                "Call.request(0): silos remember what they have answered in this training, and those that start anew "
+                "are sent it again; give the silo's place, as in call.request(0, silo)."
+            )
         facts = self.log.frames[since:]
         repeats = [] if since or silo is None else self.log.repeats(silo)
         asked = self.queries if self.describe is None else [self.describe]
