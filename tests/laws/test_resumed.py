@@ -12,8 +12,12 @@ from families import FAMILIES, small
 from xgboost.callback import TrainingCallback
 
 from fedtrees import LocalFederation, ParameterError, ProtocolError, Silo
-from fedtrees.core.data.record import decode
+from fedtrees.core.data.record import decode, encode
 from fedtrees.core.protocol.checkpoint import Checkpoint
+from fedtrees.core.protocol.message import Request, frame, open_reply
+from fedtrees.core.protocol.query import Repeat
+from fedtrees.neural.state import RefuseMissing
+from fedtrees.queries.counts import Counts
 
 SETTINGS = golden.settings()
 KINDS = [kind for kinds in FAMILIES.values() for kind in kinds]
@@ -215,6 +219,35 @@ def test_the_checkpoint_of_another_training_is_refused(kind: Any) -> None:
     store.data = kept[:-9]
     with pytest.raises(ProtocolError, match="unreadable Checkpoint"):
         fit_small(kind, store, federation_of_small(kind, "fused"))
+
+
+def test_a_silo_that_cannot_take_in_all_it_has_forgotten_forgets_it_all() -> None:
+    """Else it would have all facts, and not be sent again what it answered."""
+    silo = Silo("a", X, NUMBERS, n_jobs=1)
+    request = Request(bytes(16), 3, 0, 0, [frame(encode(RefuseMissing()))], [Repeat(b"damaged"), Counts(3)])
+    with pytest.raises(ProtocolError, match="unreadable Query"):
+        open_reply(request, silo.answer(request.encode()), "a")
+    assert (silo.run, silo.version) == (b"", 0)
+
+
+GBT, NETWORK = FAMILIES["gbt"][1], FAMILIES["network"][1]
+OTHERS = [
+    (GBT, {}, {"max_bin": 16}, ".*"),
+    (GBT, {}, {"mode": "bagging"}, ".*"),
+    (GBT, {"mode": "bagging"}, {}, ".*"),
+    (NETWORK, {"standardize": False}, {}, ".*"),
+    (NETWORK, {}, {"standardize": False}, ".*"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "after", "message"), OTHERS)
+def test_a_training_that_asks_other_questions_is_refused(kind: Any, before: Any, after: Any, message: str) -> None:
+    """Before anything is made of answers to what was not asked."""
+    store = Store(1)
+    with pytest.raises(Killed):
+        fit_small(kind, store, federation_of_small(kind, "fused"), **before)
+    with pytest.raises(ParameterError, match=f"checkpoint: of another training, whose {message} is not this one's"):
+        fit_small(kind, store, federation_of_small(kind, "fused"), **after)
 
 
 def test_a_server_that_is_lost_before_the_first_round_begins_anew() -> None:

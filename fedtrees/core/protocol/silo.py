@@ -239,8 +239,12 @@ class Silo(SiloRows):
 
     def repeat(self, questions: Sequence[Repeat]) -> None:
         """Answer questions once more that this silo answered before it lost its memory, for what it keeps of them."""
-        for question in questions:
-            self._vectors([decode(question.asked, Query)])
+        try:
+            for question in questions:
+                self._vectors([decode(question.asked, Query)])
+        except FedTreesError:
+            self.forget()  # with all facts but not all questions, it would not be sent these again
+            raise
 
     def __repr__(self) -> str:
         rows, features = self.read[0].n_rows, self.read[0].n_features
