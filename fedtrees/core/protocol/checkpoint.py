@@ -75,7 +75,7 @@ class KeptAnswer(Record, frozen=True, eq=False):
     Parameters
     ----------
     asked : bytes
-        What the questions and their cohort are told from others by.
+        The digest of the questions and their cohort.
     totals : list of int64 (any,)
         One a question.
     """
@@ -179,7 +179,7 @@ class Recorder:
         return self.earlier if self.start is None else None
 
     def description(self) -> list[tuple[str, Description]] | None:
-        """Return what the silos said of their columns; None where they are to be asked."""
+        """Return the descriptions of the silos' columns; None where silos are to be asked."""
         return None if self._repeating is None else self._repeating.described
 
     def answer(self, queries: Sequence[Query], cohort: Cohort) -> list[Vector] | None:
