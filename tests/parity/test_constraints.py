@@ -22,6 +22,7 @@ from fedtrees.errors import ParameterError
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.best_first import best_first
 from fedtrees.trees.server.constraints import Constraints
+from fedtrees.trees.server.growing_tree import GrowingTree
 from fedtrees.trees.server.split import SMALLEST_GAIN, Limits, SplitRule, Units, best_splits
 
 # -- as XGBoost ---------------------------------------------------------------------------------------------
@@ -386,3 +387,29 @@ def test_splits_that_are_looked_at_ahead_leave_no_trace(seed: int, max_leaves: i
             left[node] = 2 * node + 1
             known |= {child: gain[child] for child in (2 * node + 1, 2 * node + 2) if child < size and gain[child]}
     assert order.split == expected
+
+
+@pytest.mark.parametrize("max_leaves", [2, 3, 9, 20])
+def test_only_nodes_that_split_by_categories_have_sets_of_them(
+    monkeypatch: pytest.MonkeyPatch, max_leaves: int
+) -> None:
+    """A split that was looked at ahead and not taken is a leaf, and nothing of it goes to silos or into the model."""
+    kept: list[tuple[GrowingTree, GrowingTree]] = []
+    keep = GrowingTree.kept
+
+    def noted(tree: GrowingTree, splits: list[int]) -> GrowingTree:
+        kept.append((tree, keep(tree, splits)))
+        return kept[-1][1]
+
+    monkeypatch.setattr(GrowingTree, "kept", noted)
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 7, (400, 3))
+    y = (-1.0) ** codes.sum(axis=1) + 0.5 * rng.normal(size=400)  # no column says anything alone
+    frame = pd.DataFrame({f"c{f}": pd.Categorical(codes[:, f]) for f in range(3)})
+    model = FedGBTRegressor(4, grow_policy="lossguide", max_leaves=max_leaves, max_depth=0, n_jobs=1).fit(frame, y)
+    for (ahead, tree), written in zip(kept, trees_of(model.booster_), strict=True):
+        inner = np.flatnonzero(tree.left >= 0).tolist()
+        assert sorted(tree.categories) == inner == written["categories_nodes"] and len(inner) == max_leaves - 1
+        assert all(len(array) == 2 * max_leaves - 1 for array in (tree.feature, tree.bin, tree.gain, tree.depth))
+        assert len(ahead.left) >= len(tree.left)
+    assert max_leaves < 9 or any(len(ahead.left) > len(tree.left) for ahead, tree in kept)
