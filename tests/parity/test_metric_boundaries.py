@@ -65,9 +65,17 @@ def test_a_threshold_is_a_float32_as_predictions_are() -> None:
     p = Rows("binary:logistic", np.float32([[0.7]]), np.ones(1, np.float32), None, 0).prediction()[0]
     above, below = (float(np.nextafter(p, np.float32(end))) for end in (1, 0))
     assert [ours("binary:logistic", [0.7], [1], f"error@{t!r}") for t in (below, float(p), above)] == [0, 1, 1]
-    # 0.66818774 in decimal lies below its float32: no prediction lies between the two
-    shorter = str(p)
-    assert ours("binary:logistic", [0.7], [1], f"error@{shorter}") == 1
+    sides = set()
+    for margin in (
+        0.5,
+        0.7,
+        -0.3,
+        -0.7,
+    ):  # in decimal, below their float32 or above: no prediction lies between the two
+        p = Rows("binary:logistic", np.float32([[margin]]), np.ones(1, np.float32), None, 0).prediction()[0]
+        assert ours("binary:logistic", [margin], [1], f"error@{p!s}") == 1
+        sides.add(float(str(p)) < float(p))
+    assert sides == {True, False}
 
 
 def test_of_classes_that_share_the_top_score_the_first_is_predicted() -> None:
