@@ -16,7 +16,16 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from strategies import JIT, examples
 
-from fedtrees import DataError, FedGBTClassifier, FedGBTRegressor, LocalFederation, MoreTrees, ParameterError, Silo
+from fedtrees import (
+    DataError,
+    FedGBTClassifier,
+    FedGBTRanker,
+    FedGBTRegressor,
+    LocalFederation,
+    MoreTrees,
+    ParameterError,
+    Silo,
+)
 from fedtrees.core.data.silo_column import codes_of_silos, with_silo_column
 from fedtrees.errors import SchemaError
 
@@ -94,6 +103,32 @@ def test_held_out_rows_have_the_column_too() -> None:
     }
     scores = {split: model.fit(X, y, silos=silos).best_score for split, model in drawn.items()}
     assert scores[True] < 0.8 * scores[False]
+
+
+@pytest.mark.parametrize("kind", [FedGBTClassifier, FedGBTRegressor, FedGBTRanker])
+def test_whatever_predicts_takes_silos(kind: Any) -> None:
+    """By plain XGBoost's predictions of the table that has them as a column, after each round."""
+    X, y, silos = rows()
+    target = {FedGBTClassifier: y > 0, FedGBTRegressor: y, FedGBTRanker: np.clip(np.round(y + 2), 0, 4)}[kind]
+    qid = np.unique(silos, return_inverse=True)[1]
+    model = kind(4, split_on_silo=True, n_jobs=1)
+    ranks = {"qid": qid} if kind is FedGBTRanker else {}
+    model.fit(X, target, silos=silos, **ranks)
+    assert any("silo" in tree for tree in trees(model))
+    table = xgboost.DMatrix(with_column(X, silos), enable_categorical=True)
+    plain = [model.booster_.predict(table, iteration_range=(0, end)) for end in (1, 2, 3, 4)]
+    whole = list(model.staged_predict(X, silos=silos))
+    if kind is FedGBTClassifier:
+        shares = [own[:, 1] for own in model.staged_predict_proba(X, silos=silos)]
+        np.testing.assert_array_equal(shares, plain)
+        np.testing.assert_array_equal(whole, np.array(plain) > 0.5)
+        np.testing.assert_array_equal(model.predict_proba(X, silos=silos)[:, 1], plain[-1])
+        margins = [model.booster_.predict(table, iteration_range=(0, end), output_margin=True) for end in (1, 2, 3, 4)]
+        np.testing.assert_array_equal(list(model.staged_decision_function(X, silos=silos)), margins)
+    else:
+        np.testing.assert_array_equal(whole, plain)
+    np.testing.assert_array_equal(model.predict(X, silos=silos), whole[-1])
+    assert model.score(X, target, silos=silos, **ranks) != model.score(X, target, **ranks)
 
 
 def test_plain_xgboost_predicts_the_same_from_the_file(tmp_path: Path) -> None:
