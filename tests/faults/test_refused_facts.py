@@ -128,6 +128,17 @@ def test_questions_that_contradict_themselves(wrong: dict[str, Any], text: str) 
         question(**wrong).ask(told(BEGIN))
 
 
+@pytest.mark.parametrize(("statistics", "sums"), [(1, 1), (2, 2), (3, 1), (7, 1)])
+def test_a_row_adds_to_its_gradient_and_hessian_or_to_the_weight_of_its_class(statistics: int, sums: int) -> None:
+    """A message has room for so many integers of a row: one more a feature would be bytes that nobody needs."""
+    whole = changed(STUMP.question([0]), statistics=statistics)
+    assert whole.touches() == sums * FEATURES and whole.size() == statistics * BINS
+    assert question(statistics=statistics).touches() == sums * 2
+    assert question(statistics=statistics).size() == statistics * 9
+    nobody = changed(STUMP.question([]), statistics=statistics)
+    assert nobody.touches() == nobody.size() == 0
+
+
 TIMES = np.uint32([10, 20])
 
 
