@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.bagging.growing_alone import GrowingAlone
-from fedtrees.core.data.labels import ClassLabels
+from fedtrees.bagging.growing_alone import AloneTerms, GrowingAlone
 from fedtrees.core.protocol.query import Fact
 from fedtrees.errors import ProtocolError
 from fedtrees.trees.messages.earlier_model import EarlierModel
@@ -18,24 +17,8 @@ if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
 
 
-class GrowAlone(Fact, frozen=True, eq=False):
-    """The start: from now on, silos grow trees by themselves.
-
-    Parameters
-    ----------
-    labels : list, optional
-        The agreed class labels.
-    base_margin : float32 (outputs,)
-        The margin of each row before the first tree.
-    params : dict
-        Of the silo's XGBoost.
-    seed : int
-    """
-
-    labels: ClassLabels | None
-    base_margin: NDArray[np.float32]
-    params: dict[str, Any]
-    seed: int
+class GrowAlone(Fact, AloneTerms, frozen=True, eq=False):
+    """The start, on these terms: from now on, silos grow trees by themselves."""
 
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""

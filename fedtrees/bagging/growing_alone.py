@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.bagging.local_tree import LocalTree, read_trees
+from fedtrees.core.data.labels import ClassLabels
+from fedtrees.core.data.record import Record
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.rng import stream
@@ -18,9 +20,28 @@ from fedtrees.trees.silo.margins import first_margin
 if TYPE_CHECKING:
     import xgboost
 
-    from fedtrees.bagging.facts import GrowAlone
     from fedtrees.core.protocol.silo_rows import SiloRows
     from fedtrees.trees.messages.earlier_model import EarlierModel
+
+
+class AloneTerms(Record, frozen=True, eq=False):
+    """Terms on which silos grow trees by themselves.
+
+    Parameters
+    ----------
+    labels : list, optional
+        The agreed class labels.
+    base_margin : float32 (outputs,)
+        The margin of each row before the first tree.
+    params : dict
+        Of the silo's XGBoost.
+    seed : int
+    """
+
+    labels: ClassLabels | None
+    base_margin: NDArray[np.float32]
+    params: dict[str, Any]
+    seed: int
 
 
 class GrowingAlone(State):
@@ -35,7 +56,7 @@ class GrowingAlone(State):
 
     begins = "silos began to grow any"
 
-    def __init__(self, silo: SiloRows, begin: GrowAlone):
+    def __init__(self, silo: SiloRows, begin: AloneTerms):
         self.begin = begin
         self.target = silo.targets(begin.labels)
         self.weight = silo.weights()

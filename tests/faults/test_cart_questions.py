@@ -33,7 +33,7 @@ from fedtrees.trees.messages.out_of_bag import OutOfBag
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.messages.tree_errors import TreeErrors
 from fedtrees.trees.model.gradient_scale import GradientScale
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 STUMP = Growing([0, -1, -1], [1, 0, 0], [True, False, False], [1, -1, -1])
 CLASSES = ["a", "b", "c"]

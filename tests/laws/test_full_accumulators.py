@@ -25,7 +25,7 @@ from fedtrees.trees.kernels.histogram import WORD_ROWS
 from fedtrees.trees.messages.histograms import Histograms
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.model.gradient_scale import GradientScale
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 N = 2 * WORD_ROWS + 5
 X = np.zeros((N, 2), np.float32)

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from fedtrees import FedForestRegressor, FedTreeClassifier, FedTreeRegressor, Silo
 from fedtrees.core.data.row_ids import placed_row_ids
 from fedtrees.trees.messages.out_of_bag import OutOfBag
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 # four values of two, two, four and eight rows: shares, masses and what splits save are binary fractions
 X = np.repeat([0.0, 1.0, 2.0, 3.0], [2, 2, 4, 8])[:, None]

@@ -15,9 +15,9 @@ from fedtrees import DataError, FedGBTRegressor
 from fedtrees.trees.losses import gradients, loss_named
 from fedtrees.trees.messages.leaf_quantiles import ResidualRanks
 from fedtrees.trees.model.flat_trees import FlatTrees
+from fedtrees.trees.model.row_draws import keys_of
 from fedtrees.trees.server.growing_tree import GrowingTree
 from fedtrees.trees.server.quantile_leaves import Quantile
-from fedtrees.trees.silo.row_sampling import keys_of
 
 EIGHTHS = [k / 8 for k in range(1, 8)]  # which floats tell exactly
 

@@ -19,9 +19,9 @@ from fedtrees import (
 from fedtrees.core.data.row_ids import MOST_DRAWS
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.trees.model.cuts import Cuts
+from fedtrees.trees.model.row_draws import RowDraws
 from fedtrees.trees.server.impurity import OF_NUMBERS, Impurity
 from fedtrees.trees.server.split import Grounds, Limits, Units
-from fedtrees.trees.silo.row_sampling import RowDraws
 
 seeds = st.integers(0, 2**32 - 1)
 UNITS = Units(0.5, 0.25)

@@ -24,8 +24,8 @@ from fedtrees.trees.messages.earlier_model import EarlierModel
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.model.cuts import NO_BIN, Cuts
 from fedtrees.trees.model.flat_trees import FlatTrees
+from fedtrees.trees.model.row_draws import MOST_SHARE, RowDraws
 from fedtrees.trees.model.value_trees import MOST_CODES
-from fedtrees.trees.silo.row_sampling import MOST_SHARE, RowDraws
 from fedtrees.trees.silo.state import TreeState
 
 # -- trees over values ----------------------------------------------------------------------------------------

@@ -27,10 +27,10 @@ from fedtrees.estimators.common.class_weights import (
 from fedtrees.estimators.common.parameter_checks import check_missing, check_ranges, check_seed
 from fedtrees.queries.custom_metric import Function, numbers_of_rows
 from fedtrees.trees.losses import Target
+from fedtrees.trees.model.row_draws import MOST_SHARE
 from fedtrees.trees.server.feature_sampling import FeatureSampling, NodeDraws
 from fedtrees.trees.server.impurity import Impurity
 from fedtrees.trees.server.settings import TreeSettings
-from fedtrees.trees.silo.row_sampling import MOST_SHARE
 
 if TYPE_CHECKING:
     from fedtrees.core.data.labels import ClassLabels, Label

@@ -16,7 +16,7 @@ from fedtrees.core.data.table import Table
 from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.messages.out_of_bag import OutOfBag
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 if TYPE_CHECKING:
     from fedtrees.export.sklearn import DecisionTree

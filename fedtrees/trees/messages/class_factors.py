@@ -64,7 +64,7 @@ class OutputClassSums(Query, frozen=True, eq=False):
         weights = [weight]
         if self.trees:
             state = silo.state_of(TreeState, ASKED)
-            weights = [weight * times for times in state.sampler.times_of_trees(state, silo, self.trees)]
+            weights = [weight * times for times in state.sampler.times_of_trees(silo, self.trees)]
         sums = [
             long_sums(drawn[rows][y[rows, output] == place])
             for drawn in weights
@@ -94,4 +94,4 @@ class TreeFactors(Fact, frozen=True, eq=False):
     def apply(self, silo: SiloRows) -> None:
         """See `Fact`."""
         state = silo.state_of(TreeState, ASKED)
-        state.words.weigh_trees(state, self.factors)
+        state.words.weigh_trees(self.factors)

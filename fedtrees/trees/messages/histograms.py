@@ -110,7 +110,7 @@ class Histograms(Query, frozen=True, eq=False):
         shapes = self._prepared(state, silo)
         builds = np.split(self.build, self.build_ends[:-1])
         parts = [
-            state.histograms.of_nodes(state, silo, number, shape, build, features, self.exponents.extra)
+            state.histograms.of_nodes(silo, number, shape, build, features, self.exponents.extra)
             for number, (shape, build, features) in enumerate(zip(shapes, builds, columns, strict=True))
             if len(build)
         ]
@@ -201,7 +201,7 @@ class GradientExponents(Query, frozen=True, eq=False):
     def ask(self, silo: SiloRows) -> Vector:
         """See `Query`."""
         state = silo.state_of(TreeState, "gradients were asked for")
-        return state.gradients.exponent_counts(state, silo).reshape(-1)
+        return state.gradients.exponent_counts(silo).reshape(-1)
 
     def read(self, total: Vector) -> Vector:
         """Return the counts of gradients and of hessians, int64 (2, N_EXPONENTS); see `exponent_counts`."""

@@ -71,9 +71,7 @@ class LeafMoments(Query, frozen=True, eq=False):
         self._check(state)
         state.prepare(silo, self.exponents)
         shapes = self.trees.shapes(state.cuts)
-        return state.moments.sum_leaves(
-            silo, state, self.places.tolist(), shapes, self.scale, self.weights, self.centre
-        )
+        return state.moments.sum_leaves(silo, self.places.tolist(), shapes, self.scale, self.weights, self.centre)
 
     def _check(self, state: TreeState) -> None:
         """Refuse scales whose digits fit no word, centres of other outputs, and trees that are not of numbers."""

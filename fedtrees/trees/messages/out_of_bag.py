@@ -16,7 +16,7 @@ from fedtrees.queries.counts import pieces
 from fedtrees.queries.custom_metric import function_named, numbers_of_rows
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 from fedtrees.trees.kernels import sampling as sampling_kernels
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows

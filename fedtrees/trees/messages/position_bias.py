@@ -55,7 +55,7 @@ class PositionCosts(Query, frozen=True, eq=False):
         state = silo.state_of(TreeState, "costs of positions were asked for")
         if self.positions < 1 or state.gradients.bias.shape != (2, self.positions):
             raise ProtocolError("costs were asked for of other positions than the objective has")
-        costs = state.gradients.position_costs(state, silo)
+        costs = state.gradients.position_costs(silo)
         starts, rows = silo.table.group_starts(), silo.rows_asked()
         place = (np.arange(silo.table.n_rows) - np.repeat(starts[:-1], np.diff(starts)))[rows]
         near = place < self.positions

@@ -131,7 +131,7 @@ class RiskSums(Query, frozen=True, eq=False):
         state = silo.state_of(TreeState, "risks were asked for")
         if len(state.gradients.times) != self.bins:
             raise ProtocolError("risks were asked for before their bins of time, or in others")
-        state.margins.catch_up(state, silo)
+        state.margins.catch_up(silo)
         rows = silo.rows_asked()
         weight = state.rows.weight if len(state.rows.weight) == 1 else state.rows.weight[rows]
         if state.rows.repeats is not None:

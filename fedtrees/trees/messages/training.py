@@ -16,7 +16,7 @@ from fedtrees.trees.losses import Params, Reweighed, Target, loss_of
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.tree import Tree
-from fedtrees.trees.silo.margins import FinishedRound
+from fedtrees.trees.silo.forest import FinishedRound
 from fedtrees.trees.silo.state import TreeState
 from fedtrees.trees.silo.terms import Terms
 

@@ -11,8 +11,8 @@ from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.moments import Moments
+from fedtrees.trees.model.row_draws import RowDraws
 from fedtrees.trees.model.tree import Tree
-from fedtrees.trees.silo.row_sampling import RowDraws
 
 
 @dataclass(frozen=True, eq=False)

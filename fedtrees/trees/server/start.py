@@ -29,6 +29,7 @@ from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.messages.training import Aim, Begin
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.moments import MANTISSA, MomentPlan
+from fedtrees.trees.model.row_draws import MOST_SHARE, RowDraws, most_draws
 from fedtrees.trees.server.cut_points import category_cuts, global_cuts
 from fedtrees.trees.server.gradient_scales import GradientScales, check_weights
 from fedtrees.trees.server.growth_plan import GrowthPlan
@@ -40,7 +41,6 @@ from fedtrees.trees.server.position_biases import PositionBiases
 from fedtrees.trees.server.quantile_leaves import Quantile, quantile_of_targets
 from fedtrees.trees.server.settings import TreeSettings
 from fedtrees.trees.server.split import Rule
-from fedtrees.trees.silo.row_sampling import MOST_SHARE, RowDraws, most_draws
 
 if TYPE_CHECKING:
     from fedtrees.core.numeric.threads import Threads

@@ -10,13 +10,15 @@ from fedtrees.core.data.table import Table
 from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
+from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.silo.binning import bin_table
-from fedtrees.trees.silo.margins import FinishedRound, Floats, Ranges
+from fedtrees.trees.silo.forest import FinishedRound
+from fedtrees.trees.silo.margins import Floats, Ranges
+from fedtrees.trees.silo.terms import Terms
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
-    from fedtrees.trees.silo.state import TreeState
 
 
 class EvaluationSet:
@@ -25,13 +27,12 @@ class EvaluationSet:
     Law: a function of the table and the run's facts; see `core.protocol.silo.Silo`.
     """
 
-    def __init__(self, silo: SiloRows, table: Table, state: TreeState):
-        terms = state.terms
+    def __init__(self, silo: SiloRows, table: Table, terms: Terms, cuts: Cuts, margin: Floats):
         self.table = table
         self.objective = terms.objective
         self.target = numbers_of(table, silo.open_above) if terms.labels is None else places_of(table, terms.labels)
-        self.bins = bin_table(table, state.cuts, silo.threads, trained=False)
-        self.margin = state.start_of(silo, table)
+        self.bins = bin_table(table, cuts, silo.threads, trained=False)
+        self.margin = margin
         self.parallel = terms.parallel
         self.rounds = 0  # whose leaves the margins hold
 

@@ -13,12 +13,14 @@ from fedtrees.errors import ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import survival as survival_kernels
-from fedtrees.trees.losses import ProportionalHazards, RankingLoss, RowStatistics
+from fedtrees.trees.losses import ProportionalHazards, RankingLoss
+from fedtrees.trees.silo.forest import FinishedRound
+from fedtrees.trees.silo.margins import Margins
 from fedtrees.trees.silo.time_bins import bins_of
+from fedtrees.trees.silo.training_rows import TrainingRows
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
-    from fedtrees.trees.silo.state import TreeState
 
 Floats = NDArray[np.float64]
 Ranges = NDArray[np.int64]
@@ -27,7 +29,7 @@ Ranges = NDArray[np.int64]
 class Gradients:
     """Gradients and hessians of a round's rows, computed once, whichever question needs them first.
 
-    Law: a function of the silo's margins and targets (`TreeState`, an argument: it holds this) and of the facts.
+    Law: a function of the silo's margins and targets and of the facts.
 
     Attributes
     ----------
@@ -39,10 +41,12 @@ class Gradients:
         Of proportional hazards, where bins of time start, and the sums of `risk_sets.Risks`.
     """
 
-    def __init__(self, loss: RowStatistics, outputs: int, rows: int):
+    def __init__(self, rows: TrainingRows, margins: Margins, forest: list[FinishedRound]):
+        self._rows, self._margins, self._forest = rows, margins, forest
+        outputs, n_rows = margins.values.shape
         self.statistics = np.zeros((2, outputs, 0))
-        positions = loss.positions if isinstance(loss, RankingLoss) else 0
-        self.bias, self.costs = np.ones((2, positions)), np.zeros((2, rows if positions else 0))
+        positions = rows.loss.positions if isinstance(rows.loss, RankingLoss) else 0
+        self.bias, self.costs = np.ones((2, positions)), np.zeros((2, n_rows if positions else 0))
         self.times, self.risks = np.zeros(0, np.uint32), (np.zeros(0), np.zeros(0))
         self._filled: tuple[object, ...] = ()
 
@@ -58,47 +62,47 @@ class Gradients:
         """Take in the bias of positions that the coming rounds divide by."""
         self.bias = bias.astype(np.float64)
 
-    def fill(self, state: TreeState, silo: SiloRows) -> None:
+    def fill(self, silo: SiloRows) -> None:
         """Compute the statistics of the rows asked, unless that was done for this tree."""
-        loss = state.loss
+        loss = self._rows.loss
         # rows of silos that are not asked are left as they were: another cohort's are computed anew
-        key = len(state.forest), silo.silos_asked.tobytes()
+        key = len(self._forest), silo.silos_asked.tobytes()
         if key == self._filled:
             return
-        state.margins.catch_up(state, silo)
-        if self.statistics.shape[1:] != state.margin.shape:
-            self.statistics = np.zeros((2, *state.margin.shape))
+        self._margins.catch_up(silo)
+        if self.statistics.shape[1:] != self._margins.values.shape:
+            self.statistics = np.zeros((2, *self._margins.values.shape))
         g, h = self.statistics
 
         def fill(piece: Ranges) -> None:
-            loss.statistics(state.margin, state.rows.target, state.rows.weight, piece, g, h)
+            loss.statistics(self._margins.values, self._rows.target, self._rows.weight, piece, g, h)
 
         if isinstance(loss, RankingLoss):
-            self._rank(state, silo, loss, g[0], h[0])
+            self._rank(silo, loss, g[0], h[0])
         elif isinstance(loss, ProportionalHazards):
-            self._hazard(state, silo, g[0], h[0])
+            self._hazard(silo, g[0], h[0])
         else:
             silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
         self._filled = key
 
-    def _hazard(self, state: TreeState, silo: SiloRows, g: Floats, h: Floats) -> None:
+    def _hazard(self, silo: SiloRows, g: Floats, h: Floats) -> None:
         """Compute gradients and hessians from the server's sums over risk sets."""
         rates, squares = self.risks
         if not len(rates):
             raise ProtocolError("gradients were asked for before the risks")
-        bins = bins_of(state.rows.target, self.times)
+        bins = bins_of(self._rows.target, self.times)
 
         def fill(piece: Ranges) -> None:
             survival_kernels.cox_statistics(
-                state.margin[0], state.rows.target, state.rows.weight, bins, rates, squares, piece, g, h
+                self._margins.values[0], self._rows.target, self._rows.weight, bins, rates, squares, piece, g, h
             )
 
         silo.threads.map(fill, pieces(silo.ranges, silo.threads.n))
 
-    def _rank(self, state: TreeState, silo: SiloRows, loss: RankingLoss, g: Floats, h: Floats) -> None:
+    def _rank(self, silo: SiloRows, loss: RankingLoss, g: Floats, h: Floats) -> None:
         """Compute gradients and hessians by ranking groups, which no piece of rows cuts apart."""
-        terms, starts = state.terms, silo.table.group_starts()
-        pairs = stream(terms.seed, "pairs", terms.rounds_before + len(state.forest))
+        terms, starts = self._rows.terms, silo.table.group_starts()
+        pairs = stream(terms.seed, "pairs", terms.rounds_before + len(self._forest))
         # with the groups' ids, so that the pairs drawn do not depend on where a group lies
         keys = pairs.integers(2**64, size=2, dtype=np.uint64)
         groups = silo.table.groups
@@ -106,9 +110,9 @@ class Gradients:
 
         def fill(some: Ranges) -> None:
             loss.lambdas(
-                state.margin[0],
-                state.rows.target,
-                state.rows.weight,
+                self._margins.values[0],
+                self._rows.target,
+                self._rows.weight,
                 starts,
                 ids,
                 some,
@@ -121,15 +125,15 @@ class Gradients:
 
         silo.threads.map(fill, pieces(np.searchsorted(starts, silo.ranges), silo.threads.n))
 
-    def position_costs(self, state: TreeState, silo: SiloRows) -> Floats:
+    def position_costs(self, silo: SiloRows) -> Floats:
         """Return the costs of positions that the rows asked add, float64 (2, rows); see `kernels.ranking.lambdas`."""
-        self.fill(state, silo)
+        self.fill(silo)
         return self.costs
 
-    def exponent_counts(self, state: TreeState, silo: SiloRows) -> Vector:
+    def exponent_counts(self, silo: SiloRows) -> Vector:
         """Count gradients and hessians of the rows asked by the exponents that bound them: int64 (2, exponents)."""
-        self.fill(state, silo)
-        times = np.ones(1, np.int64) if state.rows.repeats is None else state.rows.repeats
+        self.fill(silo)
+        times = np.ones(1, np.int64) if self._rows.repeats is None else self._rows.repeats
 
         def count(piece: Ranges) -> Vector:
             counts = np.zeros((2, N_EXPONENTS), np.int64)

@@ -20,10 +20,12 @@ from fedtrees.errors import ProtocolError
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.gradient_scale import further_digits
 from fedtrees.trees.model.shape import Shape
+from fedtrees.trees.silo.gradient_words import GradientWords
+from fedtrees.trees.silo.positions import Positions
+from fedtrees.trees.silo.training_rows import TrainingRows
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
-    from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
 
@@ -31,24 +33,25 @@ Ranges = NDArray[np.int64]
 class HistogramSums:
     """Sums of nodes, and the memory that threads sum in: fresh memory takes more time than the sums do."""
 
-    def __init__(self, most_counts: int):
+    def __init__(self, rows: TrainingRows, positions: Positions, words: GradientWords, most_counts: int):
+        self._rows, self._positions, self._words = rows, positions, words
         # rows whose packed words fit an accumulator, where a row counts so many times at the most
         self.word_rows = histogram_kernels.WORD_ROWS // most_counts
         self._memory: dict[tuple[str, int], Vector] = {}
 
     def of_nodes(
-        self, state: TreeState, silo: SiloRows, tree: int, shape: Shape, build: NDArray[np.int32],
+        self, silo: SiloRows, tree: int, shape: Shape, build: NDArray[np.int32],
         columns: NDArray[np.int32] | None, extra: int,
     ) -> Vector:  # fmt: skip
         """Sum each bin of some features, or of all, of a tree's nodes: int64 (nodes, statistics, bins)."""
-        bins, cuts = state.rows.bins, state.cuts
-        offsets, statistics = cuts.bin_offsets, state.rows.statistics
+        bins, cuts = self._rows.bins, self._rows.cuts
+        offsets, statistics = cuts.bin_offsets, self._rows.statistics
         slot_of = slots(shape, build)
         # accumulators of a feature: a constant for bytes, which the compiler can shift by
         stride = 256 if bins.dtype == np.uint8 else int(cuts.n_bins.max())
-        levels = state.positions.levels(tree, shape, silo.ranges)
-        words, further = state.words.of_tree(state, silo, tree, extra), further_digits(extra)
-        pair = state.rows.pair if state.rows.pair.ndim == 1 else state.rows.pair[state.output(tree)]
+        levels = self._positions.levels(tree, shape, silo.ranges)
+        words, further = self._words.of_tree(silo, tree, extra), further_digits(extra)
+        pair = self._rows.pair if self._rows.pair.ndim == 1 else self._rows.pair[self._rows.terms.output(tree)]
         n_slots = len(build) * (-(-statistics // 2))
         # words of few digits leave their accumulators room for more rows
         word_rows = min(histogram_kernels.LIST_ROWS, self.word_rows << max(-extra, 0))
@@ -64,12 +67,12 @@ class HistogramSums:
             for digits, shift, down in zip(words, (0, *further), (levels, *(0 for _ in further)), strict=True):
                 wide <<= shift  # make room for the digits of this word
                 histogram_kernels.grow_level(
-                    bins, digits, pair, state.positions.node[tree], ranges, down,
+                    bins, digits, pair, self._positions.node[tree], ranges, down,
                     shape.walk(bins), slot_of, offsets, stride, packed, wide, word_rows,
                 )  # fmt: skip
             return wide.reshape(len(build), -1, cuts.total_bins)[:, :statistics]
 
-        parts = silo.threads.map(fill, enumerate(state.words.pieces))
+        parts = silo.threads.map(fill, enumerate(self._words.pieces))
         if not parts:  # a silo without rows
             parts = [np.zeros((len(build), statistics, cuts.total_bins), np.int64)]
         if columns is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +11,18 @@ from fedtrees.errors import DataError, ProtocolError
 from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.losses import Reweighed
-from fedtrees.trees.model.shape import Shape
 from fedtrees.trees.model.value_trees import ValueTrees
+from fedtrees.trees.silo.forest import FinishedRound
+from fedtrees.trees.silo.positions import Positions
+from fedtrees.trees.silo.training_rows import TrainingRows
 
 if TYPE_CHECKING:
     from fedtrees.core.data.table import Table
     from fedtrees.core.numeric.threads import Threads
     from fedtrees.core.protocol.silo_rows import SiloRows
-    from fedtrees.trees.silo.state import TreeState
 
 Ranges = NDArray[np.int64]
 Floats = NDArray[np.float32]
-
-
-class FinishedRound(NamedTuple):
-    """A round's finished trees: shapes, leaves' values, and the steps by which a loss that reweighs moves weights."""
-
-    shapes: list[Shape]
-    values: list[Floats]
-    steps: Floats
 
 
 class Margins:
@@ -44,13 +37,16 @@ class Margins:
         weights are multiplied by.
     """
 
-    def __init__(self, start: Floats, silos: int):
+    def __init__(
+        self, start: Floats, silos: int, rows: TrainingRows, positions: Positions, forest: list[FinishedRound]
+    ):
         self.values = start
+        self._rows, self._positions, self._forest = rows, positions, forest
         self._rounds = np.zeros(silos, np.int64)  # that the margins of each silo in the table hold
 
-    def catch_up(self, state: TreeState, silo: SiloRows) -> None:
+    def catch_up(self, silo: SiloRows) -> None:
         """Add the trees that the margins of the silos asked do not hold yet, in order."""
-        asked, last = silo.silos_asked, len(state.forest) - 1
+        asked, last = silo.silos_asked, len(self._forest) - 1
         if not len(asked) or (self._rounds[asked] > last).all():
             return
         # silos that were not in every cohort lag behind: round after round, those that lack its trees add them
@@ -58,26 +54,26 @@ class Margins:
             behind = asked[self._rounds[asked] == round]
             ranges = _ranges(silo, behind)
             # rows of the round that just ended stand in its leaves already; others walk from the root
-            if not state.positions.are_of(round, behind, silo.ranges):
-                state.positions.restart(ranges)
-            self._add(state, silo, ranges, state.forest[round])
+            if not self._positions.are_of(round, behind, silo.ranges):
+                self._positions.restart(ranges)
+            self._add(silo, ranges, self._forest[round])
             self._rounds[behind] = round + 1
 
-    def _add(self, state: TreeState, silo: SiloRows, ranges: Ranges, finished: FinishedRound) -> None:
+    def _add(self, silo: SiloRows, ranges: Ranges, finished: FinishedRound) -> None:
         """Add a round's trees to the margins of some rows."""
         shapes, values, steps = finished
-        bins, node = state.rows.bins, state.positions.node
-        levels = [state.positions.levels(tree, shape, ranges) for tree, shape in enumerate(shapes)]
+        bins, node = self._rows.bins, self._positions.node
+        levels = [self._positions.levels(tree, shape, ranges) for tree, shape in enumerate(shapes)]
 
         def add(piece: Ranges) -> None:
-            if isinstance(state.loss, Reweighed):
+            if isinstance(self._rows.loss, Reweighed):
                 predicted = np.zeros(self.values.shape[1], np.float32)
                 walk = shapes[0].walk(bins)
                 histogram_kernels.add_leaves(bins, node[0], piece, levels[0], walk, values[0], predicted)
-                state.loss.reweigh(predicted, state.rows.target, piece, steps, self.values[0])
+                self._rows.loss.reweigh(predicted, self._rows.target, piece, steps, self.values[0])
                 return
             for tree, (shape, value) in enumerate(zip(shapes, values, strict=True)):
-                margin = self.values[state.output(tree)]
+                margin = self.values[self._rows.terms.output(tree)]
                 histogram_kernels.add_leaves(bins, node[tree], piece, levels[tree], shape.walk(bins), value, margin)
 
         silo.threads.map(add, pieces(ranges, silo.threads.n))

@@ -158,7 +158,7 @@ class NodeSums:
         starts = np.empty(len(build) + 1, np.int64)
 
         def list_rows() -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-            times = state.sampler.times(state, silo, tree)
+            times = state.sampler.times(silo, tree)
             node_histogram_kernels.list_rows(bins, times, node, silo.ranges, levels, walk, slot_of, starts, order)
             return order, starts
 
@@ -172,8 +172,8 @@ class NodeSums:
             if first >= end:
                 continue
             part, to = slice(first, end), slice(*(layout.starts[[first, end]] - layout.starts[start]))
-            bins, times = self.state.rows.bins, self.state.sampler.times(self.state, self.silo, tree)
-            words = self.state.words.of_output(self.state.output(tree), self.extra)
+            bins, times = self.state.rows.bins, self.state.sampler.times(self.silo, tree)
+            words = self.state.words.of_output(self.state.terms.output(tree), self.extra)
             for packed, digits in zip(words, (0, *further_digits(self.extra)), strict=True):
                 node_histogram_kernels.sum_nodes(
                     bins.reshape(-1), np.uint64(bins.shape[2]), packed, digits, times, self.state.rows.pair, rows,

@@ -24,14 +24,14 @@ def residual_counts(
     state: TreeState, silo: SiloRows, tree: int, shape: Shape, low: NDArray[np.uint32], log_keys: int, log_child: int
 ) -> Vector:
     """Count the residuals of the rows in a tree's leaves, int64 (leaves, 2, parts); see `kernels.gradients`."""
-    output, levels, counts = state.output(tree), state.positions.levels(tree, shape, silo.ranges), silo.counts()
+    output, levels, counts = state.terms.output(tree), state.positions.levels(tree, shape, silo.ranges), silo.counts()
     bins, node, slot_of = state.rows.bins, state.positions.node[tree], shape.leaf_slots()
     walk, nothing = shape.walk(bins), np.zeros(len(shape.feature), np.float32)
     target = column_of(state.rows.target, output)
     unmoved = np.zeros(len(target), np.float32) if levels else state.margin[output]
     each = np.ones(1, np.int64) if counts is None else counts
     if state.sampler.draws:
-        each = state.sampler.drawn(state, silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
+        each = state.sampler.drawn(silo, tree, np.ones(len(target), np.int64) if counts is None else counts)
 
     def count(piece: Ranges) -> Vector:
         out = np.zeros((*low.shape, 1 << (log_keys - log_child)), np.int64)

@@ -13,10 +13,11 @@ from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.gradient_scale import GradientScale
 from fedtrees.trees.model.value_trees import ValueTrees
 from fedtrees.trees.silo.evaluation_set import EvaluationSet
+from fedtrees.trees.silo.forest import FinishedRound
 from fedtrees.trees.silo.gradient_words import GradientWords
 from fedtrees.trees.silo.gradients import Gradients
 from fedtrees.trees.silo.histograms import HistogramSums
-from fedtrees.trees.silo.margins import FinishedRound, Margins, start_margin
+from fedtrees.trees.silo.margins import Margins, start_margin
 from fedtrees.trees.silo.positions import Positions
 from fedtrees.trees.silo.row_moments import RowMoments
 from fedtrees.trees.silo.row_sampling import RowSampler
@@ -52,18 +53,19 @@ class TreeState(State):
     begins = "the cut points"
 
     def __init__(self, silo: SiloRows, terms: Terms, cuts: Cuts):
-        rows, outputs, silos = silo.table.n_rows, len(terms.base_margin), len(silo.table.names)
         self.terms, self.cuts = terms, cuts
         self.loss = loss_of(terms.objective, terms.params, terms.labels)
-        self.rows = TrainingRows.of(silo, self.loss, terms, cuts)
-        self.forest: list[FinishedRound] = []
-        self.margins = Margins(self.start_of(silo, silo.table), silos)
-        self.positions = Positions(self.trees, rows, silos)
-        self.sampler = RowSampler(silo.table, terms, self.rows.target)
-        self.gradients = Gradients(self.loss, outputs, rows)
-        self.words = GradientWords(outputs, rows)
-        self.histograms = HistogramSums(self.rows.most_repeats * self.sampler.most)
-        self.moments = RowMoments()
+        n_silos, forest = len(silo.table.names), list[FinishedRound]()
+        self.forest = forest
+        # each part has those that it builds on: none knows this state
+        rows = self.rows = TrainingRows.of(silo, self.loss, terms, cuts)
+        positions = self.positions = Positions(self.trees, silo.table.n_rows, n_silos)
+        margins = self.margins = Margins(self.start_of(silo, silo.table), n_silos, rows, positions, forest)
+        sampler = self.sampler = RowSampler(silo.table, rows, forest)
+        gradients = self.gradients = Gradients(rows, margins, forest)
+        words = self.words = GradientWords(rows, margins, gradients, positions, sampler, forest)
+        self.histograms = HistogramSums(rows, positions, words, rows.most_repeats * sampler.most)
+        self.moments = RowMoments(rows, margins, gradients, words, positions, sampler, forest)
         self._evaluation_sets: dict[int, EvaluationSet] = {}
 
     @property
@@ -76,10 +78,6 @@ class TreeState(State):
         """The rows' margins, float32 (outputs, rows)."""
         return self.margins.values
 
-    def output(self, tree: int) -> int:
-        """Return the output that a round's tree belongs to."""
-        return tree // self.terms.parallel
-
     def start_of(self, silo: SiloRows, table: Table) -> NDArray[np.float32]:
         """Return the initial margins of a table, float32 (outputs, rows)."""
         base = self.terms.base_margin
@@ -89,10 +87,10 @@ class TreeState(State):
 
     def prepare(self, silo: SiloRows, scale: GradientScale) -> None:
         """Put the rows' gradients on a gradient scale, and rows at the roots, before a round's nodes are asked for."""
-        self.words.prepare(self, silo, scale)
+        self.words.prepare(silo, scale)
 
     def evaluation_set(self, silo: SiloRows, place: int, table: Table) -> EvaluationSet:
         """Return an evaluation set; a function of the facts, so it may be built late, and again."""
         if place not in self._evaluation_sets:
-            self._evaluation_sets[place] = EvaluationSet(silo, table, self)
+            self._evaluation_sets[place] = EvaluationSet(silo, table, self.terms, self.cuts, self.start_of(silo, table))
         return self._evaluation_sets[place]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.data.record import Record
 from fedtrees.trees.losses import Params
-from fedtrees.trees.silo.row_sampling import RowDraws
+from fedtrees.trees.model.row_draws import RowDraws
 
 
 class Terms(Record, frozen=True, eq=False):
@@ -56,6 +56,10 @@ class Terms(Record, frozen=True, eq=False):
     class_draws: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))
     rounds_before: int = 0
     trees_before: int = 0
+
+    def output(self, tree: int) -> int:
+        """Return the output that a round's tree belongs to."""
+        return tree // self.parallel
 
     def draws(self) -> RowDraws:
         """Return the draws of rows of the first round's trees, with ``bootstrap``."""

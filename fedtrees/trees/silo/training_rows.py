@@ -24,6 +24,9 @@ class TrainingRows:
 
     Attributes
     ----------
+    terms : Terms
+    loss : RowStatistics
+    cuts : Cuts
     bins : uint8 or uint16 (groups, rows, features per group)
         A group of a row's features stands side by side, and rows of a group one after the other; see
         `kernels.histogram`.
@@ -39,6 +42,9 @@ class TrainingRows:
         rows whose word is 0 are then passed over.
     """
 
+    terms: Terms
+    loss: RowStatistics
+    cuts: Cuts
     bins: NDArray[np.uint8] | NDArray[np.uint16]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
@@ -60,6 +66,9 @@ class TrainingRows:
         weight = None if counting is not None else silo.weights()
         statistics = loss.statistics_per_bin(len(terms.labels or ()))
         return TrainingRows(
+            terms,
+            loss,
+            cuts,
             bin_table(silo.table, cuts, silo.threads),
             target,
             loss.weighted(np.ones(1, np.float32) if weight is None else weight, target),
