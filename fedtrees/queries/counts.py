@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.bits import Bits
 from fedtrees.core.data.labels import ClassLabels, Label
 from fedtrees.core.numeric.fixed_point import (
     N_EXPONENTS,
@@ -20,60 +20,14 @@ from fedtrees.core.numeric.fixed_point import (
     restore,
     smallest_exponent,
 )
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.core.protocol.count_weights import MOST_REPEATS
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
 
 if TYPE_CHECKING:
-    from fedtrees.core.data.table import Table
     from fedtrees.core.protocol.silo_rows import SiloRows
-
-
-@dataclass(frozen=True, eq=False)
-class Bits:
-    """A table's features as the bits of their floats, flat, with the steps from row to row and column to column."""
-
-    flat: NDArray[np.uint32]
-    row_stride: int
-    column_stride: int
-    order: NDArray[np.uint32]
-
-    @staticmethod
-    def of(table: Table, ordered: bool = True) -> Bits:
-        """View a table, without a copy if X is contiguous; unordered, rows stand as in X: enough for sums over all."""
-        X = table.X
-        if not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = np.ascontiguousarray(X)
-        rows, columns = X.shape
-        by_row = X.flags.c_contiguous
-        flat = (X if by_row else X.T).reshape(-1).view(np.uint32)
-        if table.order is None or (not ordered and len(X) == table.n_rows):
-            return Bits(flat, columns if by_row else 1, 1 if by_row else rows, np.zeros(0, np.uint32))
-        order = table.order
-        return Bits(flat, columns if by_row else 1, 1 if by_row else rows, order)
-
-
-def pieces(ranges: NDArray[np.int64], n: int) -> list[NDArray[np.int64]]:
-    """Cut ranges of rows into at most ``n`` lists of ranges with about as many rows each.
-
-    Examples
-    --------
-    >>> [piece.tolist() for piece in pieces(np.array([[0, 4], [6, 8]]), 2)]
-    [[[0, 3]], [[3, 4], [6, 8]]]
-    """
-    lengths = ranges[:, 1] - ranges[:, 0]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    marks = np.unique([total * k // n for k in range(n + 1)])
-    cut = []
-    for a, b in pairwise(marks):
-        first, last = np.searchsorted(ends, [a, b - 1], side="right")
-        piece = ranges[first : last + 1].copy()
-        piece[0, 0] += a - (ends[first] - lengths[first])
-        piece[-1, 1] -= ends[last] - b
-        cut.append(piece)
-    return cut
 
 
 @dataclass(frozen=True)

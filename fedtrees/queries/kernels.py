@@ -1,31 +1,11 @@
-"""Kernels over the order-preserving key of a float. Numba only; every kernel has a naive twin in the tests.
-
-The key of a float32 is a uint32 that sorts as the float does: 2**31 plus or minus its magnitude's bits. Both zeros
-share a key, as they are equal under ``<``, and round numbers of either sign begin a bucket.
-"""
+"""Kernels over the order-preserving key of a float; see `core.numeric.float_keys`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
-
-SIGN = np.uint32(0x80000000)
-MAGNITUDE = np.uint32(0x7FFFFFFF)
-INFINITY = np.uint32(0x7F800000)
-BLOCK = 2048  # rows a block: its values stay in the second-level cache while its features are walked
-
-
-@njit(nogil=True, cache=True, inline="always")
-def key_of(bits):
-    """The key of a float32 given as its bits; not for NaN."""
-    return np.uint32(SIGN - (bits & MAGNITUDE)) if bits & SIGN else bits | SIGN
-
-
-@njit(nogil=True, cache=True, inline="always")
-def is_missing(bits):
-    """Return whether these are the bits of a NaN."""
-    return (bits & MAGNITUDE) > INFINITY
+from fedtrees.core.numeric.float_keys import BLOCK, is_missing, key_of
 
 
 @njit(nogil=True, cache=True)

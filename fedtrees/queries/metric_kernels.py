@@ -6,8 +6,8 @@ import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
 from fedtrees.core.numeric.distributions import distribution
-from fedtrees.core.numeric.elementary import exp, log, log_gamma
-from fedtrees.queries.kernels import key_of
+from fedtrees.core.numeric.elementary import MOST_MARGIN, exp, log, log_gamma
+from fedtrees.core.numeric.float_keys import key_of
 
 # XGBoost's floors, below which no logarithm is taken
 SMALLEST = 1e-16  # of probabilities
@@ -17,7 +17,6 @@ LEAST_LIKELIHOOD = 1e-12  # of times
 LOGLOSS, ERROR, SQUARED, ABSOLUTE, PERCENTAGE, SQUARED_LOG, POISSON, GAMMA, GAMMA_DEVIANCE, TWEEDIE = range(10)
 PINBALL, PSEUDO_HUBER = 10, 11
 LOWEST_POWER, LIMBS = -200, 12  # of exact sums of hazards: 384 bits from 2**-200 on
-MOST_MARGIN = 80.0  # of a hazard: margins beyond it, either way, count as it
 # codes of metrics of rankings
 NDCG, AVERAGE_PRECISION, PRECISION = range(3)
 LN2 = 0.6931471805599453

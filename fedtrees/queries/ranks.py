@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.bits import Bits
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.float_keys import KEY_BITS, shift_of
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
 from fedtrees.queries import kernels
-from fedtrees.queries.counts import Bits, pieces
 from fedtrees.queries.even_bins import divide_evenly
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.silo_rows import SiloRows
 
-KEY_BITS = 32
 BUDGET = 16384  # children of a feature, about, in the rounds that follow
 FIRST_BITS = 12  # children of the first round: sign, exponent and three bits of the fraction
 LARGEST_KEY = 0xFF7FFFFF  # of the largest finite float
@@ -288,17 +289,6 @@ def with_least(ends: NDArray[np.int64], n_rows: NDArray[np.int64], least: int) -
     joined = ends[kept] if kept else ends[-1:].copy()
     joined[-1] = ends[-1]
     return joined
-
-
-def shift_of(rows: int) -> np.uint32:
-    """The shift of keys for a lookup table of their upper bits: a small table does not pay for a large one."""
-    return np.uint32(16 if rows > 2**17 else 20)
-
-
-def float_of(keys: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The floats that have these keys."""
-    keys = keys.astype(np.uint32)
-    return np.where(keys & kernels.SIGN, keys ^ kernels.SIGN, -keys).astype(np.uint32).view(np.float32)
 
 
 def shortest_between(low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.queries.ranks import KEY_BITS, float_of
+from fedtrees.core.numeric.float_keys import KEY_BITS, float_of
 from fedtrees.queries.score_histogram import KEYS, ScoreHistogram, keys_of
 
 BUCKETS = 1 << 14  # of about equal shares of both classes: ranks within them leave 1 / (2 * BUCKETS) open at the most

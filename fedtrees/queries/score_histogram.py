@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.float_keys import KEY_BITS, MAGNITUDE, SIGN, shift_of
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.core.numeric.threads import Threads
-from fedtrees.queries import kernels, metric_kernels
-from fedtrees.queries.counts import pieces
-from fedtrees.queries.ranks import KEY_BITS, shift_of
+from fedtrees.queries import metric_kernels
 
 KEYS = 1 << KEY_BITS
 
@@ -20,7 +20,7 @@ KEYS = 1 << KEY_BITS
 class ScoreHistogram:
     """The weights of the rows of both classes in each bucket of scores.
 
-    A bucket holds the keys from its edge up to the next edge; see `queries.kernels`.
+    A bucket holds the keys from its edge up to the next edge; see `core.numeric.float_keys`.
 
     Law: the weights of all rows are the sum of those of any parts of them, over the same edges.
 
@@ -90,7 +90,7 @@ class ScoreHistogram:
 def keys_of(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """The order-preserving keys of scores, int64 (scores,); both zeros have one key."""
     bits = np.ascontiguousarray(scores, np.float32).view(np.uint32)
-    key = np.where(bits & kernels.SIGN, kernels.SIGN - (bits & kernels.MAGNITUDE), bits | kernels.SIGN)
+    key = np.where(bits & SIGN, SIGN - (bits & MAGNITUDE), bits | SIGN)
     return key.astype(np.int64)
 
 

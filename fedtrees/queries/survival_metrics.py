@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from fedtrees.core.numeric.distributions import DISTRIBUTIONS
+from fedtrees.core.numeric.elementary import MOST_MARGIN
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.queries import metric_kernels as kernels
 from fedtrees.queries.hazards import LIMBS, MOST_BINS, bound_of_limbs, hazard_limbs, restore_limbs
 from fedtrees.queries.metric import Metric, Rows, mean_of_sums, weighted_sums
-from fedtrees.queries.metric_kernels import MOST_MARGIN
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 
 

@@ -16,12 +16,13 @@ from twins import Node
 
 from fedtrees import LocalFederation
 from fedtrees.core.data.table import Schema, Table
+from fedtrees.core.numeric import float_keys
+from fedtrees.core.numeric.float_keys import float_of
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.core.protocol.count_weights import CountWeights
 from fedtrees.core.protocol.silo import Silo
-from fedtrees.queries import kernels as rank_kernels
 from fedtrees.queries.counts import Counts
-from fedtrees.queries.ranks import Ranks, float_of
+from fedtrees.queries.ranks import Ranks
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN, Cuts
@@ -62,20 +63,20 @@ def silo_of(X: NDArray[np.float32], n_silos: int, rng: np.random.Generator, n_jo
 @example(x=-1e-45)
 def test_keys_are_those_of_the_twin(x: float) -> None:
     value = np.float32(x)
-    assert rank_kernels.key_of(value.view(np.uint32)) == twins.key(value)
+    assert float_keys.key_of(value.view(np.uint32)) == twins.key(value)
     assert keys_of(np.array([value])).tolist() == [twins.key(value)]
 
 
 @given(x=finite, z=finite)
 @example(x=0.0, z=-0.0)
 def test_keys_sort_as_floats_do(x: float, z: float) -> None:
-    keys = [rank_kernels.key_of(np.float32(value).view(np.uint32)) for value in (x, z)]
+    keys = [float_keys.key_of(np.float32(value).view(np.uint32)) for value in (x, z)]
     assert (keys[0] < keys[1]) == (x < z) and (keys[0] == keys[1]) == (x == z)
 
 
 def test_only_nan_is_missing() -> None:
     bits = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0xFF800000, 0, 0x80000000, 1])
-    missing = [bool(rank_kernels.is_missing(value)) for value in bits]
+    missing = [bool(float_keys.is_missing(value)) for value in bits]
     assert missing == np.isnan(bits.view(np.float32)).tolist()
 
 

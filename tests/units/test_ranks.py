@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from strategies import LARGEST, Watched, column, examples, tables
 
 from fedtrees import Channel, FedGBTRegressor, LocalFederation
+from fedtrees.core.numeric.float_keys import float_of
 from fedtrees.queries.counts import Counts, Summary
-from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, float_of, shortest_between
+from fedtrees.queries.ranks import LARGEST_KEY, Buckets, Ranks, shortest_between
 from fedtrees.trees.messages.training import Begin
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.server.cut_points import cuts_of, global_cuts

@@ -12,6 +12,7 @@ from fedtrees.core.numeric.compiled import njit
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.6931471803691238
 LN2_LOW = 1.9082149292705877e-10
+MOST_MARGIN = 80.0  # of a hazard: margins beyond it, either way, count as it
 
 
 @njit(nogil=True, cache=True, inline="always", error_model="numpy")

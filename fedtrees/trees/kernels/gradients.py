@@ -10,7 +10,7 @@ import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
 from fedtrees.core.numeric.elementary import exp, log
-from fedtrees.queries.kernels import key_of
+from fedtrees.core.numeric.float_keys import key_of
 
 SMALLEST_HESSIAN = 1e-16
 SMALLEST_FLOAT = 1.1754943508222875e-38  # a float32's: to XGBoost, less is 0
@@ -208,7 +208,7 @@ def count_exponents(values, times, ranges, lowest, out):
 def count_residuals(y, margin, counts, node, ranges, slot_of, low, log_keys, log_child, out):
     """Count rows' residuals, leaf by leaf, in equal children of two intervals of keys per leaf.
 
-    y, margin: float32 (rows,) IN; keys are those of ``y - margin``, see `queries.kernels.key_of`
+    y, margin: float32 (rows,) IN; keys are those of ``y - margin``, see `core.numeric.float_keys.key_of`
     counts: int64 (rows,) or (1,) IN; the number of times that each row counts
     node: uint32 (rows,) IN; the leaf that a row is in
     ranges: int64 (ranges, 2) IN; the rows to do

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
-from fedtrees.queries.kernels import BLOCK, is_missing, key_of
+from fedtrees.core.numeric.float_keys import BLOCK, is_missing, key_of
 
 LIST_ROWS = 65536  # rows gathered before they are added: their bins are read once per feature group
 # A row's (g, h) is one word, (g << 32) + h, with |g| <= 2**19 and 0 <= h <= 2**20: both halves have room for 4095 rows

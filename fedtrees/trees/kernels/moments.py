@@ -13,7 +13,7 @@ import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
 from fedtrees.core.numeric.elementary import log
-from fedtrees.queries.kernels import BLOCK
+from fedtrees.core.numeric.float_keys import BLOCK
 from fedtrees.trees.kernels.histogram import descend
 
 HALF = 24  # binary digits of a factor's parts: the product of two is exact, and room is left to shift its halves

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
-from fedtrees.queries.kernels import BLOCK
+from fedtrees.core.numeric.float_keys import BLOCK
 from fedtrees.trees.kernels.histogram import LOW_HALF, descend
 
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from fedtrees.core.numeric.compiled import njit
 from fedtrees.core.numeric.distributions import LOGISTIC, NORMAL, distribution
-from fedtrees.core.numeric.elementary import exp, log
-from fedtrees.queries.metric_kernels import MOST_MARGIN
+from fedtrees.core.numeric.elementary import MOST_MARGIN, exp, log
 
 # XGBoost's limits
 MOST = 15.0  # of a gradient and a hessian

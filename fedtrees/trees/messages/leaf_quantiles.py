@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.float_keys import KEY_BITS
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.ranks import KEY_BITS
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.losses import column_of
 from fedtrees.trees.model.flat_trees import FlatTrees

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fedtrees.core.data.labels import ClassLabels
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.core.protocol.query import Query
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.queries.custom_metric import function_named, numbers_of_rows
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power
 from fedtrees.trees.kernels import sampling as sampling_kernels

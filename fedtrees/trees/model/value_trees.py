@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from fedtrees.core.data.record import Record
 from fedtrees.core.data.table import Table
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.core.numeric.threads import Threads
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import NO_BIN
 from fedtrees.trees.model.flat_trees import cuts_up

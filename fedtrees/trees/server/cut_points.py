@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.float_keys import float_of
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Summary
-from fedtrees.queries.ranks import Buckets, Ranks, float_of, shortest_between
+from fedtrees.queries.ranks import Buckets, Ranks, shortest_between
 from fedtrees.trees.messages.rare_categories import RareCategories
 from fedtrees.trees.model.cuts import Cuts
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.float_keys import KEY_BITS, float_of
 from fedtrees.core.sampling.samplers import Cohort
-from fedtrees.queries.ranks import KEY_BITS, float_of
 from fedtrees.trees.messages.leaf_quantiles import MOST_BITS, ResidualRanks, TargetRanks
 from fedtrees.trees.model.flat_trees import FlatTrees
 from fedtrees.trees.model.gradient_scale import GradientScale

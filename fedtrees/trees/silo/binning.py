@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.data.bits import Bits
+from fedtrees.core.numeric.float_keys import KEY_BITS, SIGN, shift_of
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import Bits, pieces
-from fedtrees.queries.kernels import SIGN
-from fedtrees.queries.ranks import KEY_BITS, shift_of
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import Cuts
 
@@ -23,7 +23,7 @@ GROUP = 8  # features of a group at the most: accumulators of so many stay in th
 
 
 def keys_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Return the order-preserving keys of floats; see `queries.kernels`."""
+    """Return the order-preserving keys of floats; see `core.numeric.float_keys`."""
     bits = values.view(np.uint32)
     return np.where(bits & SIGN, -bits, bits | SIGN).astype(np.uint32)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.table_targets import numbers_of, places_of
-from fedtrees.queries.counts import pieces
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.model.cuts import Cuts
 from fedtrees.trees.model.shape import Shape

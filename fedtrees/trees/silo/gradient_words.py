@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.losses.outputs import WeighedOutputs

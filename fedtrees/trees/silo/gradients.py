@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import LOWEST_EXPONENT, N_EXPONENTS, Vector, beyond_exponents
 from fedtrees.core.numeric.rng import stream
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import gradients as gradients_kernels
 from fedtrees.trees.kernels import survival as survival_kernels
 from fedtrees.trees.losses import ProportionalHazards, RankingLoss

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import DataError, ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import histogram as histogram_kernels
 from fedtrees.trees.losses import Reweighed
 from fedtrees.trees.model.value_trees import ValueTrees

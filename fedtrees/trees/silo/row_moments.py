@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import moments as moments_kernels
 from fedtrees.trees.losses import Reweighed, column_of
 from fedtrees.trees.model.gradient_scale import GradientScale

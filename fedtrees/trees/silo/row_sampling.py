@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrees.core.numeric.fixed_point import Vector
+from fedtrees.core.numeric.row_ranges import pieces
 from fedtrees.errors import ProtocolError
-from fedtrees.queries.counts import pieces
 from fedtrees.trees.kernels import sampling as sampling_kernels
 from fedtrees.trees.losses import Target
 from fedtrees.trees.model.row_draws import keys_of
