@@ -364,7 +364,7 @@ def bring_up_to_date(silo: Silo, log: Log) -> None:
     known = silo.version if silo.run == log.run else 0
     silo.learn(log.run, known, log.facts[known:])
     silo.ask_only(None)
-    silo.states.find(TreeState).margins.catch_up(silo.states.find(TreeState), silo)
+    silo.states.find(TreeState).margins.catch_up(silo)
 
 
 def assert_booster_s_margins(silo: Silo, log: Log, model: FedGBTClassifier | FedGBTRegressor) -> None:
