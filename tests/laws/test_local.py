@@ -154,6 +154,33 @@ def test_any_silos_answer_for_their_rows_alone_and_in_as_many_bytes_as_they_woul
     assert_same_ledgers(fused.ledger, faithful.ledger)
 
 
+@pytest.mark.parametrize("name", ASKED)
+def test_rows_that_lie_between_those_of_others_are_answered_for_as_if_they_lay_together(name: str) -> None:
+    """One table whose silos' rows take turns, and the same silos apart."""
+    rng, n = np.random.default_rng(5), 24
+    whose = np.repeat([4, 1, 3, 0, 4, 1, 0, 3], 3)  # a ranking group stays together
+    frame = pd.DataFrame(
+        {"age": rng.normal(size=n).round(1), "ward": pd.Categorical.from_codes(rng.integers(0, 3, n), list("abc"))}
+    )
+    y, qid = rng.integers(0, 4, n), np.arange(n) // 3
+    weight = rng.uniform(0.5, 4, n // 3)
+    held_out = (frame, y, None, None, qid)
+    table = LocalFederation.from_table(
+        frame, y, silos=whose, sample_weight=weight, qid=qid, eval_set=[held_out], eval_silos=[whose], n_jobs=1
+    )
+    parts = []
+    for silo in (0, 1, 3, 4):
+        part = whose == silo
+        sets = [(frame[part], y[part], None, None, qid[part])]
+        more = {"sample_weight": weight[np.unique(qid[part])], "qid": qid[part], "eval_set": sets}
+        parts.append(Silo(str(silo), frame[part], y[part], n_jobs=1, **more))
+    answers = [
+        Channel(federation).gather(ASKED[name], np.arange(4)).tolist()
+        for federation in (table, LocalFederation(parts, n_jobs=1), LocalFederation(parts, mode="faithful", n_jobs=1))
+    ]
+    assert answers[0] == answers[1] == answers[2] and any(map(any, answers[0]))
+
+
 @pytest.mark.parametrize("silos", [2**16, 2**16 + 1, 70_000])
 def test_rows_of_more_silos_than_two_bytes_count_are_those_of_their_silos(silos: int) -> None:
     """Ids that stand in no order, each of one row."""

@@ -276,6 +276,12 @@ def test_a_bucket_is_as_uncertain_as_the_worse_of_its_two_extreme_orders(
     assert max(first - middle, middle - last) == pytest.approx(doubts.sum())
 
 
+def test_only_a_bucket_of_one_key_is_tied() -> None:
+    counts = np.ones(4, np.int64)
+    assert ScoreHistogram(np.array([0, 5, 7, 8]), counts, counts).tied.tolist() == [False, False, True, False]
+    assert ScoreHistogram(np.array([0, 1, 2, KEYS - 1]), counts, counts).tied.tolist() == [True, True, False, True]
+
+
 def test_nothing_is_certain_of_scores_in_one_bucket_whatever_the_classes() -> None:
     counts = [5, 2, 3]
     every = [ScoreHistogram(np.zeros(1, np.int64), np.array([n]), np.array([10 - n])) for n in counts]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from fedtrees.core.numeric import elementary
 from fedtrees.core.numeric.fixed_point import exponent_of
 from fedtrees.core.numeric.rng import stream
 from fedtrees.queries.areas import Area
+from fedtrees.queries.hazards import bound_of_limbs
 from fedtrees.queries.metric import Rows
 from fedtrees.queries.metrics import METRICS, metric_named, metric_of
 from fedtrees.queries.sums import N_PLACES, bound_of_sums, restore_sum, sums_by_power, sums_by_power_of
@@ -169,3 +172,36 @@ def test_names_are_xgboost_s() -> None:
         metric_named("logloss2")
     with pytest.raises(ParameterError, match="eval_metric='error@half': what follows the @ is a number"):
         metric_named("error@half")
+
+
+# -- what metrics look at -----------------------------------------------------------------------------------
+
+
+def logistic(margin: Any) -> Any:
+    return 1 / (1 + np.exp(-margin))
+
+
+def itself(margin: Any) -> Any:
+    return margin
+
+
+PREDICTED: dict[str, Callable[[Any], Any]] = {  # of a margin
+    **dict.fromkeys(["binary:logistic", "binary:logitraw", "reg:logistic"], logistic),
+    **dict.fromkeys(["count:poisson", "reg:gamma", "reg:tweedie", "survival:aft", "survival:cox"], np.exp),
+    **dict.fromkeys(["reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror"], itself),
+    **dict.fromkeys(["reg:quantileerror", "rank:ndcg", "rank:pairwise", "rank:map"], itself),
+    "binary:hinge": lambda margin: np.where(margin > 0, 1.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("objective", PREDICTED)
+def test_predictions_are_what_the_objective_makes_of_margins(objective: str) -> None:
+    margin = np.float32([[-3, -0.5, 0, 0.25, 2]])
+    found = Rows(objective, margin, np.zeros(5, np.float32), None, 0).prediction()
+    assert found == pytest.approx(PREDICTED[objective](margin[0].astype(np.float64)), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100, 10**6, 10**9])
+def test_a_likelihood_of_hazards_has_room_for_both_of_its_sums(rows: int) -> None:
+    bound = metric_named("cox-nloglik", "survival:cox").bound(rows)
+    assert bound >= bound_of_limbs(rows) and bound >= bound_of_sums(rows)

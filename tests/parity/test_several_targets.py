@@ -97,6 +97,20 @@ def test_a_file_brings_it_back_and_training_goes_on(tmp_path: Path) -> None:
     assert longer.booster_.num_boosted_rounds() == 8 and longer.score(X, Y) > model.score(X, Y)
 
 
+@pytest.mark.parametrize("targets", [2, 5])
+def test_as_many_equal_numbers_as_there_are_targets_fit_every_answer(targets: int) -> None:
+    """Over real bytes: each of them is counted in one place, more often than there are rows."""
+    y = np.full((40, targets), 3.0)
+    y[:, 0] = np.arange(40) % 2 + 2
+    silos = [Silo(f"{k}", X[:40][k::2], y[k::2], sample_weight=np.full(20, 0.7), n_jobs=1) for k in range(2)]
+    models = [
+        FedGBTRegressor(**SMALL).fit_federation(LocalFederation(silos, mode=mode, n_jobs=1))
+        for mode in ("fused", "faithful")
+    ]
+    assert models[0].booster_.save_raw() == models[1].booster_.save_raw()
+    assert models[0].predict(X[:40]).reshape(40, -1)[:, 1:].round(4).tolist() == y[:, 1:].tolist()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="neither 0 nor 1; of several labels a row"):
         FedGBTClassifier(**SMALL).fit(X, 2 * (Y[:, :2] > 0))

@@ -321,3 +321,19 @@ def test_losses_are_found_by_xgboosts_names() -> None:
 def test_parameters_that_mean_nothing_are_refused(name: str, params: dict[str, float], says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         loss_named(name, params)
+
+
+@pytest.mark.parametrize("target", [1e8, 3e8, -7e8])
+def test_a_bound_of_the_next_gradients_has_room_for_margins_that_are_rounded(target: float) -> None:
+    """Float32 has steps of 8 and more there: a move may take a margin further than the leaf's value is."""
+    loss, y = loss_named("reg:squarederror"), np.float32(target)
+    furthest = 0.0
+    for apart in range(0, 4096, 64):
+        for move in (0.5, 3.0, 4.1, 20.0, 36.0, 70.0, 130.0):
+            margin = np.float32(y + np.float32(apart))
+            bounds = Bounds(float(margin) - float(y), 1.0, 1.0, abs(float(y)))
+            moved = float(np.float32(margin + np.float32(move))) - float(y)
+            stepped = loss.step(bounds, Moves(np.array([move]), np.ones(1)))
+            assert stepped is not None and moved <= stepped[0]
+            furthest = max(furthest, moved - bounds.g - move)
+    assert furthest > 0  # some are rounded upwards
