@@ -28,7 +28,7 @@ from fedtrees.core.numeric.rng import stream
 from fedtrees.core.protocol.channel import Channel
 from fedtrees.queries.custom_metric import register_metric
 from fedtrees.queries.evaluation import Evaluation
-from fedtrees.queries.scores import HeldOut
+from fedtrees.queries.scores import HeldOut, Scores
 from fedtrees.trees.messages.evaluation import ForestScores, groups_asked
 
 ROWS, HELD_OUT, FEATURES = 120, 60, 4
