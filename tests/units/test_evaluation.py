@@ -348,14 +348,15 @@ def test_what_a_callback_may_not_do_is_refused() -> None:
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_a_row_of_several_outputs_is_as_many_rows_to_sums_and_to_weights(objective: str, outputs: int) -> None:
     """Sums of squares have room for each output's; an evaluation by class scores a row by one number."""
-    X, y = np.arange(12.0)[:, None], np.arange(12) % 3
-    weight = np.linspace(0.1, 2.3, 12)
+    n = 4000
+    X, y = np.arange(float(n))[:, None], np.arange(n) % 3
+    weight = np.linspace(0.1, 2.3, n)
     federation = LocalFederation.from_table(X, y, eval_set=[(X, y, weight)], n_jobs=1)
     labels = [0, 1, 2] if objective.startswith("multi:") else None
     channel, all_silos, metric = Channel(federation), np.arange(1), "mlogloss" if labels else "rmse"
     (size,) = channel.total(HeldOut(1, labels), all_silos)
     prepared = Evaluation.prepare(channel, all_silos, ["a"], [metric], labels, outputs, Scores, objective)
     (question,) = prepared.questions
-    assert (size.rows, question.rows) == (12, 12 * outputs)
-    assert question.weight_bits == step_bits(12 * outputs) and step_bits(12) != step_bits(36)
+    assert (size.rows, question.rows) == (n, n * outputs)
+    assert question.weight_bits == step_bits(n * outputs) and step_bits(n) != step_bits(3 * n)
     assert question.numbers == (1 if labels else outputs)
