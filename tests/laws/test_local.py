@@ -400,3 +400,5 @@ def test_weights_of_some_silos_are_one_in_the_others() -> None:
 
 def test_a_federation_says_what_it_is() -> None:
     assert repr(both()[1]) == "LocalFederation(7 silos, 20 rows, mode='faithful')"
+    some = LocalFederation.from_table(np.arange(4.0)[:, None], [0, 1, 0, 1], sample_weight=[1, 0, 2, 0], n_jobs=1)
+    assert repr(some) == "LocalFederation(1 silos, 2 rows, mode='fused')"  # a row of weight 0 is as good as absent

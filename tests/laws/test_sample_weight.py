@@ -21,6 +21,19 @@ def repeated(problem: Problem, times: np.ndarray[Any, Any]) -> Problem:
     return replace(problem, X=problem.X[rows], y=problem.y[rows], weight=None, silo=problem.silo[rows])
 
 
+@pytest.mark.parametrize("row", [0, 7, 19])
+def test_a_single_row_of_weight_two_is_that_row_twice(row: int) -> None:
+    """One row more than there are is no rounding."""
+    X, y = np.arange(20.0)[:, None], np.arange(20) % 5 / 2.0
+    weight = np.ones(20)
+    weight[row] = 2
+    model = FedGBTRegressor(3, max_depth=2, n_jobs=1)
+    once = model.fit(X, y).booster_.save_raw()
+    weighted = model.fit(X, y, sample_weight=weight).booster_.save_raw()
+    twice = model.fit(np.append(X, X[[row]], 0), np.append(y, y[row])).booster_.save_raw()
+    assert weighted == twice != once
+
+
 # law: CountWeights
 @examples(40)
 @given(problem=problems(), seed=st.integers(0, 2**32 - 1), most=st.sampled_from([1, 2, 5, MOST_REPEATS]))
