@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from fedtrees import Channel, DataError, LocalFederation, ParameterError, ProtocolError, Silo
+from fedtrees.core.data.row_ids import drawn
 from fedtrees.core.data.table import Table
 from fedtrees.core.data.table_targets import numbers_of
+from fedtrees.core.numeric.rng import stream
+from fedtrees.core.protocol.holdout import HoldOut
 from fedtrees.neural.one_class import ClassRows
 from fedtrees.queries.categories import CategoryCounts
 from fedtrees.queries.counts import Counts
@@ -89,6 +92,31 @@ def test_some_silos_are_asked_for_their_rows_and_no_others(mode: str) -> None:
         assert values["mae"] == pytest.approx(rows[own, 0].mean() * 10 if cohort else np.nan, nan_ok=True)
         assert channel.total(HeldOut(1, None), asked)[0].rows == own.sum()
         assert channel.total(Counts(2), asked).rows == np.isin(silos, np.array(list("abc"))[asked]).sum()
+
+
+@pytest.mark.parametrize("mode", ["fused", "faithful"])
+def test_some_silos_are_asked_for_their_categories_and_their_missing_and_no_others(mode: str) -> None:
+    """Of interleaved silos: counted where their rows stand, also after some are held out."""
+    silos, codes = np.array(list("abcabcab")), np.array([0, 1, 2, 0, 0, 2, 1, -1])
+    age = np.where(np.isin(np.arange(8), [1, 4, 5]), np.nan, 1.0)
+    frame = pd.DataFrame({"age": age, "ward": pd.Categorical.from_codes(codes, list("xyz"))})
+    federation = LocalFederation.from_table(frame, np.zeros(8), silos=silos, row_id=np.arange(8), mode=mode)
+    for share in (0.0, 0.4):
+        channel = Channel(federation)
+        out = np.zeros(8, bool)
+        if share:
+            keys = stream(3, "held-out rows").integers(2**64, size=2, dtype=np.uint64)
+            out[federation.table.order] = drawn(federation.table.row_ids(), keys, share)
+            assert 0 < out.sum() < 8
+            channel.tell(HoldOut(share, 3))
+        for cohort in ([0], [1], [2], [0, 2], [1, 2], [0, 1, 2]):
+            asked = np.array(cohort, np.int64)
+            own = np.isin(silos, np.array(list("abc"))[asked]) & ~out
+            counts = channel.total(CategoryCounts(8, np.array([0, 3])), asked)
+            assert counts[1].tolist() == [np.count_nonzero(own & (codes == k)) for k in range(3)]
+            summary = channel.total(Counts(2), asked)
+            assert summary.rows == own.sum()
+            assert summary.missing.tolist() == [np.isnan(age[own]).sum(), (codes[own] < 0).sum()]
 
 
 def ranks(**other: Any) -> Ranks:
