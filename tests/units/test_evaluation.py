@@ -172,6 +172,33 @@ def test_patience_without_a_set_is_refused() -> None:
         model(eval_metric="rsme").fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "binary:logistic", "binary:hinge", "binary:logitraw", "reg:logistic", "reg:squarederror", "reg:squaredlogerror",
+        "reg:pseudohubererror", "reg:absoluteerror", "count:poisson", "reg:gamma", "reg:tweedie", "survival:cox",
+        "survival:aft",
+    ],
+)  # fmt: skip
+def test_a_function_gets_what_the_model_predicts(objective: str) -> None:
+    """By plain XGBoost's predictions, in the units of each objective; a classifier's are probabilities."""
+    seen: list[Any] = []
+
+    def noted_prediction(y: Any, predicted: Any) -> Any:
+        seen.append(predicted)
+        return np.zeros(len(y))
+
+    kind = FedGBTClassifier if objective.startswith("binary") else FedGBTRegressor
+    y: Any = Y if kind is FedGBTClassifier or objective == "reg:logistic" else np.exp(np.nan_to_num(X[:, 0]))
+    y = np.column_stack([y, y]) if objective == "survival:aft" else y
+    model = kind(2, max_depth=2, objective=objective, eval_metric=noted_prediction, n_jobs=1)
+    model.fit(X, y, eval_set=[(X, y)])
+    plain = model.booster_.predict(xgboost.DMatrix(X))
+    plain = 1 / (1 + np.exp(-plain)) if objective == "binary:logitraw" else plain
+    np.testing.assert_allclose(seen[-1], plain, rtol=2e-6)
+    assert len(np.unique(seen[-1])) > 1 or objective == "binary:hinge"
+
+
 @pytest.mark.parametrize(("silos", "starts"), [([0], [0, 2, 3]), ([1], [0, 3, 4]), ([0, 1], [0, 2, 3, 6, 7])])
 def test_the_last_group_of_the_silos_that_are_asked_ends_with_their_rows(silos: list[int], starts: list[int]) -> None:
     owned = {"a": [0, 0, 1], "b": [5, 5, 5, 6]}
