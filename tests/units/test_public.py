@@ -200,3 +200,19 @@ def test_sixteen_known_words_are_listed_beside_a_guess_and_all_where_there_is_no
     everything = f" Known: {', '.join(map(repr, known))}."
     assert str(unknown_value("what", "word0", known[::-1])).endswith(everything) == listed
     assert str(unknown_value("what", "zzz", known[::-1])) == f"what='zzz' is not known.{everything}"
+
+
+@pytest.mark.parametrize(
+    ("error", "kinds"),
+    [
+        (errors.DataError, {ValueError}), (errors.DataTypeError, {ValueError, TypeError}),
+        (errors.SchemaError, {ValueError}), (errors.ParameterError, {ValueError}),
+        (errors.ArgumentError, {ValueError, TypeError}), (errors.DivergenceError, {ArithmeticError}),
+        (errors.HeadroomError, {OverflowError, ArithmeticError}), (errors.ProtocolError, set()),
+        (errors.SiloLostError, {ConnectionError, OSError}), (errors.MissingExtraError, {ImportError}),
+    ],
+    ids=lambda own: getattr(own, "__name__", None),
+)  # fmt: skip
+def test_errors_are_caught_as_what_python_calls_them(error: Any, kinds: set[Any]) -> None:
+    own = {kind for kind in error.__mro__ if kind.__module__ == "builtins"} - {object, Exception, BaseException}
+    assert own == kinds and issubclass(error, errors.FedTreesError)
