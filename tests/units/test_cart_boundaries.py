@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.ensemble import AdaBoostClassifier
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from fedtrees import FedAdaBoostClassifier, FedForestClassifier, FedTreeClassifier
+from fedtrees import FedAdaBoostClassifier, FedForestClassifier, FedTreeClassifier, FedTreeRegressor
 
 # rows and positives of each value: all shares are binary fractions, so that both packages' alphas are exact
 SIZES, POSITIVE = [4, 4, 1, 1, 2, 4], [2, 1, 1, 1, 1, 0]
@@ -29,6 +29,20 @@ def test_a_split_that_saves_exactly_what_a_leaf_costs_is_pruned() -> None:
             assert own.predict_proba(X).tolist() == theirs.predict_proba(X).tolist()
     forest = FedForestClassifier(2, ccp_alpha=ALPHAS[2], bootstrap=False).fit(X, Y)
     assert [tree.get_n_leaves() for tree in forest.estimators_] == [3, 3]
+
+
+@pytest.mark.parametrize("unit", [2.0**-20, 2.0**-12, 1.0, 2.0**20])
+def test_an_alpha_is_in_the_targets_unit_however_small(unit: float) -> None:
+    """Of squares: a target in another unit has the same tree at the unit's square times alpha."""
+    y = unit * np.repeat([0.0, 1, 5, 7, 20, 26], SIZES)
+    path = DecisionTreeRegressor(random_state=0).fit(X, y).cost_complexity_pruning_path(X, y)
+    counts = []
+    for alpha in (path.ccp_alphas[1:] + path.ccp_alphas[:-1]) / 2:
+        own = FedTreeRegressor(ccp_alpha=alpha, n_jobs=1).fit(X, y)
+        theirs = DecisionTreeRegressor(ccp_alpha=alpha, random_state=0).fit(X, y)
+        assert own.get_n_leaves() == theirs.get_n_leaves()
+        counts.append(own.get_n_leaves())
+    assert counts[0] > counts[-1]
 
 
 def test_what_pruning_leaves_keeps_its_bits() -> None:
