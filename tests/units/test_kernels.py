@@ -427,6 +427,28 @@ def test_siblings_are_what_is_left_of_their_parents(seed: int, pairs: int, bins:
     assert shelf.put(own).tolist() == list(range(pairs)) and shelf.histograms[:pairs].tolist() == own.tolist()
 
 
+@pytest.mark.parametrize("repeated", [False, True])
+def test_exponents_are_counted_by_the_power_of_two_that_bounds_a_value(repeated: bool) -> None:
+    """By definition: the smallest e with |value| <= 2 ** e; a power of two bounds itself, and below the first is it."""
+    exact = [float(sign * 2.0**e) for e in range(-4, 5) for sign in (1, -1)]
+    values = np.array([0.0, *exact, *np.nextafter(exact, 0), *np.nextafter(exact, np.inf), 5e-324, 3.0, -0.3])
+    times = np.arange(len(values)) % 3 if repeated else np.ones(1, np.int64)
+    lowest, out = -3, np.full(9, 4, np.int64)
+    ranges = np.array([[0, 20], [22, len(values)]])
+    expected = np.full(9, 4)
+    for i in [*range(20), *range(22, len(values))]:
+        bound = next(e for e in range(lowest, 7) if abs(values[i]) <= 2.0**e)
+        expected[bound - lowest] += times[i] if repeated else 1
+    assert gradients_kernels.count_exponents(values, times, ranges, lowest, out)
+    assert out.tolist() == expected.tolist()
+    for beyond in (np.nextafter(2.0**5, 99), 2.0**6, np.inf):
+        assert not gradients_kernels.count_exponents(
+            np.array([beyond]), np.ones(1, int), ranges[:1] * 0 + [0, 1], lowest, out
+        )
+    assert gradients_kernels.count_exponents(np.array([2.0**5]), np.ones(1, int), np.array([[0, 1]]), lowest, out)
+    assert out[-1] == expected[-1] + 1
+
+
 @examples(60, plain=60)
 @given(seed=seeds, log_keys=st.integers(0, 6), margins=st.booleans(), draws=st.booleans())
 def test_residuals_are_counted_from_an_interval_s_first_key_to_its_last(
