@@ -24,8 +24,9 @@ from reference_data import Absent, Reference
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
 from fedtrees import Channel, FedGBTClassifier, FedGBTRegressor, LocalFederation
+from fedtrees.core.numeric.float_keys import KEY_BITS, float_of
 from fedtrees.queries.counts import Counts
-from fedtrees.queries.ranks import KEY_BITS, LARGEST_KEY, Ranks, float_of, shortest_between
+from fedtrees.queries.ranks import LARGEST_KEY, Ranks, shortest_between
 from fedtrees.trees.server.cut_points import global_cuts
 
 LEAST = (1, 5, 10, 20)
