@@ -14,11 +14,11 @@ from fedtrees.core.data.record import Record, decode, encode
 from fedtrees.core.numeric.fixed_point import Vector
 from fedtrees.core.protocol.describe import Description
 from fedtrees.core.protocol.ledger import Amount, Entry, Grouped
+from fedtrees.core.protocol.log import KeptQuestion, Log
 from fedtrees.errors import ParameterError
 
 if TYPE_CHECKING:
     from fedtrees.core.protocol.ledger import Ledger
-    from fedtrees.core.protocol.log import Log
     from fedtrees.core.protocol.query import Query
     from fedtrees.core.sampling.samplers import Cohort
 
@@ -82,21 +82,6 @@ class KeptAnswer(Record, frozen=True, eq=False):
 
     asked: bytes
     totals: list[Vector]
-
-
-class KeptQuestion(Record, frozen=True, eq=False):
-    """A question that silos remember, and those that answered it; see `Query.remembered`.
-
-    Parameters
-    ----------
-    asked : bytes
-        The query, encoded.
-    silos : int64 (any,)
-        Their places among the federation's silos.
-    """
-
-    asked: bytes
-    silos: NDArray[np.int64]
 
 
 class Checkpoint(Record, frozen=True, eq=False):
@@ -225,8 +210,7 @@ class Recorder:
             raise ParameterError("checkpoint: of a training that asked silos for more; give the same parameters.")
         for frame in earlier.facts[len(log) :]:
             log.append_frame(frame)
-        for question in earlier.questions:
-            log.keep(question.asked, question.silos)
+        log.kept += earlier.questions
         all_silos = np.arange(len(ledger.names))
         ledger.entries[:] = [entry.entry(all_silos) for entry in earlier.entries]
         return decode(earlier.state, kind)
@@ -235,9 +219,8 @@ class Recorder:
         """Write the run down."""
         n_silos = len(ledger.names)
         entries = [KeptEntry.of(entry, n_silos) for entry in ledger.entries]
-        questions = [KeptQuestion(kept.asked, kept.silos.astype(np.int64)) for kept in log.kept]
         checkpoint = Checkpoint(
-            log.run, list(ledger.names), self.described, self.answers, self.start or 0, log.frames, questions, entries,
+            log.run, list(ledger.names), self.described, self.answers, self.start or 0, log.frames, log.kept, entries,
             encode(state),
         )  # fmt: skip
         self.store.save(encode(checkpoint))

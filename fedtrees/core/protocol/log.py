@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrees.core.data.record import decode, encode
+from fedtrees.core.data.record import Record, decode, encode
 from fedtrees.core.protocol.aggregation import PLAIN_SUM, Aggregation
 from fedtrees.core.protocol.describe import Describe, Description
 from fedtrees.core.protocol.message import FRAME_HEAD, REPLY_HEAD, ReplyKind, Request, frame, open_reply, read_answers
@@ -19,29 +18,27 @@ from fedtrees.core.sampling.samplers import Cohort
 from fedtrees.errors import ParameterError, ProtocolError
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """A question that silos remember, and the silos that answered it; see `Query.remembered`.
+class KeptQuestion(Record, frozen=True, eq=False):
+    """A question that silos remember, and those that answered it; see `Query.remembered`.
 
-    Attributes
+    Parameters
     ----------
     asked : bytes
         The query, encoded.
     silos : int64 (any,)
+        Their places among the federation's silos.
+    size : int
+        Bytes that it takes in a request.
     """
 
     asked: bytes
     silos: Cohort
+    size: int
 
-    @cached_property
+    @property
     def query(self) -> Query:
         """The query."""
         return decode(self.asked, Query)
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes that it takes in a request."""
-        return len(frame(encode(Repeat(self.asked))))
 
 
 class Log:
@@ -55,7 +52,7 @@ class Log:
         self.facts: list[Fact] = []
         self.frames: list[bytes] = []  # encoded once, whatever the number of silos
         self.sizes = [0]
-        self.kept: list[Kept] = []
+        self.kept: list[KeptQuestion] = []
 
     def append(self, fact: Fact) -> None:
         """Add a fact; every silo receives it with the next request that reaches it."""
@@ -72,7 +69,7 @@ class Log:
 
     def keep(self, asked: bytes, silos: Cohort) -> None:
         """Keep a question that silos remember, for those among them that forget."""
-        self.kept.append(Kept(asked, silos))
+        self.kept.append(KeptQuestion(asked, silos.astype(np.int64), len(frame(encode(Repeat(asked))))))
 
     def repeats(self, silo: int) -> list[Repeat]:
         """Return the questions that a silo has answered and remembers, for one that has forgotten them."""
