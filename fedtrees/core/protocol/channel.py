@@ -7,6 +7,7 @@ the other door, each silo's integers by themselves; an aggregation that hides th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -64,12 +65,8 @@ class Channel:
         list of (silo, Description)
             Of silos that are rows of one table, one for all.
         """
-        described = None if self._recorder is None else self._recorder.description()
-        if described is None:
-            described = self._described(Describe(labels))
-        if self._recorder is not None:
-            self._recorder.described = described
-        return described
+        ask = partial(self._described, Describe(labels))
+        return ask() if self._recorder is None else self._recorder.descriptions(ask)
 
     def _described(self, question: Describe) -> list[tuple[str, Description]]:
         all_silos = np.arange(len(self.federation.names))
@@ -98,11 +95,8 @@ class Channel:
 
     def totals(self, queries: Sequence[Query], cohort: Cohort) -> list[QueryResult]:
         """The answers that several queries read, all asked in one round."""
-        vectors = None if self._recorder is None else self._recorder.answer(queries, cohort)
-        if vectors is None:
-            vectors = self._vectors(queries, cohort)
-        if self._recorder is not None:
-            self._recorder.note(queries, cohort, vectors)
+        ask = partial(self._vectors, queries, cohort)
+        vectors = ask() if self._recorder is None else self._recorder.totals(queries, cohort, ask)
         return [query.read(vector) for query, vector in zip(queries, vectors, strict=True)]
 
     def begin_rounds(self, kind: type[S]) -> S | None:

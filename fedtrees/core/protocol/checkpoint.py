@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fedtrees.core.sampling.samplers import Cohort
 
 S = TypeVar("S", bound=Record)
+Descriptions = list[tuple[str, Description]]  # of silos, by name
 
 
 class Store(Protocol):
@@ -110,7 +111,7 @@ class Checkpoint(Record, frozen=True, eq=False):
 
     run: bytes
     names: list[str]
-    described: list[tuple[str, Description]]
+    described: Descriptions
     answers: list[KeptAnswer]
     start: int
     facts: list[bytes]
@@ -139,7 +140,7 @@ class Recorder:
 
     store: Store
     earlier: Checkpoint | None
-    described: list[tuple[str, Description]]
+    described: Descriptions
     answers: list[KeptAnswer]
     start: int | None = None
 
@@ -163,31 +164,32 @@ class Recorder:
     def _repeating(self) -> Checkpoint | None:
         return self.earlier if self.start is None else None
 
-    def description(self) -> list[tuple[str, Description]] | None:
-        """Return the descriptions of the silos' columns; None where silos are to be asked."""
-        return None if self._repeating is None else self._repeating.described
+    def descriptions(self, ask: Callable[[], Descriptions]) -> Descriptions:
+        """Return the descriptions of the silos' columns: those of the earlier run, or what asking returns."""
+        self.described = ask() if self._repeating is None else self._repeating.described
+        return self.described
 
-    def answer(self, queries: Sequence[Query], cohort: Cohort) -> list[Vector] | None:
-        """Return the totals of the next questions; None where silos are to be asked.
+    def totals(self, queries: Sequence[Query], cohort: Cohort, ask: Callable[[], list[Vector]]) -> list[Vector]:
+        """Return the totals of questions: those of the earlier run, or what asking returns.
 
         Raises
         ------
         ParameterError
-            If there were fewer questions, or others.
+            If the earlier run asked for less, or otherwise.
         """
-        if self._repeating is None:
-            return None
-        if len(self.answers) == len(self._repeating.answers):
+        if self.start is not None:  # in the rounds, nothing is repeated
+            return ask()
+        asked, earlier = _digest(queries, cohort), self._repeating
+        if earlier is None:
+            kept = KeptAnswer(asked, ask())
+        elif len(self.answers) == len(earlier.answers):
             raise ParameterError("checkpoint: of a training that asked silos for less; give the same parameters.")
-        kept = self._repeating.answers[len(self.answers)]
-        if kept.asked != _digest(queries, cohort):
-            raise _of_another("+".join(query.kind for query in queries))
+        else:
+            kept = earlier.answers[len(self.answers)]
+            if kept.asked != asked:
+                raise _of_another("+".join(query.kind for query in queries))
+        self.answers.append(kept)
         return kept.totals
-
-    def note(self, queries: Sequence[Query], cohort: Cohort, totals: list[Vector]) -> None:
-        """Keep the totals of questions before the first round."""
-        if self.start is None:
-            self.answers.append(KeptAnswer(_digest(queries, cohort), totals))
 
     def check(self, frame: bytes, number: int, kind: str) -> None:
         """Refuse a fact other than the one that the silos have under its number.
