@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import numpy as np
 
-from fedtrees.core.data.table import Schema, agree
+from fedtrees.core.data.table import Schema
 from fedtrees.core.data.table_targets import numbers_of, places_of
 from fedtrees.core.numeric.number_checks import is_whole
 from fedtrees.core.protocol.silo import Silo
 from fedtrees.errors import DataError, ParameterError
+from fedtrees.estimators.common.personal import check_personal
 from fedtrees.export.ordered import in_order
 from fedtrees.trees.server.constraints import directions
 
@@ -131,15 +131,3 @@ def _best_of(shared: xgboost.Booster) -> xgboost.Booster:
     """A copy of the rounds that predictions end with, where the best one was sought."""
     best = shared.attr("best_iteration")
     return shared.copy() if best is None else shared[: int(best) + 1]
-
-
-def check_personal(schema: Schema, silo: Silo) -> None:
-    """Refuse anything but a silo with the model's columns.
-
-    Raises
-    ------
-    ParameterError, SchemaError
-    """
-    if not isinstance(silo, Silo):
-        raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
-    agree([("training", msgspec.structs.replace(schema, labels=None)), (silo.name, silo.schema(False))])

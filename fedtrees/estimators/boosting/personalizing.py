@@ -14,8 +14,9 @@ from fedtrees.errors import ParameterError
 from fedtrees.estimators.boosting.model import HoldsBooster
 from fedtrees.estimators.boosting.model_file import note_own_silo
 from fedtrees.estimators.boosting.parameters import check_feature_weights
-from fedtrees.estimators.boosting.personal_trees import MoreTrees, PersonalTrees, check_personal, personal_booster
+from fedtrees.estimators.boosting.personal_trees import MoreTrees, PersonalTrees, personal_booster
 from fedtrees.estimators.common.parameter_checks import seed_of
+from fedtrees.estimators.common.personal import check_personal
 from fedtrees.trees.losses.custom import Function
 from fedtrees.trees.server.constraints import Constraints, Interactions, Monotone
 

@@ -6,13 +6,12 @@ import math
 from copy import copy
 from typing import Self
 
-import msgspec
 import numpy as np
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from fedtrees.core.arguments import Features
-from fedtrees.core.data.table import Schema, agree
+from fedtrees.core.data.table import Schema
 from fedtrees.core.numeric.blas import OneBlasThread
 from fedtrees.core.numeric.rng import stream
 from fedtrees.core.numeric.threads import Threads
@@ -22,6 +21,7 @@ from fedtrees.estimators.common.after_fit import AfterFit
 from fedtrees.estimators.common.columns import (
     KnowsColumns,
 )
+from fedtrees.estimators.common.personal import check_personal
 from fedtrees.estimators.network.history import Watch
 from fedtrees.estimators.network.table_input import dense
 from fedtrees.neural.class_weights import weigh_classes_alone
@@ -151,13 +151,11 @@ class FittedNetwork(KnowsColumns):
             If it holds no row, or a label that was not there in training.
         """
         self._check_fitted()
-        if not isinstance(silo, Silo):
-            raise ParameterError(f"silo: give a fedtrees.Silo, and not a {type(silo).__name__}.")
+        check_personal(self._schema, silo)
         method, settings = self._settings.method, self._settings
         how = how or (OwnHead(method.layers) if isinstance(method, FedPer) else FineTuning())
         if isinstance(how, type) or not hasattr(how, "own"):
             raise ParameterError(f"how={how!r}: give a FineTuning, Ditto or OwnHead.")
-        agree([("training", msgspec.structs.replace(self._schema, labels=None)), (silo.name, silo.schema(False))])
         if not silo.table.n_rows:
             raise DataError(f"silo {silo.name!r} holds no row to learn from.")
         model, moments = self._model, self._network.moments
