@@ -47,7 +47,7 @@ class BaggingState(TrainingState, frozen=True, eq=False, kw_only=True):
     """
 
     joined: list[list[list[LocalTree]]] = msgspec.field(default_factory=list)
-    learning_rate: float | None = None
+    learning_rate: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,6 @@ class Bagging:
     def step(self, state: BaggingState) -> BaggingState:
         """Have a cohort grow trees, join them and send them to all; see `Training`."""
         settings, outputs = self.settings, len(self.base_margin)
-        assert state.learning_rate is not None
         cohort = settings.sampler.draw(self.n_silos, settings.seed, state.round)
         trees = outputs * settings.parallel
         question = LocalTrees(state.round, state.learning_rate, trees, self.most_nodes, self.most_counted)

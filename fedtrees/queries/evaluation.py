@@ -120,8 +120,9 @@ class Evaluation:
         """
         if not self.questions:
             return {}, []
-        foreseen = [self._foreseen(before, steps) for before in known or [None] * len(self.questions)]
-        edges = self._edges(known or [None] * len(self.questions), foreseen)
+        known = known or [None] * len(self.questions)
+        foreseen = [self._foreseen(before, steps) for before in known]
+        edges = self._edges(known, foreseen)
         asked = [of(question.over(wanted)) for question, wanted in zip(self.questions, edges, strict=True)]
         answers = channel.totals(asked, all_silos)
         known = [histograms or None for _, histograms in answers]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Fact", "Query", "Question", "Repeat"]
 
 
-QueryResult = Any  # of a query, read from a total: each class has a type of its own, which its `read` states
+QueryResult = Any  # read from a total: the `read` of each class states its type
 
 
 class Question(Record, frozen=True, eq=False):
